@@ -1,0 +1,1 @@
+"""Recurrent sequence modelling for Python."""
