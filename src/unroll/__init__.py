@@ -1,1 +1,65 @@
-"""Recurrent sequence modelling for Python."""
+"""Recurrent sequence modelling for Python.
+
+    layers        RNN, LSTM, GRU: the contract of torch.nn, with lengths, resets, steps and a trace
+    estimators    Classifier, Regressor: scikit-learn's contract
+    runs          load: the predictor of a run folder
+
+Names are imported where they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unroll.errors import DataError, OptionError, RunError, UserError
+    from unroll.estimators import Classifier, Regressor
+    from unroll.layers.gru import GRU
+    from unroll.layers.lstm import LSTM
+    from unroll.layers.rnn import RNN
+    from unroll.serving.predictor import Predictor, load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Classifier": "unroll.estimators",
+    "DataError": "unroll.errors",
+    "GRU": "unroll.layers.gru",
+    "LSTM": "unroll.layers.lstm",
+    "OptionError": "unroll.errors",
+    "Predictor": "unroll.serving.predictor",
+    "RNN": "unroll.layers.rnn",
+    "Regressor": "unroll.estimators",
+    "RunError": "unroll.errors",
+    "UserError": "unroll.errors",
+    "load": "unroll.serving.predictor",
+}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Classifier",
+    "DataError",
+    "OptionError",
+    "Predictor",
+    "Regressor",
+    "RunError",
+    "UserError",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unroll' has no attribute '{name}'")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,7 +26,7 @@ class RunError(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name closest to `name`, else the known names, else nothing."""
+    """`"; did you mean 'x'?"` for the known name closest to `name`; failing that, the known names, if few."""
     names = [str(k) for k in known]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:
@@ -34,4 +34,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
         close = [lowered[c] for c in difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)]
     if close:
         return f"; did you mean '{close[0]}'?"
-    return f"; there is: {', '.join(names)}" if names else ""
+    return f"; there is: {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -1,0 +1,59 @@
+"""The table of commands: name -> function. Each is imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from unroll.errors import UserError
+
+COMMANDS = {
+    "fit": "train a model on labelled sequences and leave a run folder",
+    "resume": "go on with a training that was stopped",
+    "evaluate": "how good a run is on labelled data",
+    "predict": "a run's answers for new data, as JSON lines",
+    "backends": "the implementations of the recurrent layers, and which of them work here",
+    "demo": "train on scikit-learn's digits, each image read as 8 rows, in under two minutes",
+}
+"""Every command `NAME` is the function `main` of `unroll.commands.NAME`."""
+
+
+def usage() -> str:
+    """What `unroll --help` prints."""
+    rows = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    return f"usage: unroll COMMAND ...\n\nRecurrent sequence modelling.\n\n{rows}\n\n`unroll COMMAND --help` tells more."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did its work, 2 for a person's mistake, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if given else 2
+    if given[0] in ("-V", "--version"):
+        from unroll import __version__
+
+        print(f"unroll {__version__}")
+        return 0
+    try:
+        if given[0] not in COMMANDS:
+            from unroll.errors import OptionError, nearest
+
+            raise OptionError(f"there is no command '{given[0]}'{nearest(given[0], COMMANDS)}")
+        return import_module(f"unroll.commands.{given[0]}").main(given[1:])
+    except UserError as error:
+        print(f"unroll: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("unroll: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""A command's arguments: flags from the fields of option dataclasses, values from a YAML file and the line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_origin, get_type_hints
+
+from jsonargparse import ArgumentParser, Namespace
+
+from unroll.errors import OptionError, nearest
+from unroll.options import check_value, help_texts
+
+_CONFIG = "--config"
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Each flag with its help and default; types show in the metavar already."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        if action.option_strings and action.default not in (None, "", argparse.SUPPRESS):
+            default = list(action.default) if isinstance(action.default, tuple) else action.default
+            text += f" Default: {str(default).lower() if isinstance(default, bool) else default}."
+        return text
+
+
+class Parser(ArgumentParser):
+    """An argument parser whose complaints are one sentence naming the nearest flag or key."""
+
+    def __init__(self, prog: str, usage: str, description: str) -> None:
+        super().__init__(
+            prog=prog, usage=usage, description=description, formatter_class=_Formatter, exit_on_error=True
+        )
+        self.hints: dict[str, Any] = {}
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the complaint as an `OptionError`; the command line prints it and leaves with status 2."""
+        wrong = re.search(r'Parser key "(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL)
+        if wrong and wrong[1] in self.hints:
+            check_value(wrong[1], wrong[2].strip(), self.hints[wrong[1]])
+        raise OptionError(_sentence(message, self.flags()))
+
+    def flags(self) -> list[str]:
+        """Every long flag."""
+        return [s for a in self._actions for s in a.option_strings if s.startswith("--")]
+
+    def add_options(self, classes: Sequence[type]) -> None:
+        """A flag for every field of every class, one group a class, the field's docstring as its help."""
+        for cls in classes:
+            group = self.add_argument_group(_title(cls))
+            hints, texts = get_type_hints(cls), help_texts(cls)
+            self.hints |= hints
+            for field in dataclasses.fields(cls):
+                hint = hints[field.name]
+                more: dict[str, Any] = {"nargs": "?", "const": True} if hint is bool else {}
+                if get_origin(hint) is not Literal:
+                    more["metavar"] = _METAVARS.get(hint, "VALUE")
+                group.add_argument(
+                    "--" + field.name.replace("_", "-"),
+                    type=hint,
+                    default=field.default,
+                    help=texts[field.name].replace("%", "%%"),
+                    **more,
+                )
+
+    def add_config(self) -> None:
+        """A flag `--config FILE` with options as YAML; what is on the command line wins over it."""
+        self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")
+
+    def read(self, arguments: Sequence[str]) -> Namespace:
+        """Parse a command line.
+
+        Raises:
+            OptionError: an unknown flag or key (the nearest one is named) or a value of the wrong type.
+        """
+        config, rest = _take(list(arguments)) if _CONFIG in self.flags() else (None, list(arguments))
+        base = self.get_defaults()
+        if config is not None:
+            for key, value in _yaml(config).items():
+                if key not in base:
+                    known = [k for k in vars(base) if not k.startswith("_")]
+                    raise OptionError(f"{config}: there is no option '{key}'{nearest(str(key), known)}")
+                base[key] = value
+        given = self.parse_args(rest, namespace=base)
+        given.pop(_CONFIG.removeprefix("--"), None)
+        return given
+
+
+def _yaml(path: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OptionError(f"there is no configuration file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise OptionError(f"{path} is not valid YAML{f' at line {mark.line + 1}' if mark else ''}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise OptionError(f"{path} must hold 'option: value' lines")
+    return {str(k).replace("-", "_"): v for k, v in content.items()}
+
+
+def _take(arguments: list[str]) -> tuple[str | None, list[str]]:
+    for i, argument in enumerate(arguments):
+        if argument == _CONFIG:
+            if i + 1 == len(arguments):
+                raise OptionError(f"{_CONFIG} needs a file")
+            return arguments[i + 1], arguments[:i] + arguments[i + 2 :]
+        if argument.startswith(_CONFIG + "="):
+            return argument.split("=", 1)[1], arguments[:i] + arguments[i + 1 :]
+    return None, arguments
+
+
+def _title(cls: type) -> str:
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", cls.__name__.removesuffix("Options")).lower()
+    summary = (cls.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return f"{words} options: {summary[0].lower()}{summary[1:]}"
+
+
+_METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
+
+
+def _sentence(message: str, flags: Sequence[str]) -> str:
+    unknown = re.search(r"(?:[Uu]nrecognized arguments?|not expected)[^-]*(--?[\w-]+)", message)
+    if unknown:
+        return f"there is no option {unknown[1]}{nearest(unknown[1], flags) if flags else ''}"
+    missing = re.search(r"arguments are required: (.*)", message)
+    if missing:
+        names = [f"--{n}" if f"--{n}" in flags else n.upper() for n in missing[1].split(", ")]
+        return f"{' and '.join(names)} must be given; --help shows how"
+    return " ".join(message.removeprefix("argument ").split())

@@ -1,0 +1,22 @@
+"""`unroll backends`: the implementations of the recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unroll.commands.arguments import Parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print every backend, in the order `auto` tries them, and why one is missing."""
+    Parser(
+        "unroll backends",
+        "unroll backends",
+        "The implementations of the recurrent layers, in the order in which `auto` tries them.",
+    ).read(arguments)
+
+    from unroll.ops.backends import available
+
+    for name, missing, text in available():
+        print(f"{name:<8} {'available' if missing is None else 'missing: ' + missing:<12} {text}")
+    return 0

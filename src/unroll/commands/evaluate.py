@@ -1,0 +1,33 @@
+"""`unroll evaluate`: how good a run is on labelled data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from unroll.commands.arguments import Parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print every metric, the baseline's beside it."""
+    parser = Parser(
+        "unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on labelled data."
+    )
+    parser.add_argument("run", metavar="RUN", help="The run folder.")
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="Labelled data with the columns of the training data."
+    )
+    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+    parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
+    given = parser.read(arguments)
+
+    from unroll.serving.predictor import load
+    from unroll.tasks.report import lines
+
+    report = load(given.run).evaluate(given.data, skip_bad_rows=given.skip_bad_rows)
+    if given.json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        print(f"{report['rows']:,} rows")
+        print("\n".join(lines(report)))
+    return 0

@@ -1,0 +1,25 @@
+"""`unroll resume`: go on with a training that was stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from unroll.commands.arguments import Parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Go on exactly where the last checkpoint stands."""
+    parser = Parser("unroll resume", "unroll resume RUN", "Go on with a training that was stopped.")
+    parser.add_argument("run", metavar="RUN", help="The run folder; its options and data are used again.")
+    given = parser.read(arguments)
+
+    from unroll.tasks.fitting import resume
+    from unroll.training.errors import Interrupted
+
+    try:
+        resume(given.run)
+    except Interrupted as stop:
+        print(f"unroll: {stop}\nunroll: go on with `unroll resume {given.run}`", file=sys.stderr)
+        return 130
+    return 0

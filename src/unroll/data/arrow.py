@@ -1,0 +1,225 @@
+"""Rows of any format into one Arrow file in the cache, a few thousand at a time."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unroll.data.files import blaming, class_files, format_of
+from unroll.data.formats import ROWS_AT_ONCE, Row, is_tabular, rows_of, tables_of
+from unroll.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Part of every cache file's name: raise it when a format is read differently.
+_READING = "1"
+_CHARACTERS_AT_ONCE = 2**21
+
+
+def no_rows(paths: Sequence[Path]) -> DataError:
+    """What to say of files without a single row."""
+    if len(paths) > 1:
+        return DataError(f"none of the {len(paths)} files has any rows")
+    size = paths[0].stat().st_size
+    return DataError(f"'{paths[0]}' {'has no rows' if size else 'is empty'}")
+
+
+def cache_file(paths: Sequence[Path], encoding: str, root: Path) -> Path:
+    """Where the Arrow form of these files, as they are now, lies under `root`."""
+    key = hashlib.sha256(f"{_READING}\n{encoding}".encode())
+    for path in paths:
+        files = [file for _, file in class_files(path)] if path.is_dir() else [path]
+        key.update(f"\n{path}".encode("utf-8", "surrogateescape"))
+        for file in files:
+            with blaming(file):
+                stat = file.stat()
+            stamp = (str(file.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+            key.update(repr(stamp).encode("utf-8", "surrogateescape"))
+    return root / "unroll" / f"{key.hexdigest()[:32]}.arrow"
+
+
+class _WiderError(Exception):
+    """A later row needs a wider type than the rows already written."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+
+
+def write_arrow(cache: Path, paths: Sequence[Path], encoding: str) -> None:
+    """Convert the files into one Arrow stream, beside `cache` and then renamed onto it."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=cache.parent, prefix=cache.stem, suffix=".part")
+    except OSError as error:
+        raise _unwritable(cache.parent, error) from None
+    os.close(handle)
+    part = Path(name)
+    try:
+        schema: pa.Schema | None = None
+        while True:
+            try:
+                rows = _write_tables(part, paths, encoding, schema)
+                break
+            except _WiderError as wider:
+                schema = wider.schema
+        if not rows:
+            raise no_rows(paths)
+        part.replace(cache)
+    except OSError as error:  # reading never raises one: `blaming` has made it a DataError
+        raise _unwritable(cache.parent, error) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_tables(part: Path, paths: Sequence[Path], encoding: str, schema: pa.Schema | None) -> int:
+    import pyarrow as pa
+
+    writer: pa.RecordBatchStreamWriter | None = None
+    rows = 0
+    names: set[str] | None = None
+    with ExitStack() as stack:
+        file = stack.enter_context(part.open("wb"))
+        for path in paths:
+            for piece in _tables(path, encoding):
+                table = piece.replace_schema_metadata(None)
+                own = set(table.column_names)
+                if names is not None and names != own and _fixed_columns(path):
+                    raise _other_columns(path, paths[0], names, own)
+                names = names or own
+                schema = schema or table.schema
+                fitted = _fitted(table, schema, path, rows)
+                writer = writer or stack.enter_context(pa.ipc.new_stream(file, schema))
+                writer.write_table(fitted)
+                rows += len(fitted)
+    return rows
+
+
+def _fixed_columns(path: Path) -> bool:
+    return path.is_dir() or format_of(path) not in (".jsonl", ".ndjson", ".json")
+
+
+def _other_columns(path: Path, first: Path, names: set[str], own: set[str]) -> DataError:
+    missing, extra = sorted(names - own), sorted(own - names)
+    what = (
+        f"no column '{missing[0]}', which '{first}' has"
+        if missing
+        else f"a column '{extra[0]}', which '{first}' has not"
+    )
+    return DataError(f"'{path}' has {what}")
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    if error.errno == errno.ENOSPC:
+        return DataError(f"the disk of '{folder}' is full; HF_HOME can name a folder elsewhere")
+    return DataError(f"'{folder}' cannot be written to: {error.strerror or error}; HF_HOME can name another folder")
+
+
+def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Table:
+    """`table` in the types of `schema`; the search for a common type starts the writing anew."""
+    import pyarrow as pa
+
+    if table.schema == schema:
+        return table
+    try:
+        wider = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        for field in table.schema:
+            before = schema.field(field.name).type if field.name in schema.names else field.type
+            try:
+                pa.unify_schemas([pa.schema([(field.name, before)]), pa.schema([field])], promote_options="permissive")
+            except (pa.ArrowTypeError, pa.ArrowInvalid):
+                raise DataError(
+                    f"'{path}': column '{field.name}' holds {_words(field.type)} from about row {done + 1} "
+                    f"on, but {_words(before)} before"
+                ) from None
+        raise
+    if wider != schema:
+        raise _WiderError(wider)
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _tables(path: Path, encoding: str) -> Iterator[pa.Table]:
+    with blaming(path):
+        if is_tabular(path):
+            yield from tables_of(path)
+            return
+        held: list[Row] = []
+        size = done = 0
+        for row in rows_of(path, encoding):
+            held.append(row)
+            size += sum(len(v) for v in row.values() if isinstance(v, str | list))
+            if len(held) >= ROWS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
+                yield _table(held, path, done)
+                done += len(held)
+                held, size = [], 0
+        if held:
+            yield _table(held, path, done)
+
+
+def _table(rows: Sequence[Row], path: Path, done: int) -> pa.Table:
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        try:
+            columns.append(pa.array(values))
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+            raise _misfit(values, name, path, done, error) from None
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _misfit(values: list[Any], name: str, path: Path, done: int, error: Exception) -> DataError:
+    import pyarrow as pa
+
+    good, bad = 0, len(values)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            pa.array(values[:middle])
+            good = middle
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+            bad = middle
+    value = values[good]
+    where = f"'{path}', row {done + good + 1}: column '{name}'"
+    if isinstance(error, UnicodeEncodeError):
+        return DataError(f"{where} holds half a character (a lone surrogate)")
+    if isinstance(error, OverflowError):
+        return DataError(f"{where} holds a number beyond 64 bits")
+    return DataError(f"{where} holds {_kind(value)} ({value!r:.40}), unlike the rows before it")
+
+
+def _words(kind: pa.DataType) -> str:
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "numbers"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "text"
+    return "true or false" if pa.types.is_boolean(kind) else f"values of type {kind}"
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        str: "text",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        list: "a list",
+        dict: "an object",
+    }
+    return kinds.get(type(value), type(value).__name__)

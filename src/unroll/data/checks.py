@@ -1,0 +1,113 @@
+"""Finding the rows that cannot be used, so that a task can stop and name them, or leave them out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from unroll.data.labels import label_name
+from unroll.data.series import as_steps
+from unroll.errors import DataError
+
+BadRow = tuple[int, str]
+"""A row's position, from 0, and what is wrong with it."""
+
+
+def bad_texts(texts: Iterable[Any], column: str = "text") -> list[BadRow]:
+    """Rows whose text is null, not text, or empty."""
+    bad: list[BadRow] = []
+    for row, text in enumerate(texts):
+        if text is None:
+            bad.append((row, f"'{column}' is null"))
+        elif not isinstance(text, str):
+            bad.append((row, f"'{column}' holds {type(text).__name__}, not text"))
+        elif not text.strip():
+            bad.append((row, f"'{column}' is empty"))
+    return bad
+
+
+def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int = 0) -> list[BadRow]:
+    """Rows whose sequence is null, empty, not numeric, not finite, or of another number of features.
+
+    Args:
+        sequences: the rows' values.
+        column: name, for the reasons.
+        features: D that is wanted; 0 takes the number that most rows have.
+    """
+    bad: list[BadRow] = []
+    widths: dict[int, int] = {}
+    for row, value in enumerate(sequences):
+        try:
+            steps = as_steps(value)
+        except ValueError as error:
+            bad.append((row, f"'{column}' {error}"))
+            continue
+        if not len(steps):
+            bad.append((row, f"'{column}' is empty"))
+        else:
+            widths[row] = steps.shape[1]
+    if widths and not features:
+        features = Counter(widths.values()).most_common(1)[0][0]
+    for row, width in widths.items():
+        if width != features:
+            bad.append((row, f"'{column}' has {width} features per step, not {features}"))
+    return sorted(bad)
+
+
+def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
+    """Rows whose label is null, NaN or empty; an empty list is a label of its own (no class applies)."""
+    return [
+        (row, f"'{column}' is null or empty")
+        for row, value in enumerate(values)
+        if not isinstance(value, list | tuple | dict | set | np.ndarray) and label_name(value) is None
+    ]
+
+
+def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
+    """Rows whose target is null, not a number (or list of numbers), or not finite."""
+    bad: list[BadRow] = []
+    for row, value in enumerate(values):
+        items = value if isinstance(value, list | tuple | np.ndarray) else [value]
+        try:
+            numbers = np.array([float(item) for item in items])
+        except (TypeError, ValueError):
+            bad.append((row, f"'{column}' is null" if value is None else f"'{column}' is not a number"))
+            continue
+        if not len(numbers) or not np.isfinite(numbers).all():
+            bad.append((row, f"'{column}' is not a finite number"))
+    return bad
+
+
+def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> str:
+    """One sentence: how many rows are bad and why the first few are; rows are counted from 1."""
+    merged: dict[int, str] = {}
+    for row, reason in sorted(bad):
+        merged[row] = f"{merged[row]} and {reason}" if row in merged else reason
+    named = "; ".join(f"row {row + 1}: {reason}" for row, reason in list(merged.items())[:shown])
+    more = f"; and {len(merged) - shown} more" if len(merged) > shown else ""
+    return f"{len(merged)} of {total} rows of {where} cannot be used ({named}{more})"
+
+
+def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool) -> np.ndarray:
+    """The positions of the rows that can be used, int64.
+
+    Args:
+        bad: from the functions above, joined.
+        total: number of rows looked at.
+        where: file or data set, for the message.
+        skip: leave bad rows out instead of raising.
+
+    Raises:
+        DataError: there are bad rows and `skip` is false, or no good row is left.
+    """
+    if bad and not skip:
+        raise DataError(f"{describe(bad, total, where)}; --skip-bad-rows leaves them out")
+    keep = np.ones(total, dtype=bool)
+    keep[[row for row, _ in bad]] = False
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        raise DataError(describe(bad, total, where) if bad else f"{where} has no rows")
+    return rows

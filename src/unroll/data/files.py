@@ -1,0 +1,220 @@
+"""Which files were meant, and their bytes, whatever they are packed in."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+import io
+import lzma
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from unroll.errors import DataError, OptionError, nearest
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt")
+PACKED = (".gz", ".xz", ".zst")
+
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
+
+
+def format_of(path: Path) -> str:
+    """The format a file's name tells, without compression: ".csv", ".jsonl", ...; "" if none is known."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else ""
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether `name` can only be meant as 'owner/name' (or 'owner/name:configuration') on the hub."""
+    if not _HUB.fullmatch(name) or Path(name).exists():
+        return False
+    path = Path(name)
+    return not (format_of(path) or path.suffix.lower() in PACKED or name[0] == "." or path.parent.exists())
+
+
+def find(data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The files and class folders that `data` names, in order; patterns and folders of files opened up.
+
+    Raises:
+        DataError: nothing is there, or it is of no known format.
+    """
+    if isinstance(data, str | os.PathLike):
+        return _find_one(os.fspath(data))
+    found = [path for item in data for path in _find_one(os.fspath(item))]
+    if not found:
+        raise DataError("no data was named")
+    return found
+
+
+def _find_one(name: str) -> list[Path]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _inside(path)
+    if not path.exists():
+        if any(c in name for c in "*?["):
+            matches = sorted(Path(m) for m in glob.glob(str(path), recursive=True))
+            if not matches:
+                raise DataError(f"no file matches '{name}'")
+            return [found for match in matches for found in (_inside(match) if match.is_dir() else [_known(match)])]
+        raise _missing(path, name)
+    return [_known(path)]
+
+
+def _known(path: Path) -> Path:
+    if not format_of(path):
+        known = ", ".join(FORMATS)
+        raise DataError(
+            f"'{path}' is of no known format: its name should end in one of {known}, each also with {', '.join(PACKED)}"
+        )
+    return path
+
+
+def _missing(path: Path, name: str) -> DataError:
+    parent = path.parent
+    if not name:
+        return DataError("the name of the data is empty")
+    if not parent.is_dir():
+        return DataError(f"no such file: '{name}' (there is no folder '{parent}')")
+    hint = nearest(path.name, sorted(os.listdir(parent)))
+    return DataError(f"no such file: '{name}'{hint if 'did you mean' in hint else ''}")
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The folder itself if it holds a folder of texts per class, else the data files in it."""
+    if any(class_files(folder)):
+        return [folder]
+    files = sorted(p for p in folder.iterdir() if p.is_file() and format_of(p))
+    if not files:
+        raise DataError(
+            f"the folder '{folder}' holds neither data files ({', '.join(FORMATS)}) "
+            "nor a folder of .txt files per class"
+        )
+    return files
+
+
+def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(class, file) for each text file in a folder whose subfolders are the classes, in order of name."""
+    for kind in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
+        for path in sorted(kind.iterdir()):
+            if path.is_file() and format_of(path) == ".txt":
+                yield kind.name, path
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Turn what reading raises into one sentence about `path`."""
+    try:
+        yield
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"'{path}' is damaged: it cannot be unpacked ({error})") from None
+    except PermissionError:
+        raise DataError(f"'{path}' may not be read: permission denied") from None
+    except FileNotFoundError:
+        raise _missing(path, str(path)) from None
+    except OSError as error:
+        if path.suffix.lower() == ".zst" and error.errno is None:
+            raise DataError(f"'{path}' is damaged: it cannot be unpacked ({error})") from None
+        raise DataError(f"'{path}' cannot be read: {error.strerror or error}") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file's unpacked bytes, as a stream that need not be seekable."""
+    with ExitStack() as stack:
+        packed = path.suffix.lower()
+        if packed == ".gz":
+            stream = gzip.GzipFile(path, "rb")
+        elif packed == ".xz":
+            stream = lzma.LZMAFile(path, "rb")
+        elif packed == ".zst":
+            import pyarrow as pa
+
+            # Unlike the zstandard package, Arrow notices a file that ends too early.
+            stream = pa.CompressedInputStream(stack.enter_context(pa.OSFile(str(path), "rb")), "zstd")
+        else:
+            stream = stack.enter_context(path.open("rb"))
+        yield cast("BinaryIO", stack.enter_context(cast("IO[bytes]", stream)))
+
+
+@contextmanager
+def seekable(path: Path) -> Iterator[Path]:
+    """A path to the file's unpacked bytes: itself, or a temporary copy of what was packed."""
+    if path.suffix.lower() not in PACKED:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="unroll-") as folder:
+        copy = Path(folder) / path.stem
+        with opened(path) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, 2**20)
+        yield copy
+
+
+def decoder_of(encoding: str) -> str:
+    """The codec's name, with a byte-order mark at the start of UTF-8 dropped.
+
+    Raises:
+        OptionError: there is no such encoding.
+    """
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise OptionError(f"encoding is {encoding!r}, which is not known") from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+@contextmanager
+def opened_text(path: Path, encoding: str, newline: str | None = None) -> Iterator[IO[str]]:
+    """The file's characters; a byte that is none becomes a sentence with its line and what to try."""
+    codec = decoder_of(encoding)
+    try:
+        with opened(path) as stream, io.TextIOWrapper(stream, codec, newline=newline) as text:
+            yield text
+    except UnicodeError as error:
+        raise _undecodable(path, codec, encoding, error) from None
+
+
+def _undecodable(path: Path, codec: str, encoding: str, error: UnicodeError) -> DataError:
+    with opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode(codec)
+            except UnicodeDecodeError as found:
+                if codec.startswith(("utf-16", "utf-32")):
+                    break
+                byte = line[found.start]
+                return DataError(
+                    f"'{path}', line {number}: byte 0x{byte:02X} is not {encoding}; "
+                    f"--encoding {_guess(path, line)} may be right"
+                )
+            except UnicodeError:
+                break
+    reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    return DataError(f"'{path}' is not {encoding} ({reason}); --encoding {_guess(path, b'')} may be right")
+
+
+def _guess(path: Path, line: bytes) -> str:
+    with opened(path) as stream:
+        head = stream.read(4)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Chinese in GBK is pairs of high bytes; in a western encoding a high byte mostly stands alone.
+    high = re.findall(rb"[\x80-\xff]+", line)
+    paired = sum(len(run) for run in high if len(run) % 2 == 0)
+    if not high:
+        return "utf-8"
+    if paired * 2 > sum(len(run) for run in high):
+        try:
+            line.decode("gb18030")
+            return "gbk"
+        except UnicodeDecodeError:
+            pass
+    return "latin-1"

@@ -1,0 +1,283 @@
+"""Each file format as rows or as Arrow tables, a piece at a time, with the line of whatever is wrong.
+
+`datasets`' own CSV and JSON readers are not used because they guess a column's type anew every 10,000 rows,
+read the text "NA" as a null, fill short rows up without a word, and name no line.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from unroll.data.files import class_files, format_of, opened_text, seekable
+from unroll.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_AT_ONCE = 2000
+_FIELD_LIMIT = 2**31 - 1
+
+Row = dict[str, Any]
+
+
+def rows_of(path: Path, encoding: str) -> Iterator[Row]:
+    """The rows of a file of text, or of a folder with a folder of texts per class, in order."""
+    if path.is_dir():
+        return _folder_rows(path, encoding)
+    kind = format_of(path)
+    if kind in (".csv", ".tsv"):
+        return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",")
+    if kind == ".txt":
+        return _line_rows(path, encoding)
+    return _json_rows(path, encoding)
+
+
+def tables_of(path: Path) -> Iterator[pa.Table]:
+    """The contents of a Parquet or .npz file, a few thousand rows at a time, in order."""
+    return _parquet_tables(path) if format_of(path) == ".parquet" else _npz_tables(path)
+
+
+def is_tabular(path: Path) -> bool:
+    """Whether `tables_of` reads it rather than `rows_of`."""
+    return not path.is_dir() and format_of(path) in (".parquet", ".npz")
+
+
+def _no_duplicates(names: Sequence[str], path: Path) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"'{path}' has more than one column named {', '.join(repr(n) for n in twice)}")
+
+
+def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
+    """Every cell as text. Blank lines are skipped; quoted fields may hold anything, line breaks included."""
+    csv.field_size_limit(_FIELD_LIMIT)
+    with opened_text(path, encoding, newline="") as text:
+        lines = iter(text)
+        head = next((line for line in lines if line.strip()), None)
+        if head is None:
+            raise DataError(f"'{path}' is empty")
+        if delimiter == "," and "," not in head:
+            delimiter = next((d for d in ";\t" if d in head), ",")
+        reader = csv.reader(_chain(head, lines), delimiter=delimiter, strict=True)
+        start = 1
+        names: list[str] = []
+        try:
+            names = next(reader)
+            _no_duplicates(names, path)
+            start = reader.line_num + 1
+            for cells in reader:
+                if cells:
+                    if len(cells) != len(names):
+                        raise DataError(
+                            f"'{path}', line {start}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but "
+                            f"the header has {len(names)}; a field with {delimiter!r} in it needs quotes"
+                        )
+                    yield dict(zip(names, cells, strict=True))
+                start = reader.line_num + 1
+        except csv.Error as error:
+            what = {
+                "unexpected end of data": "a quoted field is opened here and never closed",
+            }.get(str(error), f"{error}; inside quotes a quote is written twice")
+            raise DataError(f"'{path}', line {start}: {what}") from None
+
+
+def _chain(head: str, rest: Iterable[str]) -> Iterator[str]:
+    yield head
+    yield from rest
+
+
+def _line_rows(path: Path, encoding: str) -> Iterator[Row]:
+    with opened_text(path, encoding) as text:
+        for line in text:
+            yield {"text": line.rstrip("\n")}
+
+
+def _folder_rows(folder: Path, encoding: str) -> Iterator[Row]:
+    for label, path in class_files(folder):
+        with opened_text(path, encoding) as text:
+            yield {"text": text.read(), "label": label}
+
+
+def _json_rows(path: Path, encoding: str) -> Iterator[Row]:
+    """One object per line; or, in .json, one list of objects, which is then held in memory."""
+    with opened_text(path, encoding) as text:
+        if format_of(path) == ".json":
+            head = next((line for line in text if line.strip()), "")
+            if head.lstrip().startswith("["):
+                yield from _json_list(head + text.read(), path)
+                return
+            yield from json_lines(_chain(head, text), f"'{path}'")
+        else:
+            yield from json_lines(text, f"'{path}'")
+
+
+def json_lines(lines: Iterable[str], where: str) -> Iterator[Row]:
+    """One row per line; blank lines are skipped.
+
+    Raises:
+        DataError: a line is not one JSON object.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _object(line, f"{where}, line {number}")
+
+
+def _object(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{where}: not JSON that can be read ({error})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: a JSON object with the columns is needed, not {row!r:.40}")
+    return row
+
+
+def _json_list(document: str, path: Path) -> Iterator[Row]:
+    try:
+        rows = json.loads(document)
+    except json.JSONDecodeError as error:
+        raise DataError(f"'{path}', line {error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"'{path}': not JSON that can be read ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"'{path}', item {number}: an object with the columns is needed, not {row!r:.40}")
+        yield row
+
+
+def _parquet_tables(path: Path) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with seekable(path) as plain:
+        try:
+            with pq.ParquetFile(plain, memory_map=True) as file:
+                _no_duplicates(file.schema_arrow.names, path)
+                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                    columns = [
+                        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                        for column in batch.columns
+                    ]
+                    yield pa.Table.from_arrays(columns, names=batch.schema.names)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, PermissionError | FileNotFoundError):
+                raise
+            if plain.stat().st_size == 0:
+                raise DataError(f"'{path}' is empty") from None
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(f"'{path}' is not a Parquet file, or is damaged ({first})") from None
+
+
+def _npz_tables(path: Path) -> Iterator[pa.Table]:
+    """Arrays by name, N rows each.
+
+    An array with first dimension N is a column: (N,) numbers or texts, (N, T) sequences of one length, (N, T,
+    D) with D features. Sequences of several lengths lie end to end in one array (total,) or (total, D), with
+    `offsets` (or `offset`; for one array alone `NAME_offsets`) of N + 1 whole numbers from 0 to total: row i
+    is `NAME[offsets[i]:offsets[i + 1]]`. Arrays of Python objects (pickles) are refused.
+    """
+    import numpy as np
+
+    from unroll.data.npz import Member
+
+    with seekable(path) as plain:
+        try:
+            with zipfile.ZipFile(plain) as archive:
+                members = {m.name: m for m in (Member(archive, info, path) for info in archive.infolist())}
+                offsets = {
+                    name: m.whole().astype(np.int64)
+                    for name, m in members.items()
+                    if re.fullmatch(r"(.+_)?offsets?", name) and len(m.shape) == 1 and m.dtype.kind in "iu"
+                }
+                yield from _npz_rows(path, members, offsets)
+        except (zipfile.BadZipFile, EOFError) as error:
+            if plain.stat().st_size == 0:
+                raise DataError(f"'{path}' is empty") from None
+            raise DataError(f"'{path}' is not an .npz file, or is damaged ({error})") from None
+
+
+def _npz_rows(path: Path, members: dict[str, Any], offsets: dict[str, Any]) -> Iterator[pa.Table]:
+    import numpy as np
+    import pyarrow as pa
+
+    if not members:
+        raise DataError(f"'{path}' is empty")
+    for name, at in offsets.items():
+        if not len(at) or at[0] != 0 or (np.diff(at) < 0).any():
+            raise DataError(f"'{path}': '{name}' must start at 0 and never fall")
+    columns = {name: m for name, m in members.items() if name not in offsets}
+    for name, member in columns.items():
+        if not member.shape:
+            raise DataError(f"'{path}': '{name}' is a single value, not one per row")
+    ragged: dict[str, Any] = {}
+    for name, member in columns.items():
+        for key in (f"{name}_offsets", f"{name}_offset", "offsets", "offset"):
+            at = offsets.get(key)
+            if at is not None and member.shape[0] == at[-1] and (key.startswith(name) or len(at) - 1 != at[-1]):
+                ragged[name] = at
+                break
+    counts = {name: len(ragged[name]) - 1 if name in ragged else m.shape[0] for name, m in columns.items()}
+    if len(set(counts.values())) != 1:
+        listed = ", ".join(f"'{name}' {count}" for name, count in counts.items())
+        raise DataError(f"'{path}': the arrays disagree on the number of rows: {listed}")
+    total = next(iter(counts.values()))
+    for start in range(0, total, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, total)
+        arrays = {
+            name: member.lists(ragged[name][start : stop + 1]) if name in ragged else member.column(start, stop)
+            for name, member in columns.items()
+        }
+        yield pa.table(arrays)
+
+
+def standard_input(stream: IO[bytes], encoding: str) -> Iterator[Row]:
+    """Rows as they arrive: JSON lines if the first line starts with `{`, else a row `{"text": line}` per
+    line.
+    """
+    from unroll.data.files import decoder_of
+
+    codec = decoder_of(encoding)
+
+    def decoded() -> Iterator[str]:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield line.decode(codec)
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                raise DataError(f"standard input, line {number}: byte 0x{byte:02X} is not {encoding}") from None
+
+    lines = decoded()
+    head = next(lines, None)
+    if head is None:
+        raise DataError("standard input is empty")
+    if head.lstrip().startswith("{"):
+        yield from json_lines(_chain(head, lines), "standard input")
+    else:
+        for line in _chain(head, lines):
+            yield {"text": line.rstrip("\r\n")}
+
+
+def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:
+    """Check that all `wanted` columns are there.
+
+    Args:
+        dataset_or_names: a `datasets.Dataset`, or the columns' names.
+        wanted: names that are needed.
+        where: the file or data set, for the message.
+
+    Raises:
+        DataError: one is not, with the name nearest to it.
+    """
+    names = list(getattr(dataset_or_names, "column_names", dataset_or_names))
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"'{where}' has no column '{name}'{nearest(name, names)}")

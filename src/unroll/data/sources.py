@@ -1,0 +1,116 @@
+"""A person's data as a memory-mapped data set, or as a stream of rows.
+
+CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per class; each also packed (.gz,
+.xz, .zst); several files, patterns, and 'owner/name' on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from unroll.data.arrow import cache_file, no_rows, write_arrow
+from unroll.data.files import blaming, decoder_of, find, is_hub_name
+from unroll.data.formats import Row, is_tabular, require_columns, rows_of, standard_input, tables_of
+from unroll.data.quiet import quiet_datasets
+from unroll.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["read", "require_columns", "stream"]
+
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def read(data: Data, *, split: str = "train", encoding: str = "utf-8") -> datasets.Dataset:
+    """Read `data` into a memory-mapped `datasets.Dataset`.
+
+    Files are converted once, a few rows at a time, into Arrow in datasets' cache (under `HF_HOME`) and read
+    anew when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
+    has them; other formats keep their types. Text folders have the columns `text` and `label`, lines of text
+    have `text`, and .npz files have their arrays' names (layout: `formats._npz_tables`).
+
+    Args:
+        data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').
+        split: part of a hub data set; of no effect on files.
+        encoding: of text files.
+
+    Raises:
+        DataError: one sentence about the file, line, row or column.
+    """
+    if data == "-":
+        raise DataError("standard input cannot be read more than once; put the data into a file")
+    if isinstance(data, str) and is_hub_name(data):
+        return cast("datasets.Dataset", _hub(data, split, streaming=False))
+    paths = find(data)
+    decoder_of(encoding)
+    import datasets
+    import datasets.config
+
+    cache = cache_file(paths, encoding, Path(datasets.config.HF_DATASETS_CACHE))
+    with quiet_datasets():
+        if cache.exists():
+            try:
+                return datasets.Dataset.from_file(str(cache))
+            except (OSError, ValueError):  # Arrow's errors are both; a damaged cache is no one's mistake
+                cache.unlink(missing_ok=True)
+        write_arrow(cache, paths, encoding)
+        return datasets.Dataset.from_file(str(cache))
+
+
+def stream(data: Data, *, split: str = "train", encoding: str = "utf-8") -> Iterator[Row]:
+    """The rows of `data` one by one, in order, never holding a file.
+
+    Takes what `read` takes, and "-": standard input, as JSON lines if its first line starts with `{` and else
+    as one text per line. A .json file that is one list is held whole.
+
+    Raises:
+        DataError: as `read`, when the row is reached.
+    """
+    if data == "-":
+        yield from standard_input(sys.stdin.buffer, encoding)
+        return
+    if isinstance(data, str) and is_hub_name(data):
+        yield from cast("Iterator[Row]", _hub(data, split, streaming=True))
+        return
+    empty = True
+    paths = find(data)
+    for path in paths:
+        with blaming(path):
+            if is_tabular(path):
+                rows: Iterator[Row] = (row for table in tables_of(path) for row in table.to_pylist())
+            else:
+                rows = rows_of(path, encoding)
+            for row in rows:
+                empty = False
+                yield row
+    if empty:
+        raise no_rows(paths)
+
+
+def _hub(name: str, split: str, *, streaming: bool) -> Any:
+    import datasets
+
+    repository, _, configuration = name.partition(":")
+    with quiet_datasets():
+        try:
+            return datasets.load_dataset(repository, configuration or None, split=split, streaming=streaming)
+        except ValueError as error:
+            message = str(error).splitlines()[0]
+            if split in message and "split" in message.lower():
+                try:
+                    known = datasets.get_dataset_split_names(repository, configuration or None)
+                except Exception:
+                    known = []
+                raise DataError(f"'{name}' on the hub has no part '{split}'{nearest(split, known)}") from None
+            raise DataError(f"'{name}' on the hub cannot be read: {message}") from None
+        except Exception as error:
+            # Whatever the network, the hub or the data set's files did, a person needs the sentence only.
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(
+                f"'{name}' is no file here, and as a data set on the Hugging Face hub it cannot be read: {message}"
+            ) from None

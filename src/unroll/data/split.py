@@ -1,0 +1,49 @@
+"""Holding rows out for validation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unroll.errors import DataError, OptionError
+
+
+def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divide row numbers into a training and a validation part, the same for the same seed.
+
+    Integer labels (N,) are stratified: every class has its share in both parts. A class of one row cannot be
+    in
+    both: such rows go to training and the rest is stratified. Where even that cannot be done (fewer rows to
+    hold out than classes), and for labels that are not classes (floating point, or (N, K)) or a bare number
+    of rows, the rows are divided at random.
+
+    Returns:
+        `(train_rows, valid_rows)`, int64, each in rising order; with share 0 the second is empty.
+
+    Raises:
+        OptionError: a share that is not between 0 and 1.
+        DataError: too few rows to have both parts.
+    """
+    if not 0 <= share < 1:
+        raise OptionError(f"validation is {share!r}, but must be a share of at least 0 and below 1")
+    n = labels if isinstance(labels, int) else len(labels)
+    every = np.arange(n, dtype=np.int64)
+    if share == 0:
+        return every, every[:0]
+    held = round(n * share) or 1
+    if n - held < 1 or n < 2:
+        raise DataError(f"{n} row{'s' if n != 1 else ''} cannot be divided into training and validation ({share:g})")
+
+    from sklearn.model_selection import train_test_split
+
+    candidates, classes = every, None
+    if isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iub":
+        _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        several = counts[index] > 1
+        kinds = int((counts > 1).sum())
+        room = int(several.sum()) - held
+        if kinds and held >= kinds and room >= kinds:
+            candidates, classes = every[several], labels[several]
+    valid = train_test_split(candidates, test_size=held, random_state=seed % 2**32, stratify=classes)[1]
+    keep = np.ones(n, dtype=bool)
+    keep[valid] = False
+    return every[keep], np.sort(valid)

@@ -1,0 +1,223 @@
+"""Text to token ids: normalise, split, look up. The vocabulary is learnt on the training part."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from unroll.data.options import TextOptions
+from unroll.errors import DataError, OptionError, RunError
+
+FORMAT = "unroll.text/1"
+
+# With a space inside, no text can produce these two: every level splits at white space.
+_PAD, _UNK = "[padding token]", "[unknown token]"
+
+# `tokenizers` spends a hundred bytes and more on every token while it works.
+_CHARACTERS_AT_ONCE = 2**20
+
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+
+# Each of these characters is a word by itself.
+_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\u30FC"
+# Letters, marks, digits, and the joiners that Persian and the Indic scripts have within words.
+_WORD = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]&&[^{_CJK}]]"
+_WORDS = rf"{_WORD}+(?:['’]{_WORD}+)*"
+_SPACE = r"\s\p{Cc}\p{Cf}"
+_MARKS = r"\p{P}$+<=>^`|~"
+
+
+def _pattern(options: TextOptions) -> str:
+    """What a piece of text is before the vocabulary is looked up."""
+    if options.level == "char":
+        return rf"[^{_MARKS}]" if options.punctuation == "drop" else r"[\s\S]"
+    lead = " ?" if options.level == "bpe" else ""
+    cjk = rf"{lead}[{_CJK}]"
+    if options.punctuation == "keep":
+        return rf"{cjk}|{lead}[^{_SPACE}{_CJK}]+"
+    other = rf"[^{_SPACE}\p{{L}}\p{{M}}\p{{N}}_{_MARKS if options.punctuation == 'drop' else ''}]"
+    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}"
+
+
+def _pipeline(options: TextOptions) -> Tokenizer:
+    if options.level == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=_UNK))
+    steps: list[Any] = []
+    if options.normalize != "none":
+        steps.append(normalizers.NFKC() if options.normalize == "NFKC" else normalizers.NFC())
+    if options.lowercase:
+        steps.append(normalizers.Lowercase())
+    if options.level != "word":
+        # White space is a token here (char) or part of one (bpe), and one kind of it is enough.
+        steps += [normalizers.Replace(Regex(rf"[{_SPACE}]+"), " "), normalizers.Strip()]
+    if options.level == "bpe":
+        steps.append(normalizers.Prepend(" "))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    pieces: list[Any] = [pre_tokenizers.Split(Regex(_pattern(options)), behavior="removed", invert=True)]
+    if options.level == "bpe":
+        pieces.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+        tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
+    return tokenizer
+
+
+class TextEncoder:
+    """A vocabulary and the way to it. Id 0 is padding, id 1 unknown; neither ever stands for a token of text.
+
+    Word level: runs of letters, marks and digits (an apostrophe within a word belongs to it), each Han or
+    kana character by itself, punctuation marks as the options say. Scripts without spaces other than these
+    (Thai, Lao, Khmer) are better served by 'bpe' or 'char'. Byte-pair level: pieces of bytes (as in GPT-2),
+    so nothing is ever unknown. Character level: Unicode code points, white space made one.
+
+    Ids are ordered by falling count in the training texts and then by text, whatever the number of threads.
+    """
+
+    PAD = 0
+    UNK = 1
+    features = 0
+
+    def __init__(self, tokenizer: Tokenizer, options: TextOptions) -> None:
+        self._tokenizer = tokenizer
+        self.options = options
+        self.size: int = tokenizer.get_vocab_size()
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], options: TextOptions | None = None) -> TextEncoder:
+        """Learn the vocabulary from `texts`, read once and one by one.
+
+        Raises:
+            DataError: a text is missing or not text, or no token occurs `min_count` times.
+        """
+        options = options or TextOptions()
+        tokenizer = _pipeline(options)
+        shared: dict[str, Any] = {
+            "vocab_size": options.vocabulary,
+            "min_frequency": options.min_count,
+            "special_tokens": [_PAD, _UNK],
+            "show_progress": False,
+        }
+        if options.level == "bpe":
+            trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
+        else:
+            trainer = trainers.WordLevelTrainer(**shared)
+        tokenizer.train_from_iterator(_clean_all(texts, options), trainer)
+        # Trained tokens that are "special" would be cut out of texts before anything else.
+        document = json.loads(tokenizer.to_str())
+        document["added_tokens"] = []
+        encoder = cls(Tokenizer.from_str(json.dumps(document)), options)
+        if encoder.size < 3:
+            raise DataError(
+                f"the vocabulary is empty: no {options.level} occurs {options.min_count} times (min_count) "
+                "in the training texts, or they are all empty"
+            )
+        return encoder
+
+    def encode(self, values: Sequence[str], /, *, first: int = 0) -> list[np.ndarray]:
+        """Token ids of each text, int32 (T,); empty text gives length 0.
+
+        Args:
+            values: the texts.
+            first: row number of the first, for messages.
+
+        Raises:
+            DataError: a row is null or not text.
+        """
+        encoded: list[np.ndarray] = []
+        held: list[str] = []
+        size = 0
+        for text in _clean_all(values, self.options, first):
+            held.append(text)
+            size += len(text)
+            if size >= _CHARACTERS_AT_ONCE:
+                encoded += self._encode(held)
+                held, size = [], 0
+        return encoded + self._encode(held)
+
+    def _encode(self, texts: list[str]) -> list[np.ndarray]:
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [self._shorten(np.array(e.ids, dtype=np.int32)) for e in found]
+
+    def _shorten(self, ids: np.ndarray) -> np.ndarray:
+        most = self.options.max_length
+        if not most or len(ids) <= most:
+            return ids
+        if self.options.keep == "head":
+            return ids[:most]
+        if self.options.keep == "tail":
+            return ids[-most:]
+        head = most - most // 2
+        return np.concatenate([ids[:head], ids[len(ids) - most // 2 :]])
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
+        return [self._token(int(i)) for i in ids]
+
+    def _token(self, i: int) -> str:
+        if i in (self.PAD, self.UNK):
+            return "<unk>" if i else "<pad>"
+        token = self._tokenizer.id_to_token(i) if i >= 0 else None
+        if token is None:
+            raise DataError(f"there is no token {i}: the vocabulary has {self.size} entries")
+        return decoders.ByteLevel().decode([token]) if self.options.level == "bpe" else token
+
+    def to_json(self) -> str:
+        """One JSON document: the options and the tokenizer in the `tokenizers` library's own form."""
+        document = {
+            "format": FORMAT,
+            "options": asdict(self.options),
+            "tokenizer": json.loads(self._tokenizer.to_str()),
+        }
+        return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> TextEncoder:
+        """Read what `to_json` wrote.
+
+        Raises:
+            RunError: the document is damaged or was edited into something that cannot be used.
+        """
+        try:
+            document = json.loads(text)
+            if not isinstance(document, dict) or document.get("format") != FORMAT:
+                raise RunError(f"the vocabulary is not in the form {FORMAT!r}")
+            options = TextOptions(**document["options"])
+            if document["tokenizer"]["added_tokens"]:
+                raise RunError("the vocabulary is damaged: it has added tokens")
+            tokenizer = Tokenizer.from_str(json.dumps(document["tokenizer"]))
+        except RunError:
+            raise
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise RunError(f"the vocabulary is not JSON: {error}") from None
+        except OptionError as error:
+            raise RunError(f"the vocabulary is damaged: {error}") from None
+        except Exception as error:  # `tokenizers` raises bare Exception
+            raise RunError(f"the vocabulary is damaged: {type(error).__name__}: {error}") from None
+        vocabulary = tokenizer.get_vocab()
+        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+            raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
+        if vocabulary.get(_PAD) != cls.PAD or vocabulary.get(_UNK) != cls.UNK:
+            raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")
+        return cls(tokenizer, options)
+
+
+def _clean_all(texts: Iterable[Any], options: TextOptions, first: int = 0) -> Iterator[str]:
+    for row, text in enumerate(texts, start=first):
+        if not isinstance(text, str):
+            found = "nothing (null)" if text is None else f"{type(text).__name__} {text!r:.40}"
+            raise DataError(f"row {row + 1} holds {found} where text is needed")
+        if options.html:
+            if "<" in text:
+                text = _BREAK.sub("\n", text)
+            if "&" in text:
+                text = html.unescape(text)
+        # A lone surrogate (half of a broken JSON escape) is no character and cannot be stored.
+        yield text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,261 @@
+"""`Classifier` and `Regressor`: sequence models with scikit-learn's contract."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from unroll.data.batches import Batches
+from unroll.data.checks import describe
+from unroll.data.examples import Examples
+from unroll.data.labels import Labels, label_name
+from unroll.data.options import BatchOptions, SeriesOptions, TextOptions
+from unroll.data.split import split
+from unroll.errors import DataError
+from unroll.models.options import ModelOptions
+from unroll.options import defaults
+from unroll.runs import METRICS, Run
+from unroll.tasks.labelled import LabelledTask
+from unroll.tasks.records import bad_inputs
+from unroll.tasks.settings import Settings
+from unroll.training.fit import fit as train
+from unroll.training.options import TrainingOptions
+
+_SHARED = defaults((TextOptions, SeriesOptions, BatchOptions, ModelOptions, TrainingOptions)) | {"verbose": False}
+_CLASSIFIER = _SHARED | {"class_weights": "none", "label_smoothing": 0.0}
+
+E = TypeVar("E", bound=type)
+
+
+def _takes(parameters: Mapping[str, Any]) -> Any:
+    """Give a class an `__init__` whose keyword parameters are `parameters`, as scikit-learn wants to read them."""
+
+    def decorate(cls: E) -> E:
+        def __init__(self: Any, **given: Any) -> None:  # noqa: N807 (it becomes the method)
+            for name in given:
+                if name not in parameters:
+                    raise TypeError(f"{cls.__name__}() got an unexpected keyword argument '{name}'")
+            for name, default in parameters.items():
+                setattr(self, name, given.get(name, default))
+
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        rest = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in parameters.items()]
+        __init__.__signature__ = inspect.Signature([me, *rest])  # pyright: ignore[reportFunctionMemberAccess]
+        cls.__init__ = __init__
+        return cls
+
+    return decorate
+
+
+class _SequenceEstimator(BaseEstimator):
+    """Fitting and answering, shared by the classifier and the regressor."""
+
+    _task_name = ""
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the fitted model as a run folder, which `unroll predict` and `unroll.load` use.
+
+        Raises:
+            RunError: the folder holds something else, or a run and `overwrite` is off.
+        """
+        check_is_fitted(self)
+        run = Run.create(path, overwrite=overwrite)
+        run.write_config(self._task_name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
+        self.task_.write(run)
+        run.write_weights(self.model_)
+        run.write_json(METRICS, {"training": {"history": self.history_}})
+        return run.path
+
+    def _settings(self, *, text: bool) -> Settings:
+        own = {"text": "text"} if text else {"series": "values"}
+        return Settings.from_flat({k: v for k, v in self.get_params().items() if k != "verbose"} | own)
+
+    def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
+        settings = self._settings(text=text)
+        _refuse_bad(values, text=text)
+        chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
+        self.task_ = LabelledTask.learn(
+            self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen], text=text
+        )
+        examples = Examples.from_arrays(self.task_.encoder.encode(values), targets)
+        seed = settings.batch.seed
+        batches = Batches(examples.subset(chosen), settings.batch, shuffle=True, seed=seed)
+        held = Batches(examples.subset(left), settings.batch, shuffle=False) if len(left) else None
+        with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
+            torch.manual_seed(seed)
+            model = self.task_.model()
+            outcome = train(
+                model,
+                self.task_.objective(targets[chosen]),
+                batches,
+                held,
+                settings.training,
+                Path(folder),
+                seed=seed,
+                quiet=not self.verbose,
+            )
+        self.model_ = model.cpu().eval()
+        self.history_ = outcome.history
+        self.n_iter_ = len(outcome.history)
+
+    def _answer(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        values, text = _values(self, X, reset=False)
+        if text != self.task_.takes_text:
+            raise DataError(f"X holds {'text' if text else 'numbers'}, but the model was fitted on the other")
+        if not len(values):
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        _refuse_bad(values, text=text, features=self.task_.encoder.features)
+        return self.task_.answer(self.model_, Examples.from_arrays(self.task_.encoder.encode(values))).numpy()
+
+
+@_takes(_CLASSIFIER)
+class Classifier(ClassifierMixin, _SequenceEstimator):
+    """A recurrent classifier of texts or numeric sequences.
+
+    Every option of `unroll fit classification` is a parameter, with the same name and default; `verbose` shows
+    the training.
+
+    X is a sequence of N texts, of N arrays (T,) or (T, D), or an array (N, T) or (N, T, D). y holds N labels,
+    or is an indicator array (N, K) of zeros and ones for any number of labels a row.
+
+    Attributes:
+        classes_: the labels, sorted.
+        history_: a mapping for each epoch: losses and metrics.
+        model_, task_: the trained model and what encodes and decodes for it.
+
+    Raises (in `fit` and `predict`):
+        OptionError: a parameter's value cannot be used.
+        DataError: rows that cannot be used (named), fewer than two classes.
+    """
+
+    _task_name = "classification"
+
+    def fit(self, X: Any, y: Any) -> Classifier:
+        """Train on X and y; a stratified share `validation` of the rows chooses the best epoch's weights."""
+        values, text = _values(self, X, y=y, reset=True)
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = _column(y)
+        check_consistent_length(values, y)
+        check_classification_targets(y)
+        if y.ndim == 2:
+            labels = Labels.learn(y, "multi")
+            self.classes_ = np.arange(y.shape[1])
+            targets = labels.encode(y)
+        else:
+            self.classes_, targets = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise DataError(f"y has one class only, {self.classes_[0]!r}; a classifier needs at least two")
+            labels = Labels("single", [label_name(c) or "" for c in self.classes_.tolist()])
+        self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=text)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of each row (N,), or zeros and ones (N, K)."""
+        answers = self._answer(X)
+        if self.task_.labels.kind == "multi":
+            return (answers >= 0.5).astype(int)
+        return self.classes_[answers.argmax(1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each label (N, K), in the order of `classes_`."""
+        answers = self._answer(X).astype(np.float64)
+        return answers if self.task_.labels.kind == "multi" else answers / answers.sum(1, keepdims=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return _sequence_tags(tags)
+
+
+@_takes(_SHARED)
+class Regressor(RegressorMixin, _SequenceEstimator):
+    """A recurrent regressor of texts or numeric sequences.
+
+    Every option of `unroll fit regression` is a parameter; see `Classifier` for X. y is (N,) or (N, K) numbers.
+    """
+
+    _task_name = "regression"
+
+    def fit(self, X: Any, y: Any) -> Regressor:
+        """Train on X and y; a share `validation` of the rows chooses the best epoch's weights."""
+        values, text = _values(self, X, y=y, reset=True, numeric=True)
+        y = np.asarray(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = _column(y)
+        check_consistent_length(values, y)
+        self._flat = y.ndim == 1
+        labels = Labels.learn(y, "regression")
+        self._fit(values, labels, labels.encode(y), text=text)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The value of each row (N,), or values (N, K)."""
+        answers = self._answer(X).astype(np.float64)
+        return answers[:, 0] if self._flat else answers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return _sequence_tags(tags)
+
+
+def _sequence_tags(tags: Any) -> Any:
+    tags.input_tags.string = True
+    tags.input_tags.three_d_array = True
+    tags.non_deterministic = False
+    return tags
+
+
+def _values(
+    estimator: BaseEstimator, X: Any, *, y: Any = None, reset: bool, numeric: bool = False
+) -> tuple[Sequence[Any], bool]:
+    """X as a list of rows and whether it holds text; arrays (N, T) are checked as scikit-learn checks them."""
+    if isinstance(X, str):
+        raise DataError("X is one text; give a list of texts")
+    if getattr(X, "ndim", None) == 1 and not hasattr(X, "sparse"):
+        X = list(X)
+    if isinstance(X, list | tuple) and X and isinstance(X[0], str):
+        return list(X), True
+    sequences = isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 0) >= 1
+    ragged = isinstance(X, list | tuple) and X and isinstance(X[0], list | tuple)
+    if sequences or ragged or getattr(X, "ndim", None) == 3:
+        if len({len(x) for x in X}) > 1 or getattr(X[0], "ndim", 1) == 2 or isinstance(X[0][0], list | tuple):
+            return list(X), False
+    least = 2 if reset else 1
+    if y is None:
+        checked = validate_data(estimator, X, reset=reset, ensure_min_samples=least, dtype="numeric")
+    else:
+        checked, _ = validate_data(
+            estimator, X, y, reset=reset, ensure_min_samples=least, multi_output=True, y_numeric=numeric, dtype="numeric"
+        )
+    return list(checked), False
+
+
+def _column(y: np.ndarray) -> np.ndarray:
+    import warnings
+
+    from sklearn.exceptions import DataConversionWarning
+
+    warnings.warn(
+        "A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3
+    )
+    return y[:, 0]
+
+
+def _refuse_bad(values: Sequence[Any], *, text: bool, features: int = 0) -> None:
+    bad = bad_inputs(values, "X", text=text, features=features)
+    if bad:
+        raise DataError(describe(bad, len(values), "X"))
+
+

@@ -1,0 +1,121 @@
+"""What `torch.nn`'s recurrent layers refuse, in their words."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from typing import Any
+
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from unroll.ops.transforms import autocasting
+
+
+def check_options(
+    input_size: int,
+    hidden_size: int,
+    num_layers: int,
+    bias: bool,
+    batch_first: bool,
+    dropout: float,
+    proj_size: int,
+) -> None:
+    """The constructor's arguments.
+
+    Raises:
+        ValueError, TypeError: as `torch.nn`.
+    """
+    if not isinstance(dropout, numbers.Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise ValueError(
+            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+        )
+    if dropout > 0 and num_layers == 1:
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+            stacklevel=4,
+        )
+    for name, flag in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} should be of type bool, got: {type(flag).__name__}")
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+        if not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero")
+    if num_layers <= 0:
+        raise ValueError("num_layers must be greater than zero")
+    if proj_size < 0:
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
+    if proj_size >= hidden_size:
+        raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def check_input(layer: str, x: Tensor | PackedSequence, batch_first: bool, input_size: int, weight: Tensor) -> None:
+    """The input's dimensions, type, device and features.
+
+    Raises:
+        ValueError, RuntimeError: as `torch.nn`.
+    """
+    packed = isinstance(x, PackedSequence)
+    data = x.data if isinstance(x, PackedSequence) else x
+    if not packed and data.dim() not in (2, 3):
+        raise ValueError(f"{layer}: Expected input to be 2D or 3D, got {data.dim()}D tensor instead")
+    if data.dtype != weight.dtype and not autocasting():
+        raise ValueError(
+            f"RNN input dtype ({data.dtype}) does not match weight dtype ({weight.dtype}). "
+            f"Convert input: input.to({weight.dtype}), or convert model: model.to({data.dtype})"
+        )
+    if packed and data.dim() != 2:
+        raise RuntimeError(f"input must have 2 dimensions, got {data.dim()}")
+    if data.shape[-1] != input_size:
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {input_size}, got {data.shape[-1]}")
+    if data.device != weight.device:
+        raise RuntimeError(
+            "Input and parameter tensors are not at the same device, found input tensor at "
+            f"{data.device} and parameter tensor at {weight.device}"
+        )
+    if not packed and data.shape[1 if batch_first and data.dim() == 3 else 0] == 0:
+        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+
+
+def check_state(
+    layer: str, state: Any, names: tuple[str, ...], x: Tensor, batched: bool, shapes: list[tuple[int, ...]]
+) -> tuple[Tensor, ...]:
+    """The state's form, shape, type and device; returned as a tuple.
+
+    Raises:
+        TypeError, RuntimeError: as `torch.nn`.
+    """
+    if len(names) == 1:
+        if not isinstance(state, Tensor):
+            raise TypeError(f"{layer}: the state must be a tensor, got {type(state).__name__}")
+        given: tuple[Tensor, ...] = (state,)
+    else:
+        if not isinstance(state, (tuple, list)) or len(state) != len(names):
+            raise TypeError(f"{layer}: the state must be a tuple ({', '.join(names)})")
+        given = tuple(state)
+    wanted = 3 if batched else 2
+    if any(h.dim() != wanted for h in given):
+        form = "batched 3-D" if batched else "unbatched 2-D"
+        if len(given) > 1:
+            got = ", ".join(f"{h.dim()}-D" for h in given)
+            raise RuntimeError(f"For {form} input, hx and cx should also be {wanted}-D but got ({got}) tensors")
+        raise RuntimeError(f"For {form} input, hx should also be {wanted}-D but got {given[0].dim()}-D tensor")
+    for i, (h, shape) in enumerate(zip(given, shapes, strict=True)):
+        actual = tuple(h.shape) if batched else (h.shape[0], 1, h.shape[1])
+        if actual != shape:
+            which = f"hidden[{i}]" if len(given) > 1 else "hidden"
+            raise RuntimeError(f"Expected {which} size {shape}, got {list(actual)}")
+        if h.device != x.device:
+            raise RuntimeError(
+                "Input and hidden tensors are not at the same device, found input tensor at "
+                f"{x.device} and hidden tensor at {h.device}"
+            )
+        if h.dtype != x.dtype and not autocasting():
+            raise RuntimeError(
+                "Input and hidden tensors are not the same dtype, found input tensor with "
+                f"{x.dtype} and hidden tensor with {h.dtype}"
+            )
+    return given

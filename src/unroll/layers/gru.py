@@ -1,0 +1,109 @@
+"""The GRU layer."""
+
+from __future__ import annotations
+
+import torch
+
+from unroll.layers.stack import Init, Recurrent
+from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit, in place of `torch.nn.GRU`, in both of its forms.
+
+        r = sigmoid(W_r x + b_r + U_r h + c_r)
+        z = sigmoid(W_z x + b_z + U_z h + c_z)
+        n = tanh   (W_n x + b_n + r * (U_n h + c_n))        reset_after=True, as `torch.nn` and cuDNN
+        n = tanh   (W_n x + b_n + U_n (r * h) + c_n)        reset_after=False, as the paper
+        h' = (1 - z) * n + z * h
+
+    Called as `y, h = gru(x, h, lengths=..., resets=...)`; see `forward`, `step` and `trace`.
+    Paper: Cho et al. 2014.
+
+    The arguments up to `dtype` are those of `torch.nn.GRU`, as are parameters, outputs, gradients and
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
+    `torch.jit.script`.
+
+    Args:
+        input_size: D, the features of x.
+        hidden_size: H.
+        num_layers: layers, each running over the one before.
+        bias: whether there are biases (two, which are added up).
+        batch_first: sequences are (B, T, D), not (T, B, D); states are not concerned.
+        dropout: share of the features dropped between layers, others at every step.
+        bidirectional: a second set of weights runs from each row's end; outputs lie side by side.
+        device: where the parameters are made.
+        dtype: what the parameters are made of.
+        reset_after: whether the reset gate applies after the recurrent product. The parameters' shapes are the
+            same either way, their meaning is not. Only the backend `naive` has the other form.
+        init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
+            recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
+        learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
+            and after a reset.
+        input_dropout: share of the input's features dropped, the same at every step (locked).
+        output_dropout: likewise, of every layer's output.
+        recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
+        residual: every layer but the first adds its input to its output.
+        layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
+            tells what served the last call.
+        proj_size: refused, as `torch.nn` does.
+
+    Raises:
+        ValueError, TypeError: as `torch.nn.GRU`.
+        OptionError: one of the further arguments cannot be used.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        reset_after: bool = True,
+        init: Init = "torch",
+        learn_initial_state: bool = False,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
+        layer_norm: bool = False,
+        backend: str = "auto",
+        proj_size: None = None,
+    ) -> None:
+        if proj_size is not None:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        super().__init__(
+            RESET_AFTER if reset_after else RESET_BEFORE,
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+            init=init,
+            forget_bias=None,
+            learn_initial_state=learn_initial_state,
+            input_dropout=input_dropout,
+            output_dropout=output_dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            backend=backend,
+        )
+        self.reset_after = reset_after
+
+    def extra_repr(self) -> str:
+        """As `torch.nn` writes it, and `reset_after` if it is not so there."""
+        return super().extra_repr() + ("" if self.reset_after else ", reset_after=False")

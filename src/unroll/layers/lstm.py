@@ -1,0 +1,102 @@
+"""The LSTM layer."""
+
+from __future__ import annotations
+
+import torch
+
+from unroll.layers.stack import Init, Recurrent
+from unroll.ops.lstm import LSTM as RECURRENCE
+
+
+class LSTM(Recurrent):
+    """Long short-term memory, in place of `torch.nn.LSTM`.
+
+        i = sigmoid(W_i x + U_i h + b_i)
+        f = sigmoid(W_f x + U_f h + b_f)
+        g = tanh   (W_g x + U_g h + b_g)
+        o = sigmoid(W_o x + U_o h + b_o)
+        c' = f * c + i * g
+        h' = o * tanh(c')           with `proj_size`: h' = P (o * tanh(c'))
+
+    Called as `y, (h, c) = lstm(x, (h, c), lengths=..., resets=...)`; see `forward`, `step` and `trace`.
+    Papers: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000; Sak, Senior & Beaufays 2014.
+
+    The arguments up to `dtype` are those of `torch.nn.LSTM`, as are parameters, outputs, gradients and
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
+    `torch.jit.script`.
+
+    Args:
+        input_size: D, the features of x.
+        hidden_size: H.
+        num_layers: layers, each running over the one before.
+        bias: whether there are biases (two, which are added up).
+        batch_first: sequences are (B, T, D), not (T, B, D); states are not concerned.
+        dropout: share of the features dropped between layers, others at every step.
+        bidirectional: a second set of weights runs from each row's end; outputs lie side by side.
+        proj_size: R, the width h is projected to, if not 0; less than H.
+        device: where the parameters are made.
+        dtype: what the parameters are made of.
+        init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
+            recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
+        forget_bias: what the forget gate's two biases add up to at the start.
+        learn_initial_state: `initial_h` and `initial_c` (layers * directions, H) are parameters, used where
+            no state is given and after a reset.
+        input_dropout: share of the input's features dropped, the same at every step (locked).
+        output_dropout: likewise, of every layer's output.
+        recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
+        residual: every layer but the first adds its input to its output.
+        layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
+            tells what served the last call.
+
+    Raises:
+        ValueError, TypeError: as `torch.nn.LSTM`.
+        OptionError: one of the further arguments cannot be used.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: Init = "torch",
+        forget_bias: float | None = None,
+        learn_initial_state: bool = False,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
+        layer_norm: bool = False,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            RECURRENCE,
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+            init=init,
+            forget_bias=forget_bias,
+            learn_initial_state=learn_initial_state,
+            input_dropout=input_dropout,
+            output_dropout=output_dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            backend=backend,
+        )

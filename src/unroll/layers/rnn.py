@@ -1,0 +1,105 @@
+"""The simple recurrent layer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from unroll.layers.stack import Init, Recurrent
+from unroll.ops.elman import RELU, TANH
+
+
+class RNN(Recurrent):
+    """Simple recurrent network, in place of `torch.nn.RNN`.
+
+        h' = tanh(W x + b + U h + c)            nonlinearity="tanh"
+        h' = max(0, W x + b + U h + c)          nonlinearity="relu"
+
+    Called as `y, h = rnn(x, h, lengths=..., resets=...)`; see `forward`, `step` and `trace`.
+    Papers: Elman 1990; Le, Jaitly & Hinton 2015 (rectified).
+
+    The arguments up to `dtype` are those of `torch.nn.RNN`, as are parameters, outputs, gradients and
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
+    `torch.jit.script`.
+
+    Args:
+        input_size: D, the features of x.
+        hidden_size: H.
+        num_layers: layers, each running over the one before.
+        nonlinearity: `"tanh"` or `"relu"`.
+        bias: whether there are biases (two, which are added up).
+        batch_first: sequences are (B, T, D), not (T, B, D); states are not concerned.
+        dropout: share of the features dropped between layers, others at every step.
+        bidirectional: a second set of weights runs from each row's end; outputs lie side by side.
+        device: where the parameters are made.
+        dtype: what the parameters are made of.
+        init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
+            recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
+        learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
+            and after a reset.
+        input_dropout: share of the input's features dropped, the same at every step (locked).
+        output_dropout: likewise, of every layer's output.
+        recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
+        residual: every layer but the first adds its input to its output.
+        layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
+            tells what served the last call.
+        proj_size: refused, as `torch.nn` does.
+
+    Raises:
+        ValueError, TypeError: as `torch.nn.RNN`.
+        OptionError: one of the further arguments cannot be used.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: Init = "torch",
+        learn_initial_state: bool = False,
+        input_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
+        layer_norm: bool = False,
+        backend: str = "auto",
+        proj_size: None = None,
+    ) -> None:
+        if proj_size is not None:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(
+            RELU if nonlinearity == "relu" else TANH,
+            "RNN_RELU" if nonlinearity == "relu" else "RNN_TANH",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            0,
+            device,
+            dtype,
+            init=init,
+            forget_bias=None,
+            learn_initial_state=learn_initial_state,
+            input_dropout=input_dropout,
+            output_dropout=output_dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
+            layer_norm=layer_norm,
+            backend=backend,
+        )
+        self.nonlinearity = nonlinearity

@@ -1,0 +1,111 @@
+"""What a many-to-one model is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from unroll.errors import OptionError, nearest
+from unroll.options import check_range, check_types
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Input stage, convolution front end, recurrent stack, pooling and head."""
+
+    recurrence: Literal["rnn", "lstm", "gru"] = "lstm"
+    """The recurrence: Elman (rnn), LSTM or GRU."""
+    hidden: int = 128
+    """Hidden units of each recurrent layer and direction."""
+    layers: int = 1
+    """Recurrent layers, one on the other."""
+    bidirectional: bool = False
+    """Read each sequence in both directions."""
+    projection: int = 0
+    """LSTM only: project each layer's hidden state to so many values (0: no projection)."""
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
+    """Elman only: the activation of the hidden state."""
+    reset_after: bool = True
+    """GRU only: apply the reset gate after the matrix product (as torch.nn and cuDNN do) or before it."""
+    embedding: int = 128
+    """Text: values of a token's embedding vector."""
+    embedding_dropout: float = 0.0
+    """Text: share of the embedded values set to zero in training."""
+    word_dropout: float = 0.0
+    """Text: share of the tokens replaced by the unknown token in training."""
+    ngrams: int = 1
+    """Text: add learnt vectors of the runs of 2 to so many tokens that end at each token (1: none)."""
+    ngram_buckets: int = 100000
+    """Text: vectors that the runs of tokens share by hashing, with ngrams above 1."""
+    input_projection: int = 0
+    """Series: project the features of each step to so many values first (0: feed them as they are)."""
+    conv_filters: int = 0
+    """Filters per kernel size of a convolution front end (0: no convolution)."""
+    conv_kernels: tuple[int, ...] = (3,)
+    """Kernel sizes of the convolution front end, in steps; their outputs stand side by side."""
+    conv_activation: Literal["relu", "tanh", "gelu"] = "relu"
+    """Activation of the convolution front end."""
+    conv_pool: int = 1
+    """Max-pool so many steps into one after the convolution (1: none); lengths follow."""
+    dropout: float = 0.0
+    """Dropout between recurrent layers, drawn anew at every step."""
+    input_dropout: float = 0.0
+    """Locked dropout on the recurrent stack's input: one mask for all steps of a sequence."""
+    output_dropout: float = 0.0
+    """Locked dropout on every recurrent layer's output."""
+    recurrent_dropout: float = 0.0
+    """Locked dropout on the state that enters the recurrent product; only the naive backend serves it."""
+    residual: bool = False
+    """Add each layer's input to its output, from the second recurrent layer on."""
+    layer_norm: bool = False
+    """Normalise every recurrent layer's output."""
+    init: Literal["torch", "orthogonal"] = "torch"
+    """Initial weights of the recurrent layers: uniform as torch.nn, or orthogonal recurrent matrices."""
+    forget_bias: float | None = None
+    """LSTM only: initial bias of the forget gate (1 helps long sequences)."""
+    learn_initial_state: bool = False
+    """Train the state that every sequence starts from."""
+    pooling: str = "last"
+    """How the steps become one vector: last, mean, max, attention, or several joined as in mean+max."""
+    pool_inputs: bool = False
+    """Pool the input stage's output too, by its mean, and hand it to the head beside the recurrent stack's."""
+    head_dropout: float = 0.0
+    """Dropout on the pooled vector."""
+    backend: str = "auto"
+    """Which implementation runs the recurrent layers; `unroll backends` lists them."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range(self, "hidden", "embedding", "conv_pool", "ngrams", least=1)
+        check_range(self, "ngram_buckets", least=2)
+        check_range(self, "layers", least=1, below=1001)
+        check_range(self, "projection", "input_projection", "conv_filters", least=0)
+        for field in dataclasses.fields(self):
+            if field.name.endswith("dropout"):
+                check_range(self, field.name, least=0, below=1)
+        if not self.conv_kernels or min(self.conv_kernels) < 1:
+            raise OptionError(f"conv_kernels is {list(self.conv_kernels)}; give sizes of at least 1")
+        for part in self.pooling.split("+"):
+            if part not in POOLINGS:
+                raise OptionError(f"pooling is '{self.pooling}'{nearest(part, POOLINGS)}")
+        self._only("lstm", projection=0, forget_bias=None)
+        self._only("gru", reset_after=True)
+        self._only("rnn", nonlinearity="tanh")
+        if self.projection and self.projection >= self.hidden:
+            raise OptionError(f"projection is {self.projection}; it must be below hidden ({self.hidden})")
+        if self.conv_pool > 1 and not self.conv_filters:
+            raise OptionError("conv_pool needs a convolution front end; set conv_filters")
+        if self.dropout and self.layers == 1:
+            raise OptionError(
+                "dropout acts between layers and there is one; set output_dropout or head_dropout"
+            )
+
+    def _only(self, recurrence: str, **neutral: object) -> None:
+        if self.recurrence == recurrence:
+            return
+        for name, value in neutral.items():
+            if getattr(self, name) != value:
+                raise OptionError(f"{name} goes with recurrence '{recurrence}', not '{self.recurrence}'")

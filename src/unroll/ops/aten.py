@@ -1,0 +1,168 @@
+"""The backend `torch`: PyTorch's own kernels (oneDNN on CPU, cuDNN on CUDA), one unpacked call.
+
+PyTorch knows rows of unequal length only packed, where training is 8 to 14 times slower on CPU. Here they
+are padded, and what the padding would spoil is put right: it is read as zero, the outputs there are
+dropped, and h is taken from each row's own last step. For what cannot be taken from the outputs, the
+input gets one feature more, which is 1 in the padding and whose weights close the gates there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unroll.ops import naive
+from unroll.ops.call import Call, Result, State, Weights
+from unroll.ops.differentiable import Tensors, differentiable
+from unroll.ops.rows import Group, groups, move
+from unroll.ops.transforms import plain, transformed
+
+_KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "lstm": torch._VF.lstm,  # type: ignore[attr-defined]  # torch.lstm without the guess between overloads
+    "gru": torch._VF.gru,  # type: ignore[attr-defined]
+    "rnn_tanh": torch._VF.rnn_tanh,  # type: ignore[attr-defined]
+    "rnn_relu": torch._VF.rnn_relu,  # type: ignore[attr-defined]
+}
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_CUDNN_STEPS = 65535
+
+
+def refuse(call: Call) -> str | None:
+    """Why PyTorch's kernels cannot serve this call."""
+    inside = transformed()
+    if inside is not None:
+        return f"PyTorch's kernels cannot be used inside {inside}"
+    if call.recurrence.name not in _KERNELS:
+        return f"PyTorch has no kernel for the recurrence '{call.recurrence.name}'"
+    if call.recurrent_mask is not None:
+        return "PyTorch's kernels have no recurrent dropout"
+    x = call.x
+    if x.device.type not in ("cpu", "cuda"):
+        return f"it is not known to be right on the device '{x.device.type}'"
+    if x.dtype not in _DTYPES:
+        return f"PyTorch's kernels do not take {x.dtype}"
+    if x.shape[1] == 0:
+        return "PyTorch's gradient for a batch of no rows is uninitialised memory"
+    if x.is_cuda and torch.backends.cudnn.enabled and x.shape[0] > _CUDNN_STEPS:
+        return f"cuDNN takes at most {_CUDNN_STEPS} steps"
+    for t in call.tensors:
+        if t is not None and not plain(t):
+            return f"PyTorch's kernels may not know tensors of type {type(t).__name__}"
+    return None
+
+
+def run(call: Call) -> Result:
+    """The outputs and the final state."""
+
+    def fast(tensors: Tensors) -> tuple[Tensor, ...]:
+        return _flat(_run(call.with_tensors(tensors)))
+
+    def exact(tensors: Tensors) -> tuple[Tensor, ...]:
+        return _flat(naive.run(call.with_tensors(tensors)))
+
+    y, *state = differentiable(fast, exact, call.tensors)
+    return Result(y, tuple(state))
+
+
+def _flat(result: Result) -> tuple[Tensor, ...]:
+    return (result.y, *result.state)
+
+
+def _run(call: Call) -> Result:
+    if call.lengths is None and call.resets is None:
+        x = call.x.flip(0) if call.reverse else call.x
+        y, state = _kernel(call, x, call.state, call.weights)
+        return Result(y.flip(0) if call.reverse else y, state)
+
+    T, B, D = call.x.shape
+    x = call.x.reshape(T * B, D)
+    made = groups(call)
+    if not made:
+        return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
+    done = [_group(call, g, move(x, g.source, g.target).view(g.steps, -1, D)) for g in made]
+    source, target = _joined(made)
+    y = move(_cat([y.flatten(0, 1) for y, _ in done]), target, source).view(T, B, -1)
+    ends = tuple(_cat(list(s)) for s in zip(*(state for _, state in done), strict=True))
+    return Result(y, _final(call, made, ends))
+
+
+def _group(call: Call, group: Group, x: Tensor) -> tuple[Tensor, State]:
+    """The outputs (with what stands in the padding) and the state at each segment's end."""
+    state = call.state
+    if group.carried is not None:
+        carried = group.carried.unsqueeze(1)
+        back = call.reset_state or (0.0,) * len(state)
+        state = tuple(torch.where(carried, s.index_select(0, group.rows), b) for s, b in zip(state, back, strict=True))
+    weights = call.weights
+    close = _closing(call, x)
+    if close is not None:
+        ended = torch.arange(group.steps, device=x.device).unsqueeze(1) >= group.lengths
+        x = torch.cat([x, ended.unsqueeze(-1).to(x.dtype)], -1)
+        weights = weights._replace(w_ih=torch.cat([weights.w_ih, close.to(weights.w_ih.dtype)], 1))
+    y, ends = _kernel(call, x, state, weights)
+    N = len(group.lengths)
+    last = (group.lengths - 1).clamp(min=0) * N + torch.arange(N, device=x.device)
+    return y, (y.flatten(0, 1).index_select(0, last), *ends[1:])
+
+
+def _closing(call: Call, x: Tensor) -> Tensor | None:
+    """(G*H, 1) the weights of the feature that is 1 in the padding, or None if none is needed.
+
+    LSTM: the input gate becomes exactly 0 and the forget gate exactly 1, so c is carried on unchanged and
+    its gradient comes back unchanged. Rectified: h becomes 0, where it could otherwise grow without bound.
+    """
+    H = call.state[-1].shape[-1]
+    if call.recurrence.name == "lstm":
+        return torch.tensor([-1e4, 1e4, 0.0, 0.0], device=x.device).repeat_interleave(H).unsqueeze(1)
+    if call.recurrence.name == "rnn_relu":
+        half = x.dtype == torch.float16 or torch.is_autocast_enabled(x.device.type)
+        return torch.full((H, 1), -3e4 if half else -1e30, device=x.device)
+    return None
+
+
+def _joined(made: list[Group]) -> tuple[Tensor, Tensor]:
+    """The groups' sources and targets as those of one."""
+    if len(made) == 1:
+        return made[0].source, made[0].target
+    source, target, offset = torch.cat([g.source for g in made]), made[0].target, 0
+    for group in made:
+        target = torch.where(group.target < 0, target, group.target + offset)
+        offset += len(group.source)
+    return source, target
+
+
+def _final(call: Call, made: list[Group], ends: State) -> State:
+    """Each row's state from its last segment's end; a row without one keeps the state it was given."""
+    rows, final = _cat([g.rows for g in made]), _cat([g.final for g in made])
+    S, B = len(rows), call.x.shape[1]
+    which = torch.where(final, torch.arange(S, device=rows.device), -1)
+    source = torch.full((B,), -1, device=rows.device).scatter_reduce(0, rows, which, "amax")
+    target = torch.where(final, rows, -1)
+    has = (source >= 0).unsqueeze(1)
+    return tuple(
+        torch.where(has, move(e, source, target), s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
+    )
+
+
+def _cat(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tensor, State]:
+    """One layer, one direction, no lengths."""
+    hidden = tuple(s.unsqueeze(0).contiguous() for s in state)
+    flat = [w for w in weights if w is not None]
+    y, *ends = _KERNELS[call.recurrence.name](
+        x,
+        hidden if len(hidden) > 1 else hidden[0],
+        flat,
+        weights.b_ih is not None,  # has biases
+        1,  # layers
+        0.0,  # dropout
+        torch.is_grad_enabled(),  # keep what the gradient needs
+        False,  # bidirectional
+        False,  # batch first
+    )
+    return y, tuple(e.squeeze(0) for e in ends)

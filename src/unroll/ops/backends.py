@@ -1,0 +1,84 @@
+"""The one registry of backends: what there is, what is available and why not, what a call gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unroll.errors import OptionError, nearest
+from unroll.ops import aten, naive
+from unroll.ops.call import Call, Result
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to compute every call it does not refuse."""
+
+    name: str
+    about: str
+    """One line for a person."""
+    missing: Callable[[], str | None]
+    """Why this machine lacks it, or None."""
+    refuse: Callable[[Call], str | None]
+    """Why it cannot serve this call, or None."""
+    run: Callable[[Call], Result]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a call got, and what it did not get."""
+
+    backend: Backend
+    passed_over: dict[str, str]
+    """Faster backends that could not serve, and why."""
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+BACKENDS: dict[str, Backend] = {
+    b.name: b
+    for b in (
+        Backend("torch", "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA", _nothing, aten.refuse, aten.run),
+        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, naive.run),
+    )
+}
+"""Fastest first: the order in which `auto` asks. The last one serves every call."""
+
+
+def choose(call: Call, wanted: str = "auto") -> Choice:
+    """The backend for `call`: the one named, or the fastest that can serve.
+
+    Raises:
+        OptionError: there is no backend of that name, or it cannot serve the call.
+    """
+    if wanted != "auto":
+        backend = named(wanted)
+        reason = backend.missing() or backend.refuse(call)
+        if reason is not None:
+            raise OptionError(f"backend '{wanted}' cannot serve this call: {reason}")
+        return Choice(backend, {})
+    passed_over: dict[str, str] = {}
+    for backend in BACKENDS.values():
+        reason = backend.missing() or backend.refuse(call)
+        if reason is None:
+            return Choice(backend, passed_over)
+        passed_over[backend.name] = reason
+    raise OptionError("no backend can serve this call: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
+
+
+def named(name: str) -> Backend:
+    """The backend of that name, available or not.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if name not in BACKENDS:
+        raise OptionError(f"there is no backend '{name}'{nearest(name, ['auto', *BACKENDS])}")
+    return BACKENDS[name]
+
+
+def available() -> list[tuple[str, str | None, str]]:
+    """Every backend, fastest first: its name, why it is not available (or None) and what it is."""
+    return [(b.name, b.missing(), b.about) for b in BACKENDS.values()]

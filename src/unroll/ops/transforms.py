@@ -1,0 +1,43 @@
+"""What PyTorch does with the present call besides computing it: the one place that asks its private names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+
+def compiling() -> bool:
+    """Whether `torch.compile` or `torch.export` is tracing."""
+    return torch.compiler.is_compiling()
+
+
+def transformed() -> str | None:
+    """Which transform or trace the call is inside of, or None if it is just computed."""
+    if compiling():
+        return "torch.compile or torch.export"
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]  # not in the stubs
+        return "a transform of torch.func"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation"
+    if torch._C._get_tracing_state() is not None:
+        return "torch.jit.trace"
+    if torch._C._len_torch_dispatch_stack() > 0:
+        return "a dispatch mode"
+    return None
+
+
+def plain(tensor: Tensor) -> bool:
+    """Whether the tensor is PyTorch's own kind: not a subclass, which may stand for anything."""
+    return type(tensor) is Tensor or type(tensor) is Parameter
+
+
+def graph_is_kept() -> bool:
+    """Within a backward pass: whether it was asked to keep the graph (`retain_graph`)."""
+    return torch._C._autograd._get_current_graph_task_keep_graph()  # type: ignore[attr-defined]
+
+
+def autocasting() -> bool:
+    """Whether autocast is on for any device."""
+    return torch._C._is_any_autocast_enabled()

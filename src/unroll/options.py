@@ -1,0 +1,132 @@
+"""Options are fields of small frozen dataclasses; this joins several into one flat set of names.
+
+The same names are the flags of the command line, the keys of a YAML file and the parameters of an
+estimator. A field's docstring is its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import numbers
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from unroll.errors import OptionError, nearest
+
+
+def defaults(classes: Sequence[type]) -> dict[str, Any]:
+    """Every field of `classes` with its default, in order.
+
+    Raises:
+        TypeError: two classes share a field's name.
+    """
+    values: dict[str, Any] = {}
+    for cls in classes:
+        for field in dataclasses.fields(cls):
+            if field.name in values:
+                raise TypeError(f"option '{field.name}' is declared twice, the second time in {cls.__name__}")
+            values[field.name] = field.default
+    return values
+
+
+def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "options") -> tuple[Any, ...]:
+    """One instance of each class from the flat `values`; what is not given keeps its default.
+
+    Raises:
+        OptionError: a key that no class has (the nearest one is named), or a value a class refuses.
+    """
+    known = defaults(classes)
+    for key in values:
+        if key not in known:
+            raise OptionError(f"{where}: there is no option '{key}'{nearest(key, known)}")
+    return tuple(
+        cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})
+        for cls in classes
+    )
+
+
+def flatten(instances: Sequence[Any]) -> dict[str, Any]:
+    """The flat mapping that `build` takes, from instances; tuples become lists, as YAML holds them."""
+    flat: dict[str, Any] = {}
+    for instance in instances:
+        for field in dataclasses.fields(instance):
+            value = getattr(instance, field.name)
+            flat[field.name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def help_texts(cls: type) -> dict[str, str]:
+    """Each field's docstring: the string literal that stands below it in the class."""
+    import docstring_parser
+
+    parsed = docstring_parser.parse_from_object(cls)
+    return {p.arg_name: inspect.cleandoc(p.description or "") for p in parsed.params}
+
+
+def check_types(instance: Any) -> None:
+    """Hold every field of a frozen dataclass against its annotation; for use in `__post_init__`.
+
+    Understands bool, int, float, str, `Literal`, `tuple[X, ...]` and `X | None`. Numbers of other libraries
+    become Python's, lists become tuples.
+
+    Raises:
+        OptionError: a value of another type, a choice that does not exist, or a number that is not finite.
+    """
+    for name, hint in _hints(type(instance)).items():
+        object.__setattr__(instance, name, check_value(name, getattr(instance, name), hint))
+
+
+def check_range(
+    instance: Any, *names: str, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
+) -> None:
+    """Hold the named number fields against bounds; `None` passes.
+
+    Raises:
+        OptionError: a value outside `least <= value`, `above < value` or `value < below`.
+    """
+    for name in names:
+        value = getattr(instance, name)
+        if value is None or (value >= least and above < value < below):
+            continue
+        bounds = [f"at least {least:g}"] if least > -math.inf else []
+        bounds += [f"above {above:g}"] if above > -math.inf else []
+        bounds += [f"below {below:g}"] if below < math.inf else []
+        raise OptionError(f"{name} is {value!r}; it must be {' and '.join(bounds)}")
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def check_value(name: str, value: Any, hint: Any) -> Any:
+    """The value of the option `name` as its annotation wants it; see `check_types`."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise OptionError(f"{name} is {value!r}{nearest(str(value), get_args(hint))}")
+        return value
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        return check_value(name, value, next(h for h in get_args(hint) if h is not type(None)))
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise OptionError(f"{name} is {value!r}; it must be a list, such as [3, 5]")
+        return tuple(check_value(name, v, get_args(hint)[0]) for v in value)
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise OptionError(f"{name} is {value!r}; it must be true or false")
+    if hint is str:
+        if isinstance(value, str):
+            return value
+        raise OptionError(f"{name} is {value!r}; it must be text")
+    kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        raise OptionError(f"{name} is {value!r}; it must be {word}")
+    return hint(value)

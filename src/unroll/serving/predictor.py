@@ -1,0 +1,141 @@
+"""A trained model in use: records in, answers out, in order."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unroll.data.examples import Examples
+from unroll.errors import DataError
+from unroll.models.many_to_one import ManyToOne
+from unroll.runs import Run
+from unroll.tasks.labelled import LabelledTask
+from unroll.tasks.records import bad_inputs, load_records
+from unroll.tasks.report import Report
+
+ROWS_AT_ONCE = 2048
+
+
+class Predictor:
+    """A task and its trained model.
+
+    Attributes:
+        task: how records become arrays and outputs become records.
+        model: the model, in evaluation mode.
+    """
+
+    def __init__(self, task: LabelledTask, model: ManyToOne) -> None:
+        self.task = task
+        self.model = model.eval()
+
+    def evaluate(self, data: Sequence[str], *, skip_bad_rows: bool = False) -> Report:
+        """Every metric on labelled data: files, or a hub name.
+
+        Raises:
+            DataError: the data cannot be used, or has labels that the training data did not.
+        """
+        task = self.task
+        source = replace(task.settings.source, skip_bad_rows=skip_bad_rows)
+        records = load_records(
+            list(data),
+            replace(task.settings, source=source),
+            regression=task.name == "regression",
+            features=task.encoder.features,
+        )
+        targets = task.labels.encode(records.targets, where=records.where)
+        return task.report(task.answer(self.model, records.examples(task.encoder, targets)), targets)
+
+    def predict(
+        self, records: Iterable[Mapping[str, Any]], *, skip_bad_rows: bool = False, live: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """An answer for each record, in order, holding only some thousand records at a time.
+
+        `live` answers what has arrived without waiting for more. With `skip_bad_rows` a row that cannot be used
+        is answered by `{"error": ...}`.
+
+        Raises:
+            DataError: a record lacks the input column, or cannot be used and `skip_bad_rows` is off.
+        """
+        column = self.task.settings.labelled.text or self.task.settings.labelled.series
+        first = 0
+        for group in _arriving(records) if live else _groups(records):
+            values = []
+            for n, record in enumerate(group, start=first + 1):
+                if column not in record:
+                    there = ", ".join(map(str, record))
+                    raise DataError(f"row {n} has no '{column}'; there is: {there}")
+                values.append(record[column])
+            yield from self._answer(values, first, skip_bad_rows)
+            first += len(group)
+
+    def _answer(self, values: Sequence[Any], first: int, skip: bool) -> list[dict[str, Any]]:
+        column = self.task.settings.labelled.text or self.task.settings.labelled.series
+        bad = dict(bad_inputs(values, column, text=self.task.takes_text, features=self.task.encoder.features))
+        if bad and not skip:
+            row, reason = min(bad.items())
+            raise DataError(
+                f"row {first + row + 1}: {reason}; --skip-bad-rows answers it with an error instead"
+            )
+        good = [i for i in range(len(values)) if i not in bad]
+        answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
+        if good:
+            arrays = self.task.encoder.encode([values[i] for i in good])
+            decoded = self.task.decode(self.task.answer(self.model, Examples.from_arrays(arrays)))
+            answered |= dict(zip(good, decoded, strict=True))
+        return [answered[i] for i in range(len(values))]
+
+
+def load(path: str | Path) -> Predictor:
+    """The predictor of a run folder.
+
+    Raises:
+        RunError: the folder is missing, unfinished or damaged; nothing in it is executed.
+    """
+    run = Run.open(path)
+    task = LabelledTask.read(run)
+    with torch.device("meta"):
+        model = task.model()
+    run.read_weights(model)
+    return Predictor(task, model)
+
+
+def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(records)
+    while group := list(islice(iterator, ROWS_AT_ONCE)):
+        yield group
+
+
+def _arriving(records: Iterable[Any]) -> Iterator[list[Any]]:
+    """Groups of what a reading thread has already brought, so that a slow source is answered at once."""
+    arrived: queue.Queue[Any] = queue.Queue(ROWS_AT_ONCE)
+    end = object()
+
+    def bring() -> None:
+        try:
+            for record in records:
+                arrived.put(record)
+        except BaseException as error:
+            arrived.put(error)
+        arrived.put(end)
+
+    threading.Thread(target=bring, daemon=True).start()
+    group: list[Any] = []
+    while True:
+        if group and (arrived.empty() or len(group) == ROWS_AT_ONCE):
+            yield group
+            group = []
+        item = arrived.get()
+        if item is end or isinstance(item, BaseException):
+            if group:
+                yield group
+            if item is end:
+                return
+            raise item
+        group.append(item)

@@ -1,0 +1,148 @@
+"""How good a model is on data: every metric once, and the figure of a guess beside it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+import torchmetrics.functional as tm
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics.functional import classification as tmc
+
+Report = dict[str, Any]
+
+
+def single_label(
+    probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
+) -> Report:
+    """Accuracy, precision, recall and F1 (macro, weighted, per class), ROC AUC, confusion matrix.
+
+    `prior` holds the classes' shares in the training part: the baseline always answers the largest.
+    """
+    K = len(names)
+    predicted = probabilities.argmax(1)
+    report: Report = {"rows": len(targets), "accuracy": (predicted == targets).double().mean().item()}
+    majority = max(range(K), key=prior.__getitem__)
+    report["baseline_accuracy"] = (targets == majority).double().mean().item()
+    report["baseline"] = f"always '{names[majority]}', the most common in the training part"
+    scores = {
+        "precision": tmc.multiclass_precision,
+        "recall": tmc.multiclass_recall,
+        "f1": tmc.multiclass_f1_score,
+    }
+    for name, score in scores.items():
+        report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
+        report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
+    per_class = {
+        name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()
+    }
+    report["roc_auc"] = _auc(probabilities, targets, K)
+    counts = torch.bincount(targets, minlength=K).tolist()
+    report["per_class"] = {
+        names[k]: {**{name: values[k] for name, values in per_class.items()}, "rows": counts[k]}
+        for k in range(K)
+    }
+    report["confusion"] = tmc.multiclass_confusion_matrix(predicted, targets, K).tolist()
+    return report
+
+
+def multi_label(
+    probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
+) -> Report:
+    """Exact-match and per-label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
+    K = len(names)
+    targets = targets.long()
+    predicted = (probabilities >= 0.5).long()
+    guess = torch.tensor([int(p >= 0.5) for p in prior])
+    report: Report = {
+        "rows": len(targets),
+        "accuracy": (predicted == targets).double().mean().item(),
+        "exact_match": (predicted == targets).all(1).double().mean().item(),
+        "baseline_accuracy": (guess == targets).double().mean().item(),
+        "baseline": "each label's more common value in the training part",
+    }
+    scores = {
+        "precision": tmc.multilabel_precision,
+        "recall": tmc.multilabel_recall,
+        "f1": tmc.multilabel_f1_score,
+    }
+    for name, score in scores.items():
+        report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
+        report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
+    per_class = {
+        name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        both = [k for k in range(K) if 0 < targets[:, k].sum() < len(targets)]
+        areas = [tmc.binary_auroc(probabilities[:, k], targets[:, k]).item() for k in both]
+    report["roc_auc"] = sum(areas) / len(areas) if areas else None
+    report["per_class"] = {
+        names[k]: {
+            **{name: values[k] for name, values in per_class.items()},
+            "rows": int(targets[:, k].sum()),
+        }
+        for k in range(K)
+    }
+    return report
+
+
+def regression(
+    values: Float[Tensor, "N K"], targets: Float[Tensor, "N K"], names: tuple[str, ...], mean: list[float]
+) -> Report:
+    """MAE, RMSE and R2, over all targets and for each, beside those of always answering the training mean."""
+    values, targets = values.double(), targets.double()
+    guess = torch.tensor(mean, dtype=torch.float64).expand_as(targets)
+
+    def scores(y: Tensor, t: Tensor) -> dict[str, float | None]:
+        return {
+            "mae": tm.mean_absolute_error(y, t).item(),
+            "rmse": tm.mean_squared_error(y, t, squared=False).item(),
+            "r2": tm.r2_score(y, t).item() if len(t) > 1 and t.var() > 0 else None,
+        }
+
+    report: Report = {"rows": len(targets), **scores(values.flatten(), targets.flatten())}
+    baseline = scores(guess.flatten(), targets.flatten())
+    report["baseline_mae"], report["baseline_rmse"] = baseline["mae"], baseline["rmse"]
+    report["baseline"] = "always the training part's mean"
+    if len(names) > 1:
+        report["per_target"] = {n: scores(values[:, k], targets[:, k]) for k, n in enumerate(names)}
+    return report
+
+
+def _auc(probabilities: Tensor, targets: Tensor, K: int) -> float | None:
+    """Macro ROC AUC, one class against the rest, over the classes that the data holds; None with fewer than two."""
+    held = [k for k in range(K) if 0 < (targets == k).sum() < len(targets)]
+    if len(held) < 2:
+        return None
+    areas = [tmc.binary_auroc(probabilities[:, k], (targets == k).long()).item() for k in held]
+    return sum(areas) / len(areas)
+
+
+def lines(report: Report) -> list[str]:
+    """The report for a person: a line a figure, the baseline beside its metric."""
+    shown = []
+    order = (
+        "accuracy",
+        "exact_match",
+        "f1_macro",
+        "f1_weighted",
+        "precision_macro",
+        "recall_macro",
+        "roc_auc",
+    )
+    for name in (*order, "mae", "rmse", "r2"):
+        if name not in report:
+            continue
+        value = "not defined" if report[name] is None else f"{report[name]:.4f}"
+        base = report.get(f"baseline_{name}")
+        beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
+        shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
+    for label, scores in report.get("per_class", {}).items():
+        shown.append(
+            f"  {label:<14} precision {scores['precision']:.4f}  recall {scores['recall']:.4f}"
+            f"  f1 {scores['f1']:.4f}  rows {scores['rows']}"
+        )
+    return shown

@@ -1,0 +1,86 @@
+"""Checkpoints: a folder of JSON and safetensors that is complete at every moment.
+
+    checkpoints/last/state.json               everything but tensors; names the tensor file that belongs to it
+    checkpoints/last/state-a.safetensors      the tensors
+
+The tensors of a new checkpoint go into the file (a or b) that the present `state.json` does not name.
+Replacing `state.json`, one rename, makes the new checkpoint the present one; then the old tensors go.
+A stop at any moment therefore leaves the older checkpoint or the newer, whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
+
+from unroll.errors import RunError
+from unroll.training.encoding import decode, encode
+from unroll.training.files import write_whole
+
+FORMAT = 1
+_NAMES = ("state-a.safetensors", "state-b.safetensors")
+_JSON = "state.json"
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Make `state` (nested; see `unroll.training.encoding`) the checkpoint in `folder`.
+
+    Raises:
+        RunError: it cannot be written; the older checkpoint is intact.
+        TypeError: `state` holds a kind of object that a checkpoint cannot.
+    """
+    node, tensors = encode(state)
+    name = _NAMES[1] if _present(folder) == _NAMES[0] else _NAMES[0]
+    content = write_tensors(tensors)
+    text = json.dumps({"format": FORMAT, "tensors": name, "bytes": len(content), "state": node}, allow_nan=False)
+    write_whole(folder / name, content)
+    write_whole(folder / _JSON, text)
+    for other in _NAMES:
+        if other != name:
+            with contextlib.suppress(OSError):
+                (folder / other).unlink()
+
+
+def exists(folder: Path) -> bool:
+    """Whether a checkpoint was ever completed in `folder`."""
+    return (folder / _JSON).is_file()
+
+
+def load(folder: Path) -> dict[str, Any]:
+    """The state that `save` was given; tensors are on the CPU.
+
+    Raises:
+        RunError: there is no checkpoint, or it is damaged.
+    """
+    if not exists(folder):
+        raise RunError(f"{folder} holds no checkpoint")
+    try:
+        head = json.loads((folder / _JSON).read_text(encoding="utf-8"))
+        if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("tensors") not in _NAMES:
+            raise RunError(f"the checkpoint in {folder} is damaged, or of another version: {_JSON} is not as written")
+        content = (folder / head["tensors"]).read_bytes()
+        if len(content) != head.get("bytes"):
+            raise ValueError(f"{head['tensors']} has {len(content)} bytes, not {head.get('bytes')}")
+        state = decode(head.get("state"), read_tensors(content))
+    except OSError as error:
+        raise RunError(f"cannot read the checkpoint in {folder}: {error.strerror}") from error
+    except (ValueError, RecursionError, SafetensorError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"the checkpoint in {folder} is damaged: {error}") from error
+    if not isinstance(state, dict):
+        raise RunError(f"the checkpoint in {folder} is damaged: {_JSON} holds no state")
+    return state
+
+
+def _present(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / _JSON).read_text(encoding="utf-8"))["tensors"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

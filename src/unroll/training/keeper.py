@@ -1,0 +1,183 @@
+"""What a training leaves on disk, and what it goes on from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unroll.errors import OptionError, RunError
+from unroll.training import checkpoints
+from unroll.training.course import Course
+from unroll.training.history import write_gradients, write_history
+from unroll.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from unroll.training.module import TrainingModule
+
+
+class Keeper:
+    """Checkpoints and tables of one run folder; only the first process writes.
+
+    Args:
+        folder: the run folder.
+        options: checkpoint_every, checkpoint_minutes, tensorboard.
+        settings: what a resumed run must agree with; kept in the checkpoint.
+        monitor: the watched value's name; kept with the best weights.
+    """
+
+    def __init__(self, folder: Path, options: TrainingOptions, settings: dict[str, Any], monitor: str) -> None:
+        self.folder = folder
+        self._options = options
+        self._settings = settings
+        self._monitor = monitor
+        self._board: Any = None
+        self._begun = self._saved = time.monotonic()
+        self._before = 0.0
+
+    @property
+    def last(self) -> Path:
+        """Where the checkpoint to resume from is."""
+        return self.folder / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """Where the best weights are."""
+        return self.folder / "checkpoints" / "best"
+
+    def start(self, module: TrainingModule) -> None:
+        """The training begins, or goes on."""
+        self._begun = self._saved = time.monotonic()
+        self._before = module.course.seconds
+        if self._options.tensorboard and module.trainer.is_global_zero:
+            self._board = _board(self.folder, module.course.step)
+
+    def seconds(self, course: Course) -> float:
+        """Time spent so far, all sittings together."""
+        return self._before + time.monotonic() - self._begun
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint should follow this step."""
+        every, minutes = self._options.checkpoint_every, self._options.checkpoint_minutes
+        by_time = minutes and time.monotonic() - self._saved >= 60.0 * minutes
+        return bool((every and step % every == 0) or by_time)
+
+    def save(self, module: TrainingModule, row: dict[str, float] | None = None) -> None:
+        """Write the checkpoint to resume from, and the tables as they stand.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written; what was there is intact.
+        """
+        random = _random_state(module)
+        self._saved = time.monotonic()
+        if not module.trainer.is_global_zero:
+            return
+        module.course.seconds = self.seconds(module.course)
+        optimizer = module.trainer.optimizers[0]
+        state = {
+            "settings": self._settings,
+            "course": module.course.state_dict(),
+            "model": dict(module.model.state_dict()),
+            "optimizer": optimizer.state_dict(),
+            "schedule": None if module.schedule is None else module.schedule.state_dict(),
+            "average": None if module.average is None else module.average.state_dict(),
+            "scaler": None if module._scaler is None else module._scaler.state_dict(),
+            "data": module.feed.batches.state_dict(),
+            "gradients": module.watch.state_dict(),
+            "outputs": module.outputs.state_dict(),
+            "random": random,
+        }
+        checkpoints.save(self.last, state)
+        write_history(self.folder / "history.csv", module.course.history)
+        write_gradients(self.folder / "gradients.csv", module.watch.layers, module.watch.rows)
+        if self._board is not None and row is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, int(row["step"]))
+            self._board.flush()
+
+    def save_best(self, module: TrainingModule) -> None:
+        """Keep the weights that the model holds now.
+
+        Raises:
+            RunError: as `save`.
+        """
+        if module.trainer.is_global_zero:
+            course = module.course
+            about = {"epoch": course.epoch + 1, "step": course.step, "monitor": self._monitor}
+            model = dict(module.model.state_dict())
+            checkpoints.save(self.best, {**about, "value": course.best_value, "model": model})
+
+    def hold_best(self, module: TrainingModule) -> None:
+        """Put the best weights into the model, in every process."""
+        if module.trainer.is_global_zero:
+            load_best(module.model, self.folder)
+        if module.trainer.world_size > 1:
+            for tensor in module.model.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def restore_random(self, state: dict[str, Any], device: torch.device) -> None:
+        """Put this process's random numbers where the checkpoint's were."""
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        own = state["random"][rank]
+        torch.set_rng_state(own["cpu"])
+        if device.type == "cuda" and own["cuda"] is not None:
+            torch.cuda.set_rng_state(own["cuda"], device)
+
+
+def load_best(model: nn.Module, folder: Path) -> None:
+    """Put the best weights of the run in `folder` into `model`.
+
+    Raises:
+        RunError: there are none, they are damaged, or they belong to another model.
+    """
+    put_weights(model, checkpoints.load(folder / "checkpoints" / "best"), folder)
+
+
+def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
+    """Put a checkpoint's weights into `model`.
+
+    Raises:
+        RunError: they belong to another model.
+    """
+    try:
+        model.load_state_dict(state["model"])
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        what = str(error).strip().splitlines()
+        raise RunError(f"the checkpoint in {folder} belongs to another model: {what[-1].strip()}") from error
+
+
+def _random_state(module: TrainingModule) -> list[dict[str, Tensor | None]]:
+    """The random state of every process, in order of rank; all of them must call this."""
+    device = module.device
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    own: dict[str, Tensor | None] = {"cpu": torch.get_rng_state(), "cuda": cuda}
+    world = module.trainer.world_size
+    if world == 1:
+        return [own]
+    every: list[dict[str, Tensor | None]] = [{"cpu": None, "cuda": None} for _ in range(world)]
+    for name, tensor in own.items():
+        if tensor is not None:
+            parts = [torch.empty_like(tensor, device=device) for _ in range(world)]
+            torch.distributed.all_gather(parts, tensor.to(device))
+            for rank, part in enumerate(parts):
+                every[rank][name] = part.cpu()
+    return every
+
+
+def _board(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise OptionError(
+            "tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)

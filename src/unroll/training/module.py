@@ -1,0 +1,337 @@
+"""One step, one validation pass and one epoch's end, in Lightning's hooks.
+
+Lightning owns the loop, the devices and the precision. What the run depends on beside the weights is in
+`Course`, the optimizer, the schedule, the watches and the random state, and `Keeper` puts all of it in a
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from unroll.data.batches import Batch, Batches
+from unroll.training.average import WeightAverage
+from unroll.training.blame import blame
+from unroll.training.course import Course
+from unroll.training.errors import Interrupted, TrainingError
+from unroll.training.interrupt import StopRequest
+from unroll.training.keeper import Keeper
+from unroll.training.objective import Objective
+from unroll.training.optim import make_optimizer, make_schedule
+from unroll.training.options import TrainingOptions
+from unroll.training.progress import Reporter
+from unroll.training.watch import ADVICE, GradientWatch, OutputWatch, overfitting
+
+_SKIPS_ALLOWED = 30
+
+
+class Feed:
+    """What is left of the epoch at hand; the epochs after it whole."""
+
+    def __init__(self, batches: Batches, course: Course) -> None:
+        self.batches = batches
+        self._course = course
+
+    def __len__(self) -> int:
+        return len(self.batches) - self._course.batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.batches.set_epoch(self._course.epoch)
+        yield from self.batches
+
+
+class TrainingModule(LightningModule):
+    """A model, what it is trained for, and the bookkeeping of its training.
+
+    Args:
+        model: what is trained.
+        objective: loss and metrics.
+        options: every setting.
+        feed: this process's training batches.
+        has_valid: whether there is validation data.
+        monitor: the watched value and which way is better.
+        course: where the training stands.
+        keeper: writes checkpoints and tables.
+        reporter: tells a person.
+        request: whether a person wants it to stop.
+        restored: the checkpoint to go on from, if any.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        options: TrainingOptions,
+        feed: Feed,
+        *,
+        has_valid: bool,
+        monitor: tuple[str, Literal["min", "max"]],
+        course: Course,
+        keeper: Keeper,
+        reporter: Reporter,
+        request: StopRequest,
+        restored: dict[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.options = options
+        self.feed = feed
+        self.has_valid = has_valid
+        self.monitor = monitor[0]
+        self.better: Literal["min", "max"] = monitor[1]
+        self.course = course
+        self.keeper = keeper
+        self.reporter = reporter
+        self.request = request
+        self.restored = restored
+        self.watch = GradientWatch(model, options.clip_norm)
+        self.outputs = OutputWatch()
+        self.average: WeightAverage | None = None
+        self.schedule: LRScheduler | ReduceLROnPlateau | None = None
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        per_epoch = len(feed.batches)
+        self.total = options.epochs * per_epoch
+        if options.steps:
+            self.total = min(self.total, options.steps)
+        self._per_epoch = per_epoch
+        # Lightning puts a SIGTERM handler of its own in place just before the training starts
+        self.take_signals: Callable[[], None] = lambda: None
+        self._stop = self._due = self._skip = False
+        self._valid: dict[str, float] = {}
+        self._valid_loss = torch.zeros(())
+        self._improved = False
+
+    # set-up
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; its schedule is stepped here and not by Lightning, so that a resumed run is exact."""
+        optimizer = make_optimizer(self.model.parameters(), self.options, fused=self.options.precision != "float16")
+        self.schedule = make_schedule(
+            optimizer, self.options, per_epoch=self._per_epoch, total=self.total, better=self.better
+        )
+        if self.restored is not None:
+            optimizer.load_state_dict(self.restored["optimizer"])
+            if self.schedule is not None:
+                self.schedule.load_state_dict(self.restored["schedule"])
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """Everything is on its device: make the average, put back what the checkpoint holds."""
+        self.take_signals()
+        if self.options.average == "ema":
+            decay = 0.999 if self.options.ema_decay is None else self.options.ema_decay
+            self.average = WeightAverage(self.model, decay)
+        if self.restored is not None:
+            self.watch.load_state_dict(self.restored["gradients"])
+            self.outputs.load_state_dict(self.restored["outputs"])
+            if self.average is not None:
+                self.average.load_state_dict(self.restored["average"])
+            if self._scaler is not None:
+                self._scaler.load_state_dict(self.restored["scaler"])
+        self.keeper.start(self)
+        self.reporter.start(self.course.step)
+
+    @property
+    def _scaler(self) -> Any | None:
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch, with what belongs there on the device."""
+        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
+
+    # a step
+
+    def on_train_epoch_start(self) -> None:
+        """An epoch begins, or goes on."""
+        self.reporter.epoch(self.course.epoch + 1, self._per_epoch, self.course.batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """The random numbers of a resumed run start where the stopped one's would have gone on."""
+        if self.restored is not None:
+            self.keeper.restore_random(self.restored, self.device)
+            self.restored = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss; with several processes scaled so that averaging their gradients adds the losses up."""
+        self._batch = batch
+        loss = self.objective.loss(self.objective.output(self.model, batch), batch)
+        self._loss = loss.detach()
+        return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Between backward and the change of the weights: look at the numbers, stop or clip."""
+        present = [i for i, p in enumerate(self.trained) if p.grad is not None]
+        gradients = [g for p in self.trained if (g := p.grad) is not None]
+        norms = torch._foreach_norm(gradients) if gradients else ()  # pyright: ignore[reportPrivateImportUsage]
+        dtype = torch.promote_types(self._loss.dtype, torch.float32)
+        packed = torch.stack([self._loss.to(dtype), *(n.to(dtype) for n in norms)])
+        loss, *values = packed.tolist()  # the step's one wait for the device
+        self._due, self._stop = self.keeper.due(self.course.step + 1), self.request.asked
+        if self.trainer.world_size > 1:
+            shared = torch.tensor([loss, self._due, self._stop], dtype=torch.float64, device=self.device)
+            torch.distributed.all_reduce(shared)
+            loss, due, stop = shared.tolist()
+            self._due, self._stop = due > 0, stop > 0
+        norm, layers = self.watch.norms(present, values)
+        self._skip = self._scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
+        self.course.skipped = self.course.skipped + 1 if self._skip else 0
+        if not self._skip and not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(self._account(loss))
+        if self.course.skipped > _SKIPS_ALLOWED:
+            raise TrainingError(f"{self._account(loss)} (precision float16; try bfloat16 or float32)")
+        self._add_up(loss, 0.0 if self._skip else norm)
+        if self._skip:
+            return
+        for name, what in self.watch.step(self.course.step + 1, norm, layers):
+            self.warn(name, what)
+        self._clip(gradients, norm)
+
+    def _clip(self, gradients: list[Tensor], norm: float) -> None:
+        limit = self.options.clip_norm
+        if self.options.clip_value:
+            nn.utils.clip_grad_value_(self.trained, self.options.clip_value)
+            if limit:
+                nn.utils.clip_grad_norm_(self.trained, limit)
+        elif limit and norm > limit:
+            # the norm is known, so clip_grad_norm_ would only compute it again
+            torch._foreach_mul_(gradients, limit / (norm + 1e-6))  # pyright: ignore[reportPrivateImportUsage]
+
+    def _add_up(self, loss: float, norm: float) -> None:
+        self.course.loss += loss * self._batch.total
+        self.course.rows += self._batch.total
+        self.course.norm += norm
+
+    def _account(self, loss: float) -> str:
+        where = f"epoch {self.course.epoch + 1}, step {self.course.step + 1}"
+        return f"{where}: {blame(self.model, self.objective, self._batch, loss)}; the weights are as before this step"
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Count the step; checkpoint, stop or go on."""
+        course = self.course
+        course.step += 1
+        course.batch += 1
+        if self.average is not None and not self._skip:
+            self.average.update()
+        if (
+            isinstance(self.schedule, LRScheduler)
+            and not isinstance(self.schedule, ReduceLROnPlateau)
+            and not self._skip
+        ):
+            self.schedule.step()
+        self.reporter.step(batch.total, course.mean_loss())
+        if self.options.steps and course.step >= self.options.steps:
+            self.trainer.should_stop = True
+        # the end of an epoch writes its own checkpoint, after the validation
+        elif course.batch < self._per_epoch and (self._due or self._stop):
+            self.keeper.save(self)
+            if self._stop:
+                raise Interrupted(course.epoch + 1, course.step, saved=True)
+
+    # validation
+
+    def on_validation_epoch_start(self) -> None:
+        """New metrics; the averaged weights, if any, take the model's place."""
+        self.reporter.validating()
+        self._metrics = self.objective.metrics().to(self.device)
+        self._valid_loss = torch.zeros(
+            (), dtype=torch.float64, device=self.device if self.device.type != "mps" else "cpu"
+        )
+        self._valid_rows = 0
+        self.outputs.start()
+        if self.average is not None:
+            self.average.swap()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch."""
+        output = self.objective.output(self.model, batch)
+        self._valid_loss += self.objective.loss(output, batch).to(self._valid_loss) * batch.total
+        self._valid_rows += batch.total
+        self.objective.update(self._metrics, output, batch)
+        self.outputs.update(output, batch.target)
+
+    def on_validation_epoch_end(self) -> None:
+        """The pass's numbers; if the watched one is the best so far, the weights are kept."""
+        extremes = self.outputs.extremes()
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(self._valid_loss)
+            if extremes is not None:
+                torch.distributed.all_reduce(extremes, op=torch.distributed.ReduceOp.MAX)
+        self._valid = {"valid_loss": self._valid_loss.item() / max(1, self._valid_rows)}
+        self._valid |= {f"valid_{name}": float(v) for name, v in self._metrics.compute().items()}
+        for name, what in self.outputs.finish(extremes):
+            self.warn(name, what)
+        value = self._valid[f"valid_{self.monitor}"]
+        self._improved = self.course.judge(value, self.better, self.options.min_delta)
+        if self._improved:
+            self.keeper.save_best(self)
+        if self.average is not None:
+            self.average.swap()
+
+    # the end of an epoch
+
+    def on_train_epoch_end(self) -> None:
+        """One more row of the history; decide whether to go on; write the checkpoint."""
+        course, options = self.course, self.options
+        if not self.has_valid:
+            course.best_epoch, self._improved = course.epoch + 1, False
+            with self.average.in_place() if self.average is not None else contextlib.nullcontext():
+                self.keeper.save_best(self)
+        whole = course.batch >= self._per_epoch
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        row = {
+            "epoch": float(course.epoch + 1),
+            "step": float(course.step),
+            "seconds": self.keeper.seconds(course),
+            "learning_rate": float(rate),
+            "gradient_norm": course.norm / max(1, course.batch),
+            "train_loss": course.mean_loss(),
+            **self._valid,
+        }
+        course.close_epoch(row, whole=whole)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(row[f"valid_{self.monitor}"])
+        if (what := overfitting(course.history)) is not None:
+            self.warn("overfitting", what)
+        if course.epoch >= options.epochs:
+            course.stopped = "finished"
+        elif options.steps and course.step >= options.steps:
+            course.stopped = "steps"
+        elif options.patience and course.waited >= options.patience:
+            course.stopped = "early"
+        self.trainer.should_stop = bool(course.stopped)
+        self.reporter.row(row, self._improved)
+        self.keeper.save(self, row)
+        if not course.stopped and (self._stop or self._asked_anywhere()):
+            raise Interrupted(course.epoch, course.step, saved=True)
+
+    def _asked_anywhere(self) -> bool:
+        if self.trainer.world_size == 1:
+            return self.request.asked
+        asked = torch.tensor([float(self.request.asked)], device=self.device)
+        torch.distributed.all_reduce(asked)
+        return asked.item() > 0
+
+    def on_train_end(self) -> None:
+        """The model is left holding the best weights, in every process."""
+        self.keeper.hold_best(self)
+
+    def warn(self, name: str, what: str) -> None:
+        """Name a trouble, the first time it is seen."""
+        if name not in self.course.warnings:
+            self.course.warnings[name] = f"{name}: {what}; {ADVICE[name]}"
+            self.reporter.say(f"warning, {self.course.warnings[name]}")

@@ -1,0 +1,101 @@
+"""Optimizers and learning-rate schedules, by the names of the options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
+
+from unroll.training.options import TrainingOptions
+
+
+def make_optimizer(
+    parameters: Iterable[torch.nn.Parameter], options: TrainingOptions, *, fused: bool = True
+) -> Optimizer:
+    """The optimizer that the options name.
+
+    Args:
+        parameters: what to train; weight decay is for all of them, biases included, as in `torch.optim`.
+        options: optimizer, learning_rate, momentum, weight_decay.
+        fused: update all weights in one pass over memory where their dtype allows it.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    fused = fused and all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in trained)
+    rate, decay = options.learning_rate, options.weight_decay
+    if options.optimizer == "sgd":
+        momentum = 0.9 if options.momentum is None else options.momentum
+        return SGD(trained, lr=rate, momentum=momentum, weight_decay=decay, fused=fused)
+    kind = Adam if options.optimizer == "adam" else AdamW
+    return kind(trained, lr=rate, weight_decay=decay, fused=fused)
+
+
+def make_schedule(
+    optimizer: Optimizer,
+    options: TrainingOptions,
+    *,
+    per_epoch: int,
+    total: int,
+    better: Literal["min", "max"],
+) -> LRScheduler | ReduceLROnPlateau | None:
+    """The schedule that the options name; `None` is a constant rate.
+
+    All but the plateau are stepped after every optimizer step; the plateau is stepped with the watched
+    value after every epoch.
+
+    Args:
+        optimizer: whose rate is scheduled.
+        options: schedule, warmup_share, schedule_gamma, schedule_every.
+        per_epoch: steps of an epoch.
+        total: steps of the whole training.
+        better: which way the watched value improves.
+    """
+    gamma = 0.5 if options.schedule_gamma is None else options.schedule_gamma
+    match options.schedule:
+        case "step":
+            return StepLR(optimizer, step_size=(options.schedule_every or 1) * per_epoch, gamma=gamma)
+        case "plateau":
+            # torch's patience counts the epochs that are let pass before the one that lowers the rate
+            wait = (options.schedule_every or 2) - 1
+            return ReduceLROnPlateau(optimizer, mode=better, factor=gamma, patience=wait, threshold=0.0)
+        case "onecycle":
+            share = 0.3 if options.warmup_share is None else options.warmup_share
+            # OneCycleLR divides by the length of each phase
+            share = min(max(share, 2.0 / total), 1.0 - 1.0 / total) if total > 3 else 0.5
+            return OneCycleLR(
+                optimizer,
+                max_lr=options.learning_rate,
+                total_steps=max(total, 2) + 1,
+                pct_start=share,
+                cycle_momentum=options.optimizer != "sgd" or options.momentum != 0.0,
+            )
+        case "warmup":
+            share = 0.1 if options.warmup_share is None else options.warmup_share
+            return LambdaLR(optimizer, _rise(round(share * total)))
+        case "cosine":
+            return LambdaLR(optimizer, _rise_and_fall(round((options.warmup_share or 0.0) * total), total))
+    return None
+
+
+def depends_on_length(options: TrainingOptions) -> bool:
+    """Whether the schedule is laid out over the whole training, so that its length cannot change later."""
+    return options.schedule in ("cosine", "warmup", "onecycle")
+
+
+def _rise(rise: int) -> Callable[[int], float]:
+    """min(1, (n + 1) / rise) for step n, counted from 0."""
+    return lambda n: min(1.0, (n + 1) / rise) if rise else 1.0
+
+
+def _rise_and_fall(rise: int, total: int) -> Callable[[int], float]:
+    """A linear rise over `rise` steps, then (1 + cos(pi u)) / 2 with u from 0 to 1 over the rest."""
+
+    def factor(n: int) -> float:
+        if n < rise:
+            return (n + 1) / rise
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (n - rise) / max(1, total - rise))))
+
+    return factor

@@ -1,0 +1,123 @@
+"""What a person sees while a model trains: a bar on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+
+class Reporter:
+    """Says on standard error how far the training is, how well it does, how fast it goes, how long is left.
+
+    Args:
+        total: steps of the whole training, at most.
+        epochs: epochs of the whole training, at most.
+        monitor: the watched value's column in the history; shown beside the losses.
+        quiet: say nothing at all.
+        console: where to say it.
+    """
+
+    def __init__(
+        self, total: int, epochs: int, monitor: str, *, quiet: bool = False, console: Console | None = None
+    ) -> None:
+        self._total, self._epochs, self._monitor = total, epochs, monitor
+        self._quiet = quiet
+        self._console = console or Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._started = self._shown = self._said = time.monotonic()
+        self._steps = self._rows = 0
+        self._left = 0
+        self._value = ""
+
+    def start(self, step: int) -> None:
+        """The training begins, or goes on after `step` steps."""
+        self._left = self._total - step
+        self._started = self._shown = self._said = time.monotonic()
+        if self._quiet or not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%  {task.fields[text]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=1, text="")
+        self._bar.start()
+
+    def epoch(self, epoch: int, batches: int, done: int) -> None:
+        """Epoch number `epoch` (from 1) begins, `done` of its `batches` being behind it."""
+        self._epoch, self._batches, self._done = f"epoch {epoch}/{self._epochs}", batches, done
+        if self._bar is not None:
+            self._bar.reset(self._task, total=batches, completed=done, description=self._epoch)
+
+    def step(self, rows: int, mean_loss: float) -> None:
+        """One more batch is done; `mean_loss` is the epoch's so far."""
+        self._steps += 1
+        self._rows += rows
+        self._done += 1
+        now = time.monotonic()
+        if self._quiet or now - self._shown < 0.2:
+            return
+        self._shown = now
+        text = f"loss {mean_loss:.4f}  {self._value}{self._pace(now)}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, text=text)
+        elif now - self._said >= max(10.0, 0.1 * self._batches * (now - self._started) / self._steps):
+            self._said = now
+            self._line(f"{self._epoch}  {self._done / self._batches:>4.0%}  {text}")
+
+    def validating(self) -> None:
+        """A pass over the validation data begins."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._batches, text="validation")
+
+    def row(self, row: Mapping[str, float], best: bool) -> None:
+        """An epoch is over; `row` is its line of the history."""
+        if self._quiet:
+            return
+        parts = [f"loss {row['train_loss']:.4f}"]
+        if "valid_loss" in row:
+            parts.append(f"validation loss {row['valid_loss']:.4f}")
+        self._value = ""
+        if self._monitor in row and self._monitor != "valid_loss":
+            self._value = f"{self._monitor.removeprefix('valid_')} {row[self._monitor]:.4f}  "
+            parts.append(self._value.strip())
+        self._said = now = time.monotonic()
+        self._line("  ".join([self._epoch, *parts, self._pace(now), *(["best"] if best else [])]))
+
+    def say(self, text: str) -> None:
+        """A sentence of its own."""
+        if not self._quiet:
+            self._line(text)
+
+    def close(self) -> None:
+        """The training is over, however it ended."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _pace(self, now: float) -> str:
+        if not self._steps:
+            return ""
+        elapsed = max(now - self._started, 1e-9)
+        left = (self._left - self._steps) * elapsed / self._steps
+        rate = self._rows / elapsed
+        return f"{rate:.{0 if rate >= 10 else 1}f} rows/s  {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s` or `2 h 05 min`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,210 @@
+"""What goes wrong in the training of a recurrent model, seen in its gradients, losses and outputs.
+
+Each trouble is named once, with what to try.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import statistics
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_LAYER = re.compile(r"_l(\d+)(_reverse)?$")
+_WINDOW = 200
+_KEPT = 2000
+
+ADVICE = {
+    "exploding": "try a smaller learning_rate, a smaller clip_norm, or gru or lstm in place of rnn",
+    "vanishing": "try lstm or gru, layer normalisation or residual connections, a pooling over all steps, "
+    "or shorter sequences",
+    "overfitting": "try more dropout, weight_decay, a smaller model, patience, or more data",
+    "dead outputs": "try a smaller learning_rate, class weights, another initialisation; look at the labels",
+}
+
+
+@dataclass
+class Warnings:
+    """Named troubles, each kept the first time it is seen."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, what: str) -> str | None:
+        """The sentence for a person, or `None` if the name was seen before."""
+        if name in self.seen:
+            return None
+        self.seen[name] = f"{name}: {what}; {ADVICE[name]}"
+        return self.seen[name]
+
+
+def groups(names: Iterable[str]) -> list[str]:
+    """The layer that each parameter belongs to: its top-level module, and the number of a recurrent layer.
+
+    `recurrent.weight_ih_l0_reverse` is of `recurrent.l0`; `head.linear.weight` is of `head`.
+    """
+    found = []
+    for name in names:
+        layer = _LAYER.search(name)
+        top = name.split(".")[0] if "." in name else ("" if layer else name)
+        found.append(".".join(p for p in (top, f"l{layer[1]}" if layer else "") if p))
+    return found
+
+
+class GradientWatch:
+    """The gradient's norm at every step, whole and per layer; a bounded table of them; its two troubles.
+
+    Args:
+        model: whose parameters are watched.
+        clip_norm: the norm that gradients are clipped to (0: they are not).
+    """
+
+    def __init__(self, model: nn.Module, clip_norm: float = 0.0) -> None:
+        self.names = [n for n, p in model.named_parameters() if p.requires_grad]
+        of = groups(self.names)
+        self.layers = list(dict.fromkeys(of))
+        self._layer_of = [self.layers.index(g) for g in of]
+        recurrent = [g for g in self.layers if re.search(r"(^|\.)l\d+$", g)]
+        # a direction of flow: the layers nearest the input first
+        self._first, self._last = (recurrent or self.layers)[0], (recurrent or self.layers)[-1]
+        self._clip = clip_norm
+        self.every = 1
+        self.rows: list[list[float]] = []
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
+        self._clipped: deque[bool] = deque(maxlen=_WINDOW)
+        self._median = math.inf
+        self._faint = 0
+
+    def norms(self, present: Sequence[int], values: Sequence[float]) -> tuple[float, list[float]]:
+        """The global norm and each layer's, from the norms of the parameters numbered `present`."""
+        squares = [0.0] * len(self.layers)
+        for i, v in zip(present, values, strict=True):
+            squares[self._layer_of[i]] += v * v
+        return math.sqrt(sum(squares)), [math.sqrt(s) for s in squares]
+
+    def step(self, step: int, norm: float, layers: Sequence[float]) -> list[tuple[str, str]]:
+        """Take in one step's norms (before clipping); the troubles seen, as name and sentence."""
+        if (step - 1) % self.every == 0:
+            self.rows.append([float(step), norm, *layers])
+            if len(self.rows) > _KEPT:
+                self.rows = self.rows[::2]
+                self.every *= 2
+        return [*self._exploding(step, norm), *self._vanishing(step, layers)]
+
+    def _exploding(self, step: int, norm: float) -> list[tuple[str, str]]:
+        found = []
+        if norm > 1e4 or norm > 100.0 * self._median:
+            usual = "" if math.isinf(self._median) else f" (usually {self._median:.3g})"
+            found.append(("exploding", f"the gradient's norm was {norm:.3g} at step {step}{usual}"))
+        self._recent.append(norm)
+        self._clipped.append(bool(self._clip) and norm > self._clip)
+        if step % 20 == 0:
+            self._median = max(statistics.median(self._recent), 1e-12)
+            share = sum(self._clipped) / len(self._clipped)
+            if len(self._clipped) == _WINDOW and share > 0.5:
+                what = f"{share:.0%} of the last {_WINDOW} gradients were longer than clip_norm {self._clip:g}"
+                found.append(("exploding", what))
+        return found
+
+    def _vanishing(self, step: int, layers: Sequence[float]) -> list[tuple[str, str]]:
+        first = layers[self.layers.index(self._first)]
+        last = layers[self.layers.index(self._last)]
+        self._faint = self._faint + 1 if first < 1e-7 or first < 1e-4 * last else 0
+        if self._faint < 50:
+            return []
+        beside = "" if self._first == self._last else f" beside {last:.3g} in {self._last}"
+        what = f"for 50 steps {self._first} got hardly any gradient (norm {first:.3g}{beside} at step {step})"
+        return [("vanishing", what)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the watch depends on from here."""
+        return {
+            "every": self.every,
+            "rows": torch.tensor(self.rows, dtype=torch.float64),
+            "recent": list(self._recent),
+            "clipped": list(self._clipped),
+            "median": self._median,
+            "faint": self._faint,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self.every, self._median, self._faint = state["every"], state["median"], state["faint"]
+        self.rows = state["rows"].tolist()
+        self._recent = deque(state["recent"], maxlen=_WINDOW)
+        self._clipped = deque(state["clipped"], maxlen=_WINDOW)
+
+
+def overfitting(history: Sequence[dict[str, float]]) -> str | None:
+    """A sentence if the validation loss rose for three epochs while the training loss fell."""
+    if len(history) < 4 or "valid_loss" not in history[-1]:
+        return None
+    last = history[-4:]
+    pairs = list(itertools.pairwise(last))
+    if all(b["valid_loss"] > a["valid_loss"] and b["train_loss"] < a["train_loss"] for a, b in pairs):
+        up = f"from {last[0]['valid_loss']:.4g} to {last[-1]['valid_loss']:.4g}"
+        return f"over the last three epochs the validation loss rose {up} while the training loss fell"
+    return None
+
+
+class OutputWatch:
+    """Outputs (..., K) of a validation pass: do they differ between rows, and is more than one class chosen?
+
+    Only running extremes are kept, on the device; one transfer at the end of the pass.
+    """
+
+    def __init__(self) -> None:
+        self._extremes: Tensor | None = None
+        self._rows = self._k = self._one_class = 0
+
+    def start(self) -> None:
+        """A new pass begins."""
+        self._extremes, self._rows = None, 0
+
+    def update(self, output: Tensor, target: Tensor | None) -> None:
+        """Take in a batch: output (..., K), and its targets (...) int64 where they are classes."""
+        out = output.detach().float()
+        out = out.reshape(-1, out.shape[-1] if out.dim() > 1 else 1)  # (N, K)
+        parts = [out.amax(0), -out.amin(0)]
+        if target is not None and target.dtype == torch.int64 and out.shape[1] > 1:
+            chosen, wanted = out.argmax(1).float(), target.reshape(-1).float()
+            parts += [t[None] for t in (chosen.amax(), -chosen.amin(), wanted.amax(), -wanted.amin())]
+        new = torch.cat(parts)
+        self._extremes = new if self._extremes is None else torch.maximum(self._extremes, new)
+        self._rows += out.shape[0]
+        self._k = out.shape[1]
+
+    def extremes(self) -> Tensor | None:
+        """The pass's maxima; those of several processes combine by the maximum."""
+        return self._extremes
+
+    def finish(self, extremes: Tensor | None) -> list[tuple[str, str]]:
+        """The troubles of the pass, as name and sentence."""
+        if extremes is None or self._rows < 2:
+            return []
+        e, k = extremes.double().cpu(), self._k
+        high, low, classes = e[:k], -e[k : 2 * k], e[2 * k :].tolist()
+        several = classes[2] > -classes[3] if classes else True
+        scale = float(torch.maximum(high.abs(), low.abs()).max())
+        if several and bool(((high - low) <= 1e-6 * scale).all()):
+            return [("dead outputs", "the model gives the same answer for every row of the validation data")]
+        self._one_class = self._one_class + 1 if classes and several and classes[0] == -classes[1] else 0
+        # an untrained model may choose one class for a while; three passes in a row are worth a word
+        if self._one_class >= 3:
+            what = f"in three passes over the validation data every row was given class number {classes[0]:.0f}"
+            return [("dead outputs", what)]
+        return []
+
+    def state_dict(self) -> dict[str, int]:
+        """What the watch depends on from here."""
+        return {"one_class": self._one_class}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from `state_dict()`."""
+        self._one_class = state["one_class"]

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unroll.models.many_to_one import build
+from unroll.models.options import ModelOptions
+
+CASES = [
+    ModelOptions(hidden=6, embedding=5),
+    ModelOptions(recurrence="gru", hidden=6, layers=2, bidirectional=True, pooling="mean+max", embedding=5),
+    ModelOptions(recurrence="gru", reset_after=False, hidden=6, embedding=5, pooling="attention"),
+    ModelOptions(recurrence="rnn", nonlinearity="relu", hidden=6, embedding=5, residual=True, layers=2),
+    ModelOptions(hidden=6, projection=4, embedding=5, bidirectional=True, layer_norm=True, learn_initial_state=True),
+    ModelOptions(hidden=6, embedding=5, conv_filters=3, conv_kernels=(2, 3), conv_pool=2, pooling="max"),
+    ModelOptions(hidden=6, embedding=5, ngrams=3, ngram_buckets=50, pool_inputs=True),
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=lambda o: f"{o.recurrence}-{o.pooling}-{o.layers}")
+def test_a_row_has_the_same_output_in_any_batch(options: ModelOptions) -> None:
+    model = build(options, outputs=3, vocabulary=20).double().eval()
+    lengths = torch.tensor([9, 2, 5, 1])
+    x = torch.zeros(4, 9, dtype=torch.long)
+    for row, length in enumerate(lengths.tolist()):
+        x[row, :length] = torch.randint(2, 20, (length,))
+    together = model(x, lengths)
+    assert together.shape == (4, 3)
+    for row, length in enumerate(lengths.tolist()):
+        alone = model(x[row : row + 1, :length], lengths[row : row + 1])
+        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", CASES, ids=lambda o: f"{o.recurrence}-{o.pooling}-{o.layers}")
+def test_every_parameter_learns(options: ModelOptions) -> None:
+    model = build(options, outputs=3, vocabulary=20).double()
+    x = torch.randint(2, 20, (4, 7))
+    (model(x, torch.tensor([7, 3, 5, 7])) ** 2).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_numeric_steps_are_projected_or_fed_as_they_are() -> None:
+    plain = build(ModelOptions(hidden=4), outputs=2, features=3)
+    projected = build(ModelOptions(hidden=4, input_projection=7), outputs=2, features=3)
+    assert plain.recurrent.weight_ih_l0.shape == (16, 3)
+    assert projected.recurrent.weight_ih_l0.shape == (16, 7)
+    assert projected(torch.randn(2, 5, 3), torch.tensor([5, 0])).shape == (2, 2)
+
+
+def test_word_dropout_replaces_tokens_by_unknown_in_training_only_and_never_padding() -> None:
+    model = build(ModelOptions(hidden=4, embedding=3, word_dropout=0.5), outputs=2, vocabulary=9)
+    x = torch.full((50, 40), 5)
+    x[:, 30:] = 0
+    embedded = model.inputs(x)
+    table = model.inputs.embedding.weight
+    unknown = (embedded == table[1]).all(-1)
+    assert unknown[:, 30:].sum() == 0
+    share = unknown[:, :30].double().mean().item()
+    assert 0.45 < share < 0.55
+    assert torch.equal(model.eval().inputs(x), table[x])
+
+
+def test_runs_of_tokens_add_the_vector_of_their_bucket() -> None:
+    inputs = build(ModelOptions(hidden=4, embedding=3, ngrams=2, ngram_buckets=997), outputs=2, vocabulary=99).inputs
+    words, grams = inputs.embedding.weight, inputs.grams.weight
+    x = torch.tensor([[5, 7, 5, 7, 0], [7, 5, 7, 0, 0]])
+    y = inputs(x)
+    assert torch.equal(y[0, 0], words[5])
+    assert torch.equal(y[0, 1], y[0, 3])
+    torch.testing.assert_close(y[0, 3], y[1, 2])
+    assert not torch.allclose(y[0, 2], y[0, 0])
+    assert (grams - (y[0, 1] - words[7])).abs().sum(1).min() < 1e-6
+    assert y[0, 4].abs().sum() == 0
+    assert y[1, 3:].abs().sum() == 0
+
+
+def test_hashed_runs_spread_over_the_buckets() -> None:
+    inputs = build(ModelOptions(hidden=4, embedding=3, ngrams=2, ngram_buckets=1000), outputs=2, vocabulary=99).inputs
+    used = inputs._hash(torch.randint(2, 20000, (40, 500)), 2, 1000).unique()
+    assert len(used) > 990
+    assert used.max() < 1000
+
+
+def test_exactly_one_kind_of_input_is_wanted() -> None:
+    with pytest.raises(TypeError, match="exactly one"):
+        build(ModelOptions(), outputs=2)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from unroll.errors import OptionError
+from unroll.models.options import ModelOptions
+from unroll.options import build, defaults, flatten, help_texts
+from unroll.tasks.settings import GROUPS, Settings
+
+
+def test_every_option_has_one_home_and_a_help_text() -> None:
+    names = defaults(GROUPS)
+    for cls in GROUPS:
+        texts = help_texts(cls)
+        for field in dataclasses.fields(cls):
+            assert texts[field.name], field.name
+    assert len(names) == sum(len(dataclasses.fields(cls)) for cls in GROUPS)
+
+
+def test_flat_settings_survive_the_round_trip() -> None:
+    settings = Settings.from_flat({"hidden": 7, "conv_filters": 3, "conv_kernels": [3, 5], "text": "t"})
+    assert settings.model.conv_kernels == (3, 5)
+    assert Settings.from_flat(settings.flat()) == settings
+
+
+def test_an_unknown_option_names_the_nearest() -> None:
+    with pytest.raises(OptionError, match="no option 'hiden'; did you mean 'hidden'"):
+        build(GROUPS, {"hiden": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"recurrence": "lstmm"}, "recurrence is 'lstmm'; did you mean 'lstm'?"),
+        ({"hidden": 1.5}, "hidden is 1.5; it must be a whole number"),
+        ({"hidden": 0}, "hidden is 0; it must be at least 1"),
+        ({"hidden": True}, "hidden is True; it must be a whole number"),
+        ({"layers": 10**9}, "layers is 1000000000; it must be at least 1 and below 1001"),
+        ({"head_dropout": 1.0}, "head_dropout is 1.0; it must be at least 0 and below 1"),
+        ({"head_dropout": float("nan")}, "head_dropout is nan; it must be a number"),
+        ({"residual": "x"}, "residual is 'x'; it must be true or false"),
+        ({"pooling": "man"}, "pooling is 'man'; did you mean 'mean'?"),
+        ({"conv_kernels": "3"}, "conv_kernels is '3'; it must be a list, such as [3, 5]"),
+        ({"conv_kernels": [0]}, "conv_kernels is [0]; give sizes of at least 1"),
+        ({"conv_pool": 2}, "conv_pool needs a convolution front end; set conv_filters"),
+        ({"dropout": 0.1}, "dropout acts between layers"),
+        ({"forget_bias": 1.0, "recurrence": "gru"}, "forget_bias goes with recurrence 'lstm', not 'gru'"),
+        ({"reset_after": False}, "reset_after goes with recurrence 'gru', not 'lstm'"),
+        ({"nonlinearity": "relu"}, "nonlinearity goes with recurrence 'rnn', not 'lstm'"),
+        ({"projection": 128}, "projection is 128; it must be below hidden"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_said_in_one_sentence(given: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        ModelOptions(**given)  # pyright: ignore[reportArgumentType]
+    assert message in str(caught.value)
+
+
+def test_numbers_of_numpy_become_pythons() -> None:
+    options = ModelOptions(hidden=np.int64(3), head_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
+    assert type(options.hidden) is int
+    assert type(options.head_dropout) is float
+    assert flatten([options])["hidden"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "regression", "named"),
+    [
+        ({"vocabulary": 500}, False, False, "vocabulary"),
+        ({"embedding": 5}, False, False, "embedding"),
+        ({"max_steps": 5}, True, False, "max_steps"),
+        ({"input_projection": 5}, True, False, "input_projection"),
+        ({"label_smoothing": 0.1}, True, True, "label_smoothing"),
+    ],
+)
+def test_options_of_another_kind_of_data_are_refused(
+    given: dict[str, object], text: bool, regression: bool, named: str
+) -> None:
+    with pytest.raises(OptionError, match=named):
+        Settings.from_flat(given).refuse_unused(text=text, regression=regression)
