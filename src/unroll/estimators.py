@@ -221,6 +221,8 @@ def _values(
     estimator: BaseEstimator, X: Any, *, y: Any = None, reset: bool, numeric: bool = False
 ) -> tuple[Sequence[Any], bool]:
     """X as a list of rows and whether it holds text; arrays (N, T) are checked as scikit-learn checks them."""
+    if reset and y is None:
+        raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     if isinstance(X, str):
         raise DataError("X is one text; give a list of texts")
     if getattr(X, "ndim", None) == 1 and not hasattr(X, "sparse"):

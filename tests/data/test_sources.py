@@ -57,9 +57,13 @@ def payload(kind: str) -> bytes:
     if kind == ".csv":
         return CSV.encode()
     if kind == ".tsv":
-        return CSV.replace("text,label", "text\tlabel").replace(",a\n", "\ta\n").replace(",b\n", "\tb\n").replace(
-            ",NA", "\tNA"
-        ).encode()
+        return (
+            CSV.replace("text,label", "text\tlabel")
+            .replace(",a\n", "\ta\n")
+            .replace(",b\n", "\tb\n")
+            .replace(",NA", "\tNA")
+            .encode()
+        )
     if kind == ".jsonl":
         return "\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS).encode()
     if kind == ".json":
@@ -156,12 +160,16 @@ def test_arrays_that_disagree(tmp_path: Path) -> None:
         ("e.parquet", b"", r"'.*e\.parquet' is empty"),
         ("e.npz", b"", r"'.*e\.npz' is empty"),
         ("h.csv", b"text,label\n", r"'.*h\.csv' has no rows"),
-        ("g.csv", b"text,label\n\"a\nb\",1\nx,1,2\n", r"line 4: 3 fields, but the header has 2"),
+        ("g.csv", b'text,label\n"a\nb",1\nx,1,2\n', r"line 4: 3 fields, but the header has 2"),
         ("s.csv", b"text,label\na,1\nb\n", r"line 3: 1 field, but the header has 2"),
-        ("q.csv", b"text,label\na,1\n\"b,2\nc,3\n", r"line 3: a quoted field is opened here and never closed"),
+        ("q.csv", b'text,label\na,1\n"b,2\nc,3\n', r"line 3: a quoted field is opened here and never closed"),
         ("i.csv", b'text,label\n"b" c,2\n', r"line 2: ',' expected after '\"'"),
         ("d.csv", b"text,label,text\na,1,b\n", r"more than one column named 'text'"),
-        ("u.csv", "text,label\nok,1\n很好,2\n".encode("gbk"), r"u\.csv', line 3: byte 0xBA is not utf-8; --encoding gbk"),
+        (
+            "u.csv",
+            "text,label\nok,1\n很好,2\n".encode("gbk"),
+            r"u\.csv', line 3: byte 0xBA is not utf-8; --encoding gbk",
+        ),
         ("l.csv", "text,label\ncaf\u00e9 cr\u00e8me,1\n".encode("latin-1"), r"line 2: byte 0xE9 .*--encoding latin-1"),
         ("w.csv", "text,label\na,1\n".encode("utf-16"), r"line 1: byte 0xFF .*--encoding utf-16"),
         ("j.jsonl", b'{"a": 1}\n\n{"a": 2\n', r"j\.jsonl', line 3: not JSON"),
@@ -241,7 +249,7 @@ def test_a_hub_name_is_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.Monk
         raise ConnectionError("no route\nto the hub")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(DataError, match="'owner/name' is no file here, .*: no route$"):
+    with pytest.raises(DataError, match=r"'owner/name' is no file here, .*: no route$"):
         read("owner/name")
 
 
@@ -412,7 +420,8 @@ def watch():
         peak[0] = max(peak[0], own())
         time.sleep(0.005)
 
-encoder = TextEncoder.learn(["w1 w2 w3"] * 3, TextOptions(max_length=0))
+options = TextOptions(max_length=0, normalize="none", lowercase=False, punctuation="keep")
+encoder = TextEncoder.learn(["w1 w2 w3"] * 3, options)
 base = own()
 threading.Thread(target=watch, daemon=True).start()
 assert sum(1 for _ in stream(sys.argv[1])) == 6000

@@ -59,7 +59,7 @@ def assert_same(one: tuple[Toy, Outcome], other: tuple[Toy, Outcome], a: Path, b
 
 @pytest.mark.parametrize("options", [PLAIN, RICH], ids=["plain", "average-plateau-momentum"])
 def test_killed_in_the_middle_of_an_epoch(options: dict, tmp_path: Path) -> None:
-    step = random.choice([n for n in range(6, 3 * PER_EPOCH) if n % PER_EPOCH > 1])
+    step = random.choice([n for n in range(6, 3 * PER_EPOCH) if n % PER_EPOCH > 1])  # noqa: S311 - any will do
     settings = {"options": options, "folder": str(tmp_path / "killed"), "at": {step: "kill"}}
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, str(PROGRAM), json.dumps(settings)], env=environment, capture_output=True)
@@ -125,18 +125,18 @@ def test_a_finished_run_resumes_to_itself_and_more_epochs_go_on(tmp_path: Path) 
 def test_a_resumed_run_must_be_the_same_run(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(LONG, tmp_path, {5: "interrupt"})
-    with pytest.raises(OptionError, match="learning_rate was 0.02 in the run to resume, and cannot become 0.01"):
+    with pytest.raises(OptionError, match=r"learning_rate was 0.02 in the run to resume, and cannot become 0.01"):
         run(LONG | {"learning_rate": 0.01}, tmp_path, resume=True)
-    with pytest.raises(OptionError, match="epochs and steps .* was \\[4, 0\\]"):
+    with pytest.raises(OptionError, match=r"epochs and steps .* was \[4, 0\]"):
         run(LONG | {"epochs": 5}, tmp_path, resume=True)
-    with pytest.raises(OptionError, match="seed was 0 in the run to resume, not 1"):
+    with pytest.raises(OptionError, match=r"seed was 0 in the run to resume, not 1"):
         run(LONG, tmp_path, resume=True, seed=1)
     train, valid = toy_data(rows=80)
-    with pytest.raises(RunError, match="rows was 72"):
+    with pytest.raises(RunError, match=r"rows was 72"):
         fit(Toy(), ToyObjective(), train, valid, TrainingOptions(**LONG), tmp_path, resume=True, quiet=True)
     other = Toy()
     other.head = torch.nn.Linear(12, 4)
-    with pytest.raises(RunError, match="belongs to another model: size mismatch for head.bias"):
+    with pytest.raises(RunError, match=r"belongs to another model: size mismatch for head.bias"):
         fit(other, ToyObjective(), *toy_data(), TrainingOptions(**LONG), tmp_path, resume=True, quiet=True)
 
 
@@ -145,5 +145,5 @@ def test_a_checkpoint_that_cannot_be_read_is_said_to_be_damaged(tmp_path: Path) 
         run(PLAIN, tmp_path, {5: "interrupt"})
     file = tmp_path / "checkpoints" / "last" / "state.json"
     file.write_text(file.read_text()[:-50])
-    with pytest.raises(RunError, match="is damaged"):
+    with pytest.raises(RunError, match=r"is damaged"):
         run(PLAIN, tmp_path, resume=True)

@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,17 @@ def _other_columns(path: Path, first: Path, names: set[str], own: set[str]) -> D
         else f"a column '{extra[0]}', which '{first}' has not"
     )
     return DataError(f"'{path}' has {what}")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Turn a full or read-only disk under datasets' cache into one sentence."""
+    import datasets.config
+
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(Path(datasets.config.HF_DATASETS_CACHE), error) from None
 
 
 def _unwritable(folder: Path, error: OSError) -> DataError:

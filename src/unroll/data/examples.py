@@ -175,6 +175,7 @@ def _encode_to_disk(
 ) -> datasets.Dataset:
     import pyarrow as pa
 
+    from unroll.data.arrow import writing
     from unroll.data.quiet import quiet_datasets
 
     def step(table: pa.Table, rows: list[int]) -> pa.Table:
@@ -189,7 +190,7 @@ def _encode_to_disk(
 
     # Named by hand: hashing the encoder as an object would pickle it.
     key = "\n".join([dataset._fingerprint, column, encoder.to_json()])
-    with quiet_datasets():
+    with quiet_datasets(), writing():
         return dataset.with_format("arrow").map(
             step,
             batched=True,

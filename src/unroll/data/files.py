@@ -132,17 +132,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     with ExitStack() as stack:
         packed = path.suffix.lower()
         if packed == ".gz":
-            stream = gzip.GzipFile(path, "rb")
+            stream = stack.enter_context(gzip.GzipFile(path, "rb"))
         elif packed == ".xz":
-            stream = lzma.LZMAFile(path, "rb")
+            stream = stack.enter_context(lzma.LZMAFile(path, "rb"))
         elif packed == ".zst":
             import pyarrow as pa
 
             # Unlike the zstandard package, Arrow notices a file that ends too early.
-            stream = pa.CompressedInputStream(stack.enter_context(pa.OSFile(str(path), "rb")), "zstd")
+            source = stack.enter_context(pa.OSFile(str(path), "rb"))
+            stream = stack.enter_context(pa.CompressedInputStream(source, "zstd"))
         else:
             stream = stack.enter_context(path.open("rb"))
-        yield cast("BinaryIO", stack.enter_context(cast("IO[bytes]", stream)))
+        yield cast("BinaryIO", stream)
 
 
 @contextmanager

@@ -137,7 +137,8 @@ class SeriesEncoder:
                 raise DataError(
                     f"row {row + 1} has {steps.shape[1]} features per step, but the training data has {self.features}"
                 )
-            result = ((steps - self.mean) / self.scale).astype(np.float32)
+            with np.errstate(over="ignore"):
+                result = ((steps - self.mean) / self.scale).astype(np.float32)
             if not np.isfinite(result).all():
                 raise DataError(f"row {row + 1} has values too large for 32-bit numbers")
             encoded.append(result)

@@ -97,16 +97,17 @@ def check_state(
             raise TypeError(f"{layer}: the state must be a tuple ({', '.join(names)})")
         given = tuple(state)
     wanted = 3 if batched else 2
-    if any(h.dim() != wanted for h in given):
+    dims = [h.dim() for h in given]
+    if any(d != wanted for d in dims):
         form = "batched 3-D" if batched else "unbatched 2-D"
-        if len(given) > 1:
-            got = ", ".join(f"{h.dim()}-D" for h in given)
+        if len(names) > 1:
+            got = ", ".join(f"{d}-D" for d in dims)
             raise RuntimeError(f"For {form} input, hx and cx should also be {wanted}-D but got ({got}) tensors")
-        raise RuntimeError(f"For {form} input, hx should also be {wanted}-D but got {given[0].dim()}-D tensor")
+        raise RuntimeError(f"For {form} input, hx should also be {wanted}-D but got {dims[0]}-D tensor")
     for i, (h, shape) in enumerate(zip(given, shapes, strict=True)):
         actual = tuple(h.shape) if batched else (h.shape[0], 1, h.shape[1])
         if actual != shape:
-            which = f"hidden[{i}]" if len(given) > 1 else "hidden"
+            which = f"hidden[{i}]" if len(names) > 1 else "hidden"
             raise RuntimeError(f"Expected {which} size {shape}, got {list(actual)}")
         if h.device != x.device:
             raise RuntimeError(

@@ -352,4 +352,4 @@ class Recurrent(nn.Module):
 
     def _out(self, sequences: Sequences, state: State) -> Any:
         state = tuple(sequences.state_out(s) for s in state)
-        return state if len(state) > 1 else state[0]
+        return state if len(self.recurrence.states) > 1 else state[0]

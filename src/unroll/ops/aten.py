@@ -62,7 +62,7 @@ def run(call: Call) -> Result:
     def exact(tensors: Tensors) -> tuple[Tensor, ...]:
         return _flat(naive.run(call.with_tensors(tensors)))
 
-    y, *state = differentiable(fast, exact, call.tensors)
+    y, *state = differentiable(fast, exact, call.tensors, work=call.work)
     return Result(y, tuple(state))
 
 
@@ -156,7 +156,7 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
     flat = [w for w in weights if w is not None]
     y, *ends = _KERNELS[call.recurrence.name](
         x,
-        hidden if len(hidden) > 1 else hidden[0],
+        hidden if len(state) > 1 else hidden[0],
         flat,
         weights.b_ih is not None,  # has biases
         1,  # layers

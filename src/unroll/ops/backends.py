@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from unroll.errors import OptionError, nearest
 from unroll.ops import aten, naive
 from unroll.ops.call import Call, Result
+from unroll.ops.differentiable import Tensors, differentiable
+from unroll.ops.transforms import plain, transformed
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,24 @@ def _nothing(*_: object) -> None:
     return None
 
 
+def _naive(call: Call) -> Result:
+    """The definition; where nothing stands against it, with subnormal numbers flushed in its gradient."""
+    if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
+        return naive.run(call)
+
+    def run(tensors: Tensors) -> tuple[Tensor, ...]:
+        y, state = naive.run(call.with_tensors(tensors))
+        return (y, *state)
+
+    y, *state = differentiable(run, run, call.tensors, work=call.work)
+    return Result(y, tuple(state))
+
+
 BACKENDS: dict[str, Backend] = {
     b.name: b
     for b in (
         Backend("torch", "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA", _nothing, aten.refuse, aten.run),
-        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, naive.run),
+        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, _naive),
     )
 }
 """Fastest first: the order in which `auto` asks. The last one serves every call."""

@@ -94,6 +94,13 @@ class Call:
     """(B, R): multiplies h on its way into the recurrent product."""
 
     @property
+    def work(self) -> int:
+        """About how many multiplications there are."""
+        T, B, D = self.x.shape
+        rows, R = self.weights.w_hh.shape
+        return T * B * (D + R) * rows
+
+    @property
     def tensors(self) -> tuple[Tensor | None, ...]:
         """All a gradient can reach, in the order that `with_tensors` takes."""
         return (self.x, self.recurrent_mask, *self.weights, *self.state, *(self.reset_state or ()))

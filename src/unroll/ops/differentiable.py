@@ -15,18 +15,21 @@ from unroll.ops.transforms import graph_is_kept
 Tensors = tuple[Tensor | None, ...]
 Function = Callable[[Tensors], tuple[Tensor, ...]]
 
+_MUCH = 1 << 22  # multiplications; tenths of a millisecond
 
-def differentiable(fast: Function, exact: Function, tensors: Tensors) -> tuple[Tensor, ...]:
+
+def differentiable(fast: Function, exact: Function, tensors: Tensors, *, work: int) -> tuple[Tensor, ...]:
     """`fast(tensors)`, differentiable any number of times.
 
     The gradient is that of `fast`, computed with subnormal numbers flushed to zero; a gradient that is
     itself to be differentiated is that of `exact`, which must be the same function. oneDNN and cuDNN have
     no second derivative, and PyTorch's many small operations drown in subnormal numbers when a long
-    sequence makes the gradient vanish.
+    sequence makes the gradient vanish. `work` is about how many multiplications there are: little work is
+    not worth waking every thread to flush.
     """
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        return _Differentiable.apply(fast, exact, *tensors)  # type: ignore[return-value]  # untyped in torch
-    with _flushed(tensors):
+        return _Differentiable.apply(fast, exact, work >= _MUCH, *tensors)  # type: ignore[return-value]  # untyped in torch
+    with _flushed(tensors, work >= _MUCH):
         return fast(tensors)
 
 
@@ -34,38 +37,38 @@ class _Differentiable(torch.autograd.Function):
     """Keeps `fast`'s own graph from forward to backward, out of the outer graph's sight."""
 
     @staticmethod
-    def forward(ctx: Any, fast: Function, exact: Function, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, fast: Function, exact: Function, much: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors)
-        ctx.fast, ctx.exact = fast, exact
+        ctx.fast, ctx.exact, ctx.much = fast, exact, much
         ctx.autocast = _autocast(tensors)
-        ctx.inner = _run(fast, tensors, ctx.needs_input_grad[2:])
+        ctx.inner = _run(fast, tensors, ctx.needs_input_grad[3:], much)
         return tuple(y.detach() for y in ctx.inner[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors  # read even if unused: this is what notices a change in place
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():
             with ctx.autocast():
                 # Aliases, so that the gradient stops here even where one tensor was made from another.
                 inputs = tuple(None if t is None else t.view_as(t) for t in tensors)
                 outputs = ctx.exact(inputs)
-            return (None, None, *_gradients(outputs, inputs, needed, grads, create=True))
+            return (None, None, None, *_gradients(outputs, inputs, needed, grads, create=True))
         inner, keep = ctx.inner, graph_is_kept()
         if inner is None:
             with ctx.autocast():
-                inner = _run(ctx.fast, tensors, needed)
+                inner = _run(ctx.fast, tensors, needed, ctx.much)
         ctx.inner = inner if keep else None
         inputs, outputs = inner
-        with _flushed(inputs):
-            return (None, None, *_gradients(outputs, inputs, needed, grads, keep=keep))
+        with _flushed(inputs, ctx.much):
+            return (None, None, None, *_gradients(outputs, inputs, needed, grads, keep=keep))
 
 
-def _run(fast: Function, tensors: Tensors, needed: tuple[bool, ...]) -> tuple[Tensors, tuple[Tensor, ...]]:
+def _run(fast: Function, tensors: Tensors, needed: tuple[bool, ...], much: bool) -> tuple[Tensors, tuple[Tensor, ...]]:
     """The inputs cut off from their graph, and the outputs with a graph that ends there."""
     inputs = tuple(None if t is None else t.detach().requires_grad_(n) for t, n in zip(tensors, needed, strict=True))
-    with torch.enable_grad(), _flushed(inputs):
+    with torch.enable_grad(), _flushed(inputs, much):
         return inputs, fast(inputs)
 
 
@@ -104,6 +107,6 @@ def _autocast(tensors: Tensors) -> Callable[[], AbstractContextManager[object]]:
     return lambda: torch.autocast(device, dtype=dtype)
 
 
-def _flushed(tensors: Tensors) -> AbstractContextManager[object]:
+def _flushed(tensors: Tensors, much: bool) -> AbstractContextManager[object]:
     on_cpu = any(t is not None and t.device.type == "cpu" for t in tensors)
-    return flush_subnormals() if on_cpu else nullcontext()
+    return flush_subnormals(everywhere=much) if on_cpu else nullcontext()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from unroll.data.batches import Batches
@@ -22,7 +21,8 @@ from unroll.tasks.records import Records, load_records
 from unroll.tasks.report import Report, lines
 from unroll.tasks.settings import Settings
 from unroll.training.fit import fit as train
-from unroll.training.plots import confusion, curves, gradients
+from unroll.training.history import read_table
+from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
 from unroll.training.processes import is_main
 
 Say = Callable[[str], None]
@@ -174,11 +174,14 @@ def _train(run: Run, prepared: Prepared, *, resume: bool, say: Say) -> Report:
         assert examples.targets is not None  # noqa: S101 (prepare always gives them)
         metrics[part] = task.report(task.answer(model.cpu(), examples), examples.targets)
     run.write_json(METRICS, metrics)
-    curves(run.path)
-    gradients(run.path)
+    plot_curves(
+        outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch
+    )
+    table = read_table(run.path / "gradients.csv")
+    plot_gradients(table, run.path / "gradients.png", clip_norm=options.training.clip_norm)
     shown = "test" if "test" in metrics else "validation"
     if "confusion" in metrics.get(shown, {}):
-        confusion(run.path / "confusion.png", np.array(metrics[shown]["confusion"]), task.labels.names)
+        plot_confusion(metrics[shown]["confusion"], task.labels.names, run.path / "confusion.png")
     for part in ("validation", "test"):
         if part in metrics:
             beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""

@@ -1,0 +1,179 @@
+"""Pictures of a training: its curves, its gradients, and what was taken for what.
+
+The colours are those of Okabe and Ito, which people with any colour vision can tell apart; each line also
+has its own dash.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from unroll.training.files import write_whole
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+_GREY = "#555555"
+_WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
+)
+
+
+def plot_curves(
+    history: Sequence[Mapping[str, float]], path: Path, *, monitor: str = "loss", best_epoch: int = 0
+) -> None:
+    """Loss by epoch, and beside it the watched metric, with the kept epoch marked.
+
+    Args:
+        history: `Outcome.history`.
+        path: the picture to write.
+        monitor: `Outcome.monitor`.
+        best_epoch: `Outcome.best_epoch`.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    epochs = [row["epoch"] for row in history]
+    metric = f"valid_{monitor}"
+    both = monitor != "loss" and any(metric in row for row in history)
+    figure, axes = _figure(2 if both else 1, width=9.0 if both else 5.5, height=3.8)
+    for i, (name, label) in enumerate((("train_loss", "training"), ("valid_loss", "validation"))):
+        if any(name in row for row in history):
+            _line(axes[0], i, epochs, [row.get(name, math.nan) for row in history], label)
+    axes[0].set_title("loss", loc="left")
+    axes[0].legend(frameon=False)
+    if both:
+        _line(axes[1], 2, epochs, [row.get(metric, math.nan) for row in history], "validation")
+        axes[1].set_title(f"{monitor.replace('_', ' ')} (validation)", loc="left")
+    for at in axes:
+        at.set_xlabel("epoch")
+        at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if best_epoch:
+            at.axvline(best_epoch, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+    if best_epoch:
+        row = next((r for r in history if r["epoch"] == best_epoch), {})
+        column, at = (metric, axes[1]) if both else ("valid_loss", axes[0])
+        if column in row:
+            at.plot([best_epoch], [row[column]], "o", color=_GREY, markersize=8, fillstyle="none")
+            at.set_title(f"best: {row[column]:.4g} in epoch {best_epoch}", loc="right", fontsize=9, color=_GREY)
+    _write(figure, path)
+
+
+def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_norm: float = 0.0) -> None:
+    """The gradient's norm over the steps, whole (grey) and per layer, on a logarithmic scale.
+
+    Args:
+        table: the columns of `gradients.csv`, as `read_table` gives them.
+        path: the picture to write.
+        clip_norm: drawn as a line unless 0.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    figure, (at,) = _figure(1, width=9.0, height=4.2)
+    steps = np.asarray(table["step"], dtype=float)
+
+    def positive(values: Sequence[float]) -> np.ndarray:
+        numbers = np.asarray(values, dtype=float)
+        # zero has no place on a logarithmic scale: a gap says so better than an invented number
+        return np.where(numbers > 0, numbers, np.nan)
+
+    at.plot(steps, positive(table["all"]), color="#BBBBBB", linewidth=2.5, label="all", zorder=1)
+    layers = [name for name in table if name not in ("step", "all")]
+    for i, name in enumerate(layers):
+        style = _DASHES[(i // len(COLOURS) + i) % len(_DASHES)]
+        at.plot(steps, positive(table[name]), color=COLOURS[i % 7], linestyle=style, linewidth=1.1, label=name)
+    if clip_norm:
+        at.axhline(clip_norm, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+        at.annotate("clip_norm", (1.0, clip_norm), (2, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="center", fontsize=8, color=_GREY)  # fmt: skip
+    if any(np.isfinite(positive(values)).any() for name, values in table.items() if name != "step"):
+        at.set_yscale("log")
+    at.set_title("norm of the gradient, before clipping", loc="left")
+    at.set_xlabel("step")
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    _write(figure, path)
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Which label (row) was taken for which (column): counts, coloured by their share of the row.
+
+    Args:
+        matrix: (K, K) counts, rows are the true labels.
+        names: K labels; one with a character that no font here can draw appears as its number.
+        path: the picture to write.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    counts = np.asarray(matrix)
+    k = len(names)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = min(14.0, 2.6 + 0.55 * k)
+    figure, (at,) = _figure(1, width=size + 0.8, height=size)
+    image = at.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    figure.colorbar(image, ax=at, label="share of the true label", shrink=0.8)
+    fonts = _fonts()
+    short = [name if len(name) <= 20 else name[:19] + "…" for name in names]
+    short = [name if _drawable(name, fonts) else f"no. {i + 1}" for i, name in enumerate(short)]
+    long = any(len(name) > 3 for name in short)
+    font = 9 if k <= 20 else 6
+    shown = range(0, k, max(1, math.ceil(k / 60)))
+    at.set_xticks(shown, [short[i] for i in shown], fontsize=font, rotation=45 if long else 0,
+                  ha="right" if long else "center", rotation_mode="anchor" if long else None)  # fmt: skip
+    at.set_yticks(shown, [short[i] for i in shown], fontsize=font)
+    for label in (*at.get_xticklabels(), *at.get_yticklabels()):
+        label.set_fontfamily(fonts)
+    at.set_xlabel("predicted")
+    at.set_ylabel("true")
+    at.spines[:].set_visible(False)
+    at.grid(visible=False)
+    if k <= 25:
+        for (i, j), n in np.ndenumerate(counts):
+            colour = "white" if shares[i, j] > 0.55 else "black"
+            at.text(j, i, f"{n:d}", ha="center", va="center", color=colour, fontsize=font)
+    _write(figure, path)
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    """Matplotlib's own font, then those installed here that draw the most of Chinese, Japanese and Korean."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
+
+
+def _drawable(text: str, fonts: Sequence[str]) -> bool:
+    faces = [font_manager.get_font(font_manager.findfont(name)) for name in fonts]
+    return all(any(face.get_char_index(ord(c)) for face in faces) for c in text)
+
+
+def _figure(columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for at in axes:
+        at.spines[["top", "right"]].set_visible(False)
+        at.grid(color="#E6E6E6", linewidth=0.6)
+        at.set_axisbelow(True)
+    return figure, axes
+
+
+def _line(at: Axes, i: int, xs: Sequence[float], ys: Sequence[float], label: str) -> None:
+    at.plot(xs, ys, color=COLOURS[i], linestyle=_DASHES[i], marker="o", markersize=3.5, linewidth=1.6, label=label)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    write_whole(Path(path), content.getvalue())

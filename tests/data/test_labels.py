@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from unroll.data.labels import Labels
+from unroll.errors import DataError, OptionError, RunError
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "encoded"),
+    [
+        (["pos", "neg", "pos"], ("neg", "pos"), [1, 0, 1]),
+        ([10, 9, 10], ("9", "10"), [1, 0, 1]),
+        ([1.0, 0.0, 1.0], ("0", "1"), [1, 0, 1]),
+        ([1.5, -2.0, 1.5], ("-2", "1.5"), [1, 0, 1]),
+        ([True, False, True], ("False", "True"), [1, 0, 1]),
+        (["10", "9", "10"], ("9", "10"), [1, 0, 1]),
+        ([" 坏", "好 ", "坏"], ("坏", "好"), [0, 1, 0]),
+        (np.array([3, 1, 3]), ("1", "3"), [1, 0, 1]),
+        (np.array(["b", "a", "b"]), ("a", "b"), [1, 0, 1]),
+    ],
+)
+def test_single(values, names: tuple[str, ...], encoded: list[int]) -> None:
+    labels = Labels.learn(values)
+    assert labels.names == names
+    target = labels.encode(values)
+    assert target.dtype == np.int64
+    assert target.tolist() == encoded
+    assert labels.decode(target) == [names[i] for i in encoded]
+
+
+def test_the_same_label_from_other_formats() -> None:
+    assert Labels.learn([0, 1]).encode(["1", 1.0, "1.0", "0"]).tolist() == [1, 1, 1, 0]
+    assert Labels.learn(["0.0", "1.0"]).encode([1, "1", 1.0, 0]).tolist() == [1, 1, 1, 0]
+    both = Labels.learn(["1", "1.0", "2"])
+    assert both.names == ("1", "1.0", "2")
+    assert both.encode(["1.0", "1"]).tolist() == [1, 0]
+
+
+def test_labels_not_seen_in_training() -> None:
+    labels = Labels.learn(["negative", "positive"])
+    with pytest.raises(DataError) as caught:
+        labels.encode(["positive", "positve", "odd", "positve"], where="test.csv")
+    assert str(caught.value) == (
+        "test.csv has labels that the training data did not have: 'positve' (2 rows, first row 2), "
+        "'odd' (1 row, first row 3); did you mean 'positive'?"
+    )
+
+
+def test_one_class_only() -> None:
+    with pytest.raises(DataError, match=r"all 3 rows of a\.csv have the one label 'x'; .* at least two classes"):
+        Labels.learn(["x", "x", "x"], where="a.csv")
+    with pytest.raises(DataError, match="has no rows"):
+        Labels.learn([])
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), "", " "])
+def test_no_label(bad: object) -> None:
+    with pytest.raises(DataError, match="row 2 of the training data has no label"):
+        Labels.learn(["a", bad, "b"])
+    with pytest.raises(DataError, match="row 3 of the data has no label"):
+        Labels.learn(["a", "b"]).encode(["a", "b", bad])
+
+
+def test_several_where_one_is_needed() -> None:
+    with pytest.raises(DataError, match=r"row 1 .* needs one label, but holds .* kind 'multi'"):
+        Labels.learn([["a", "b"]])
+    with pytest.raises(OptionError, match="kind is 'both'"):
+        Labels.learn(["a"], "both")  # type: ignore[arg-type]
+
+
+def test_multi() -> None:
+    values = [["b", "a"], [], "a|c", {"c"}, ("b", "b")]
+    labels = Labels.learn(values, "multi")
+    assert labels.names == ("a", "b", "c")
+    target = labels.encode(values)
+    assert target.dtype == np.float32
+    assert target.tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0]]
+    assert labels.decode(target) == [["a", "b"], [], ["a", "c"], ["c"], ["b"]]
+    with pytest.raises(DataError, match=r"label that the training data did not have: 'd' \(1 row, first row 2\)"):
+        labels.encode([["a"], ["d"]])
+    with pytest.raises(DataError, match=r"row 1 .* needs a list of labels, but holds None"):
+        labels.encode([None])
+    with pytest.raises(DataError, match=r"no row of .* has a label"):
+        Labels.learn([[], []], "multi")
+
+
+def test_multi_as_columns_of_zeros_and_ones() -> None:
+    values = np.array([[1, 0, 1], [0, 0, 0]])
+    labels = Labels.learn(values, "multi")
+    assert labels.names == ("0", "1", "2")
+    assert np.array_equal(labels.encode(values), values)
+    with pytest.raises(DataError, match="has 2 label columns; trained with 3"):
+        labels.encode(values[:, :2])
+    with pytest.raises(DataError, match="values other than 0 and 1"):
+        labels.encode(values * 2)
+
+
+def test_regression() -> None:
+    labels = Labels.learn([1.5, "2", 3], "regression")
+    assert labels.names == ("value",)
+    target = labels.encode([1.5, "-2e3", np.float32(3)])
+    assert target.dtype == np.float32
+    assert target.tolist() == [[1.5], [-2000.0], [3.0]]
+    assert labels.decode(target) == [1.5, -2000.0, 3.0]
+    pair = Labels.learn([[1, 2], (3, 4)], "regression")
+    assert pair.names == ("0", "1")
+    assert pair.decode(pair.encode([[1, 2]])) == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("bad", [None, "high", float("nan"), float("inf"), [1.0, 2.0], []])
+def test_what_is_no_target(bad: object) -> None:
+    with pytest.raises(DataError, match="row 2 of the training data"):
+        Labels.learn([1.0, bad], "regression")
+
+
+def test_another_number_of_targets() -> None:
+    with pytest.raises(DataError, match="has 2 target numbers per row; trained with 1"):
+        Labels.learn([1.0, 2.0], "regression").encode([[1.0, 2.0]])
+
+
+def test_json_there_and_back() -> None:
+    for labels in (Labels.learn(["坏", "好"]), Labels("multi", ["a"]), Labels("regression", ["value"])):
+        again = Labels.from_json(labels.to_json())
+        assert (again.kind, again.names) == (labels.kind, labels.names)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {"format": "other"},
+        {"format": "unroll.labels/1", "kind": "one", "names": ["a", "b"]},
+        {"format": "unroll.labels/1", "kind": "single", "names": ["a"]},
+        {"format": "unroll.labels/1", "kind": "single", "names": ["a", "a"]},
+        {"format": "unroll.labels/1", "kind": "single", "names": ["a", 1]},
+        {"format": "unroll.labels/1", "kind": "multi", "names": []},
+    ],
+)
+def test_damaged_json(document: object) -> None:
+    with pytest.raises(RunError, match="labels are"):
+        Labels.from_json(json.dumps(document))
+    with pytest.raises(RunError, match="not JSON"):
+        Labels.from_json("{")

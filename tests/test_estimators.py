@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import unroll
+from unroll import Classifier, Regressor
+from unroll.errors import DataError, OptionError
+
+SMALL = {"hidden": 8, "epochs": 3, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
+
+def digits(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = load_digits(return_X_y=True)
+    return images[:rows].reshape(-1, 8, 8).astype("float32"), labels[:rows]
+
+
+def checks():  # noqa: ANN201
+    for estimator in (Classifier(**SMALL), Regressor(**(SMALL | {"epochs": 20}))):
+        yield from estimator_checks_generator(estimator, legacy=True)
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(checks()), ids=lambda v: getattr(v, "func", type(v)).__name__)
+def test_the_contract_of_scikit_learn_without_exceptions(estimator: object, check) -> None:  # noqa: ANN001
+    check(estimator)
+
+
+def test_learns_the_digits_far_better_than_chance() -> None:
+    X, y = digits(600)
+    classifier = Classifier(hidden=32, epochs=20, learning_rate=0.01, bidirectional=True, pooling="max", threads=1)
+    classifier.fit(X[:500], y[:500])
+    assert (classifier.predict(X[500:]) == y[500:]).mean() > 0.8
+    p = classifier.predict_proba(X[500:])
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-12)
+    assert (classifier.classes_[p.argmax(1)] == classifier.predict(X[500:])).all()
+    assert classifier.history_[-1]["train_loss"] < classifier.history_[0]["train_loss"]
+
+
+def test_texts_are_learnt_saved_and_loaded(tmp_path: Path) -> None:
+    texts = ["good film", "a good one", "bad film", "such a bad one"] * 10
+    labels = ["pos", "pos", "neg", "neg"] * 10
+    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding=8, min_count=1).fit(texts, labels)
+    assert classifier.predict(["good good", "bad bad"]).tolist() == ["pos", "neg"]
+    classifier.save(tmp_path / "run")
+    answers = list(unroll.load(tmp_path / "run").predict([{"text": "good good"}, {"text": "bad bad"}]))
+    assert [a["label"] for a in answers] == ["pos", "neg"]
+    wanted = classifier.predict_proba(["good good"])[0]
+    assert list(answers[0]["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-6)
+
+
+def test_chinese_texts() -> None:
+    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding=8, min_count=1)
+    classifier.fit(["这部电影很好看", "很好", "太差了", "不好看,很差"] * 10, ["好", "好", "差", "差"] * 10)
+    assert classifier.predict(["很好看", "太差"]).tolist() == ["好", "差"]
+
+
+def test_sequences_of_any_length() -> None:
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(int(n), 2)) + label for n, label in zip(rng.integers(1, 9, 60), [0, 3] * 30, strict=True)]
+    y = np.array([0, 3] * 30)
+    assert Classifier(**SMALL).fit(X, y).score(X, y) == 1.0
+    assert Regressor(**(SMALL | {"epochs": 15}), pooling="mean").fit(X, y).score(X, y) > 0.8
+
+
+def test_several_labels_a_row() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, (80, 2))
+    X = np.repeat(y[:, None, :].astype(float), 4, axis=1) + rng.normal(0, 0.1, (80, 4, 2))
+    classifier = Classifier(**(SMALL | {"epochs": 15})).fit(X, y)
+    assert (classifier.predict(X) == y).mean() > 0.95
+
+
+def test_selection_pipelines_and_clones_work() -> None:
+    X, y = digits(120)
+    flat = X.reshape(120, 64)
+    assert cross_val_score(make_pipeline(StandardScaler(), Classifier(**SMALL)), flat, y, cv=2).shape == (2,)
+    search = GridSearchCV(Classifier(**SMALL), {"hidden": [4, 8]}, cv=2).fit(flat, y)
+    assert search.best_params_["hidden"] in (4, 8)
+    copy = clone(search.best_estimator_)
+    assert copy.get_params() == search.best_estimator_.get_params()
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_torchs_random_state_alone() -> None:
+    import torch
+
+    X, y = digits(60)
+    before = torch.random.get_rng_state()
+    a = Classifier(**SMALL, head_dropout=0.3).fit(X, y)
+    b = Classifier(**SMALL, head_dropout=0.3).fit(X, y)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert np.array_equal(a.predict_proba(X), b.predict_proba(X))
+    assert np.array_equal(pickle.loads(pickle.dumps(a)).predict_proba(X), a.predict_proba(X))  # noqa: S301
+    c = Classifier(**SMALL, head_dropout=0.3, seed=1).fit(X, y)
+    assert not np.array_equal(a.predict_proba(X), c.predict_proba(X))
+
+
+def test_mistakes_are_said() -> None:
+    X, y = digits(60)
+    with pytest.raises(TypeError, match="hiden"):
+        Classifier(hiden=3)
+    with pytest.raises(OptionError, match="hidden is 0"):
+        Classifier(hidden=0).fit(X, y)
+    with pytest.raises(DataError, match="one class only"):
+        Classifier(**SMALL).fit(X, np.zeros(60))
+    with pytest.raises(DataError, match="give a list of texts"):
+        Classifier(**SMALL).fit("abc", y)
+    spoilt = X.copy()
+    spoilt[3, 2, 1] = np.nan
+    with pytest.raises(DataError, match=r"row 4: 'X' has nan at step 3, feature 2"):
+        Classifier(**SMALL).fit(spoilt, y)
+    with pytest.raises(DataError, match=r"row 2: 'X' is empty"):
+        Classifier(**SMALL).fit(["a", ""] * 10, [0, 1] * 10)
+    fitted = Classifier(**SMALL).fit(X, y)
+    with pytest.raises(DataError, match="fitted on the other"):
+        fitted.predict(["text"])
+    with pytest.raises(DataError, match="7 features per step, not 8"):
+        fitted.predict(X[:, :, :7])

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
+
+ROWS = [
+    {"epoch": 1.0, "train_loss": 0.9, "valid_loss": 0.8, "valid_accuracy": 0.5},
+    {"epoch": 2.0, "train_loss": 0.5, "valid_loss": 0.6, "valid_accuracy": 0.75},
+    {"epoch": 3.0, "train_loss": 0.3, "valid_loss": 0.7, "valid_accuracy": math.nan},
+]
+
+
+def drawn(path: Path, code: str) -> bool:
+    image = (imread(path)[..., :3] * 255).round().astype(int)
+    return bool((image == [int(code[i : i + 2], 16) for i in (1, 3, 5)]).all(-1).any())
+
+
+@pytest.mark.parametrize("rows", [ROWS, ROWS[:1]], ids=["three", "one"])
+def test_curves_draw_both_losses_and_the_metric(rows: list, tmp_path: Path) -> None:
+    plot_curves(rows, tmp_path / "c.png", monitor="accuracy", best_epoch=len(rows) // 2 + 1)
+    assert all(drawn(tmp_path / "c.png", code) for code in ("#0072B2", "#D55E00", "#009E73"))
+
+
+def test_curves_without_validation_draw_the_training_loss_alone(tmp_path: Path) -> None:
+    plot_curves([{"epoch": 1.0, "train_loss": 0.4}], tmp_path / "c.png", monitor="accuracy")
+    assert drawn(tmp_path / "c.png", "#0072B2")
+    assert not drawn(tmp_path / "c.png", "#D55E00")
+
+
+def test_gradients_with_zeros_and_without_any_positive_number(tmp_path: Path) -> None:
+    table = {"step": [1.0, 2.0, 3.0], "all": [1.0, 0.5, 2.0], "l0": [0.0, 0.1, 0.2]}
+    plot_gradients(table, tmp_path / "a.png", clip_norm=5.0)
+    plot_gradients({"step": [1.0], "all": [0.0], "l0": [0.0]}, tmp_path / "b.png")
+    assert drawn(tmp_path / "a.png", "#0072B2")
+    assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("k", [2, 10, 70])
+def test_confusion_of_any_size_and_script(k: int, tmp_path: Path) -> None:
+    matrix = np.zeros((k, k), dtype=np.int64)
+    matrix[: k // 2] = np.eye(k, dtype=np.int64)[: k // 2] * 50
+    names = [f"{'好评' if i % 2 else 'label with a long name'} {i}" for i in range(k)]
+    plot_confusion(matrix, names, tmp_path / "c.png")
+    assert drawn(tmp_path / "c.png", "#08306B")
