@@ -10,6 +10,7 @@ from unroll.errors import OptionError, nearest
 from unroll.options import check_range, check_types
 
 POOLINGS = ("last", "mean", "max", "attention")
+_MANY = 2**20
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class ModelOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "hidden", "embedding", "conv_pool", "ngrams", least=1)
-        check_range(self, "ngram_buckets", least=2)
+        check_range(self, "hidden", "embedding", "conv_pool", "ngrams", least=1, below=_MANY)
+        check_range(self, "ngram_buckets", least=2, below=2**31)
         check_range(self, "layers", least=1, below=1001)
-        check_range(self, "projection", "input_projection", "conv_filters", least=0)
+        check_range(self, "projection", "input_projection", "conv_filters", least=0, below=_MANY)
         for field in dataclasses.fields(self):
             if field.name.endswith("dropout"):
                 check_range(self, field.name, least=0, below=1)

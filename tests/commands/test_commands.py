@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unroll.__main__ import COMMANDS, main
+
+WORDS = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "dull"]}
+QUICK = ("--hidden", "8", "--embedding", "8", "--epochs", "3", "--learning-rate", "0.03", "--threads", "1")
+
+
+def reviews(path: Path, rows: int = 60, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "sentiment"])
+        for i in range(rows):
+            label = ("pos", "neg")[i % 2]
+            writer.writerow([" ".join(["the film", *rng.choice(WORDS[label], 3), "it was"]), label])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    reviews(folder / "train.csv")
+    reviews(folder / "test.csv", seed=1)
+    status = fit(folder, "--test", str(folder / "test.csv"))
+    assert status == 0
+    return folder
+
+
+def fit(folder: Path, *more: str) -> int:
+    named = ("--text", "review", "--label", "sentiment", "--out", str(folder / "run"))
+    return main(["fit", "classification", str(folder / "train.csv"), *named, *QUICK, *more])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.strip()
+
+
+def test_a_run_folder_is_complete_and_holds_no_pickle(trained: Path) -> None:
+    run = trained / "run"
+    files = {p.name for p in run.iterdir()}
+    assert {
+        *("config.yaml", "model.safetensors", "encoder.json", "labels.json", "metrics.json"),
+        *("history.csv", "gradients.csv", "curves.png", "gradients.png", "confusion.png", "checkpoints"),
+    } == files
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] == 1.0
+    assert metrics["test"]["baseline_accuracy"] == 0.5
+    assert metrics["training"]["rows"] == 54
+    for file in run.rglob("*"):
+        if file.is_file():
+            assert not file.read_bytes().startswith((b"\x80", b"PK")), file
+
+
+def test_evaluate_prints_the_figures_of_the_run(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(trained / "run"), str(trained / "test.csv")]) == 0
+    out = capsys.readouterr().out
+    assert "accuracy        1.0000   (0.5000 for always 'neg'" in out
+    assert main(["evaluate", str(trained / "run"), str(trained / "test.csv"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((trained / "run" / "metrics.json").read_text())["test"]
+
+
+def test_predict_keeps_the_order(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["good", "bad awful bad poor dull film", "great fine", "dull dull", "the film it was lovely lovely lovely"]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps({"review": line}) + "\n" for line in lines))
+    assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl")]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [a["label"] for a in answers] == ["pos", "neg", "pos", "neg", "pos"]
+    assert all(abs(sum(a["probabilities"].values()) - 1) < 1e-5 for a in answers)
+
+
+def test_predict_answers_standard_input_as_it_comes(trained: Path) -> None:
+    command = [sys.executable, "-m", "unroll", "predict", str(trained / "run"), "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text, label in (("good", "pos"), ("awful", "neg")):
+            process.stdin.write(json.dumps({"review": text}) + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["label"] == label
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_predict_stops_quietly_when_its_reader_goes(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "many.jsonl").write_text('{"review": "good"}\n' * 20000)
+    command = f"{sys.executable} -m unroll predict {trained / 'run'} {tmp_path / 'many.jsonl'} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert json.loads(done.stdout)["label"] == "pos"
+    assert done.stderr == ""
+
+
+def test_bad_rows_stop_the_prediction_or_are_answered_with_an_error(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.jsonl").write_text('{"review": "good"}\n{"review": ""}\n{"review": null}\n{"review": "bad"}\n')
+    assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl")]) == 2
+    assert "row 2: 'review' is empty; --skip-bad-rows answers it with an error" in said(capsys)
+    assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl"), "--skip-bad-rows"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [a.get("label") for a in answers] == ["pos", None, None, "neg"]
+    assert answers[2] == {"error": "'review' is null"}
+
+
+def test_the_same_command_gives_the_same_weights(trained: Path, tmp_path: Path) -> None:
+    reviews(tmp_path / "train.csv")
+    assert fit(tmp_path) == 0
+    one, two = (p / "run" / "model.safetensors" for p in (trained, tmp_path))
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (None, (), "train.csv"),
+        ("", (), "empty"),
+        ("review,sentiment\n", (), "train.csv"),
+        ("review,sentimnt\ngood,a\n", (), "did you mean 'sentimnt'"),
+        ("reviw,sentiment\ngood,a\n", (), "did you mean 'reviw'"),
+        ("review,sentiment\n" + "good,a\n" * 9, (), "at least two classes"),
+        ("review,sentiment\n" + "good,a\n,b\n" * 9, (), "9 of 18 rows"),
+        ("review,sentiment\n" + "good,a\nbad,\n" * 9, (), "9 of 18 rows"),
+        ("review,sentiment\n" + "good one,a\nx y,b\n" * 9, ("--min-count", "100"), "min_count"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--series", "review"), "text and series are both given"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--hiden", "3"), "did you mean '--hidden'"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--hidden", "x"), "hidden is 'x'; it must be a whole number"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--max-steps", "3"), "max_steps is set, but it goes with"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--config", "nowhere.yaml"), "no configuration file"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--backend", "torhc"), "did you mean 'torch'"),
+        (b"review,sentiment\ncaf\xe9,a\nbad,b\n", (), "--encoding"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | bytes | None, arguments: tuple[str, ...], message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "train.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert fit(tmp_path, *arguments) == 2
+    error = said(capsys)
+    assert message in error
+    assert error.startswith("unroll: ")
+    assert len(error.splitlines()) == 1
+
+
+def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reviews(tmp_path / "train.csv")
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write(",pos\nfine,\n")
+    assert fit(tmp_path) == 2
+    assert "2 of 62 rows" in said(capsys)
+    assert fit(tmp_path, "--skip-bad-rows", "--overwrite") == 0
+    assert "2 of 62 rows left out" in capsys.readouterr().out
+
+
+def test_a_config_file_holds_the_same_options_and_its_mistakes_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reviews(tmp_path / "train.csv")
+    (tmp_path / "a.yaml").write_text("recurrence: gru\nhidden: 5\nconv_kernels: [3, 5]\nconv_filters: 4\n")
+    assert main(
+        ["fit", "classification", str(tmp_path / "train.csv"), "--text", "review", "--label", "sentiment", "--out",
+         str(tmp_path / "run"), "--config", str(tmp_path / "a.yaml"), "--epochs", "1", "--hidden", "6", "--threads", "1"]
+    ) == 0  # fmt: skip
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    assert "recurrence: gru" in config
+    assert "hidden: 6" in config
+    (tmp_path / "a.yaml").write_text("hiden: 5\n")
+    assert fit(tmp_path, "--config", str(tmp_path / "a.yaml")) == 2
+    assert "no option 'hiden'; did you mean 'hidden'" in said(capsys)
+    (tmp_path / "a.yaml").write_text("hidden: [\n")
+    assert fit(tmp_path, "--config", str(tmp_path / "a.yaml")) == 2
+    assert "not valid YAML at line 2" in said(capsys)
+
+
+def test_labels_seen_only_in_the_test_part_are_named(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.csv").write_text("review,sentiment\ngood,pos\nbad,mixed\n")
+    assert main(["evaluate", str(trained / "run"), str(tmp_path / "other.csv")]) == 2
+    assert "'mixed' (1 row, first row 2)" in said(capsys)
+    reviews(tmp_path / "train.csv")
+    assert fit(tmp_path, "--test", str(tmp_path / "other.csv")) == 2
+    assert "'mixed'" in said(capsys)
+
+
+def test_a_batch_larger_than_the_data_is_one_batch(tmp_path: Path) -> None:
+    reviews(tmp_path / "train.csv", rows=20)
+    assert fit(tmp_path, "--batch-size", "1000") == 0
+
+
+def test_series_regression_from_npz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(120, 5, 2)).astype("float32")
+    np.savez(tmp_path / "a.npz", values=values, label=values.sum((1, 2)) * 10 + 300)
+    command = ["fit", "regression", str(tmp_path / "a.npz"), "--series", "values", "--out", str(tmp_path / "run")]
+    assert main([*command, "--hidden", "16", "--epochs", "30", "--learning-rate", "0.02", "--threads", "1"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
+    assert metrics["rmse"] < 0.5 * metrics["baseline_rmse"]
+    assert metrics["r2"] > 0.75
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "a.npz")]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert 200 < first["value"] < 400
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[[1, 2], [3]]", "ragged"),
+        ("[[1, NaN], [3, 4]]", "nan at step 1, feature 2"),
+        ("[[1, Infinity], [3, 4]]", "inf at step 1, feature 2"),
+        ("[]", "is empty"),
+        ("[[1, 2, 3]]", "3 features per step, not 2"),
+        ("null", "is null"),
+    ],
+)
+def test_bad_sequences_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str, message: str
+) -> None:
+    good = '{"values": [[1, 2], [3, 4]], "label": 1}\n{"values": [[2, 2]], "label": 0}\n' * 10
+    (tmp_path / "a.jsonl").write_text(good + f'{{"values": {value}, "label": 1}}\n')
+    command = ["fit", "classification", str(tmp_path / "a.jsonl"), "--series", "values", "--out", str(tmp_path / "r")]
+    assert main([*command, *("--epochs", "1", "--hidden", "4", "--threads", "1")]) == 2
+    error = said(capsys)
+    assert "row 21" in error
+    assert message in error
+
+
+def test_a_run_folder_in_the_way_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (trained / "run" / "model.safetensors").read_bytes()
+    assert fit(trained) == 2
+    assert "already holds a run" in said(capsys)
+    assert (trained / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_a_damaged_run_is_refused_in_one_sentence(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    for name, change, message in (
+        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 9"), "does not fit config.yaml"),
+        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 1000000"), "does not fit config.yaml"),
+        ("config.yaml", lambda t: t.replace("hidden: 8", "hiden: 8"), "no option 'hiden'"),
+        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 100000000000"), "hidden is 100000000000"),
+        ("config.yaml", lambda t: t.replace("task: classification", "task: other"), "task 'other'"),
+        ("encoder.json", lambda t: t[:100], "damaged"),
+        ("encoder.json", lambda t: "[" * 100000, "damaged"),
+        ("labels.json", lambda t: t.replace('"pos"', '"neg"'), "repeated"),
+        ("labels.json", lambda t: t.replace('"mean"', '"men"'), "'mean' must hold 2 numbers"),
+        ("labels.json", None, "labels.json is missing"),
+    ):
+        run = tmp_path / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(trained / "run", run)
+        if change is None:
+            (run / name).unlink()
+        else:
+            text = (run / name).read_text()
+            assert change(text) != text
+            (run / name).write_text(change(text))
+        assert main(["predict", str(run), str(trained / "test.csv")]) == 2
+        error = said(capsys)
+        assert message in error, (name, error)
+        assert len(error.splitlines()) == 1
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    named = ("--text", "review", "--label", "sentiment", "--out", str(folder / "run"))
+    command = [sys.executable, "-m", "unroll", "fit", "classification", str(folder / "train.csv"), *named]
+    settings = ("--hidden", "8", "--embedding", "8", "--epochs", "40", "--threads", "1", "--batch-size", "2")
+    return subprocess.Popen(
+        [*command, *settings, "--head-dropout", "0.2", "--checkpoint-every", "7", *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, stop: signal.Signals) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+        reviews(folder / "train.csv")
+    reference = start(whole)
+    process = start(broken)
+    wait_for(broken / "run" / "checkpoints" / "last" / "state.json", process)
+    time.sleep(0.3)
+    os.kill(process.pid, stop)
+    _, error = process.communicate(timeout=60)
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert f"go on with `unroll resume {broken / 'run'}`" in error
+    assert not (broken / "run" / "model.safetensors").exists()
+    assert main(["resume", str(broken / "run")]) == 0
+    reference.communicate(timeout=120)
+    assert reference.returncode == 0
+    for name in ("model.safetensors", "gradients.csv"):
+        assert (whole / "run" / name).read_bytes() == (broken / "run" / name).read_bytes(), name
+
+
+def test_resume_refuses_what_it_cannot_do(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["resume", str(trained / "run")]) == 2
+    assert "has ended its training" in said(capsys)
+    assert main(["resume", str(tmp_path / "nowhere")]) == 2
+    assert "no run folder" in said(capsys)
+
+
+def test_every_command_has_help_and_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        try:
+            assert main([name, "--help"]) == 0
+        except SystemExit as leave:
+            assert leave.code == 0
+        assert "usage: unroll " + name in capsys.readouterr().out
+    assert main([]) == 2
+    capsys.readouterr()
+    assert main(["fitt"]) == 2
+    assert "no command 'fitt'; did you mean 'fit'" in said(capsys)
+    assert main(["fit", "clasification"]) == 2
+    assert "did you mean 'classification'" in said(capsys)
+
+
+def test_backends_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backends"]) == 0
+    out = capsys.readouterr().out
+    assert "torch    available" in out
+    assert "naive    available" in out

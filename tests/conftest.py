@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import Tensor
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2}
+"""How far two numbers may be apart, relative to the largest of them all (at least 1)."""
+
+Values = Tensor | None | Iterable["Values"]
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def close() -> Callable[..., None]:
+    """`close(actual, expected)`: tensors, or nests of them, are the same numbers; None is zeros."""
+
+    def check(actual: Values, expected: Values, at: str = "result") -> None:
+        if actual is None or expected is None:
+            for v in (actual, expected):
+                assert v is None or not bool(v.any()), f"{at}: one is missing, the other is not zero"
+            return
+        if isinstance(actual, Tensor) and isinstance(expected, Tensor):
+            assert actual.shape == expected.shape, at
+            assert actual.dtype == expected.dtype, at
+            assert not bool(actual.isnan().any()), f"{at} has NaN"
+            if actual.numel():
+                scale = max(1.0, float(expected.detach().abs().max()))
+                apart = float((actual - expected).detach().abs().max())
+                assert apart <= TOLERANCE[actual.dtype] * scale, f"{at}: {apart:.3g} apart at scale {scale:.3g}"
+            return
+        for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
+            check(a, e, f"{at}[{i}]")
+
+    return check
