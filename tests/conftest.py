@@ -12,6 +12,12 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2}
 Values = Tensor | None | Iterable["Values"]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Small tensors only lose time on several threads; a test that wants them sets them."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)

@@ -92,7 +92,7 @@ class _SequenceEstimator(BaseEstimator):
         held = Batches(examples.subset(left), settings.batch, shuffle=False) if len(left) else None
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
             torch.manual_seed(seed)
-            model = self.task_.model()
+            model = self.task_.model(batches.examples)
             outcome = train(
                 model,
                 self.task_.objective(targets[chosen]),

@@ -74,7 +74,7 @@ def test_evaluate_prints_the_figures_of_the_run(trained: Path, capsys: pytest.Ca
 
 
 def test_predict_keeps_the_order(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = ["good", "bad awful bad poor dull film", "great fine", "dull dull", "the film it was lovely lovely lovely"]
+    lines = ["good", "bad awful bad poor dull film", "great fine", "poor awful", "the film it was lovely lovely lovely"]
     (tmp_path / "new.jsonl").write_text("".join(json.dumps({"review": line}) + "\n" for line in lines))
     assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl")]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -106,13 +106,16 @@ def test_predict_stops_quietly_when_its_reader_goes(trained: Path, tmp_path: Pat
 def test_bad_rows_stop_the_prediction_or_are_answered_with_an_error(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "new.jsonl").write_text('{"review": "good"}\n{"review": ""}\n{"review": null}\n{"review": "bad"}\n')
+    rows = ['{"review": "good"}', '{"review": ""}', '{"review": null}', '{"review": "bad bad"}', '{"rev', '{"review": "good"}']
+    (tmp_path / "new.jsonl").write_text("\n".join(rows[:4]))
     assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl")]) == 2
     assert "row 2: 'review' is empty; --skip-bad-rows answers it with an error" in said(capsys)
+    (tmp_path / "new.jsonl").write_text("\n".join(rows))
     assert main(["predict", str(trained / "run"), str(tmp_path / "new.jsonl"), "--skip-bad-rows"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [a.get("label") for a in answers] == ["pos", None, None, "neg"]
+    assert [a.get("label") for a in answers] == ["pos", None, None, "neg", None, "pos"]
     assert answers[2] == {"error": "'review' is null"}
+    assert "line 5: not JSON" in answers[4]["error"]
 
 
 def test_the_same_command_gives_the_same_weights(trained: Path, tmp_path: Path) -> None:
@@ -161,8 +164,15 @@ def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path, capsys: py
         file.write(",pos\nfine,\n")
     assert fit(tmp_path) == 2
     assert "2 of 62 rows" in said(capsys)
-    assert fit(tmp_path, "--skip-bad-rows", "--overwrite") == 0
-    assert "2 of 62 rows left out" in capsys.readouterr().out
+    with (tmp_path / "train.csv").open("a") as file:
+        file.write("one,two,three\n")
+    assert fit(tmp_path) == 2
+    assert "line 64: 3 fields, but the header has 2" in said(capsys)
+    for _ in range(2):
+        assert fit(tmp_path, "--skip-bad-rows", "--overwrite") == 0
+        out = capsys.readouterr().out
+        assert "2 of 62 rows left out" in out
+        assert "1 lines left out because they are no rows, the first: " in out
 
 
 def test_a_config_file_holds_the_same_options_and_its_mistakes_are_named(

@@ -78,7 +78,7 @@ def test_runs_of_tokens_add_the_vector_of_their_bucket() -> None:
 
 def test_hashed_runs_spread_over_the_buckets() -> None:
     inputs = build(ModelOptions(hidden=4, embedding=3, ngrams=2, ngram_buckets=1000), outputs=2, vocabulary=99).inputs
-    used = inputs._hash(torch.randint(2, 20000, (40, 500)), 2, 1000).unique()
+    used = inputs.buckets_of(torch.randint(2, 20000, (40, 500)), 2).unique()
     assert len(used) > 990
     assert used.max() < 1000
 

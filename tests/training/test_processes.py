@@ -2,96 +2,77 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from training_toy import Toy, ToyObjective, toy_data
+import training_work
+from training_toy import Toy, ToyObjective, toy_data, whole_cut_and_resumed
 
 from unroll.errors import OptionError
-from unroll.training import checkpoints
+from unroll.training import checkpoints, processes
+from unroll.training.errors import Interrupted, TrainingError
 from unroll.training.fit import fit
 from unroll.training.options import TrainingOptions
-from unroll.training.processes import is_main, launched_outside
+from unroll.training.processes import is_main, launched_outside, run_processes
 
-PROGRAM = Path(__file__).with_name("training_toy.py")
 BASE = {"epochs": 3, "learning_rate": 0.02, "threads": 1, "accelerator": "cpu", "checkpoint_every": 4}
 
 
-def start(folder: Path, **settings) -> subprocess.Popen:
-    options = BASE | {"devices": 2} | settings.pop("options", {})
-    text = json.dumps({"folder": str(folder), "options": options, **settings})
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", str(PROGRAM), text], env=environment, stderr=subprocess.PIPE, text=True
-    )
+def stop_at_once() -> None:
+    raise Interrupted(0, 0, saved=False)
 
 
-def test_two_processes_give_the_weights_and_the_history_of_one(tmp_path: Path) -> None:
-    process = start(tmp_path / "two", dropout=0.0)
-    model = Toy(0.0)
-    outcome = fit(model, ToyObjective(), *toy_data(), TrainingOptions(**BASE), tmp_path / "one", quiet=True)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    # one line per epoch: only the first process speaks
-    assert len([line for line in said.splitlines() if line.startswith("epoch ")]) == 3
-    weights = load_file(tmp_path / "two" / "weights.safetensors")
-    for name, p in model.state_dict().items():
-        torch.testing.assert_close(weights[name], p, rtol=0, atol=1e-6, msg=name)
-    answer = json.loads((tmp_path / "two" / "answer.json").read_text())
-    for ours, theirs in zip(answer["history"], outcome.history, strict=True):
-        for name, value in ours.items():
-            assert value == pytest.approx(theirs[name], abs=1e-6), name
-    assert answer["best"][0] == outcome.best_epoch
-    one = checkpoints.load(tmp_path / "one" / "checkpoints" / "last")
-    two = checkpoints.load(tmp_path / "two" / "checkpoints" / "last")
-    assert len(two["random"]) == 2
-    assert not torch.equal(two["random"][0]["cpu"], two["random"][1]["cpu"])
-    assert one["course"]["step"] == two["course"]["step"] == 27
+def run(work, **arguments):
+    return run_processes(work, arguments, 2, 1, stop_at_once)
+
+
+def timeless(rows: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    one, two = Toy(0.0), Toy(0.0)
+    alone = fit(one, ToyObjective(), *toy_data(), TrainingOptions(**BASE), tmp_path / "one", quiet=True)
+    both = fit(two, ToyObjective(), *toy_data(), TrainingOptions(**BASE, devices=2), tmp_path / "two")
+    for name, p in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], p, rtol=0, atol=1e-6, msg=name)
+    for ours, theirs in zip(timeless(both.history), timeless(alone.history), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-6)
+    assert both.best_epoch == alone.best_epoch
+    assert both.steps == alone.steps == 27
+    # only the first process speaks
+    assert capfd.readouterr().err.count("epoch 3/3") == 1
+    with pytest.raises(OptionError, match="devices was 2 in the run to resume, and cannot become 1"):
+        fit(one, ToyObjective(), *toy_data(), TrainingOptions(**BASE), tmp_path / "two", resume=True)
 
 
 def test_two_processes_stop_together_and_resume_exactly(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole", options={"epochs": 40})
-    cut = start(tmp_path / "cut", options={"epochs": 40})
-    history = tmp_path / "cut" / "history.csv"
-    for _ in range(600):
-        if history.exists() and len(history.read_text().splitlines()) > 1:
-            break
-        time.sleep(0.05)
-    cut.send_signal(signal.SIGINT)
-    _, said = cut.communicate(timeout=60)
-    assert cut.returncode == 3, said
-    step = checkpoints.load(tmp_path / "cut" / "checkpoints" / "last")["course"]["step"]
-    assert 9 <= step < 360
-    again = start(tmp_path / "cut", options={"epochs": 40}, resume=True)
-    for process in (whole, again):
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 0, said
-    a, b = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "cut"))
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    texts = [(tmp_path / name / "answer.json").read_text() for name in ("whole", "cut")]
-    assert texts[0] == texts[1]
+    whole, cut, resumed = run(whole_cut_and_resumed, folder=tmp_path, base=BASE | {"devices": 2})
+    assert cut == (2, 14, True)
+    assert timeless(resumed[0]) == timeless(whole[0])
+    for name, array in whole[1].items():
+        assert (resumed[1][name] == array).all(), name
+    last = checkpoints.load(tmp_path / "cut" / "checkpoints" / "last")
+    assert not torch.equal(last["random"][0]["cpu"], last["random"][1]["cpu"])
 
 
-def test_an_error_in_a_process_comes_out_as_itself(tmp_path: Path) -> None:
-    process = start(tmp_path, at={"5": "nan"})
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "unroll.training.errors.TrainingError: epoch 1, step 5: the loss became nan" in said
+def test_an_error_in_a_process_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_GRACE", 0.5)
+    with pytest.raises(TrainingError, match=r"^the loss became nan$"):
+        run(training_work.fail)
 
 
-def test_a_process_that_dies_ends_the_training(tmp_path: Path) -> None:
-    process = start(tmp_path, at={"5": "kill"})
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "RuntimeError: a training process ended with status -9" in said
+def test_a_process_that_dies_ends_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_GRACE", 0.5)
+    with pytest.raises(RuntimeError, match="a training process ended with status -9"):
+        run(training_work.die)
+
+
+def test_one_interrupt_asks_and_two_end() -> None:
+    assert run(training_work.wait, number=21) == (42, "0", "2")
+    with pytest.raises(Interrupted, match="at once"):
+        run(training_work.insist)
 
 
 def test_several_machines_need_to_know_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,27 @@ def toy_data(rows: int = 72, batch_size: int = 8) -> tuple[Batches, Batches]:
     return train, valid
 
 
+def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> list:
+    """In each of several processes: a training, the same one stopped by one of the processes, the rest of it."""
+    from unroll.training.errors import Interrupted
+    from unroll.training.fit import _train
+
+    answers = []
+    for name, calls in (("whole", 0), ("cut", 14), ("cut", 0)):
+        model, objective = Toy(0.3), ToyObjective()
+        train, valid = toy_data()
+        ask = calls if os.environ["LOCAL_RANK"] == "1" else 0
+        try:
+            outcome = _train(
+                model, objective, train, valid, TrainingOptions(**base), folder / name, resume=name == "cut",
+                quiet=True, seed=0, monitor=("accuracy", "max"), stopped=lambda o=objective, n=ask: 0 < n <= o.calls,
+            )  # fmt: skip
+            answers.append((outcome.history, {n: p.numpy() for n, p in model.state_dict().items()}))
+        except Interrupted as stop:
+            answers.append((stop.epoch, stop.step, stop.saved))
+    return answers
+
+
 def main(settings: dict) -> None:
     from safetensors.torch import save_file
 

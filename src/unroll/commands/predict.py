@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
 
     live = given.data == ["-"]
-    records = stream("-" if live else given.data, encoding=given.encoding)
+    source = given.data[0] if len(given.data) == 1 else given.data
+    records = stream(source, encoding=given.encoding, skip=given.skip_bad_rows)
     for answer in load(given.run).predict(records, skip_bad_rows=given.skip_bad_rows, live=live):
         print(json.dumps(answer, ensure_ascii=False), flush=live)
     return 0

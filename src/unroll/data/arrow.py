@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unroll.data.files import blaming, class_files, format_of
-from unroll.data.formats import ROWS_AT_ONCE, Row, is_tabular, rows_of, tables_of
+from unroll.data.formats import ROWS_AT_ONCE, Row, Unreadable, is_tabular, rows_of, tables_of
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ def no_rows(paths: Sequence[Path]) -> DataError:
     return DataError(f"'{paths[0]}' {'has no rows' if size else 'is empty'}")
 
 
-def cache_file(paths: Sequence[Path], encoding: str, root: Path) -> Path:
+def cache_file(paths: Sequence[Path], encoding: str, skip: bool, root: Path) -> Path:
     """Where the Arrow form of these files, as they are now, lies under `root`."""
-    key = hashlib.sha256(f"{_READING}\n{encoding}".encode())
+    key = hashlib.sha256(f"{_READING}\n{encoding}\n{skip}".encode())
     for path in paths:
         files = [file for _, file in class_files(path)] if path.is_dir() else [path]
         key.update(f"\n{path}".encode("utf-8", "surrogateescape"))
@@ -52,8 +53,16 @@ class _WiderError(Exception):
         self.schema = schema
 
 
-def write_arrow(cache: Path, paths: Sequence[Path], encoding: str) -> None:
-    """Convert the files into one Arrow stream, beside `cache` and then renamed onto it."""
+def skipped_file(cache: Path) -> Path:
+    """Where the reasons of rows that were left out lie, a JSON list beside the Arrow file."""
+    return cache.with_suffix(".skipped.json")
+
+
+def write_arrow(cache: Path, paths: Sequence[Path], encoding: str, skip: bool = False) -> None:
+    """Convert the files into one Arrow stream, beside `cache` and then renamed onto it.
+
+    With `skip`, lines that are no rows are left out and their reasons written to `skipped_file(cache)`.
+    """
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=cache.parent, prefix=cache.stem, suffix=".part")
@@ -63,14 +72,18 @@ def write_arrow(cache: Path, paths: Sequence[Path], encoding: str) -> None:
     part = Path(name)
     try:
         schema: pa.Schema | None = None
+        skipped: list[str] = []
         while True:
             try:
-                rows = _write_tables(part, paths, encoding, schema)
+                skipped.clear()
+                rows = _write_tables(part, paths, encoding, schema, skipped if skip else None)
                 break
             except _WiderError as wider:
                 schema = wider.schema
         if not rows:
             raise no_rows(paths)
+        if skip:
+            skipped_file(cache).write_text(json.dumps(skipped), encoding="utf-8")
         part.replace(cache)
     except OSError as error:  # reading never raises one: `blaming` has made it a DataError
         raise _unwritable(cache.parent, error) from None
@@ -78,7 +91,9 @@ def write_arrow(cache: Path, paths: Sequence[Path], encoding: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _write_tables(part: Path, paths: Sequence[Path], encoding: str, schema: pa.Schema | None) -> int:
+def _write_tables(
+    part: Path, paths: Sequence[Path], encoding: str, schema: pa.Schema | None, skipped: list[str] | None
+) -> int:
     import pyarrow as pa
 
     writer: pa.RecordBatchStreamWriter | None = None
@@ -87,7 +102,7 @@ def _write_tables(part: Path, paths: Sequence[Path], encoding: str, schema: pa.S
     with ExitStack() as stack:
         file = stack.enter_context(part.open("wb"))
         for path in paths:
-            for piece in _tables(path, encoding):
+            for piece in _tables(path, encoding, skipped):
                 table = piece.replace_schema_metadata(None)
                 own = set(table.column_names)
                 if names is not None and names != own and _fixed_columns(path):
@@ -162,14 +177,18 @@ def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Tab
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _tables(path: Path, encoding: str) -> Iterator[pa.Table]:
+def _tables(path: Path, encoding: str, skipped: list[str] | None) -> Iterator[pa.Table]:
     with blaming(path):
         if is_tabular(path):
             yield from tables_of(path)
             return
         held: list[Row] = []
         size = done = 0
-        for row in rows_of(path, encoding):
+        for row in rows_of(path, encoding, skip=skipped is not None):
+            if isinstance(row, Unreadable):
+                if skipped is not None:
+                    skipped.append(row.reason)
+                continue
             held.append(row)
             size += sum(len(v) for v in row.values() if isinstance(v, str | list))
             if len(held) >= ROWS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:

@@ -27,16 +27,33 @@ _FIELD_LIMIT = 2**31 - 1
 Row = dict[str, Any]
 
 
-def rows_of(path: Path, encoding: str) -> Iterator[Row]:
-    """The rows of a file of text, or of a folder with a folder of texts per class, in order."""
+class Unreadable(Row):
+    """Stands, without columns, for a row that could not be read; `reason` is the sentence for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def _refused(reason: str, skip: bool) -> Unreadable:
+    if not skip:
+        raise DataError(reason)
+    return Unreadable(reason)
+
+
+def rows_of(path: Path, encoding: str, skip: bool = False) -> Iterator[Row]:
+    """The rows of a file of text, or of a folder with a folder of texts per class, in order.
+
+    A line that is no row (a wrong number of fields, broken JSON) is an `Unreadable` with `skip`, else an error.
+    """
     if path.is_dir():
         return _folder_rows(path, encoding)
     kind = format_of(path)
     if kind in (".csv", ".tsv"):
-        return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",")
+        return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",", skip)
     if kind == ".txt":
         return _line_rows(path, encoding)
-    return _json_rows(path, encoding)
+    return _json_rows(path, encoding, skip)
 
 
 def tables_of(path: Path) -> Iterator[pa.Table]:
@@ -55,7 +72,7 @@ def _no_duplicates(names: Sequence[str], path: Path) -> None:
         raise DataError(f"'{path}' has more than one column named {', '.join(repr(n) for n in twice)}")
 
 
-def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
+def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator[Row]:
     """Every cell as text. Blank lines are skipped; quoted fields may hold anything, line breaks included."""
     csv.field_size_limit(_FIELD_LIMIT)
     with opened_text(path, encoding, newline="") as text:
@@ -73,13 +90,14 @@ def _csv_rows(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
             _no_duplicates(names, path)
             start = reader.line_num + 1
             for cells in reader:
-                if cells:
-                    if len(cells) != len(names):
-                        raise DataError(
-                            f"'{path}', line {start}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but "
-                            f"the header has {len(names)}; a field with {delimiter!r} in it needs quotes"
-                        )
+                if len(cells) == len(names):
                     yield dict(zip(names, cells, strict=True))
+                elif cells:
+                    yield _refused(
+                        f"'{path}', line {start}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but "
+                        f"the header has {len(names)}; a field with {delimiter!r} in it needs quotes",
+                        skip,
+                    )
                 start = reader.line_num + 1
         except csv.Error as error:
             what = {
@@ -105,7 +123,7 @@ def _folder_rows(folder: Path, encoding: str) -> Iterator[Row]:
             yield {"text": text.read(), "label": label}
 
 
-def _json_rows(path: Path, encoding: str) -> Iterator[Row]:
+def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
     """One object per line; or, in .json, one list of objects, which is then held in memory."""
     with opened_text(path, encoding) as text:
         if format_of(path) == ".json":
@@ -113,20 +131,23 @@ def _json_rows(path: Path, encoding: str) -> Iterator[Row]:
             if head.lstrip().startswith("["):
                 yield from _json_list(head + text.read(), path)
                 return
-            yield from json_lines(_chain(head, text), f"'{path}'")
+            yield from json_lines(_chain(head, text), f"'{path}'", skip)
         else:
-            yield from json_lines(text, f"'{path}'")
+            yield from json_lines(text, f"'{path}'", skip)
 
 
-def json_lines(lines: Iterable[str], where: str) -> Iterator[Row]:
-    """One row per line; blank lines are skipped.
+def json_lines(lines: Iterable[str], where: str, skip: bool = False) -> Iterator[Row]:
+    """One row per line; blank lines are skipped. With `skip` a broken line is an `Unreadable`.
 
     Raises:
-        DataError: a line is not one JSON object.
+        DataError: a line is not one JSON object, and `skip` is off.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield _object(line, f"{where}, line {number}")
+            try:
+                yield _object(line, f"{where}, line {number}")
+            except DataError as error:
+                yield _refused(str(error), skip)
 
 
 def _object(line: str, where: str) -> Row:
@@ -239,7 +260,7 @@ def _npz_rows(path: Path, members: dict[str, Any], offsets: dict[str, Any]) -> I
         yield pa.table(arrays)
 
 
-def standard_input(stream: IO[bytes], encoding: str) -> Iterator[Row]:
+def standard_input(stream: IO[bytes], encoding: str, skip: bool = False) -> Iterator[Row]:
     """Rows as they arrive: JSON lines if the first line starts with `{`, else a row `{"text": line}` per
     line.
     """
@@ -260,7 +281,7 @@ def standard_input(stream: IO[bytes], encoding: str) -> Iterator[Row]:
     if head is None:
         raise DataError("standard input is empty")
     if head.lstrip().startswith("{"):
-        yield from json_lines(_chain(head, lines), "standard input")
+        yield from json_lines(_chain(head, lines), "standard input", skip)
     else:
         for line in _chain(head, lines):
             yield {"text": line.rstrip("\r\n")}

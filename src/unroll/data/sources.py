@@ -6,27 +6,30 @@ CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per c
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from unroll.data.arrow import cache_file, no_rows, write_arrow
+from unroll.data.arrow import cache_file, no_rows, skipped_file, write_arrow
 from unroll.data.files import blaming, decoder_of, find, is_hub_name
-from unroll.data.formats import Row, is_tabular, require_columns, rows_of, standard_input, tables_of
+from unroll.data.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
 from unroll.data.quiet import quiet_datasets
 from unroll.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["read", "require_columns", "stream"]
+__all__ = ["Unreadable", "read", "require_columns", "stream"]
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-def read(data: Data, *, split: str = "train", encoding: str = "utf-8") -> datasets.Dataset:
+def read(
+    data: Data, *, split: str = "train", encoding: str = "utf-8", skipped: list[str] | None = None
+) -> datasets.Dataset:
     """Read `data` into a memory-mapped `datasets.Dataset`.
 
     Files are converted once, a few rows at a time, into Arrow in datasets' cache (under `HF_HOME`) and read
@@ -38,10 +41,12 @@ def read(data: Data, *, split: str = "train", encoding: str = "utf-8") -> datase
         data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').
         split: part of a hub data set; of no effect on files.
         encoding: of text files.
+        skipped: where given, lines that are no rows are left out and their reasons appended here.
 
     Raises:
         DataError: one sentence about the file, line, row or column.
     """
+    skip = skipped is not None
     if data == "-":
         raise DataError("standard input cannot be read more than once; put the data into a file")
     if isinstance(data, str) and is_hub_name(data):
@@ -51,28 +56,38 @@ def read(data: Data, *, split: str = "train", encoding: str = "utf-8") -> datase
     import datasets
     import datasets.config
 
-    cache = cache_file(paths, encoding, Path(datasets.config.HF_DATASETS_CACHE))
+    cache = cache_file(paths, encoding, skip, Path(datasets.config.HF_DATASETS_CACHE))
     with quiet_datasets():
         if cache.exists():
             try:
-                return datasets.Dataset.from_file(str(cache))
+                return _cached(cache, skipped)
             except (OSError, ValueError):  # Arrow's errors are both; a damaged cache is no one's mistake
                 cache.unlink(missing_ok=True)
-        write_arrow(cache, paths, encoding)
-        return datasets.Dataset.from_file(str(cache))
+        write_arrow(cache, paths, encoding, skip)
+        return _cached(cache, skipped)
 
 
-def stream(data: Data, *, split: str = "train", encoding: str = "utf-8") -> Iterator[Row]:
+def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
+    import datasets
+
+    dataset = datasets.Dataset.from_file(str(cache))
+    if skipped is not None:
+        skipped += json.loads(skipped_file(cache).read_text(encoding="utf-8"))
+    return dataset
+
+
+def stream(data: Data, *, split: str = "train", encoding: str = "utf-8", skip: bool = False) -> Iterator[Row]:
     """The rows of `data` one by one, in order, never holding a file.
 
     Takes what `read` takes, and "-": standard input, as JSON lines if its first line starts with `{` and else
-    as one text per line. A .json file that is one list is held whole.
+    as one text per line. A .json file that is one list is held whole. With `skip` a line that is no row comes
+    as an `Unreadable`, in its place.
 
     Raises:
         DataError: as `read`, when the row is reached.
     """
     if data == "-":
-        yield from standard_input(sys.stdin.buffer, encoding)
+        yield from standard_input(sys.stdin.buffer, encoding, skip)
         return
     if isinstance(data, str) and is_hub_name(data):
         yield from cast("Iterator[Row]", _hub(data, split, streaming=True))
@@ -84,7 +99,7 @@ def stream(data: Data, *, split: str = "train", encoding: str = "utf-8") -> Iter
             if is_tabular(path):
                 rows: Iterator[Row] = (row for table in tables_of(path) for row in table.to_pylist())
             else:
-                rows = rows_of(path, encoding)
+                rows = rows_of(path, encoding, skip)
             for row in rows:
                 empty = False
                 yield row

@@ -53,12 +53,14 @@ class TokenInput(nn.Module):
         embedded = self.embedding(x)
         if self.grams is not None:
             for n in range(2, self.ngrams + 1):
-                embedded = embedded + self.grams(self._hash(x, n, self.grams.num_embeddings))
+                embedded = embedded + self.grams(self.buckets_of(x, n))
         return self.dropout(embedded)
 
-    @staticmethod
-    def _hash(x: Int[Tensor, "B T"], n: int, buckets: int) -> Int[Tensor, "B T"]:
+    def buckets_of(self, x: Int[Tensor, "B T"], n: int) -> Int[Tensor, "B T"]:
         """The bucket of the run of n tokens that ends at each step; 0 where none does, and in padding."""
+        if self.grams is None:
+            raise TypeError("this input stage has no vectors for runs of tokens")
+        buckets = self.grams.num_embeddings
         code = torch.full_like(x, n)
         for back in range(n - 1, -1, -1):
             code = (code * _MULTIPLIER + nn.functional.pad(x, (back, 0))[:, : x.size(1)]) % _MODULUS

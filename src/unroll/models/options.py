@@ -41,6 +41,8 @@ class ModelOptions:
     """Text: add learnt vectors of the runs of 2 to so many tokens that end at each token (1: none)."""
     ngram_buckets: int = 100000
     """Text: vectors that the runs of tokens share by hashing, with ngrams above 1."""
+    embedding_init: Literal["random", "log-odds"] = "random"
+    """Text classification: start the vectors at random, or from each token's log-odds of the training labels."""
     input_projection: int = 0
     """Series: project the features of each step to so many values first (0: feed them as they are)."""
     conv_filters: int = 0

@@ -106,9 +106,10 @@ class _Move(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
-        # A row of zeros to take is several times cheaper than a mask over what was taken.
-        rows = torch.cat([x, x.new_zeros(1, *x.shape[1:])])
-        return rows.index_select(0, torch.where(source < 0, x.shape[0], source))
+        if x.shape[0] == 0:
+            return x.new_zeros(source.shape[0], *x.shape[1:])
+        taken = x.index_select(0, source.clamp(min=0))
+        return taken.index_fill_(0, (source < 0).nonzero().squeeze(1), 0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:

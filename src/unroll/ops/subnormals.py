@@ -23,32 +23,27 @@ import torch
 _CONTROL = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
 _ENV_BYTES = 64  # more than any fenv_t has
 
-_reached = threading.local()  # .level: 1 the calling thread flushes, 2 all do
+_inside = threading.local()
 
 
 @contextmanager
-def flush_subnormals(*, everywhere: bool = True) -> Iterator[None]:
+def flush_subnormals() -> Iterator[None]:
     """Inside, the calling thread and PyTorch's own threads treat subnormal numbers as zero.
 
     Every thread gets back the mode it had. May be nested. Where the threads cannot be reached
-    (`covers_all_threads()` is then false) only the calling thread is changed.
-
-    Args:
-        everywhere: False changes the calling thread only. Waking the others takes some microseconds, and
-            milliseconds on a machine that has more to do than it has cores: too long for little work.
+    (`covers_all_threads()` is then false) only the calling thread is changed. It takes some microseconds,
+    and more on a machine that has more to do than it has cores: not for the smallest of operations.
     """
-    level = 2 if everywhere else 1
-    outer = getattr(_reached, "level", 0)
-    if level <= outer:
+    if getattr(_inside, "now", False):
         yield
         return
-    _reached.level = level
-    restore = _flush(everywhere)
+    _inside.now = True
+    restore = _flush()
     try:
         yield
     finally:
         restore()
-        _reached.level = outer
+        _inside.now = False
 
 
 @functools.cache
@@ -58,17 +53,17 @@ def covers_all_threads() -> bool:
     if pool is None:
         return False
     tiny = torch.full((max(1, torch.get_num_threads()) * (1 << 17),), 1e-39)
-    restore = pool.flush(everywhere=True)
+    restore = pool.flush()
     try:
         return not bool((tiny * 1.0).any())
     finally:
         restore()
 
 
-def _flush(everywhere: bool) -> Callable[[], None]:
+def _flush() -> Callable[[], None]:
     pool = _pool()
     if pool is not None and covers_all_threads():
-        return pool.flush(everywhere)
+        return pool.flush()
     flushed = not bool(torch.tensor(1e-39) * 1.0)
     torch.set_flush_denormal(True)
 
@@ -95,11 +90,11 @@ class _Pool:
         self._get_address = ctypes.cast(self._get, ctypes.c_void_p)
         self._set_address = ctypes.cast(self._set, ctypes.c_void_p)
 
-    def flush(self, everywhere: bool) -> Callable[[], None]:
-        """Make the caller, or all threads, flush; returns what gives each its own mode back."""
+    def flush(self) -> Callable[[], None]:
+        """Make all threads flush; returns what gives each its own mode back."""
         own = ctypes.create_string_buffer(_ENV_BYTES)
         self._get(own)
-        if not everywhere or torch.get_num_threads() == 1:
+        if torch.get_num_threads() == 1:
             self._set(self._flushing(own))
             return lambda: self._set(own)
         workers = ctypes.create_string_buffer(own.raw, _ENV_BYTES)

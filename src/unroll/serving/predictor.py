@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unroll.data.examples import Examples
+from unroll.data.sources import Unreadable
 from unroll.errors import DataError
 from unroll.models.many_to_one import ManyToOne
 from unroll.runs import Run
@@ -66,29 +67,27 @@ class Predictor:
         column = self.task.settings.labelled.text or self.task.settings.labelled.series
         first = 0
         for group in _arriving(records) if live else _groups(records):
-            values = []
             for n, record in enumerate(group, start=first + 1):
-                if column not in record:
+                if column not in record and not isinstance(record, Unreadable):
                     there = ", ".join(map(str, record))
                     raise DataError(f"row {n} has no '{column}'; there is: {there}")
-                values.append(record[column])
-            yield from self._answer(values, first, skip_bad_rows)
+            yield from self._answer(group, column, first, skip_bad_rows)
             first += len(group)
 
-    def _answer(self, values: Sequence[Any], first: int, skip: bool) -> list[dict[str, Any]]:
-        column = self.task.settings.labelled.text or self.task.settings.labelled.series
+    def _answer(
+        self, records: Sequence[Mapping[str, Any]], column: str, first: int, skip: bool
+    ) -> list[dict[str, Any]]:
+        values = [record.get(column) for record in records]
         bad = dict(bad_inputs(values, column, text=self.task.takes_text, features=self.task.encoder.features))
+        bad |= {i: record.reason for i, record in enumerate(records) if isinstance(record, Unreadable)}
         if bad and not skip:
             row, reason = min(bad.items())
-            raise DataError(
-                f"row {first + row + 1}: {reason}; --skip-bad-rows answers it with an error instead"
-            )
+            raise DataError(f"row {first + row + 1}: {reason}; --skip-bad-rows answers it with an error instead")
         good = [i for i in range(len(values)) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
         if good:
-            arrays = self.task.encoder.encode([values[i] for i in good])
-            decoded = self.task.decode(self.task.answer(self.model, Examples.from_arrays(arrays)))
-            answered |= dict(zip(good, decoded, strict=True))
+            examples = Examples.from_arrays(self.task.encoder.encode([values[i] for i in good]))
+            answered |= dict(zip(good, self.task.decode(self.task.answer(self.model, examples)), strict=True))
         return [answered[i] for i in range(len(values))]
 
 

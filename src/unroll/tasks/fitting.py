@@ -141,7 +141,7 @@ def _train(run: Run, prepared: Prepared, *, resume: bool, say: Say) -> Report:
     if prepared.valid is not None:
         held = Batches(prepared.valid, options.batch, shuffle=False)
     torch.manual_seed(options.batch.seed)
-    model = task.model()
+    model = task.model(prepared.train)
     if is_main():
         _describe(prepared, batches, model, say)
     outcome = train(

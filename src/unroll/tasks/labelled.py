@@ -17,6 +17,7 @@ from unroll.data.labels import Kind, Labels
 from unroll.data.series import SeriesEncoder
 from unroll.data.text import TextEncoder
 from unroll.errors import RunError
+from unroll.models.log_odds import start_from_log_odds
 from unroll.models.many_to_one import ManyToOne, build
 from unroll.runs import ENCODER, LABELS, Run
 from unroll.tasks import report
@@ -99,11 +100,14 @@ class LabelledTask:
         """Whether rows are texts (else numeric sequences)."""
         return isinstance(self.encoder, TextEncoder)
 
-    def model(self) -> ManyToOne:
-        """A new model for this task, with random weights."""
+    def model(self, training: Examples | None = None) -> ManyToOne:
+        """A new model for this task, its weights random or, where the options say so, started from `training`."""
         K = len(self.labels)
         if isinstance(self.encoder, TextEncoder):
-            return build(self.settings.model, outputs=K, vocabulary=self.encoder.size)
+            model = build(self.settings.model, outputs=K, vocabulary=self.encoder.size)
+            if training is not None and self.settings.model.embedding_init == "log-odds":
+                start_from_log_odds(model.inputs, training, K)
+            return model
         return build(self.settings.model, outputs=K, features=self.encoder.features)
 
     def objective(self, targets: np.ndarray | None = None) -> SingleLabel | MultiLabel | Regression:

@@ -103,8 +103,11 @@ def load_records(
     Raises:
         DataError: the data cannot be read, lacks a column, or has unusable rows and `skip_bad_rows` is off.
     """
-    dataset = read(data, encoding=settings.source.encoding)
+    skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
+    dataset = read(data[0] if len(data) == 1 else data, encoding=settings.source.encoding, skipped=skipped)
     where = " ".join(data)
+    if skipped:
+        say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
     options = input_column(settings.labelled, dataset.column_names, where)
     text, column = bool(options.text), options.text or options.series
     targets: list[Any] = list(values_of(dataset, options.label))

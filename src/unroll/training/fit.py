@@ -173,7 +173,7 @@ def _train(
             load_best(model, folder)
             return _outcome(course, monitor)
     with _silence(), contextlib.ExitStack() as stack:
-        trainer = _trainer(options, folder)
+        trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size
         own, own_valid = _shard(train, rank, world), None if valid is None else _shard(valid, rank, world)
         if restored is not None:
@@ -291,7 +291,7 @@ def _start_at(trainer: Trainer, course: Course) -> None:
     progress.started = progress.processed = course.epoch  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _trainer(options: TrainingOptions, folder: Path) -> Trainer:
+def _trainer(options: TrainingOptions, folder: Path, *, has_valid: bool) -> Trainer:
     gpu = options.accelerator == "gpu" or (options.accelerator == "auto" and torch.cuda.is_available())
     precision = options.precision
     if precision == "auto":
@@ -310,6 +310,7 @@ def _trainer(options: TrainingOptions, folder: Path) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        limit_val_batches=1.0 if has_valid else 0,
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
     )

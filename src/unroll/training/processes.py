@@ -100,6 +100,7 @@ def _collect(processes: list[Any], answers: Any) -> Any:
         for sentinel in ready:
             if sentinel in sentinels:
                 process = sentinels.pop(sentinel)
+                process.join()
                 if process.exitcode and failure is None and answers.empty():
                     failure = RuntimeError(f"a training process ended with status {process.exitcode}")
                     until = time.monotonic() + _GRACE

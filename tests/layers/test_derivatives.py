@@ -1,0 +1,172 @@
+"""Derivatives of every order, and what autograd promises about graphs."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.utils.checkpoint import checkpoint
+
+from unroll.layers.gru import GRU
+from unroll.layers.lstm import LSTM
+from unroll.layers.rnn import RNN
+
+T, B, D, H = 3, 2, 2, 2
+MAKERS = {
+    "tanh": (RNN, {}),
+    "relu": (RNN, {"nonlinearity": "relu"}),
+    "gru": (GRU, {}),
+    "gru before": (GRU, {"reset_after": False}),
+    "lstm": (LSTM, {}),
+    "projected": (LSTM, {"proj_size": 1}),
+}
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+
+
+def functional(module, **call):
+    names = list(dict(module.named_parameters()))
+
+    def run(x, *values):
+        parameters = dict(zip(names, values, strict=True))
+        y, end = torch.func.functional_call(module, parameters, (x,), call)
+        return (y, *end) if isinstance(end, tuple) else (y, end)
+
+    return run
+
+
+@pytest.mark.parametrize("backend", ["naive", "torch"])
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_first_and_second_derivative(name, ragged, backend):
+    if name == "gru before" and backend == "torch":
+        pytest.skip("the kernels of PyTorch do not have this form")
+    cls, options = MAKERS[name]
+    module = cls(D, H, **options, dtype=torch.float64, backend=backend, bidirectional=ragged)
+    call = {"lengths": [3, 2], "resets": torch.tensor([[False, True, False], [True, False, False]])}
+    run = functional(module, **(call if ragged else {}))
+    x = torch.randn(T, B, D, dtype=torch.float64).requires_grad_()
+    inputs = (x, *(p.detach().clone().requires_grad_() for p in module.parameters()))
+    assert gradcheck(run, inputs, fast_mode=True)
+    assert gradgradcheck(run, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_second_derivative_in_float32_is_that_of_the_definition(close, name):
+    cls, options = MAKERS[name]
+    fast, slow = cls(D, H, **options), cls(D, H, **options, backend="naive")
+    slow.load_state_dict(fast.state_dict())
+    x = torch.randn(T, B, D).requires_grad_()
+    found = []
+    for module in (fast, slow):
+        y, _ = module(x, lengths=[3, 2])
+        (g,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(g.square().sum(), [x, *module.parameters()], allow_unused=True))
+    close(*found)
+
+
+def test_second_derivative_where_inputs_depend_on_each_other(close):
+    fast, slow = GRU(D, D, dtype=torch.float64), GRU(D, D, dtype=torch.float64, backend="naive")
+    slow.load_state_dict(fast.state_dict())
+    x = torch.randn(T, B, D, dtype=torch.float64).requires_grad_()
+    found = []
+    for module in (fast, slow):
+        y, _ = module(x, x[:1] * 2)
+        (g,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        found.append((g, *torch.autograd.grad(g.square().sum(), [x])))
+    close(*found)
+
+
+@pytest.mark.parametrize("backend", ["naive", "torch"])
+def test_backward_twice(close, backend):
+    module = LSTM(D, H, backend=backend)
+    x = torch.randn(T, B, D).requires_grad_()
+    y, _ = module(x)
+    first = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    close(torch.autograd.grad(y.sum(), x, retain_graph=True), first)
+    close(torch.autograd.grad(y.sum(), x), first)
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(y.sum(), x)
+
+
+@pytest.mark.parametrize("which", ["input", "weight"])
+@pytest.mark.parametrize("backend", ["naive", "torch"])
+def test_change_in_place_is_noticed(backend, which):
+    module = LSTM(D, H, backend=backend)
+    leaf = torch.randn(T, B, D).requires_grad_()
+    x = leaf * 1
+    y, _ = module(x)
+    with torch.no_grad():
+        (x if which == "input" else module.weight_hh_l0).mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_output_may_be_changed_in_place(close):
+    ours, theirs = GRU(D, H), nn.GRU(D, H)
+    theirs.load_state_dict(ours.state_dict())
+    for module in (ours, theirs):
+        y, h = module(torch.ones(T, B, D))
+        h += 1
+        (y.sum() + h.square().sum()).backward()
+    close([p.grad for p in ours.parameters()], [p.grad for p in theirs.parameters()])
+
+
+def test_frozen_parameters_and_unused_outputs(close):
+    module = LSTM(D, H, num_layers=2, bidirectional=True)
+    x = torch.randn(T, B, D).requires_grad_()
+    _, (h, c) = module(x, lengths=[2, 3])
+    wanted = torch.autograd.grad(c[0].sum(), [x, module.weight_ih_l0])
+    module.weight_hh_l0.requires_grad_(False)
+    _, (h, c) = module(x, lengths=[2, 3])
+    c[0].sum().backward()
+    close([x.grad, module.weight_ih_l0.grad], wanted)
+    assert module.weight_hh_l0.grad is None
+    assert module.weight_ih_l0_reverse.grad is None or not bool(module.weight_ih_l0_reverse.grad.any())
+    assert h.requires_grad
+
+
+def test_graph_is_released():
+    module = LSTM(D, H)
+    x = torch.randn(T, B, D).requires_grad_()
+    y, end = module(x, lengths=[2, 3])
+    node = weakref.ref(y.grad_fn)
+    gc.disable()
+    try:
+        y.sum().backward()
+        del y, end
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_inner_graph_goes_with_backward():
+    module = GRU(D, H)
+    y, _ = module(torch.randn(T, B, D))
+    y.sum().backward()
+    assert y.grad_fn.inner is None
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing(close, reentrant):
+    module = LSTM(D, H)
+    x = torch.randn(T, B, D).requires_grad_()
+    module(x, lengths=[2, 3])[0].sum().backward()
+    wanted = [x.grad, *(p.grad for p in module.parameters())]
+    x.grad = None
+    module.zero_grad()
+    y = checkpoint(lambda v: module(v, lengths=[2, 3])[0], x, use_reentrant=reentrant)
+    y.sum().backward()
+    close([x.grad, *(p.grad for p in module.parameters())], wanted)
+
+
+def test_saved_tensors_may_be_moved_away(close):
+    module = LSTM(D, H)
+    x = torch.randn(T, B, D).requires_grad_()
+    (wanted,) = torch.autograd.grad(module(x)[0].sum(), x)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy(force=True), torch.from_numpy):
+        y, _ = module(x)
+    close(torch.autograd.grad(y.sum(), x), (wanted,))

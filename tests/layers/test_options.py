@@ -1,0 +1,254 @@
+"""The options that `torch.nn` has not, and the refusals that it has."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_sequence
+
+from unroll.errors import OptionError
+from unroll.layers.gru import GRU
+from unroll.layers.lstm import LSTM
+from unroll.layers.rnn import RNN
+
+T, B, D, H = 6, 4, 3, 5
+every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
+
+
+@every_class
+def test_orthogonal(cls):
+    module = cls(D, H, num_layers=2, bidirectional=True, init="orthogonal")
+    for name, weight in module.named_parameters():
+        if name.startswith("bias"):
+            assert not bool(weight.any())
+        for block in weight.chunk(module.recurrence.gates) if name.startswith("weight_hh") else ():
+            torch.testing.assert_close(block @ block.t(), torch.eye(H))
+
+
+@pytest.mark.parametrize("init", ["torch", "orthogonal"])
+def test_forget_bias(init):
+    module = LSTM(D, H, bidirectional=True, init=init, forget_bias=1.0)
+    for tail in ("l0", "l0_reverse"):
+        total = getattr(module, f"bias_ih_{tail}") + getattr(module, f"bias_hh_{tail}")
+        assert torch.equal(total[H : 2 * H], torch.ones(H))
+        assert not bool((total[:H] == 1).any())
+    with pytest.raises(OptionError, match="bias=True"):
+        LSTM(D, H, bias=False, forget_bias=1.0)
+
+
+@every_class
+def test_learnt_initial_state(close, cls):
+    module = cls(D, H, num_layers=2, bidirectional=True, learn_initial_state=True)
+    names = [n for n, _ in module.named_parameters() if n.startswith("initial")]
+    assert names == [f"initial_{s}" for s in module.recurrence.states]
+    x = torch.randn(T, B, D)
+    for n in names:
+        nn.init.normal_(getattr(module, n))
+    given = tuple(getattr(module, n).unsqueeze(1).expand(4, B, H) for n in names)
+    y, _ = module(x)
+    close(y, module(x, given if len(given) > 1 else given[0])[0])
+    y.sum().backward()
+    assert all(bool(getattr(module, n).grad.any()) for n in names)
+
+
+@every_class
+def test_locked_masks_hold_over_all_steps(close, cls):
+    module = cls(D, H, num_layers=2, output_dropout=0.5)
+    x = torch.randn(T, B, D)
+    y, _ = module(x)
+    dropped = y == 0
+    assert torch.equal(dropped, dropped[:1].expand_as(dropped))
+    assert 0 < int(dropped[0].sum()) < B * H
+
+    module = cls(D, H, input_dropout=0.5)
+    torch.manual_seed(2)
+    y, _ = module(x)
+    torch.manual_seed(2)
+    mask = functional.dropout(torch.ones(B, D), 0.5)
+    close(y, module.eval()(x * mask)[0])
+
+
+@every_class
+def test_recurrent_dropout_is_the_definitions_alone(close, cls):
+    module = cls(D, H, recurrent_dropout=0.5)
+    x = torch.randn(T, B, D)
+    torch.manual_seed(2)
+    y, _ = module(x)
+    assert module.used[0].backend == "naive"
+    assert "recurrent dropout" in module.used[0].passed_over["torch"]
+    torch.manual_seed(2)
+    mask = functional.dropout(torch.ones(B, H), 0.5)
+    plain = cls(D, H)
+    plain.load_state_dict(module.state_dict())
+    close(y[0], plain(x[:1])[0][0])
+    for b in range(B):
+        row = cls(D, H)
+        row.load_state_dict(module.state_dict())
+        with torch.no_grad():
+            row.weight_hh_l0 *= mask[b]
+        if cls is not GRU:  # the mask on h is a mask on the columns of U
+            close(y[:, b], row(x[:, b])[0])
+    assert not torch.equal(y, plain(x)[0])
+    close(module.eval()(x), plain(x))
+    assert module.used[0].backend == "torch"
+
+    module.train().backend = "torch"
+    with pytest.raises(OptionError, match=r"'torch' cannot serve this call: .*recurrent dropout"):
+        module(x)
+
+
+def test_reset_before(close):
+    module = GRU(D, H, reset_after=False)
+    x = torch.randn(T, B, D)
+    y, _ = module(x)
+    assert "gru_reset_before" in module.used[0].passed_over["torch"]
+    assert "reset_after=False" in repr(module)
+    h = torch.zeros(B, H)
+    wr, wz, wn = module.weight_ih_l0.chunk(3)
+    ur, uz, un = module.weight_hh_l0.chunk(3)
+    br, bz, bn = (module.bias_ih_l0 + module.bias_hh_l0).chunk(3)
+    for t in range(T):
+        r = torch.sigmoid(x[t] @ wr.t() + h @ ur.t() + br)
+        z = torch.sigmoid(x[t] @ wz.t() + h @ uz.t() + bz)
+        n = torch.tanh(x[t] @ wn.t() + (r * h) @ un.t() + bn)
+        h = z * h + (1 - z) * n
+        close(y[t], h)
+
+
+@every_class
+def test_residual_and_norm(close, cls):
+    module = cls(D, H, num_layers=3, bidirectional=True, residual=True, layer_norm=True)
+    nn.init.normal_(module.norm_l1.weight)
+    nn.init.normal_(module.norm_l1.bias)
+    lengths = [6, 2, 0, 4]
+    x = torch.randn(T, B, D)
+    y, _ = module(x, lengths=lengths)
+    want = x
+    for layer in range(3):
+        single = cls(D if layer == 0 else 2 * H, H, bidirectional=True)
+        state = {k: v for k, v in module.state_dict().items() if f"_l{layer}" in k and "norm" not in k}
+        single.load_state_dict({k.replace(f"_l{layer}", "_l0"): v for k, v in state.items()})
+        out = getattr(module, f"norm_l{layer}")(single(want, lengths=lengths)[0])
+        want = out if layer == 0 else out + want
+    inside = (torch.arange(T).unsqueeze(1) < torch.tensor(lengths)).unsqueeze(-1)
+    close(y, want * inside)
+
+
+def test_backends_by_name(close):
+    x = torch.randn(T, B, D)
+    with pytest.raises(OptionError, match="did you mean 'naive'"):
+        LSTM(D, H, backend="naiv")
+    module = LSTM(D, H, backend="naive")
+    assert module.used == ()
+    y, _ = module(x)
+    assert module.used == (("naive", {}),)
+    module.backend = "auto"
+    close(module(x)[0], y)
+    assert module.used == (("torch", {}),)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"input_dropout": 1.0}, {"output_dropout": -0.1}, {"recurrent_dropout": True}, {"init": "orthogonl"}],
+    ids=str,
+)
+def test_wrong_options(options):
+    with pytest.raises(OptionError, match=next(iter(options))):
+        GRU(D, H, **options)
+
+
+def caught(build):
+    try:
+        build()
+    except Exception as error:
+        return type(error), str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"dropout": 1.5},
+        {"dropout": True},
+        {"bias": 1},
+        {"batch_first": 0},
+        {"input_size": 0},
+        {"input_size": 2.0},
+        {"hidden_size": -1},
+        {"hidden_size": "4"},
+        {"num_layers": 0},
+    ],
+    ids=str,
+)
+@every_class
+def test_constructor_refuses_as_torch(cls, arguments):
+    arguments = {"input_size": D, "hidden_size": H, **arguments}
+    theirs = getattr(nn, cls.__name__)
+    assert caught(lambda: cls(**arguments)) == caught(lambda: theirs(**arguments)) is not None
+
+
+@pytest.mark.parametrize("arguments", [{"proj_size": -1}, {"proj_size": H}], ids=str)
+def test_projection_refused_as_torch(arguments):
+    theirs = caught(lambda: nn.LSTM(D, H, **arguments))
+    assert caught(lambda: LSTM(D, H, **arguments)) == theirs is not None
+    assert caught(lambda: GRU(D, H, **arguments)) == caught(lambda: nn.GRU(D, H, **arguments)) is not None
+
+
+def test_unknown_nonlinearity():
+    assert caught(lambda: RNN(D, H, nonlinearity="sin")) == caught(lambda: nn.RNN(D, H, nonlinearity="sin"))
+
+
+def test_pointless_dropout_warns_as_torch():
+    with pytest.warns(UserWarning, match="expects num_layers greater than 1, but got dropout=0.5") as seen:
+        GRU(D, H, dropout=0.5)
+    assert seen[0].filename == __file__
+
+
+INPUTS = {
+    "four dimensions": (torch.zeros(1, T, B, D), None),
+    "features": (torch.zeros(T, B, D + 1), None),
+    "packed features": (pack_sequence([torch.zeros(T, D + 1)]), None),
+    "type": (torch.zeros(T, B, D, dtype=torch.float64), None),
+    "no steps": (torch.zeros(0, B, D), None),
+    "state's rows": (torch.zeros(T, B, D), (1, B + 1, H)),
+    "state's width": (torch.zeros(T, B, D), (1, B, H + 1)),
+    "state's layers": (torch.zeros(T, B, D), (2, B, H)),
+    "state of one row": (torch.zeros(T, B, D), (1, H)),
+    "state of a batch": (torch.zeros(T, D), (1, 1, H)),
+    "packed state's rows": (pack_sequence([torch.zeros(T, D)]), (1, 2, H)),
+}
+
+
+@pytest.mark.parametrize("case", INPUTS)
+@every_class
+def test_call_refuses_as_torch(cls, case):
+    x, shape = INPUTS[case]
+    state = None if shape is None else torch.zeros(shape)
+    if cls is LSTM and state is not None:
+        state = state, state
+    ours = caught(lambda: cls(D, H)(x, state))
+    assert ours is not None
+    if cls is LSTM and case.startswith("packed"):
+        return  # torch.nn.LSTM does not look, and reads beyond its tensors
+    theirs = caught(lambda: getattr(nn, cls.__name__)(D, H)(x, state))
+    if case == "four dimensions":  # torch.nn words it in two ways
+        ours, theirs = ((e[0], e[1].replace(" tensor", "")) for e in (ours, theirs))
+    assert ours == theirs
+
+
+def test_state_of_another_kind():
+    x = torch.zeros(T, B, D)
+    with pytest.raises(TypeError, match=r"tuple \(h, c\)"):
+        LSTM(D, H)(x, torch.zeros(1, B, H))
+    with pytest.raises(TypeError, match="must be a tensor"):
+        GRU(D, H)(x, (torch.zeros(1, B, H),))
+    with pytest.raises(RuntimeError, match="same dtype"):
+        GRU(D, H)(x, torch.zeros(1, B, H, dtype=torch.float64))
+
+
+def test_keywords_of_torch(close):
+    x, h = torch.randn(T, B, D), torch.randn(1, B, H)
+    module = GRU(D, H)
+    close(module(input=x, hx=h), module(x, h))
