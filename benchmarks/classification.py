@@ -27,9 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from unroll.commands.fit import parser
-from unroll.data.batches import Batch, Batches
+from unroll.data.batches import Batches
 from unroll.data.examples import Examples
-from unroll.data.text import TextEncoder
 from unroll.ops.subnormals import flush_subnormals
 from unroll.tasks.fitting import Sources, prepare
 from unroll.tasks.settings import Settings
@@ -48,6 +47,7 @@ class Plain(nn.Module):
         self.packed = packed
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Logits (32, 2)."""
         embedded = self.embedding(x)
         if self.packed:
             packed = nn.utils.rnn.pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
@@ -57,10 +57,11 @@ class Plain(nn.Module):
         return self.head(y[:, -1])
 
 
-def plain_batches(examples: Examples, width: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def plain_batches(
+    examples: Examples, targets: np.ndarray, width: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of 32 rows in random order, padded in front to `width` steps (0: to the longest of the batch)."""
     order = np.random.default_rng(seed).permutation(len(examples))
-    assert examples.targets is not None
     for start in range(0, len(order) - 31, 32):
         rows = order[start : start + 32]
         lengths = examples.lengths[rows]
@@ -68,7 +69,7 @@ def plain_batches(examples: Examples, width: int, seed: int) -> Iterator[tuple[T
         x = np.zeros((32, steps), dtype=np.int64)
         for i, sequence in enumerate(examples.take(rows)):
             x[i, : len(sequence)] = sequence
-        yield torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(examples.targets[rows])
+        yield torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(targets[rows])
 
 
 def front_padded(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -110,8 +111,6 @@ def ours(batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     while True:
         batches.set_epoch(epoch)
         for batch in batches:
-            assert isinstance(batch, Batch)
-            assert batch.target is not None
             yield batch.x, batch.lengths, batch.target
         epoch += 1
 
@@ -130,7 +129,6 @@ def main() -> None:
     settings = Settings.from_flat(options)
     prepared = prepare("classification", settings, Sources([train]), print)
     encoder = prepared.task.encoder
-    assert isinstance(encoder, TextEncoder)
 
     # The textbook keeps every word of a review; so do the plain sides that pad to the longest of all.
     whole = prepare("classification", Settings.from_flat(options | {"max_length": 0}), Sources([train]), print).train

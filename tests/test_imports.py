@@ -26,7 +26,9 @@ def run(code: str) -> str:
 
 
 def test_importing_unroll_imports_nothing_heavy() -> None:
-    loaded = run("import unroll, sys; print([m for m in ('torch', 'numpy', 'sklearn', 'lightning') if m in sys.modules])")
+    loaded = run(
+        "import unroll, sys; print([m for m in ('torch', 'numpy', 'sklearn', 'lightning') if m in sys.modules])"
+    )
     assert loaded == "[]"
 
 

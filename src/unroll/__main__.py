@@ -23,7 +23,9 @@ COMMANDS = {
 def usage() -> str:
     """What `unroll --help` prints."""
     rows = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
-    return f"usage: unroll COMMAND ...\n\nRecurrent sequence modelling.\n\n{rows}\n\n`unroll COMMAND --help` tells more."
+    return (
+        f"usage: unroll COMMAND ...\n\nRecurrent sequence modelling.\n\n{rows}\n\n`unroll COMMAND --help` tells more."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

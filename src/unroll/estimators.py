@@ -6,7 +6,7 @@ import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def _takes(parameters: Mapping[str, Any]) -> Any:
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         rest = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in parameters.items()]
         __init__.__signature__ = inspect.Signature([me, *rest])  # pyright: ignore[reportFunctionMemberAccess]
-        cls.__init__ = __init__
+        cls.__init__ = __init__  # pyright: ignore[reportAttributeAccessIssue] (any signature will do)
         return cls
 
     return decorate
@@ -60,6 +60,7 @@ class _SequenceEstimator(BaseEstimator):
     """Fitting and answering, shared by the classifier and the regressor."""
 
     _task_name = ""
+    verbose: bool
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted model as a run folder, which `unroll predict` and `unroll.load` use.
@@ -229,19 +230,33 @@ def _values(
         X = list(X)
     if isinstance(X, list | tuple) and X and isinstance(X[0], str):
         return list(X), True
-    sequences = isinstance(X, list | tuple) and X and getattr(X[0], "ndim", 0) >= 1
-    ragged = isinstance(X, list | tuple) and X and isinstance(X[0], list | tuple)
-    if sequences or ragged or getattr(X, "ndim", None) == 3:
-        if len({len(x) for x in X}) > 1 or getattr(X[0], "ndim", 1) == 2 or isinstance(X[0][0], list | tuple):
-            return list(X), False
+    if _are_sequences(X):
+        return list(X), False
     least = 2 if reset else 1
+    X = cast("Any", X)
     if y is None:
         checked = validate_data(estimator, X, reset=reset, ensure_min_samples=least, dtype="numeric")
     else:
         checked, _ = validate_data(
-            estimator, X, y, reset=reset, ensure_min_samples=least, multi_output=True, y_numeric=numeric, dtype="numeric"
+            estimator,
+            X,
+            y,
+            reset=reset,
+            ensure_min_samples=least,
+            multi_output=True,
+            y_numeric=numeric,
+            dtype="numeric",
         )
     return list(checked), False
+
+
+def _are_sequences(X: Any) -> bool:
+    """Whether X is (N, T, D), or a list of sequences that do not make up an array (N, T)."""
+    if getattr(X, "ndim", None) == 3:
+        return True
+    if not isinstance(X, list | tuple) or not X or not all(isinstance(x, list | tuple | np.ndarray) for x in X):
+        return False
+    return len({len(x) for x in X}) > 1 or np.ndim(X[0][:1]) == 2
 
 
 def _column(y: np.ndarray) -> np.ndarray:
@@ -249,9 +264,7 @@ def _column(y: np.ndarray) -> np.ndarray:
 
     from sklearn.exceptions import DataConversionWarning
 
-    warnings.warn(
-        "A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3
-    )
+    warnings.warn("A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3)
     return y[:, 0]
 
 
@@ -259,5 +272,3 @@ def _refuse_bad(values: Sequence[Any], *, text: bool, features: int = 0) -> None
     bad = bad_inputs(values, "X", text=text, features=features)
     if bad:
         raise DataError(describe(bad, len(values), "X"))
-
-

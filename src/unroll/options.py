@@ -13,7 +13,7 @@ import math
 import numbers
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from unroll.errors import OptionError, nearest
 
@@ -44,8 +44,7 @@ def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "opti
         if key not in known:
             raise OptionError(f"{where}: there is no option '{key}'{nearest(key, known)}")
     return tuple(
-        cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values})
-        for cls in classes
+        cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
     )
 
 
@@ -129,4 +128,4 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
     if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
         raise OptionError(f"{name} is {value!r}; it must be {word}")
-    return hint(value)
+    return hint(cast("Any", value))

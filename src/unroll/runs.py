@@ -83,9 +83,7 @@ class Run:
         if not (path / CONFIG).is_file():
             raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
         if finished and not (path / WEIGHTS).is_file():
-            raise RunError(
-                f"{path} has no {WEIGHTS}: its training has not ended; `unroll resume {path}` goes on"
-            )
+            raise RunError(f"{path} has no {WEIGHTS}: its training has not ended; `unroll resume {path}` goes on")
         return cls(path)
 
     def write_config(self, task: str, options: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
@@ -141,9 +139,7 @@ class Run:
         path = self.path / name
         try:
             if path.stat().st_size > _LARGEST_TEXT:
-                raise RunError(
-                    f"{path} is larger than {_LARGEST_TEXT >> 20} MiB; it was not written by unroll"
-                )
+                raise RunError(f"{path} is larger than {_LARGEST_TEXT >> 20} MiB; it was not written by unroll")
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             raise RunError(f"{self.path} is damaged: {name} is missing") from None
@@ -193,9 +189,7 @@ class Run:
         for name in sorted(expected.keys() - header.keys()):
             raise RunError(f"{path} does not fit {CONFIG}: it has no '{name}'{nearest(name, header)}")
         for name in sorted(header.keys() - expected.keys()):
-            raise RunError(
-                f"{path} does not fit {CONFIG}: the model has no '{name}'{nearest(name, expected)}"
-            )
+            raise RunError(f"{path} does not fit {CONFIG}: the model has no '{name}'{nearest(name, expected)}")
         for name, (shape, dtype) in expected.items():
             if header[name] != (shape, dtype):
                 found, kind = header[name]

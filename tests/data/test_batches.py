@@ -228,7 +228,7 @@ def test_collation_is_quick() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0, .* at least 1"),
+        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"bucket": -1}, "bucket is -1"),
         ({"validation": 1.0}, "validation is 1.0"),
         ({"validation": float("nan")}, "validation is nan"),

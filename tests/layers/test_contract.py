@@ -178,7 +178,7 @@ def test_resets_are_borders(close, name, backend, learnt, lengths):
 def test_many_segments_of_unequal_size(close, name):
     fast, slow = MAKERS[name](bidirectional=True), MAKERS[name](bidirectional=True, backend="naive")
     slow.load_state_dict(fast.state_dict())
-    x = torch.randn(40, 3, D, dtype=F64).requires_grad_()
+    x = torch.randn(3, 40, D, dtype=F64).transpose(0, 1).requires_grad_()
     resets = torch.zeros(3, 40, dtype=torch.bool)
     resets[0, 30:] = True
     resets[1, [0, 3, 39]] = True

@@ -140,6 +140,15 @@ def test_a_resumed_run_must_be_the_same_run(tmp_path: Path) -> None:
         fit(other, ToyObjective(), *toy_data(), TrainingOptions(**LONG), tmp_path, resume=True, quiet=True)
 
 
+def test_a_fresh_run_does_not_leave_another_runs_checkpoint_behind(tmp_path: Path) -> None:
+    run(PLAIN, tmp_path / "a")
+    with pytest.raises(Interrupted):
+        run(PLAIN, tmp_path / "a", {2: "interrupt twice"})
+    assert not checkpoints.exists(tmp_path / "a" / "checkpoints" / "last")
+    whole, again = run(PLAIN, tmp_path / "b"), run(PLAIN, tmp_path / "a", resume=True)
+    assert_same(again, whole, tmp_path / "a", tmp_path / "b")
+
+
 def test_a_checkpoint_that_cannot_be_read_is_said_to_be_damaged(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         run(PLAIN, tmp_path, {5: "interrupt"})

@@ -10,13 +10,9 @@ from unroll.commands.arguments import Parser
 
 def main(arguments: Sequence[str]) -> int:
     """Print every metric, the baseline's beside it."""
-    parser = Parser(
-        "unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on labelled data."
-    )
+    parser = Parser("unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on labelled data.")
     parser.add_argument("run", metavar="RUN", help="The run folder.")
-    parser.add_argument(
-        "data", nargs="+", metavar="DATA", help="Labelled data with the columns of the training data."
-    )
+    parser.add_argument("data", nargs="+", metavar="DATA", help="Labelled data with the columns of the training data.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
     given = parser.read(arguments)

@@ -31,9 +31,7 @@ def parser(task: str) -> Parser:
         " files per class, or a hub name",
     )
     made.add_argument("--out", required=True, metavar="RUN", help="Folder for the run.")
-    made.add_argument(
-        "--test", nargs="+", default=[], metavar="DATA", help="Held-out data, used once at the end."
-    )
+    made.add_argument("--test", nargs="+", default=[], metavar="DATA", help="Held-out data, used once at the end.")
     made.add_argument(
         "--valid",
         nargs="+",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from unroll.errors import OptionError, nearest
+from unroll.options import check_range, check_types
 
 Level = Literal["word", "bpe", "char"]
 Keep = Literal["head", "tail", "both"]
@@ -16,24 +16,6 @@ Punctuation = Literal["split", "drop", "keep"]
 
 BPE_LEAST = 258
 """Byte-pair vocabularies start from padding, unknown and the 256 bytes."""
-
-
-def _whole(name: str, value: object, least: int, tail: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{name} is {value!r}, but must be a whole number of at least {least}{tail}")
-
-
-def _one_of(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        known = ", ".join(repr(a) for a in allowed)
-        hint = nearest(str(value), allowed)
-        tail = hint if "did you mean" in hint else ""
-        raise OptionError(f"{name} is {value!r}, but must be one of {known}{tail}")
-
-
-def _flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise OptionError(f"{name} is {value!r}, but must be true or false")
 
 
 @dataclass(frozen=True)
@@ -47,14 +29,14 @@ class SourceOptions:
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         try:
             codecs.lookup(self.encoding)
-        except (LookupError, TypeError):
+        except LookupError:
             known = ("utf-8", "utf-16", "gbk", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252")
             raise OptionError(
                 f"encoding is {self.encoding!r}, which is not known{nearest(str(self.encoding), known)}"
             ) from None
-        _flag("skip_bad_rows", self.skip_bad_rows)
 
 
 @dataclass(frozen=True)
@@ -90,18 +72,15 @@ class TextOptions:
     """Punctuation marks become tokens of their own (split), vanish (drop) or stay on their words (keep)."""
 
     def __post_init__(self) -> None:
-        _one_of("level", self.level, get_args(Level))
-        _one_of("keep", self.keep, get_args(Keep))
-        _one_of("normalize", self.normalize, get_args(Normalize))
-        _one_of("punctuation", self.punctuation, get_args(Punctuation))
-        if self.level == "bpe":
-            _whole("vocabulary", self.vocabulary, BPE_LEAST, " for level 'bpe' (256 bytes, padding, unknown)")
-        else:
-            _whole("vocabulary", self.vocabulary, 3, " (padding, unknown and one token)")
-        _whole("min_count", self.min_count, 1)
-        _whole("max_length", self.max_length, 0, " (0 keeps all)")
-        _flag("lowercase", self.lowercase)
-        _flag("html", self.html)
+        check_types(self)
+        check_range(self, "vocabulary", least=3)
+        check_range(self, "min_count", least=1)
+        check_range(self, "max_length", least=0)
+        if self.level == "bpe" and self.vocabulary < BPE_LEAST:
+            raise OptionError(
+                f"vocabulary is {self.vocabulary}; it must be at least {BPE_LEAST} for level 'bpe' "
+                "(256 bytes, padding, unknown)"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,8 +94,8 @@ class SeriesOptions:
     """Steps kept of a sequence, the last ones; 0 keeps all."""
 
     def __post_init__(self) -> None:
-        _flag("standardize", self.standardize)
-        _whole("max_steps", self.max_steps, 0, " (0 keeps all)")
+        check_types(self)
+        check_range(self, "max_steps", least=0)
 
 
 @dataclass(frozen=True)
@@ -137,9 +116,7 @@ class BatchOptions:
     """Seed of the split, the order of rows, the weights and dropout."""
 
     def __post_init__(self) -> None:
-        _whole("batch_size", self.batch_size, 1)
-        _whole("bucket", self.bucket, 0, " (0 does not group by length)")
-        _whole("seed", self.seed, 0)
-        share = self.validation
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            raise OptionError(f"validation is {share!r}, but must be a share of at least 0 and below 1")
+        check_types(self)
+        check_range(self, "batch_size", least=1)
+        check_range(self, "bucket", "seed", least=0)
+        check_range(self, "validation", least=0, below=1)

@@ -27,7 +27,7 @@ class LastPooling(nn.Module):
         self.directions = directions
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        """y at step length - 1 (forward half) and at step 0 (reverse half)."""
+        """Y at step length - 1 (forward half) and at step 0 (reverse half)."""
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, y.size(2))
         pooled = y.gather(1, last).squeeze(1)
         if self.directions == 2:

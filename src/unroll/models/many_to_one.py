@@ -90,11 +90,11 @@ class ManyToOne(nn.Module):
 
     def __init__(
         self,
-        inputs: nn.Module,
-        conv: nn.Module | None,
+        inputs: TokenInput | SeriesInput,
+        conv: ConvFrontEnd | None,
         recurrent: Recurrent,
-        pool: nn.Module,
-        input_pool: nn.Module | None,
+        pool: Pooling,
+        input_pool: MeanPooling | None,
         head: nn.Module,
     ) -> None:
         super().__init__()
@@ -168,9 +168,7 @@ def _recurrent(options: ModelOptions, width: int) -> Recurrent:
         "backend": options.backend,
     }
     if options.recurrence == "lstm":
-        return LSTM(
-            width, options.hidden, proj_size=options.projection, forget_bias=options.forget_bias, **shared
-        )
+        return LSTM(width, options.hidden, proj_size=options.projection, forget_bias=options.forget_bias, **shared)
     if options.recurrence == "gru":
         return GRU(width, options.hidden, reset_after=options.reset_after, **shared)
     return RNN(width, options.hidden, nonlinearity=options.nonlinearity, **shared)

@@ -102,9 +102,7 @@ class ModelOptions:
         if self.conv_pool > 1 and not self.conv_filters:
             raise OptionError("conv_pool needs a convolution front end; set conv_filters")
         if self.dropout and self.layers == 1:
-            raise OptionError(
-                "dropout acts between layers and there is one; set output_dropout or head_dropout"
-            )
+            raise OptionError("dropout acts between layers and there is one; set output_dropout or head_dropout")
 
     def _only(self, recurrence: str, **neutral: object) -> None:
         if self.recurrence == recurrence:

@@ -77,18 +77,27 @@ def _run(call: Call) -> Result:
         return Result(y.flip(0) if call.reverse else y, state)
 
     T, B, D = call.x.shape
-    x = call.x.reshape(T * B, D)
+    rows_first = call.x.transpose(0, 1).is_contiguous()
+    x = (call.x.transpose(0, 1) if rows_first else call.x).reshape(T * B, D)
     made = groups(call)
     if not made:
         return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
-    done = [_group(call, g, move(x, g.source, g.target).view(g.steps, -1, D)) for g in made]
+    close = _closing(call)
+    done = []
+    for group in made:
+        source, target = group.source, group.target
+        if rows_first:  # as a batch-first input lies in memory
+            source = torch.where(source < 0, -1, source % B * T + source // B)
+            target = target.view(T, B).t().flatten()
+        laid = move(x, source, target, flagged=close is not None)
+        done.append(_group(call, group, laid.view(group.steps, -1, laid.shape[1]), close))
     source, target = _joined(made)
     y = move(_cat([y.flatten(0, 1) for y, _ in done]), target, source).view(T, B, -1)
     ends = tuple(_cat(list(s)) for s in zip(*(state for _, state in done), strict=True))
     return Result(y, _final(call, made, ends))
 
 
-def _group(call: Call, group: Group, x: Tensor) -> tuple[Tensor, State]:
+def _group(call: Call, group: Group, x: Tensor, close: Tensor | None) -> tuple[Tensor, State]:
     """The outputs (with what stands in the padding) and the state at each segment's end."""
     state = call.state
     if group.carried is not None:
@@ -96,10 +105,7 @@ def _group(call: Call, group: Group, x: Tensor) -> tuple[Tensor, State]:
         back = call.reset_state or (0.0,) * len(state)
         state = tuple(torch.where(carried, s.index_select(0, group.rows), b) for s, b in zip(state, back, strict=True))
     weights = call.weights
-    close = _closing(call, x)
     if close is not None:
-        ended = torch.arange(group.steps, device=x.device).unsqueeze(1) >= group.lengths
-        x = torch.cat([x, ended.unsqueeze(-1).to(x.dtype)], -1)
         weights = weights._replace(w_ih=torch.cat([weights.w_ih, close.to(weights.w_ih.dtype)], 1))
     y, ends = _kernel(call, x, state, weights)
     N = len(group.lengths)
@@ -107,13 +113,13 @@ def _group(call: Call, group: Group, x: Tensor) -> tuple[Tensor, State]:
     return y, (y.flatten(0, 1).index_select(0, last), *ends[1:])
 
 
-def _closing(call: Call, x: Tensor) -> Tensor | None:
+def _closing(call: Call) -> Tensor | None:
     """(G*H, 1) the weights of the feature that is 1 in the padding, or None if none is needed.
 
     LSTM: the input gate becomes exactly 0 and the forget gate exactly 1, so c is carried on unchanged and
     its gradient comes back unchanged. Rectified: h becomes 0, where it could otherwise grow without bound.
     """
-    H = call.state[-1].shape[-1]
+    x, H = call.x, call.state[-1].shape[-1]
     if call.recurrence.name == "lstm":
         return torch.tensor([-1e4, 1e4, 0.0, 0.0], device=x.device).repeat_interleave(H).unsqueeze(1)
     if call.recurrence.name == "rnn_relu":

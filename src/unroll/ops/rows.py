@@ -92,31 +92,42 @@ def _alike(size: Tensor) -> list[Tensor]:
     return [(power == p).nonzero().squeeze(1) for p in power.unique().tolist()]
 
 
-def move(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """(M, ...) from (N, ...): row m is `x[source[m]]`, or zero where that is -1.
+def move(x: Tensor, source: Tensor, target: Tensor, *, flagged: bool = False) -> Tensor:
+    """(M, D) from (N, D): row m is `x[source[m]]`, or zero where that is -1.
 
     `target` (N,) is the inverse of `source` (M,): no row is taken twice. The gradient is therefore a move
-    as well, where PyTorch's own would add up rows one by one.
+    as well, where PyTorch's own would add up rows one by one. `flagged` adds a column that is 1 in the rows
+    that were not taken and 0 elsewhere.
     """
-    return _Move.apply(x, source, target)  # type: ignore[return-value]  # untyped in torch
+    return _Move.apply(x, source, target, flagged)  # type: ignore[return-value]  # untyped in torch
 
 
 class _Move(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    def forward(x: Tensor, source: Tensor, target: Tensor, flagged: bool) -> Tensor:
+        none = source < 0
         if x.shape[0] == 0:
-            return x.new_zeros(source.shape[0], *x.shape[1:])
-        taken = x.index_select(0, source.clamp(min=0))
-        return taken.index_fill_(0, (source < 0).nonzero().squeeze(1), 0)
+            x = x.new_zeros(1, x.shape[1])
+        made = x.new_empty(len(source), x.shape[1] + flagged)
+        taken = made[:, : x.shape[1]]
+        # Few passes and no copies on the way: beside the fused kernels, these are what takes time.
+        if x.is_cpu:
+            torch.index_select(x, 0, source.clamp(min=0), out=taken)
+            made.index_fill_(0, none.nonzero().squeeze(1), 0)
+        else:
+            torch.where(none.unsqueeze(1), x.new_zeros(()), x.index_select(0, source.clamp(min=0)), out=taken)
+        if flagged:
+            made[:, -1] = none
+        return made
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[1:])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: Tensor) -> None:
+        x, source, target, _ = inputs
+        ctx.save_for_backward(source, target)
+        ctx.width = x.shape[1]
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        (grad,) = grad_outputs
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         source, target = ctx.saved_tensors
-        return _Move.apply(grad, target, source), None, None  # type: ignore[return-value]
+        grad = grad_outputs[0][:, : ctx.width]
+        return _Move.apply(grad, target, source, False), None, None, None  # type: ignore[return-value]

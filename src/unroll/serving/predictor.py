@@ -77,7 +77,7 @@ class Predictor:
     def _answer(
         self, records: Sequence[Mapping[str, Any]], column: str, first: int, skip: bool
     ) -> list[dict[str, Any]]:
-        values = [record.get(column) for record in records]
+        values: list[Any] = [record.get(column) for record in records]
         bad = dict(bad_inputs(values, column, text=self.task.takes_text, features=self.task.encoder.features))
         bad |= {i: record.reason for i, record in enumerate(records) if isinstance(record, Unreadable)}
         if bad and not skip:

@@ -128,9 +128,7 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
     settings = Settings.from_flat(config["options"], str(run.path / "config.yaml"))
     prepared = prepare(config["task"], settings, sources, say if is_main() else _silent)
     if run.read(ENCODER) != prepared.task.encoder.to_json():
-        raise RunError(
-            f"the training data of {path} has changed since the run was started; it cannot go on exactly"
-        )
+        raise RunError(f"the training data of {path} has changed since the run was started; it cannot go on exactly")
     return _train(run, prepared, resume=True, say=say)
 
 
@@ -174,9 +172,7 @@ def _train(run: Run, prepared: Prepared, *, resume: bool, say: Say) -> Report:
         assert examples.targets is not None  # noqa: S101 (prepare always gives them)
         metrics[part] = task.report(task.answer(model.cpu(), examples), examples.targets)
     run.write_json(METRICS, metrics)
-    plot_curves(
-        outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch
-    )
+    plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")
     plot_gradients(table, run.path / "gradients.png", clip_norm=options.training.clip_norm)
     shown = "test" if "test" in metrics else "validation"
@@ -186,7 +182,7 @@ def _train(run: Run, prepared: Prepared, *, resume: bool, say: Say) -> Report:
         if part in metrics:
             beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""
             say(f"\n{part} ({metrics[part]['rows']:,} rows{beside})")
-            for line in lines(metrics[part]):
+            for line in lines(metrics[part], per_class=part == shown):
                 say(f"  {line}")
     say(f"\nthe run is in {run.path}")
     return metrics

@@ -18,7 +18,7 @@ from unroll.data.series import SeriesEncoder
 from unroll.data.text import TextEncoder
 from unroll.errors import RunError
 from unroll.models.log_odds import start_from_log_odds
-from unroll.models.many_to_one import ManyToOne, build
+from unroll.models.many_to_one import ManyToOne, TokenInput, build
 from unroll.runs import ENCODER, LABELS, Run
 from unroll.tasks import report
 from unroll.tasks.objectives import MultiLabel, Regression, SingleLabel, class_weights
@@ -105,7 +105,8 @@ class LabelledTask:
         K = len(self.labels)
         if isinstance(self.encoder, TextEncoder):
             model = build(self.settings.model, outputs=K, vocabulary=self.encoder.size)
-            if training is not None and self.settings.model.embedding_init == "log-odds":
+            wanted = self.settings.model.embedding_init == "log-odds"
+            if wanted and training is not None and isinstance(model.inputs, TokenInput):
                 start_from_log_odds(model.inputs, training, K)
             return model
         return build(self.settings.model, outputs=K, features=self.encoder.features)
@@ -162,9 +163,7 @@ class LabelledTask:
             "multi": report.multi_label,
             "regression": report.regression,
         }
-        return compare[self.labels.kind](
-            answers, torch.from_numpy(targets), self.labels.names, self.mean.tolist()
-        )
+        return compare[self.labels.kind](answers, torch.from_numpy(targets), self.labels.names, self.mean.tolist())
 
     def write(self, run: Run) -> None:
         """Write encoder.json and labels.json."""

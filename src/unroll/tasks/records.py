@@ -78,7 +78,8 @@ def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> 
     if not options.text and not options.series:
         if "text" not in names:
             raise OptionError(
-                f"say which column of {where} holds the sequences, with --text or --series; there is: {', '.join(names)}"
+                f"say which column of {where} holds the sequences, with --text or --series; "
+                f"there is: {', '.join(names)}"
             )
         options = dataclasses.replace(options, text="text")
     require_columns(names, [options.text or options.series, options.label], where)
@@ -117,9 +118,7 @@ def load_records(
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
     rows = good_rows(bad, len(dataset), where, settings.source.skip_bad_rows)
     if len(rows) < len(dataset):
-        say(
-            f"{where}: {len(dataset) - len(rows)} of {len(dataset)} rows left out because they cannot be used"
-        )
+        say(f"{where}: {len(dataset) - len(rows)} of {len(dataset)} rows left out because they cannot be used")
     if not len(rows):
         raise DataError(f"{where} has no rows")
     return Records(dataset, rows, options, [targets[i] for i in rows], where)

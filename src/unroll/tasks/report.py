@@ -35,14 +35,11 @@ def single_label(
     for name, score in scores.items():
         report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
         report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
-    per_class = {
-        name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()
-    }
+    per_class = {name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()}
     report["roc_auc"] = _auc(probabilities, targets, K)
     counts = torch.bincount(targets, minlength=K).tolist()
     report["per_class"] = {
-        names[k]: {**{name: values[k] for name, values in per_class.items()}, "rows": counts[k]}
-        for k in range(K)
+        names[k]: {**{name: values[k] for name, values in per_class.items()}, "rows": counts[k]} for k in range(K)
     }
     report["confusion"] = tmc.multiclass_confusion_matrix(predicted, targets, K).tolist()
     return report
@@ -71,9 +68,7 @@ def multi_label(
     for name, score in scores.items():
         report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
         report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
-    per_class = {
-        name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()
-    }
+    per_class = {name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         both = [k for k in range(K) if 0 < targets[:, k].sum() < len(targets)]
@@ -121,18 +116,10 @@ def _auc(probabilities: Tensor, targets: Tensor, K: int) -> float | None:
     return sum(areas) / len(areas)
 
 
-def lines(report: Report) -> list[str]:
-    """The report for a person: a line a figure, the baseline beside its metric."""
+def lines(report: Report, *, per_class: bool = True) -> list[str]:
+    """The report for a person: a line a figure, the baseline beside its metric, and a table of the classes."""
     shown = []
-    order = (
-        "accuracy",
-        "exact_match",
-        "f1_macro",
-        "f1_weighted",
-        "precision_macro",
-        "recall_macro",
-        "roc_auc",
-    )
+    order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
     for name in (*order, "mae", "rmse", "r2"):
         if name not in report:
             continue
@@ -140,9 +127,11 @@ def lines(report: Report) -> list[str]:
         base = report.get(f"baseline_{name}")
         beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
         shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
-    for label, scores in report.get("per_class", {}).items():
-        shown.append(
-            f"  {label:<14} precision {scores['precision']:.4f}  recall {scores['recall']:.4f}"
-            f"  f1 {scores['f1']:.4f}  rows {scores['rows']}"
-        )
+    classes = report.get("per_class", {}) if per_class else {}
+    if classes:
+        width = max(len("class"), *map(len, classes))
+        shown.append(f"{'class':<{width}}  precision  recall      f1    rows")
+    for label, scores in classes.items():
+        figures = f"{scores['precision']:>9.4f}  {scores['recall']:>6.4f}  {scores['f1']:>6.4f}"
+        shown.append(f"{label:<{width}}  {figures}  {scores['rows']:>6}")
     return shown

@@ -39,12 +39,28 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     name = _NAMES[1] if _present(folder) == _NAMES[0] else _NAMES[0]
     content = write_tensors(tensors)
     text = json.dumps({"format": FORMAT, "tensors": name, "bytes": len(content), "state": node}, allow_nan=False)
-    write_whole(folder / name, content)
-    write_whole(folder / _JSON, text)
+    try:
+        write_whole(folder / name, content)
+        write_whole(folder / _JSON, text)
+    except RunError:
+        _unlink(folder / name)
+        raise
     for other in _NAMES:
         if other != name:
-            with contextlib.suppress(OSError):
-                (folder / other).unlink()
+            _unlink(folder / other)
+
+
+def discard(folder: Path) -> None:
+    """Remove the checkpoint in `folder`, if there is one.
+
+    Raises:
+        RunError: it cannot be removed.
+    """
+    try:
+        for name in (_JSON, *_NAMES):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot remove the old checkpoint in {folder}: {error.strerror}") from error
 
 
 def exists(folder: Path) -> bool:
@@ -77,6 +93,11 @@ def load(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise RunError(f"the checkpoint in {folder} is damaged: {_JSON} holds no state")
     return state
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _present(folder: Path) -> str | None:

@@ -13,7 +13,7 @@ class Interrupted(Exception):  # noqa: N818 - a person asked for it, so it is no
     """A person stopped the training (Ctrl-C or SIGTERM).
 
     Attributes:
-        epoch: the epoch that was being trained, from 1.
+        epoch: the epoch that was being trained, from 1; 0 if that is not known.
         step: optimizer steps taken since the start.
         saved: whether the checkpoint to resume from is of this very step.
     """
@@ -25,7 +25,7 @@ class Interrupted(Exception):  # noqa: N818 - a person asked for it, so it is no
         self.saved = saved
 
     def __str__(self) -> str:
-        where = f"stopped in epoch {self.epoch} at step {self.step}"
+        where = f"stopped in epoch {self.epoch} at step {self.step}" if self.epoch else "stopped"
         if self.saved:
             return f"{where}; everything so far is in the checkpoint, and a resumed run goes on exactly here"
         return f"{where} at once; a resumed run goes on from the last checkpoint that was written"

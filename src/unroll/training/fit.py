@@ -31,7 +31,7 @@ from unroll.training.module import Feed, TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length
 from unroll.training.options import TrainingOptions
-from unroll.training.processes import launched_outside, run_processes
+from unroll.training.processes import is_main, launched_outside, run_processes
 from unroll.training.progress import Reporter
 
 Monitor = tuple[str, Literal["min", "max"]]
@@ -96,7 +96,7 @@ def fit(
         valid: the data that chooses the best weights; without it the last ones are kept.
         options: every setting.
         folder: the run folder; made if absent.
-        resume: go on from the last checkpoint in `folder`, if there is one.
+        resume: go on from the last checkpoint in `folder`, if there is one; without it an old one is removed.
         quiet: say nothing.
         seed: of the random numbers drawn in training, such as dropout's.
 
@@ -110,6 +110,8 @@ def fit(
     folder = Path(folder)
     monitor = _monitor(objective, valid is not None, options)
     _check_hardware(options)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise OptionError("the model has no weights to train")
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise OptionError("tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'")
     arguments: dict[str, Any] = {
@@ -172,6 +174,10 @@ def _train(
         if course.stopped:
             load_best(model, folder)
             return _outcome(course, monitor)
+    elif is_main():
+        # else a run that dies early would be resumed from another run's checkpoint
+        checkpoints.discard(keeper.last)
+        checkpoints.discard(keeper.best)
     with _silence(), contextlib.ExitStack() as stack:
         trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size

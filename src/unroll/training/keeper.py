@@ -73,8 +73,14 @@ class Keeper:
         """
         random = _random_state(module)
         self._saved = time.monotonic()
-        if not module.trainer.is_global_zero:
-            return
+        if module.trainer.is_global_zero:
+            self._write(module, random, row)
+        # no process may go on to stop, and perhaps to resume, before the checkpoint is there
+        module.trainer.strategy.barrier()
+
+    def _write(
+        self, module: TrainingModule, random: list[dict[str, Tensor | None]], row: dict[str, float] | None
+    ) -> None:
         module.course.seconds = self.seconds(module.course)
         optimizer = module.trainer.optimizers[0]
         state = {

@@ -11,7 +11,6 @@ import re
 import statistics
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,20 +27,6 @@ ADVICE = {
     "overfitting": "try more dropout, weight_decay, a smaller model, patience, or more data",
     "dead outputs": "try a smaller learning_rate, class weights, another initialisation; look at the labels",
 }
-
-
-@dataclass
-class Warnings:
-    """Named troubles, each kept the first time it is seen."""
-
-    seen: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, what: str) -> str | None:
-        """The sentence for a person, or `None` if the name was seen before."""
-        if name in self.seen:
-            return None
-        self.seen[name] = f"{name}: {what}; {ADVICE[name]}"
-        return self.seen[name]
 
 
 def groups(names: Iterable[str]) -> list[str]:
