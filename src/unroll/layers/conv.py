@@ -50,8 +50,7 @@ class ConvFrontEnd(nn.Module):
         outside = ~step_mask(lengths, T)
         x = x.masked_fill(outside.unsqueeze(2), 0.0).transpose(1, 2)  # (B, D, T)
         parts = [
-            conv(nn.functional.pad(x, ((k - 1) // 2, k // 2)))
-            for conv, k in zip(self.convs, self.kernels, strict=True)
+            conv(nn.functional.pad(x, ((k - 1) // 2, k // 2))) for conv, k in zip(self.convs, self.kernels, strict=True)
         ]
         y = self.activation(torch.cat(parts, dim=1))  # (B, F, T)
         if self.pool > 1:

@@ -128,8 +128,8 @@ def lines(report: Report, *, per_class: bool = True) -> list[str]:
         beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
         shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
     classes = report.get("per_class", {}) if per_class else {}
+    width = max(map(len, ("class", *classes)))
     if classes:
-        width = max(len("class"), *map(len, classes))
         shown.append(f"{'class':<{width}}  precision  recall      f1    rows")
     for label, scores in classes.items():
         figures = f"{scores['precision']:>9.4f}  {scores['recall']:>6.4f}  {scores['f1']:>6.4f}"
