@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from unroll.models.many_to_one import build
+from unroll.data.examples import Examples
+from unroll.errors import OptionError
+from unroll.models.many_to_one import TokenInput, build
 from unroll.models.options import ModelOptions
 
 CASES = [
@@ -13,7 +16,7 @@ CASES = [
     ModelOptions(recurrence="rnn", nonlinearity="relu", hidden=6, embedding=5, residual=True, layers=2),
     ModelOptions(hidden=6, projection=4, embedding=5, bidirectional=True, layer_norm=True, learn_initial_state=True),
     ModelOptions(hidden=6, embedding=5, conv_filters=3, conv_kernels=(2, 3), conv_pool=2, pooling="max"),
-    ModelOptions(hidden=6, embedding=5, ngrams=3, ngram_buckets=50, pool_inputs=True),
+    ModelOptions(hidden=6, embedding=5, ngrams=3, ngram_vocabulary=50, pool_inputs=True),
 ]
 
 
@@ -35,6 +38,7 @@ def test_a_row_has_the_same_output_in_any_batch(options: ModelOptions) -> None:
 def test_every_parameter_learns(options: ModelOptions) -> None:
     model = build(options, outputs=3, vocabulary=20).double()
     x = torch.randint(2, 20, (4, 7))
+    model.inputs.learn_ngrams(Examples.from_arrays([*x.numpy(), *x.numpy()]))
     (model(x, torch.tensor([7, 3, 5, 7])) ** 2).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -62,25 +66,31 @@ def test_word_dropout_replaces_tokens_by_unknown_in_training_only_and_never_padd
     assert torch.equal(model.eval().inputs(x), table[x])
 
 
-def test_runs_of_tokens_add_the_vector_of_their_bucket() -> None:
-    inputs = build(ModelOptions(hidden=4, embedding=3, ngrams=2, ngram_buckets=997), outputs=2, vocabulary=99).inputs
+def test_the_most_common_runs_of_tokens_add_their_vector() -> None:
+    inputs = TokenInput(99, 3, ngrams=3, known=4)
+    rows = [[5, 7, 5, 7], [5, 7, 9], [9, 5, 7], [5, 7, 9], [1, 7, 1, 7], [8, 8]]
+    inputs.learn_ngrams(Examples.from_arrays([np.array(r) for r in rows]))
+    known = [c for c in inputs.codes.tolist() if c < 2**62]
+    assert known == sorted([5 * 99 + 7, 7 * 99 + 9, 5 * 99 * 99 + 7 * 99 + 9])
     words, grams = inputs.embedding.weight, inputs.grams.weight
-    x = torch.tensor([[5, 7, 5, 7, 0], [7, 5, 7, 0, 0]])
-    y = inputs(x)
-    assert torch.equal(y[0, 0], words[5])
-    assert torch.equal(y[0, 1], y[0, 3])
-    torch.testing.assert_close(y[0, 3], y[1, 2])
-    assert not torch.allclose(y[0, 2], y[0, 0])
-    assert (grams - (y[0, 1] - words[7])).abs().sum(1).min() < 1e-6
+    y = inputs(torch.tensor([[5, 7, 9, 7, 0], [7, 5, 7, 0, 0]]))
+    pair, second, triple = (1 + inputs.codes.tolist().index(c) for c in (5 * 99 + 7, 7 * 99 + 9, known[-1]))
+    for (row, step), parts in {
+        (0, 0): [words[5]],
+        (0, 1): [words[7], grams[pair]],
+        (0, 2): [words[9], grams[second], grams[triple]],
+        (0, 3): [words[7]],
+        (1, 0): [words[7]],
+        (1, 2): [words[7], grams[pair]],
+    }.items():
+        torch.testing.assert_close(y[row, step], torch.stack(parts).sum(0))
     assert y[0, 4].abs().sum() == 0
     assert y[1, 3:].abs().sum() == 0
 
 
-def test_hashed_runs_spread_over_the_buckets() -> None:
-    inputs = build(ModelOptions(hidden=4, embedding=3, ngrams=2, ngram_buckets=1000), outputs=2, vocabulary=99).inputs
-    used = inputs.buckets_of(torch.randint(2, 20000, (40, 500)), 2).unique()
-    assert len(used) > 990
-    assert used.max() < 1000
+def test_runs_that_cannot_be_numbered_are_refused() -> None:
+    with pytest.raises(OptionError, match="ngrams is 8"):
+        TokenInput(99999, 3, ngrams=8, known=4)
 
 
 def test_exactly_one_kind_of_input_is_wanted() -> None:

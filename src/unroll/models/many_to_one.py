@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from unroll.data.examples import Examples
+from unroll.errors import OptionError
 from unroll.layers.conv import ConvFrontEnd
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
@@ -15,18 +18,22 @@ from unroll.layers.stack import Recurrent
 from unroll.models.options import ModelOptions
 
 _UNKNOWN = 1
-_MULTIPLIER, _MODULUS = 1_000_003, 2_147_483_647
+_NO_RUN = 2**62
 
 
 class TokenInput(nn.Module):
     """Token ids (B, T) to vectors (B, T, D). Id 0 is padding, 1 unknown.
 
-        x_t = E[w_t] + sum over n = 2 ... N of G[hash(w_{t-n+1} ... w_t)]
+        x_t = E[w_t] + sum over n = 2 ... N of G[g(w_{t-n+1} ... w_t)]
 
-    then dropout. E holds a vector for each token; G, with `ngrams` N above 1, holds `buckets` vectors that runs of
-    tokens share by hashing (Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification"). In training,
-    word dropout first makes tokens unknown.
+    then dropout. E holds a vector for each token; G, with `ngrams` N above 1, holds one for each of the `known` runs
+    of tokens that are most common in the training part (`learn_ngrams` finds them), g is a run's place among them,
+    and a run that is not among them adds nothing. In training, word dropout first makes tokens unknown.
+
+    Runs as features: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification".
     """
+
+    codes: Tensor
 
     def __init__(
         self,
@@ -35,11 +42,18 @@ class TokenInput(nn.Module):
         dropout: float = 0.0,
         word_dropout: float = 0.0,
         ngrams: int = 1,
-        buckets: int = 0,
+        known: int = 0,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, features, padding_idx=0)
-        self.grams = nn.Embedding(buckets, features, padding_idx=0) if ngrams > 1 else None
+        if vocabulary**ngrams >= _NO_RUN:
+            raise OptionError(
+                f"ngrams is {ngrams}; with a vocabulary of {vocabulary} runs that long cannot be numbered"
+            )
+        self.embedding = _table(vocabulary, features, 0.1)
+        self.grams: nn.Embedding | None = None
+        if ngrams > 1:
+            self.grams = _table(known + 1, features, 0.01)
+            self.register_buffer("codes", torch.full((known,), _NO_RUN))
         self.ngrams = ngrams
         self.dropout = nn.Dropout(dropout)
         self.word_dropout = word_dropout
@@ -53,19 +67,50 @@ class TokenInput(nn.Module):
         embedded = self.embedding(x)
         if self.grams is not None:
             for n in range(2, self.ngrams + 1):
-                embedded = embedded + self.grams(self.buckets_of(x, n))
+                embedded = embedded + self.grams(self._places(self._runs(x, n)))
         return self.dropout(embedded)
 
-    def buckets_of(self, x: Int[Tensor, "B T"], n: int) -> Int[Tensor, "B T"]:
-        """The bucket of the run of n tokens that ends at each step; 0 where none does, and in padding."""
+    def learn_ngrams(self, examples: Examples) -> None:
+        """Keep the runs of tokens that stand in the most rows of `examples`, and in two at least.
+
+        Runs with a token that is unknown do not count. Ties are broken by the tokens' ids.
+        """
         if self.grams is None:
-            raise TypeError("this input stage has no vectors for runs of tokens")
-        buckets = self.grams.num_embeddings
-        code = torch.full_like(x, n)
+            return
+        found = []
+        for row in range(len(examples)):
+            x = torch.from_numpy(examples.take(np.array([row]))[0].astype(np.int64)).unsqueeze(0)
+            runs = torch.cat([self._runs(x, n) for n in range(2, self.ngrams + 1)], 1)
+            found.append(runs[runs != _NO_RUN].unique().numpy())
+        codes, counts = np.unique(np.concatenate(found), return_counts=True)
+        codes, counts = codes[counts > 1], counts[counts > 1]
+        best = np.sort(codes[np.argsort(-counts, kind="stable")[: len(self.codes)]])
+        self.codes.fill_(_NO_RUN)
+        self.codes[: len(best)] = torch.from_numpy(best)
+
+    def _runs(self, x: Int[Tensor, "B T"], n: int) -> Int[Tensor, "B T"]:
+        """The number of the run of n tokens that ends at each step; `_NO_RUN` where there is none."""
+        code = torch.zeros_like(x)
+        whole = torch.ones_like(x, dtype=torch.bool)
         for back in range(n - 1, -1, -1):
-            code = (code * _MULTIPLIER + nn.functional.pad(x, (back, 0))[:, : x.size(1)]) % _MODULUS
-        whole = (x != 0) & (torch.arange(x.size(1), device=x.device) >= n - 1)
-        return torch.where(whole, code % (buckets - 1) + 1, 0)
+            token = nn.functional.pad(x, (back, 0))[:, : x.size(1)]
+            code = code * self.embedding.num_embeddings + token
+            whole &= token > _UNKNOWN
+        return torch.where(whole, code, _NO_RUN)
+
+    def _places(self, runs: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """Rows of G, from 1; 0 for runs that are not known."""
+        place = torch.searchsorted(self.codes, runs).clamp(max=len(self.codes) - 1)
+        return torch.where((self.codes[place] == runs) & (runs != _NO_RUN), place + 1, 0)
+
+
+def _table(rows: int, features: int, most: float) -> nn.Embedding:
+    """Vectors that start within +-most, small enough for training to move them; row 0 is zero."""
+    table = nn.Embedding(rows, features, padding_idx=0)
+    with torch.no_grad():
+        table.weight.uniform_(-most, most)
+        table.weight[0] = 0.0
+    return table
 
 
 class SeriesInput(nn.Module):
@@ -133,7 +178,7 @@ def build(
             options.embedding_dropout,
             options.word_dropout,
             options.ngrams,
-            options.ngram_buckets,
+            options.ngram_vocabulary,
         )
     else:
         inputs = SeriesInput(features or 0, options.input_projection)

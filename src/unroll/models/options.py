@@ -38,11 +38,9 @@ class ModelOptions:
     word_dropout: float = 0.0
     """Text: share of the tokens replaced by the unknown token in training."""
     ngrams: int = 1
-    """Text: add learnt vectors of the runs of 2 to so many tokens that end at each token (1: none)."""
-    ngram_buckets: int = 100000
-    """Text: vectors that the runs of tokens share by hashing, with ngrams above 1."""
-    embedding_init: Literal["random", "log-odds"] = "random"
-    """Text classification: start the vectors at random, or from each token's log-odds of the training labels."""
+    """Text: add to each token's vector those of the runs of 2 to so many tokens that end there (1: none)."""
+    ngram_vocabulary: int = 100000
+    """Text: how many runs of tokens have a vector, the most common of the training part, with ngrams above 1."""
     input_projection: int = 0
     """Series: project the features of each step to so many values first (0: feed them as they are)."""
     conv_filters: int = 0
@@ -83,7 +81,7 @@ class ModelOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "hidden", "embedding", "conv_pool", "ngrams", least=1, below=_MANY)
-        check_range(self, "ngram_buckets", least=2, below=2**31)
+        check_range(self, "ngram_vocabulary", least=1, below=2**31)
         check_range(self, "layers", least=1, below=1001)
         check_range(self, "projection", "input_projection", "conv_filters", least=0, below=_MANY)
         for field in dataclasses.fields(self):

@@ -17,7 +17,6 @@ from unroll.data.labels import Kind, Labels
 from unroll.data.series import SeriesEncoder
 from unroll.data.text import TextEncoder
 from unroll.errors import RunError
-from unroll.models.log_odds import start_from_log_odds
 from unroll.models.many_to_one import ManyToOne, TokenInput, build
 from unroll.runs import ENCODER, LABELS, Run
 from unroll.tasks import report
@@ -101,13 +100,12 @@ class LabelledTask:
         return isinstance(self.encoder, TextEncoder)
 
     def model(self, training: Examples | None = None) -> ManyToOne:
-        """A new model for this task, its weights random or, where the options say so, started from `training`."""
+        """A new model for this task; `training` tells it which runs of tokens are common."""
         K = len(self.labels)
         if isinstance(self.encoder, TextEncoder):
             model = build(self.settings.model, outputs=K, vocabulary=self.encoder.size)
-            wanted = self.settings.model.embedding_init == "log-odds"
-            if wanted and training is not None and isinstance(model.inputs, TokenInput):
-                start_from_log_odds(model.inputs, training, K)
+            if training is not None and isinstance(model.inputs, TokenInput):
+                model.inputs.learn_ngrams(training)
             return model
         return build(self.settings.model, outputs=K, features=self.encoder.features)
 

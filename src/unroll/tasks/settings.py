@@ -23,9 +23,9 @@ GROUPS = (
     TrainingOptions,
 )
 
-_FOR_TEXT = ("embedding", "embedding_dropout", "word_dropout", "ngrams", "ngram_buckets", "embedding_init")
+_FOR_TEXT = ("embedding", "embedding_dropout", "word_dropout", "ngrams", "ngram_vocabulary")
 _FOR_SERIES = ("input_projection",)
-_FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing", "embedding_init")
+_FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing")
 
 
 @dataclass(frozen=True)
