@@ -46,11 +46,12 @@ def test_a_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None
 
 def test_a_run_is_replaced_only_on_request_and_what_else_lies_there_stays(tmp_path: Path) -> None:
     written(tmp_path / "run")
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    for mine in ("notes.txt", "mine.csv", "other.yaml"):
+        (tmp_path / "run" / mine).write_text("mine")
     with pytest.raises(RunError, match="already holds a run"):
         Run.create(tmp_path / "run")
     Run.create(tmp_path / "run", overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["notes.txt"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["mine.csv", "notes.txt", "other.yaml"]
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
     "labels.json",
     "metrics.json",
 )
+_PICTURES = ("curves.png", "gradients.png", "confusion.png")
+_FILES = {CONFIG, WEIGHTS, ENCODER, LABELS, METRICS, "history.csv", "gradients.csv", *_PICTURES}
 _LARGEST_TEXT = 512 * 2**20
 _LARGEST_HEADER = 100 * 2**20
 
@@ -239,7 +241,7 @@ def _clear(path: Path) -> None:
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(path / name, ignore_errors=True)
     for file in path.iterdir():
-        if file.is_file() and file.suffix in {".yaml", ".safetensors", ".json", ".csv", ".png", ".part"}:
+        if file.name in _FILES or (file.suffix == ".part" and file.stem in _FILES):
             file.unlink()
 
 

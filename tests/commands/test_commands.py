@@ -15,7 +15,7 @@ import pytest
 from unroll.__main__ import COMMANDS, main
 
 WORDS = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "dull"]}
-QUICK = ("--hidden", "8", "--embedding", "8", "--epochs", "3", "--learning-rate", "0.03", "--threads", "1")
+QUICK = ("--hidden", "8", "--embedding", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
 
 
 def reviews(path: Path, rows: int = 60, seed: int = 0) -> Path:
@@ -82,13 +82,14 @@ def test_predict_keeps_the_order(trained: Path, tmp_path: Path, capsys: pytest.C
     assert all(abs(sum(a["probabilities"].values()) - 1) < 1e-5 for a in answers)
 
 
-def test_predict_answers_standard_input_as_it_comes(trained: Path) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_predict_answers_standard_input_as_it_comes(trained: Path, plain: bool) -> None:
     command = [sys.executable, "-m", "unroll", "predict", str(trained / "run"), "-"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for text, label in (("good", "pos"), ("awful", "neg")):
-            process.stdin.write(json.dumps({"review": text}) + "\n")
+            process.stdin.write(text + "\n" if plain else json.dumps({"review": text}) + "\n")
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["label"] == label
         process.stdin.close()
@@ -150,6 +151,7 @@ def test_the_same_command_gives_the_same_weights(trained: Path, tmp_path: Path) 
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--max-steps", "3"), "max_steps is set, but it goes with"),
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--config", "nowhere.yaml"), "no configuration file"),
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--backend", "torhc"), "did you mean 'torch'"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--monitor", "f1"), "monitor is 'f1'"),
         (b"review,sentiment\ncaf\xe9,a\nbad,b\n", (), "--encoding"),
     ],
 )
@@ -167,6 +169,7 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert message in error
     assert error.startswith("unroll: ")
     assert len(error.splitlines()) == 1
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unroll import files
 from unroll.errors import RunError
-from unroll.training import checkpoints, files
+from unroll.training import checkpoints
 
 OLD = {"step": 1, "w": torch.arange(4.0)}
 NEW = {"step": 2, "w": torch.arange(4.0) * 2}

@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -58,7 +58,7 @@ class Parser(ArgumentParser):
                 hint = hints[field.name]
                 more: dict[str, Any] = {"nargs": "?", "const": True} if hint is bool else {}
                 if get_origin(hint) is not Literal:
-                    more["metavar"] = _METAVARS.get(hint, "VALUE")
+                    more["metavar"] = _metavar(hint)
                 group.add_argument(
                     "--" + field.name.replace("_", "-"),
                     type=hint,
@@ -126,7 +126,11 @@ def _title(cls: type) -> str:
     return f"{words} options: {summary[0].lower()}{summary[1:]}"
 
 
-_METAVARS: dict[Any, str] = {int: "N", float: "X", bool: "true|false", str: "TEXT"}
+def _metavar(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return "[N,...]"
+    inner = next((h for h in get_args(hint) if h is not type(None)), hint)
+    return {int: "N", float: "X", bool: "true|false", str: "TEXT"}.get(inner, "VALUE")
 
 
 def _sentence(message: str, flags: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         "unroll demo [--out RUN]",
         "Train on scikit-learn's digits (1,797 images, each read as 8 rows of 8 values) and show what a run leaves.",
     )
-    parser.add_argument("--out", default="runs/demo", metavar="RUN", help="Folder for the run. Default: runs/demo.")
+    parser.add_argument("--out", default="runs/demo", metavar="RUN", help="Folder for the run.")
     out = Path(parser.read(arguments).out)
 
     import numpy as np

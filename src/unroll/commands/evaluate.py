@@ -13,6 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser("unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on labelled data.")
     parser.add_argument("run", metavar="RUN", help="The run folder.")
     parser.add_argument("data", nargs="+", metavar="DATA", help="Labelled data with the columns of the training data.")
+    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
     given = parser.read(arguments)
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.report import lines
 
-    report = load(given.run).evaluate(given.data, skip_bad_rows=given.skip_bad_rows)
+    report = load(given.run).evaluate(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding)
     if given.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:

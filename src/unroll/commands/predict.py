@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
         help="Data with the input column of the training data, or - for JSON lines or plain lines of text from"
         " standard input, answered as they come.",
     )
-    parser.add_argument("--encoding", default="utf-8", metavar="NAME", help="Encoding of text files.")
+    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
     parser.add_argument(
         "--skip-bad-rows",
         action="store_true",
@@ -34,9 +34,15 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.data.sources import stream
     from unroll.serving.predictor import load
 
+    predictor = load(given.run)
+    options = predictor.task.settings
+    records = stream(
+        given.data[0] if len(given.data) == 1 else given.data,
+        encoding=given.encoding or options.source.encoding,
+        skip=given.skip_bad_rows,
+        lines=options.labelled.text or "text",
+    )
     live = given.data == ["-"]
-    source = given.data[0] if len(given.data) == 1 else given.data
-    records = stream(source, encoding=given.encoding, skip=given.skip_bad_rows)
-    for answer in load(given.run).predict(records, skip_bad_rows=given.skip_bad_rows, live=live):
+    for answer in predictor.predict(records, skip_bad_rows=given.skip_bad_rows, live=live):
         print(json.dumps(answer, ensure_ascii=False), flush=live)
     return 0

@@ -260,10 +260,8 @@ def _npz_rows(path: Path, members: dict[str, Any], offsets: dict[str, Any]) -> I
         yield pa.table(arrays)
 
 
-def standard_input(stream: IO[bytes], encoding: str, skip: bool = False) -> Iterator[Row]:
-    """Rows as they arrive: JSON lines if the first line starts with `{`, else a row `{"text": line}` per
-    line.
-    """
+def standard_input(stream: IO[bytes], encoding: str, skip: bool = False, column: str = "text") -> Iterator[Row]:
+    """Rows as they arrive: JSON lines if the first line starts with `{`, else a row `{column: line}` per line."""
     from unroll.data.files import decoder_of
 
     codec = decoder_of(encoding)
@@ -284,7 +282,7 @@ def standard_input(stream: IO[bytes], encoding: str, skip: bool = False) -> Iter
         yield from json_lines(_chain(head, lines), "standard input", skip)
     else:
         for line in _chain(head, lines):
-            yield {"text": line.rstrip("\r\n")}
+            yield {column: line.rstrip("\r\n")}
 
 
 def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unroll.data.arrow import cache_file, no_rows, skipped_file, write_arrow
-from unroll.data.files import blaming, decoder_of, find, is_hub_name
+from unroll.data.files import blaming, decoder_of, find, format_of, is_hub_name
 from unroll.data.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
 from unroll.data.quiet import quiet_datasets
 from unroll.errors import DataError, nearest
@@ -76,18 +76,20 @@ def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
     return dataset
 
 
-def stream(data: Data, *, split: str = "train", encoding: str = "utf-8", skip: bool = False) -> Iterator[Row]:
+def stream(
+    data: Data, *, split: str = "train", encoding: str = "utf-8", skip: bool = False, lines: str = "text"
+) -> Iterator[Row]:
     """The rows of `data` one by one, in order, never holding a file.
 
     Takes what `read` takes, and "-": standard input, as JSON lines if its first line starts with `{` and else
-    as one text per line. A .json file that is one list is held whole. With `skip` a line that is no row comes
-    as an `Unreadable`, in its place.
+    as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is one list
+    is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
 
     Raises:
         DataError: as `read`, when the row is reached.
     """
     if data == "-":
-        yield from standard_input(sys.stdin.buffer, encoding, skip)
+        yield from standard_input(sys.stdin.buffer, encoding, skip, lines)
         return
     if isinstance(data, str) and is_hub_name(data):
         yield from cast("Iterator[Row]", _hub(data, split, streaming=True))
@@ -100,6 +102,8 @@ def stream(data: Data, *, split: str = "train", encoding: str = "utf-8", skip: b
                 rows: Iterator[Row] = (row for table in tables_of(path) for row in table.to_pylist())
             else:
                 rows = rows_of(path, encoding, skip)
+                if not path.is_dir() and format_of(path) == ".txt":
+                    rows = ({lines: row["text"]} for row in rows)
             for row in rows:
                 empty = False
                 yield row

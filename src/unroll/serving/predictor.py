@@ -36,14 +36,15 @@ class Predictor:
         self.task = task
         self.model = model.eval()
 
-    def evaluate(self, data: Sequence[str], *, skip_bad_rows: bool = False) -> Report:
+    def evaluate(self, data: Sequence[str], *, skip_bad_rows: bool = False, encoding: str | None = None) -> Report:
         """Every metric on labelled data: files, or a hub name.
 
         Raises:
             DataError: the data cannot be used, or has labels that the training data did not.
         """
         task = self.task
-        source = replace(task.settings.source, skip_bad_rows=skip_bad_rows)
+        was = task.settings.source
+        source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
         records = load_records(
             list(data),
             replace(task.settings, source=source),

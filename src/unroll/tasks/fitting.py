@@ -15,11 +15,13 @@ from unroll.data.examples import Examples
 from unroll.data.labels import Labels
 from unroll.data.split import split
 from unroll.errors import RunError
+from unroll.models.many_to_one import ManyToOne
 from unroll.runs import ENCODER, METRICS, Run
 from unroll.tasks.labelled import NAMES, LabelledTask, label_kind
 from unroll.tasks.records import Records, load_records
 from unroll.tasks.report import Report, lines
 from unroll.tasks.settings import Settings
+from unroll.training.fit import check
 from unroll.training.fit import fit as train
 from unroll.training.history import read_table
 from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
@@ -103,10 +105,12 @@ def fit(
     else:
         run = Run(Path(out))
     prepared = prepare(name, settings, sources, say if is_main() else _silent)
+    model = _model(prepared)
+    check(prepared.task.objective(), settings.training, has_valid=prepared.valid is not None)
     if is_main():
         run.write_config(name, prepared.task.settings.flat(), sources.absolute())
         prepared.task.write(run)
-    return _train(run, prepared, resume=False, say=say)
+    return _train(run, prepared, model, resume=False, say=say)
 
 
 def resume(path: str | Path, *, say: Say = print) -> Report:
@@ -129,17 +133,20 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
     prepared = prepare(config["task"], settings, sources, say if is_main() else _silent)
     if run.read(ENCODER) != prepared.task.encoder.to_json():
         raise RunError(f"the training data of {path} has changed since the run was started; it cannot go on exactly")
-    return _train(run, prepared, resume=True, say=say)
+    return _train(run, prepared, _model(prepared), resume=True, say=say)
 
 
-def _train(run: Run, prepared: Prepared, *, resume: bool, say: Say) -> Report:
+def _model(prepared: Prepared) -> ManyToOne:
+    torch.manual_seed(prepared.task.settings.batch.seed)
+    return prepared.task.model(prepared.train)
+
+
+def _train(run: Run, prepared: Prepared, model: ManyToOne, *, resume: bool, say: Say) -> Report:
     task, options = prepared.task, prepared.task.settings
     batches = Batches(prepared.train, options.batch, shuffle=True, seed=options.batch.seed)
     held = None
     if prepared.valid is not None:
         held = Batches(prepared.valid, options.batch, shuffle=False)
-    torch.manual_seed(options.batch.seed)
-    model = task.model(prepared.train)
     if is_main():
         _describe(prepared, batches, model, say)
     outcome = train(

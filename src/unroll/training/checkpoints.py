@@ -20,8 +20,8 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 
 from unroll.errors import RunError
+from unroll.files import write_whole
 from unroll.training.encoding import decode, encode
-from unroll.training.files import write_whole
 
 FORMAT = 1
 _NAMES = ("state-a.safetensors", "state-b.safetensors")

@@ -31,7 +31,7 @@ from unroll.training.module import Feed, TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length
 from unroll.training.options import TrainingOptions
-from unroll.training.processes import is_main, launched_outside, run_processes
+from unroll.training.processes import environment, is_main, launched_outside, run_processes
 from unroll.training.progress import Reporter
 
 Monitor = tuple[str, Literal["min", "max"]]
@@ -132,11 +132,27 @@ def fit(
             raise Interrupted(0, 0, saved=False)
 
         outcome = run_processes(_work, arguments, options.devices, options.nodes, stop_at_once)
-        load_best(model, folder)
+        if is_main():
+            load_best(model, folder)
         return outcome
     cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=cuda), _threads(options.threads):
         return _train(**arguments)
+
+
+def check(objective: Objective, options: TrainingOptions, *, has_valid: bool) -> Monitor:
+    """What `fit` refuses before the first step; the value that will choose the best weights.
+
+    Raises:
+        OptionError: options that do not fit the task, the data, the hardware or what is installed.
+    """
+    monitor = _monitor(objective, has_valid, options)
+    _check_hardware(options)
+    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise OptionError("tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'")
+    if (options.devices > 1 or options.nodes > 1) and not launched_outside():
+        environment(options.devices, options.nodes)
+    return monitor
 
 
 def _work(model: nn.Module, options: TrainingOptions, stopped: Callable[[], bool], **arguments: Any) -> Outcome:

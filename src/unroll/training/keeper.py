@@ -154,11 +154,20 @@ def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
     Raises:
         RunError: they belong to another model.
     """
-    try:
-        model.load_state_dict(state["model"])
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
-        what = str(error).strip().splitlines()
-        raise RunError(f"the checkpoint in {folder} belongs to another model: {what[-1].strip()}") from error
+    saved = state.get("model")
+    if not isinstance(saved, dict) or not all(isinstance(t, Tensor) for t in saved.values()):
+        raise RunError(f"the checkpoint in {folder} is damaged: it holds no weights")
+    own = model.state_dict()
+    for name in sorted(own.keys() ^ saved.keys()):
+        has = "lacks" if name in own else "has"
+        raise RunError(f"the checkpoint in {folder} belongs to another model: it {has} '{name}'")
+    for name, tensor in own.items():
+        if tensor.shape != saved[name].shape:
+            raise RunError(
+                f"the checkpoint in {folder} belongs to another model: '{name}' has shape {list(saved[name].shape)}"
+                f" there and {list(tensor.shape)} here"
+            )
+    model.load_state_dict(saved)
 
 
 def _random_state(module: TrainingModule) -> list[dict[str, Tensor | None]]:

@@ -54,9 +54,9 @@ def run_processes(
     """
     context = torch.multiprocessing.get_context("spawn")
     event, answers = context.Event(), context.SimpleQueue()
-    environment = _environment(devices, nodes)
+    variables = environment(devices, nodes)
     processes = [
-        context.Process(target=_child, args=(work, arguments, environment, rank, event, answers), daemon=True)
+        context.Process(target=_child, args=(work, arguments, variables, rank, event, answers), daemon=True)
         for rank in range(devices)
     ]
 
@@ -132,7 +132,12 @@ def _child(
                 torch.distributed.destroy_process_group()
 
 
-def _environment(devices: int, nodes: int) -> dict[str, str]:
+def environment(devices: int, nodes: int) -> dict[str, str]:
+    """The variables by which the processes find each other.
+
+    Raises:
+        OptionError: several machines, and nothing says which this one is.
+    """
     if nodes == 1:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
