@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torchmetrics.functional as tm
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 from torchmetrics.functional import classification as tmc
 
 Report = dict[str, Any]
@@ -27,20 +28,14 @@ def single_label(
     majority = max(range(K), key=prior.__getitem__)
     report["baseline_accuracy"] = (targets == majority).double().mean().item()
     report["baseline"] = f"always '{names[majority]}', the most common in the training part"
-    scores = {
+    figures = {
         "precision": tmc.multiclass_precision,
         "recall": tmc.multiclass_recall,
         "f1": tmc.multiclass_f1_score,
     }
-    for name, score in scores.items():
-        report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
-        report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
-    per_class = {name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()}
-    report["roc_auc"] = _auc(probabilities, targets, K)
-    counts = torch.bincount(targets, minlength=K).tolist()
-    report["per_class"] = {
-        names[k]: {**{name: values[k] for name, values in per_class.items()}, "rows": counts[k]} for k in range(K)
-    }
+    member = functional.one_hot(targets, K)
+    report |= _averages(figures, predicted, targets, names, member.sum(0))
+    report["roc_auc"] = _area(probabilities, member)
     report["confusion"] = tmc.multiclass_confusion_matrix(predicted, targets, K).tolist()
     return report
 
@@ -49,7 +44,6 @@ def multi_label(
     probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
 ) -> Report:
     """Exact-match and per-label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
-    K = len(names)
     targets = targets.long()
     predicted = (probabilities >= 0.5).long()
     guess = torch.tensor([int(p >= 0.5) for p in prior])
@@ -60,27 +54,13 @@ def multi_label(
         "baseline_accuracy": (guess == targets).double().mean().item(),
         "baseline": "each label's more common value in the training part",
     }
-    scores = {
+    figures = {
         "precision": tmc.multilabel_precision,
         "recall": tmc.multilabel_recall,
         "f1": tmc.multilabel_f1_score,
     }
-    for name, score in scores.items():
-        report[f"{name}_macro"] = score(predicted, targets, K, average="macro").item()
-        report[f"{name}_weighted"] = score(predicted, targets, K, average="weighted").item()
-    per_class = {name: score(predicted, targets, K, average="none").tolist() for name, score in scores.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        both = [k for k in range(K) if 0 < targets[:, k].sum() < len(targets)]
-        areas = [tmc.binary_auroc(probabilities[:, k], targets[:, k]).item() for k in both]
-    report["roc_auc"] = sum(areas) / len(areas) if areas else None
-    report["per_class"] = {
-        names[k]: {
-            **{name: values[k] for name, values in per_class.items()},
-            "rows": int(targets[:, k].sum()),
-        }
-        for k in range(K)
-    }
+    report |= _averages(figures, predicted, targets, names, targets.sum(0))
+    report["roc_auc"] = _area(probabilities, targets)
     return report
 
 
@@ -107,12 +87,33 @@ def regression(
     return report
 
 
-def _auc(probabilities: Tensor, targets: Tensor, K: int) -> float | None:
-    """Macro ROC AUC, one class against the rest, over the classes that the data holds; None with fewer than two."""
-    held = [k for k in range(K) if 0 < (targets == k).sum() < len(targets)]
-    if len(held) < 2:
+def _averages(
+    figures: Mapping[str, Callable[..., Tensor]],
+    predicted: Tensor,
+    targets: Tensor,
+    names: tuple[str, ...],
+    rows: Tensor,
+) -> Report:
+    """Each figure as the mean over the classes (macro), the mean by their rows (weighted), and of each class."""
+    K = len(names)
+    report: Report = {}
+    each: dict[str, list[float]] = {}
+    for name, figure in figures.items():
+        report[f"{name}_macro"] = figure(predicted, targets, K, average="macro").item()
+        report[f"{name}_weighted"] = figure(predicted, targets, K, average="weighted").item()
+        each[name] = figure(predicted, targets, K, average="none").tolist()
+    report["per_class"] = {
+        names[k]: {**{name: values[k] for name, values in each.items()}, "rows": int(rows[k])} for k in range(K)
+    }
+    return report
+
+
+def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
+    """Macro ROC AUC, one class against the rest, over the classes that some rows have and some have not."""
+    both = [k for k in range(member.size(1)) if 0 < member[:, k].sum() < len(member)]
+    if not both or ((member.sum(1) == 1).all() and len(both) < 2):
         return None
-    areas = [tmc.binary_auroc(probabilities[:, k], (targets == k).long()).item() for k in held]
+    areas = [tmc.binary_auroc(probabilities[:, k], member[:, k]).item() for k in both]
     return sum(areas) / len(areas)
 
 
