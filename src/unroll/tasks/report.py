@@ -111,7 +111,7 @@ def _averages(
 def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
     """Macro ROC AUC, one class against the rest, over the classes that some rows have and some have not."""
     both = [k for k in range(member.size(1)) if 0 < member[:, k].sum() < len(member)]
-    if not both or ((member.sum(1) == 1).all() and len(both) < 2):
+    if not both:
         return None
     areas = [tmc.binary_auroc(probabilities[:, k], member[:, k]).item() for k in both]
     return sum(areas) / len(areas)
