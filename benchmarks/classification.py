@@ -57,9 +57,7 @@ class Plain(nn.Module):
         return self.head(y[:, -1])
 
 
-def plain_batches(
-    examples: Examples, targets: np.ndarray, width: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def plain_batches(examples: Examples, width: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of 32 rows in random order, padded in front to `width` steps (0: to the longest of the batch)."""
     order = np.random.default_rng(seed).permutation(len(examples))
     for start in range(0, len(order) - 31, 32):
@@ -69,7 +67,7 @@ def plain_batches(
         x = np.zeros((32, steps), dtype=np.int64)
         for i, sequence in enumerate(examples.take(rows)):
             x[i, : len(sequence)] = sequence
-        yield torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(targets[rows])
+        yield torch.from_numpy(x), torch.from_numpy(lengths), torch.from_numpy(examples.targets[rows])
 
 
 def front_padded(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -120,7 +118,9 @@ def main() -> None:
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder that holds imdb/train.jsonl.xz")
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--out", default=str(ROOT / "benchmarks" / "results" / "classification.json"))
+    arguments.add_argument(
+        "--out", default=str(ROOT / "benchmarks" / "results" / f"{date.today().isoformat()}-classification.json")
+    )
     given = arguments.parse_args()
 
     train = str(Path(given.data) / "imdb" / "train.jsonl.xz")

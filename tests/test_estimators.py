@@ -83,6 +83,21 @@ def test_sequences_of_any_length() -> None:
     assert Regressor(**(SMALL | {"epochs": 15}), pooling="mean").fit(X, y).score(X, y) > 0.8
 
 
+def test_a_list_of_arrays_holds_sequences_also_when_all_have_one_length() -> None:
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=5) + label for label in [0, 3] * 20]
+    fitted = Classifier(**(SMALL | {"epochs": 15})).fit(X, [0, 1] * 20)
+    assert fitted.predict([np.full(7, 3.0), np.full(3, -0.5)]).tolist() == [1, 0]
+
+
+def test_a_data_frame_with_one_column_of_texts() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"review": ["good film", "bad film"] * 20})
+    fitted = Classifier(**(SMALL | {"epochs": 10}), embedding=8).fit(frame, ["pos", "neg"] * 20)
+    assert fitted.predict(frame[:2]).tolist() == ["pos", "neg"]
+
+
 def test_several_labels_a_row() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, (80, 2))
@@ -131,6 +146,10 @@ def test_mistakes_are_said() -> None:
         Classifier(**SMALL).fit(spoilt, y)
     with pytest.raises(DataError, match=r"row 2: 'X' is empty"):
         Classifier(**SMALL).fit(["a", ""] * 10, [0, 1] * 10)
+    with pytest.raises(DataError, match="read the same"):
+        Classifier(**SMALL).fit(["x y", "z w"] * 10, ["a", "a "] * 10)
+    with pytest.raises(DataError, match="row 1: 'X' is null"):
+        Classifier(**SMALL).fit([None, "good"] * 10, [0, 1] * 10)
     fitted = Classifier(**SMALL).fit(X, y)
     with pytest.raises(DataError, match="fitted on the other"):
         fitted.predict(["text"])

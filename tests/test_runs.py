@@ -16,7 +16,8 @@ from unroll.runs import Run
 
 def written(path: Path) -> tuple[Run, nn.Module]:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
-    run = Run.create(path)
+    run = Run.claim(path)
+    run.begin()
     run.write_config("classification", {"hidden": 3, "text": "评论"}, {"data": ["a.csv"], "valid": [], "test": []})
     run.write_weights(model)
     return run, model
@@ -37,11 +38,11 @@ def test_config_and_weights_come_back_as_they_were(tmp_path: Path) -> None:
 def test_a_folder_that_holds_something_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RunError, match="not empty and holds no run"):
-        Run.create(tmp_path)
+        Run.claim(tmp_path)
     with pytest.raises(RunError, match="not empty and holds no run"):
-        Run.create(tmp_path, overwrite=True)
+        Run.claim(tmp_path, overwrite=True)
     with pytest.raises(RunError, match="is a file"):
-        Run.create(tmp_path / "notes.txt")
+        Run.claim(tmp_path / "notes.txt")
 
 
 def test_a_run_is_replaced_only_on_request_and_what_else_lies_there_stays(tmp_path: Path) -> None:
@@ -49,16 +50,49 @@ def test_a_run_is_replaced_only_on_request_and_what_else_lies_there_stays(tmp_pa
     for mine in ("notes.txt", "mine.csv", "other.yaml"):
         (tmp_path / "run" / mine).write_text("mine")
     with pytest.raises(RunError, match="already holds a run"):
-        Run.create(tmp_path / "run")
-    Run.create(tmp_path / "run", overwrite=True)
+        Run.claim(tmp_path / "run")
+    Run.claim(tmp_path / "run", overwrite=True).begin()
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["mine.csv", "notes.txt", "other.yaml"]
+
+
+def test_claiming_a_folder_touches_nothing(tmp_path: Path) -> None:
+    written(tmp_path / "run")
+    before = sorted(p.name for p in (tmp_path / "run").iterdir())
+    Run.claim(tmp_path / "run", overwrite=True)
+    Run.claim(tmp_path / "new")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("left", [["encoder.json"], ["checkpoints"], ["model.safetensors.part", "labels.json"]])
+def test_the_rest_of_a_run_that_was_stopped_anywhere_can_be_replaced(tmp_path: Path, left: list[str]) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in left:
+        if name == "checkpoints":
+            (run / name).mkdir()
+        else:
+            (run / name).write_text("x")
+    with pytest.raises(RunError, match="unfinished run"):
+        Run.claim(run)
+    Run.claim(run, overwrite=True).begin()
+    assert not list(run.iterdir())
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    run, model = written(tmp_path / "run")
+    with torch.no_grad():
+        next(model.parameters())[0, 0] = float("nan")
+    run.write_weights(model)
+    with pytest.raises(RunError, match=r"'0.weight' holds a value that is not finite"):
+        run.read_weights(model)
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     run, _ = written(tmp_path / "run")
     (run.path / "model.safetensors").unlink()
     with pytest.raises(RunError, match="unroll resume"):
-        Run.create(run.path)
+        Run.claim(run.path)
     with pytest.raises(RunError, match="its training has not ended"):
         Run.open(run.path)
     Run.open(run.path, finished=False)

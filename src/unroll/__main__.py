@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from unroll.errors import OptionError, nearest
 
             raise OptionError(f"there is no command '{given[0]}'{nearest(given[0], COMMANDS)}")
-        return import_module(f"unroll.commands.{given[0]}").main(given[1:])
+        status = import_module(f"unroll.commands.{given[0]}").main(given[1:])
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"unroll: {error}", file=sys.stderr)
         return 2
@@ -55,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        # Full disks, closed terminals, folders that are files: not ours to mend, and no reason for a traceback.
+        where = f" {error.filename}" if error.filename else " the output"
+        print(f"unroll: cannot write or read{where}: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from unroll.runs import METRICS, Run
 from unroll.tasks.labelled import LabelledTask
 from unroll.tasks.records import bad_inputs
 from unroll.tasks.settings import Settings
+from unroll.training.errors import Interrupted
 from unroll.training.fit import fit as train
 from unroll.training.options import TrainingOptions
 
@@ -69,11 +70,12 @@ class _SequenceEstimator(BaseEstimator):
             RunError: the folder holds something else, or a run and `overwrite` is off.
         """
         check_is_fitted(self)
-        run = Run.create(path, overwrite=overwrite)
-        run.write_config(self._task_name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
+        run = Run.claim(path, overwrite=overwrite)
+        run.begin()
         self.task_.write(run)
+        run.write_config(self._task_name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
+        run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
         run.write_weights(self.model_)
-        run.write_json(METRICS, {"training": {"history": self.history_}})
         return run.path
 
     def _settings(self, *, text: bool) -> Settings:
@@ -82,7 +84,7 @@ class _SequenceEstimator(BaseEstimator):
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         settings = self._settings(text=text)
-        _refuse_bad(values, text=text)
+        _refuse_bad(values, text=settings.text if text else None)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
         self.task_ = LabelledTask.learn(
             self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen], text=text
@@ -94,18 +96,22 @@ class _SequenceEstimator(BaseEstimator):
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
             torch.manual_seed(seed)
             model = self.task_.model(batches.examples)
-            outcome = train(
-                model,
-                self.task_.objective(targets[chosen]),
-                batches,
-                held,
-                settings.training,
-                Path(folder),
-                seed=seed,
-                quiet=not self.verbose,
-            )
+            try:
+                outcome = train(
+                    model,
+                    self.task_.objective(targets[chosen]),
+                    batches,
+                    held,
+                    settings.training,
+                    Path(folder),
+                    seed=seed,
+                    quiet=not self.verbose,
+                )
+            except Interrupted:
+                raise KeyboardInterrupt from None
         self.model_ = model.cpu().eval()
         self.history_ = outcome.history
+        self.warnings_ = outcome.warnings
         self.n_iter_ = len(outcome.history)
 
     def _answer(self, X: Any) -> np.ndarray:
@@ -115,8 +121,9 @@ class _SequenceEstimator(BaseEstimator):
             raise DataError(f"X holds {'text' if text else 'numbers'}, but the model was fitted on the other")
         if not len(values):
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        _refuse_bad(values, text=text, features=self.task_.encoder.features)
-        return self.task_.answer(self.model_, Examples.from_arrays(self.task_.encoder.encode(values))).numpy()
+        encoder = self.task_.encoder
+        _refuse_bad(values, text=self.task_.settings.text if text else None, features=encoder.features)
+        return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
 
 
 @_takes(_CLASSIFIER)
@@ -126,12 +133,13 @@ class Classifier(ClassifierMixin, _SequenceEstimator):
     Every option of `unroll fit classification` is a parameter, with the same name and default; `verbose` shows
     the training.
 
-    X is a sequence of N texts, of N arrays (T,) or (T, D), or an array (N, T) or (N, T, D). y holds N labels,
+    X is a sequence of N texts, of N arrays (T,) or (T, D), or a table (N, T) or array (N, T, D). y holds N labels,
     or is an indicator array (N, K) of zeros and ones for any number of labels a row.
 
     Attributes:
         classes_: the labels, sorted.
         history_: a mapping for each epoch: losses and metrics.
+        warnings_: what the watch over the training had to say.
         model_, task_: the trained model and what encodes and decodes for it.
 
     Raises (in `fit` and `predict`):
@@ -157,7 +165,10 @@ class Classifier(ClassifierMixin, _SequenceEstimator):
             self.classes_, targets = np.unique(y, return_inverse=True)
             if len(self.classes_) < 2:
                 raise DataError(f"y has one class only, {self.classes_[0]!r}; a classifier needs at least two")
-            labels = Labels("single", [label_name(c) or "" for c in self.classes_.tolist()])
+            names = [label_name(c) or "" for c in self.classes_.tolist()]
+            if len(set(names)) < len(names):
+                raise DataError(f"y has labels that read the same: {', '.join(map(repr, self.classes_.tolist()))}")
+            labels = Labels("single", names)
         self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=text)
         return self
 
@@ -226,9 +237,11 @@ def _values(
         raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     if isinstance(X, str):
         raise DataError("X is one text; give a list of texts")
+    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and X.shape[1] == 1 and isinstance(X.iloc[0, 0], str):
+        X = X.iloc[:, 0]
     if getattr(X, "ndim", None) == 1 and not hasattr(X, "sparse"):
         X = list(X)
-    if isinstance(X, list | tuple) and X and isinstance(X[0], str):
+    if isinstance(X, list | tuple) and any(isinstance(x, str) for x in X):
         return list(X), True
     if _are_sequences(X):
         return list(X), False
@@ -251,12 +264,14 @@ def _values(
 
 
 def _are_sequences(X: Any) -> bool:
-    """Whether X is (N, T, D), or a list of sequences that do not make up an array (N, T)."""
+    """Whether X is (N, T, D), a list of arrays, or lists that do not make up a table (N, T)."""
     if getattr(X, "ndim", None) == 3:
         return True
-    if not isinstance(X, list | tuple) or not X or not all(isinstance(x, list | tuple | np.ndarray) for x in X):
+    if not isinstance(X, list | tuple) or not X:
         return False
-    return len({len(x) for x in X}) > 1 or np.ndim(X[0][:1]) == 2
+    if all(isinstance(x, np.ndarray) and x.ndim for x in X):
+        return True
+    return all(isinstance(x, list | tuple) for x in X) and (len({len(x) for x in X}) > 1 or np.ndim(X[0][:1]) == 2)
 
 
 def _column(y: np.ndarray) -> np.ndarray:
@@ -268,7 +283,7 @@ def _column(y: np.ndarray) -> np.ndarray:
     return y[:, 0]
 
 
-def _refuse_bad(values: Sequence[Any], *, text: bool, features: int = 0) -> None:
+def _refuse_bad(values: Sequence[Any], *, text: TextOptions | None, features: int = 0) -> None:
     bad = bad_inputs(values, "X", text=text, features=features)
     if bad:
         raise DataError(describe(bad, len(values), "X"))

@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 import numbers
+import reprlib
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -42,7 +43,7 @@ def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "opti
     known = defaults(classes)
     for key in values:
         if key not in known:
-            raise OptionError(f"{where}: there is no option '{key}'{nearest(key, known)}")
+            raise OptionError(f"{where}: there is no option '{key!s:.60}'{nearest(str(key), known)}")
     return tuple(
         cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
     )
@@ -102,12 +103,18 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
+def _shown(value: Any) -> str:
+    """`repr`, kept short: the value may be anything that a file holds."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def check_value(name: str, value: Any, hint: Any) -> Any:
     """The value of the option `name` as its annotation wants it; see `check_types`."""
     origin = get_origin(hint)
     if origin is Literal:
         if value not in get_args(hint):
-            raise OptionError(f"{name} is {value!r}{nearest(str(value), get_args(hint))}")
+            raise OptionError(f"{name} is {_shown(value)}{nearest(str(value), get_args(hint))}")
         return value
     if origin in (Union, types.UnionType):
         if value is None:
@@ -115,17 +122,17 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
         return check_value(name, value, next(h for h in get_args(hint) if h is not type(None)))
     if origin is tuple:
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise OptionError(f"{name} is {value!r}; it must be a list, such as [3, 5]")
+            raise OptionError(f"{name} is {_shown(value)}; it must be a list, such as [3, 5]")
         return tuple(check_value(name, v, get_args(hint)[0]) for v in value)
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise OptionError(f"{name} is {value!r}; it must be true or false")
+        raise OptionError(f"{name} is {_shown(value)}; it must be true or false")
     if hint is str:
         if isinstance(value, str):
             return value
-        raise OptionError(f"{name} is {value!r}; it must be text")
+        raise OptionError(f"{name} is {_shown(value)}; it must be text")
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
     if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        raise OptionError(f"{name} is {value!r}; it must be {word}")
+        raise OptionError(f"{name} is {_shown(value)}; it must be {word}")
     return hint(cast("Any", value))

@@ -35,28 +35,33 @@ CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
 )
 _PICTURES = ("curves.png", "gradients.png", "confusion.png")
 _FILES = {CONFIG, WEIGHTS, ENCODER, LABELS, METRICS, "history.csv", "gradients.csv", *_PICTURES}
+_FOLDERS = {"checkpoints", "tensorboard"}
 _LARGEST_TEXT = 512 * 2**20
 _LARGEST_HEADER = 100 * 2**20
 
 
 class Run:
-    """A run folder, opened for writing (`Run.create`) or reading (`Run.open`)."""
+    """A run folder, for writing (`Run.claim`, then `begin`) or reading (`Run.open`).
+
+    config.yaml is written after what a resumed training needs, and model.safetensors last of all, so that a folder
+    that was left at any moment can be gone on with or replaced.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
-    def create(cls, path: str | Path, *, overwrite: bool = False) -> Run:
-        """Make the folder; with `overwrite`, what an earlier run left in it is removed first.
+    def claim(cls, path: str | Path, *, overwrite: bool = False) -> Run:
+        """A folder that a run may be written to; nothing is touched before `begin`.
 
         Raises:
-            RunError: the path is a file, cannot be made, or holds something and `overwrite` is off.
+            RunError: the path is a file, or holds something else, or a run and `overwrite` is off.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; --out takes a folder")
         if path.is_dir() and any(path.iterdir()):
-            if not (path / CONFIG).exists():
+            if not (path / CONFIG).exists() and not all(_is_ours(p) for p in path.iterdir()):
                 raise RunError(f"{path} is not empty and holds no run; choose another folder for --out")
             if not overwrite:
                 if (path / WEIGHTS).exists():
@@ -64,12 +69,23 @@ class Run:
                 raise RunError(
                     f"{path} holds an unfinished run; go on with `unroll resume {path}`, or give --overwrite"
                 )
-            _clear(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot make the run folder {path}: {error.strerror}") from error
         return cls(path)
+
+    def begin(self) -> None:
+        """Make the folder, and remove what an earlier run left in it; what else lies there stays.
+
+        Raises:
+            RunError: the folder cannot be made or cleared.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for entry in sorted(self.path.iterdir(), key=lambda p: p.name == CONFIG):
+                if entry.is_dir() and entry.name in _FOLDERS:
+                    shutil.rmtree(entry)
+                elif entry.is_file() and _is_ours(entry):
+                    entry.unlink()
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
 
     @classmethod
     def open(cls, path: str | Path, *, finished: bool = True) -> Run:
@@ -203,6 +219,9 @@ class Run:
             state = load_file(str(path))
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
+        for name, tensor in state.items():
+            if not tensor.isfinite().all():
+                raise RunError(f"{path} is damaged: '{name}' holds a value that is not finite")
         model.load_state_dict(state, assign=True)
 
 
@@ -236,13 +255,8 @@ def _header(path: Path) -> dict[str, tuple[list[int], str]]:
         raise RunError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _clear(path: Path) -> None:
-    """Remove what a run consists of, and nothing else that a person may have put beside it."""
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(path / name, ignore_errors=True)
-    for file in path.iterdir():
-        if file.name in _FILES or (file.suffix == ".part" and file.stem in _FILES):
-            file.unlink()
+def _is_ours(path: Path) -> bool:
+    return path.name in _FILES or path.name in _FOLDERS or path.name.removesuffix(".part") in _FILES
 
 
 def _finite(value: Any) -> Any:

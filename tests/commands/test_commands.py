@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +187,8 @@ def test_bad_rows_are_left_out_on_request_and_counted(tmp_path: Path, capsys: py
     for _ in range(2):
         assert fit(tmp_path, "--skip-bad-rows", "--overwrite") == 0
         out = capsys.readouterr().out
-        assert "2 of 62 rows left out" in out
+        assert "left out: 2 of 62 rows" in out
+        assert "row 61: 'review' is empty; row 62: 'sentiment' is null or empty" in out
         assert "1 lines left out because they are no rows, the first: " in out
 
 
@@ -258,6 +261,100 @@ def test_bad_sequences_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert message in error
 
 
+def test_overwrite_keeps_the_old_run_until_the_new_one_can_start(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    run = tmp_path / "copy" / "run"
+    before = sorted(p.name for p in run.iterdir())
+    command = ["fit", "classification", "nowhere.csv", "--out", str(run), "--overwrite"]
+    assert main(command) == 2
+    assert fit(tmp_path / "copy", "--overwrite", "--monitor", "f2") == 2
+    assert fit(tmp_path / "copy", "--overwrite", "--text", "revew") == 2
+    capsys.readouterr()
+    assert sorted(p.name for p in run.iterdir()) == before
+    assert main(["predict", str(run), str(trained / "test.csv")]) == 0
+
+
+def test_a_run_killed_before_its_figures_were_written_is_finished_by_resume(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    run = tmp_path / "copy" / "run"
+    for name in ("model.safetensors", "metrics.json", "curves.png"):
+        (run / name).unlink()
+    assert main(["resume", str(run)]) == 0
+    for name in ("model.safetensors", "curves.png"):
+        assert (run / name).read_bytes() == (trained / "run" / name).read_bytes()
+    figures = [json.loads((r / "metrics.json").read_text())["test"] for r in (run, trained / "run")]
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("train.csv", lambda text: text.replace("the film it was", "film the it was").replace("the film", "film the")),
+        ("train.csv", lambda text: text.replace(",pos", ",tmp").replace(",neg", ",pos").replace(",tmp", ",neg")),
+        ("run/config.yaml", lambda text: text.replace("label_smoothing: 0.0", "label_smoothing: 0.3")),
+        ("run/config.yaml", lambda text: text.replace("head_dropout: 0.2", "head_dropout: 0.4")),
+    ],
+)
+def test_resume_refuses_changed_data_and_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, change: Callable[[str], str]
+) -> None:
+    reviews(tmp_path / "train.csv")
+    process = start(tmp_path)
+    wait_for(tmp_path / "run" / "checkpoints" / "last" / "state.json", process)
+    process.kill()
+    process.communicate()
+    text = (tmp_path / file).read_text()
+    assert change(text) != text
+    (tmp_path / file).write_text(change(text))
+    assert main(["resume", str(tmp_path / "run")]) == 2
+    assert "changed" in said(capsys)
+
+
+def test_output_that_cannot_be_written_is_one_sentence(trained: Path) -> None:
+    command = [sys.executable, "-m", "unroll", "predict", str(trained / "run"), str(trained / "test.csv")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "unroll: cannot write or read the output: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("overwrite: maybe\n", "no option 'overwrite'"),
+        ("test: b.csv\n", "no option 'test'"),
+        ("config: x\n", "no option 'config'"),
+        ("3: 4\n", "no option '3'"),
+        ("hidden: abc\n", "hidden is 'abc'; it must be a whole number"),
+    ],
+)
+def test_a_config_file_holds_options_only(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    assert fit(trained, "--config", str(tmp_path / "a.yaml")) == 2
+    assert message in said(capsys)
+    assert fit(trained, "--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "a.yaml")) == 2
+    assert "given 2 times" in said(capsys)
+
+
+def test_several_labels_from_lists_or_a_separator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(["sun"], "warm dry"), (["rain"], "wet cold"), (["sun", "rain"], "warm wet"), ([], "cold dry")] * 8
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t, "label": n}) + "\n" for n, t in rows))
+    joined = "".join(json.dumps({"text": t, "label": ";".join(n)}) + "\n" for n, t in rows if n)
+    (tmp_path / "b.jsonl").write_text(joined)
+    for name, more in (("a", ()), ("b", ("--label-separator", ";"))):
+        out = tmp_path / name
+        command = ["fit", "classification", f"{out}.jsonl", "--out", str(out), *QUICK, *more]
+        assert main([*command, "--epochs", "40", "--pooling", "mean"]) == 0
+        capsys.readouterr()
+        assert main(["predict", str(out), str(tmp_path / "a.jsonl")]) == 0
+        answers = [json.loads(line)["labels"] for line in capsys.readouterr().out.splitlines()[:3]]
+        assert [sorted(a) for a in answers] == [["sun"], ["rain"], ["rain", "sun"]]
+
+
 def test_a_run_folder_in_the_way_is_not_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (trained / "run" / "model.safetensors").read_bytes()
     assert fit(trained) == 2
@@ -268,17 +365,17 @@ def test_a_run_folder_in_the_way_is_not_overwritten(trained: Path, capsys: pytes
 def test_a_damaged_run_is_refused_in_one_sentence(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     for name, change, message in (
         ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 9"), "does not fit config.yaml"),
         ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 1000000"), "does not fit config.yaml"),
         ("config.yaml", lambda t: t.replace("hidden: 8", "hiden: 8"), "no option 'hiden'"),
         ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 100000000000"), "hidden is 100000000000"),
         ("config.yaml", lambda t: t.replace("task: classification", "task: other"), "task 'other'"),
+        ("config.yaml", lambda t: t.replace("max_length: 400", "max_length: 4"), "disagree"),
+        ("config.yaml", lambda t: t.replace("task: classification", "task: regression"), "of kind single"),
         ("encoder.json", lambda t: t[:100], "damaged"),
         ("encoder.json", lambda t: "[" * 100000, "damaged"),
-        ("labels.json", lambda t: t.replace('"pos"', '"neg"'), "repeated"),
+        ("labels.json", lambda t: t.replace('"pos"', '"neg"'), "are one label"),
         ("labels.json", lambda t: t.replace('"mean"', '"men"'), "'mean' must hold 2 numbers"),
         ("labels.json", None, "labels.json is missing"),
     ):

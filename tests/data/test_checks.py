@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pytest
 
 from unroll.data.checks import bad_labels, bad_numbers, bad_series, bad_texts, good_rows
+from unroll.data.options import TextOptions
+from unroll.data.text import TextEncoder
 from unroll.errors import DataError
 
 
@@ -31,12 +36,57 @@ def test_series() -> None:
 
 def test_labels_and_numbers() -> None:
     assert [row for row, _ in bad_labels(["a", None, "", float("nan"), 0, [], False])] == [1, 2, 3]
-    assert bad_numbers([1, "2", None, "x", float("inf"), [1.0, 2.0], [1.0, None]], "price") == [
+    assert bad_numbers([1, "2", None, "x", float("inf"), [1.0, 2.0], [1.0, None], 10**400], "price") == [
         (2, "'price' is null"),
         (3, "'price' is not a number"),
         (4, "'price' is not a finite number"),
+        (5, "'price' has 2 numbers, most rows have 1"),
         (6, "'price' is not a number"),
+        (7, "'price' is not a number"),
     ]
+
+
+def test_lists_of_labels() -> None:
+    assert bad_labels([["a"], ["a", None], [], ["a", " "], [float("nan")], {"b"}, np.array([0, 1])], "tags") == [
+        (1, "'tags' has a label that is null or empty"),
+        (3, "'tags' has a label that is null or empty"),
+        (4, "'tags' has a label that is null or empty"),
+    ]
+
+
+@pytest.mark.parametrize("level", ["word", "bpe", "char"])
+@pytest.mark.parametrize("punctuation", ["split", "drop", "keep"])
+def test_texts_that_clean_to_nothing(level: Any, punctuation: Any) -> None:
+    options = TextOptions(level=level, punctuation=punctuation, vocabulary=300, min_count=1)
+    texts = [
+        "!!!",
+        "<br>",
+        "\u200b",
+        "&nbsp;<br />",
+        "_",
+        "\u200d",
+        "\u0301",
+        "☺",
+        "好",
+        "A",
+        "½",
+        "?\n!",
+        "<br>x",
+        "\u037a",
+    ]
+    encoder = TextEncoder.learn([*texts, "common ground"], options)
+    empty = [row for row, ids in enumerate(encoder.encode(texts)) if not len(ids)]
+    assert bad_texts(texts, "review", options) == [(row, "'review' has no token left after cleaning") for row in empty]
+    assert {1, 2, 3} <= set(empty)
+    assert (0 in empty) == (punctuation == "drop")
+    assert bad_texts(texts) == []
+
+
+def test_looking_for_empty_texts_is_fast() -> None:
+    texts = ["It was <br /><br />a film of Caf&eacute;s &amp; people. " * 25] * 5000
+    begin = time.process_time()
+    assert bad_texts(texts, "text", TextOptions()) == []
+    assert time.process_time() - begin < 2.0
 
 
 def test_stopping_or_leaving_out() -> None:

@@ -16,7 +16,7 @@ from unroll.errors import DataError, OptionError, RunError
         ([10, 9, 10], ("9", "10"), [1, 0, 1]),
         ([1.0, 0.0, 1.0], ("0", "1"), [1, 0, 1]),
         ([1.5, -2.0, 1.5], ("-2", "1.5"), [1, 0, 1]),
-        ([True, False, True], ("False", "True"), [1, 0, 1]),
+        ([True, False, True], ("false", "true"), [1, 0, 1]),
         (["10", "9", "10"], ("9", "10"), [1, 0, 1]),
         ([" 坏", "好 ", "坏"], ("坏", "好"), [0, 1, 0]),
         (np.array([3, 1, 3]), ("1", "3"), [1, 0, 1]),
@@ -35,9 +35,30 @@ def test_single(values, names: tuple[str, ...], encoded: list[int]) -> None:
 def test_the_same_label_from_other_formats() -> None:
     assert Labels.learn([0, 1]).encode(["1", 1.0, "1.0", "0"]).tolist() == [1, 1, 1, 0]
     assert Labels.learn(["0.0", "1.0"]).encode([1, "1", 1.0, 0]).tolist() == [1, 1, 1, 0]
-    both = Labels.learn(["1", "1.0", "2"])
-    assert both.names == ("1", "1.0", "2")
-    assert both.encode(["1.0", "1"]).tolist() == [1, 0]
+    both = Labels.learn(["1", "1.0", "2", 1.0])
+    assert both.names == ("1", "2")
+    assert both.encode(["1.0", "1", "2.00"]).tolist() == [0, 0, 1]
+    assert Labels.learn([True, False]).encode(["true", np.bool_(False)]).tolist() == [1, 0]
+    composed = Labels.learn(["caf\u00e9", "cafe\u0301", "bar"])
+    assert composed.names == ("bar", "caf\u00e9")
+    assert composed.encode(["cafe\u0301"]).tolist() == [1]
+
+
+def test_two_names_of_one_label_are_refused() -> None:
+    with pytest.raises(DataError, match=r"^'1' and '1\.0' are one label$"):
+        Labels("single", ["1", "1.0"])
+
+
+def test_rows_of_the_data_are_named_where_some_were_left_out() -> None:
+    rows = np.array([4, 7, 9])
+    with pytest.raises(DataError, match=r"'c' \(2 rows, first row 8\)"):
+        Labels.learn(["a", "b"]).encode(["a", "c", "c"], rows=rows)
+    with pytest.raises(DataError, match="row 10 of the training data has no label"):
+        Labels.learn(["a", "b", None], rows=rows)
+    with pytest.raises(DataError, match=r"row 8 of b\.csv needs a number"):
+        Labels.learn([1.0, "x", 3.0], "regression", where="b.csv", rows=rows)
+    with pytest.raises(DataError, match="row 10 of the data has 2 target numbers, row 5 has 1"):
+        Labels("regression", ["value"]).encode([1.0, 2.0, [3.0, 4.0]], rows=rows)
 
 
 def test_labels_not_seen_in_training() -> None:
@@ -73,7 +94,7 @@ def test_several_where_one_is_needed() -> None:
 
 
 def test_multi() -> None:
-    values = [["b", "a"], [], "a|c", {"c"}, ("b", "b")]
+    values = [["b", "a"], [], ["a", "c"], {"c"}, ("b", "b")]
     labels = Labels.learn(values, "multi")
     assert labels.names == ("a", "b", "c")
     target = labels.encode(values)
@@ -84,6 +105,8 @@ def test_multi() -> None:
         labels.encode([["a"], ["d"]])
     with pytest.raises(DataError, match=r"row 1 .* needs a list of labels, but holds None"):
         labels.encode([None])
+    with pytest.raises(DataError, match=r"row 1 .* needs a list of labels, but holds 'a\|c'; --label-separator splits"):
+        labels.encode(["a|c"])
     with pytest.raises(DataError, match=r"no row of .* has a label"):
         Labels.learn([[], []], "multi")
 
@@ -103,7 +126,7 @@ def test_regression() -> None:
     labels = Labels.learn([1.5, "2", 3], "regression")
     assert labels.names == ("value",)
     target = labels.encode([1.5, "-2e3", np.float32(3)])
-    assert target.dtype == np.float32
+    assert target.dtype == np.float64
     assert target.tolist() == [[1.5], [-2000.0], [3.0]]
     assert labels.decode(target) == [1.5, -2000.0, 3.0]
     pair = Labels.learn([[1, 2], (3, 4)], "regression")
@@ -111,7 +134,12 @@ def test_regression() -> None:
     assert pair.decode(pair.encode([[1, 2]])) == [[1.0, 2.0]]
 
 
-@pytest.mark.parametrize("bad", [None, "high", float("nan"), float("inf"), [1.0, 2.0], []])
+def test_targets_far_from_zero_keep_their_differences() -> None:
+    values = [1e9 + i for i in range(5)]
+    assert Labels.learn(values, "regression").encode(values)[:, 0].tolist() == values
+
+
+@pytest.mark.parametrize("bad", [None, "high", float("nan"), float("inf"), [1.0, 2.0], [], 10**400])
 def test_what_is_no_target(bad: object) -> None:
     with pytest.raises(DataError, match="row 2 of the training data"):
         Labels.learn([1.0, bad], "regression")

@@ -77,6 +77,17 @@ def test_another_number_of_features() -> None:
         SeriesEncoder.learn([[1.0]]).encode([[[1.0, 2.0]]])
 
 
+def test_the_data_and_its_rows_are_named() -> None:
+    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    rows = np.array([3, 8])
+    with pytest.raises(DataError, match=r"^row 9 of test\.npz has 2 features per step, but the training data has 1$"):
+        encoder.encode([[1.0], [[1.0, 2.0]]], rows=rows, where="test.npz")
+    with pytest.raises(DataError, match=r"^row 9 of test\.npz is null$"):
+        encoder.encode([[1.0], None], rows=rows, where="test.npz")
+    with pytest.raises(DataError, match=r"^row 4 of test\.npz has values too large"):
+        encoder.encode([[1e300]], rows=rows, where="test.npz")
+
+
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="every sequence is empty"):
         SeriesEncoder.learn([[], []])
@@ -117,5 +128,6 @@ def test_damaged_json(change: dict) -> None:
 
 
 def test_options() -> None:
-    with pytest.raises(OptionError, match="max_steps is -1"):
-        SeriesOptions(max_steps=-1)
+    for value in (-1, 2**31, 10**21):
+        with pytest.raises(OptionError, match=f"max_steps is {value}; it must be at least 0 and below"):
+            SeriesOptions(max_steps=value)

@@ -7,6 +7,7 @@ import lzma
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unroll.data.sources import read, require_columns, stream
+from unroll.data.sources import Unreadable, read, require_columns, stream
 from unroll.errors import DataError, OptionError
 
 ROWS = [
@@ -352,6 +353,11 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert given(b'{"text": "a", "n": 1}\n\n{"text": "b"}') == [{"text": "a", "n": 1}, {"text": "b"}]
     assert given("first\r\n\n好".encode()) == [{"text": "first"}, {"text": ""}, {"text": "好"}]
+    assert given(b'\n \r\n{"text": "a"}\n') == [{"text": "a"}]
+    assert given(b"\nplain\n") == [{"text": ""}, {"text": "plain"}]
+    assert given(b"\n") == [{"text": ""}]
+    with pytest.raises(DataError, match="standard input, line 3: not JSON"):
+        given(b'\n{"text": "a"}\nplain\n')
     with pytest.raises(DataError, match="standard input, line 2: not JSON"):
         given(b'{"text": "a"}\nplain\n')
     with pytest.raises(DataError, match="standard input is empty"):
@@ -360,6 +366,71 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
         given(b"a\n\xe9\n")
     with pytest.raises(DataError, match="put the data into a file"):
         read("-")
+
+
+def _reasons(rows: Iterable[dict]) -> list[object]:
+    return [row.reason if isinstance(row, Unreadable) else row for row in rows]
+
+
+def test_a_line_of_standard_input_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def given(data: bytes) -> list[object]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        return _reasons(stream("-", skip=True))
+
+    wrong = "standard input, line 2: byte 0xE9 is not utf-8"
+    assert given("好\n".encode() + b"caf\xe9\nb") == [{"text": "好"}, wrong, {"text": "b"}]
+    assert given(b'{"text": "a"}\n{"text": "caf\xe9"}\n{"text": "\\udc80"}') == [
+        {"text": "a"},
+        wrong,
+        {"text": "\udc80"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("a.csv", b'text\n"one\nmore"\n"caf\xe9\ncr\xe8me"\nb\n', 4),
+        ("a.jsonl", b'{"text": "one\\nmore"}\n{"text": "caf\xe9"}\n{"text": "b"}', 2),
+        ("a.json", b'\n{"text": "one\\nmore"}\n{"text": "caf\xe9"}\n{"text": "b"}', 3),
+    ],
+)
+def test_a_line_in_another_encoding_is_left_out(tmp_path: Path, name: str, content: bytes, line: int) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    wrong = f"'{path}', line {line}: byte 0xE9 is not utf-8"
+    assert _reasons(stream(path, skip=True)) == [{"text": "one\nmore"}, wrong, {"text": "b"}]
+    skipped: list[str] = []
+    assert read(path, skipped=skipped).to_list() == [{"text": "one\nmore"}, {"text": "b"}]
+    assert skipped == [wrong]
+    with pytest.raises(DataError, match="byte 0xE9 is not utf-8; --encoding"):
+        read(path)
+
+
+def test_texts_in_another_encoding_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"a\r\n\xe9\r\nb")
+    wrong = f"'{path}', line 2: byte 0xE9 is not utf-8"
+    assert _reasons(stream(path, skip=True, lines="t")) == [{"t": "a"}, wrong, {"t": "b"}]
+    path.write_bytes("好\n".encode("gbk") + b"\xff\nb")
+    wrong = f"'{path}', line 2: byte 0xFF is not gbk"
+    assert _reasons(stream(path, encoding="gbk", skip=True)) == [{"text": "好"}, wrong, {"text": "b"}]
+    for label, text in (("neg", b"\xe9"), ("pos", b"good")):
+        (tmp_path / "texts" / label).mkdir(parents=True)
+        (tmp_path / "texts" / label / "1.txt").write_bytes(text)
+    wrong = f"'{tmp_path / 'texts' / 'neg' / '1.txt'}': byte 0xE9 is not utf-8"
+    assert _reasons(stream(tmp_path / "texts", skip=True)) == [wrong, {"text": "good", "label": "pos"}]
+
+
+def test_where_lines_cannot_be_told_apart_wrong_bytes_are_an_error(tmp_path: Path) -> None:
+    for name, content, encoding in (
+        ("a.csv", b"t\xe9xt\na\n", "utf-8"),
+        ("a.json", b'[{"text": "\xe9"}]', "utf-8"),
+        ("a.txt", "a\nb".encode("utf-16") + b"\n", "utf-16"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"is not {encoding}"):
+            list(stream(path, encoding=encoding, skip=True))
 
 
 def test_a_row_from_standard_input_is_not_waited_for() -> None:

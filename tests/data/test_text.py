@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,6 +135,8 @@ def test_what_is_not_text(bad: object) -> None:
         encoder.encode(["a", bad], first=10)  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"^row 2 holds .* where text is needed$"):
         TextEncoder.learn(["a", bad], TextOptions())  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"^row 8 of b\.csv holds .* where text is needed$"):
+        encoder.encode(["a", bad], rows=np.array([4, 7]), where="b.csv")  # type: ignore[list-item]
 
 
 def test_a_vocabulary_of_nothing() -> None:
@@ -180,6 +183,9 @@ def _damaged(change) -> str:
         (_damaged(lambda d: d["options"].update(levle="word")), "levle"),
         (_damaged(lambda d: d["tokenizer"]["model"].update(type="Nonsense")), "damaged"),
         (_damaged(lambda d: d["tokenizer"]["model"]["vocab"].update(a=7)), "ids are not 0, 1, 2"),
+        (_damaged(lambda d: d["tokenizer"]["model"]["vocab"].update(a=2.0)), "not a table of tokens and ids"),
+        (_damaged(lambda d: d["tokenizer"]["model"].update(vocab=[1])), "not a table of tokens and ids"),
+        (_damaged(lambda d: d.update(tokenizer=[1])), "damaged"),
         (_damaged(lambda d: d["tokenizer"]["model"]["vocab"].pop("[unknown token]")), "damaged"),
         (_damaged(lambda d: d["tokenizer"]["pre_tokenizer"].update(pretokenizers=3)), "damaged"),
         (
@@ -191,6 +197,38 @@ def _damaged(change) -> str:
 def test_damaged_json(text: str, message: str) -> None:
     with pytest.raises(RunError, match=message):
         TextEncoder.from_json(text)
+
+
+@pytest.mark.parametrize("level", ["word", "bpe", "char"])
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("normalizer", {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}),
+        ("normalizer", None),
+        ("pre_tokenizer", {"type": "Whitespace"}),
+        ("post_processor", {"type": "BertProcessing", "sep": ["a", 2], "cls": ["b", 3]}),
+        ("decoder", {"type": "Fuse"}),
+        ("truncation", {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0}),
+        ("padding", {"strategy": {"Fixed": 10**9}}),
+        ("added_tokens", [{"id": 2, "content": "a", "special": True}]),
+        ("model", {"unk_token": "a"}),
+        ("model", {"dropout": 0.5}),
+        ("version", "9"),
+        ("another", 1),
+    ],
+)
+def test_only_the_vocabulary_is_taken_from_a_document(level: str, part: str, value: Any) -> None:
+    options = TextOptions(level=level, vocabulary=300)  # type: ignore[arg-type]
+    document = json.loads(TextEncoder.learn(["a a b b"], options).to_json())
+    tokenizer = document["tokenizer"]
+    tokenizer[part] = {**tokenizer["model"], **value} if part == "model" else value
+    with pytest.raises(RunError, match=f"^the vocabulary is damaged: its '{part}' is not what its options give$"):
+        TextEncoder.from_json(json.dumps(document))
+
+
+def test_a_document_under_other_options_is_refused() -> None:
+    with pytest.raises(RunError, match="its 'normalizer' is not what its options give"):
+        TextEncoder.from_json(_damaged(lambda d: d["options"].update(lowercase=False)))
 
 
 def test_tokens_out_of_range() -> None:
@@ -233,6 +271,9 @@ def test_the_same_vocabulary_for_any_number_of_threads() -> None:
         ({"vocabulary": 257, "level": "bpe"}, "vocabulary is 257; it must be at least 258"),
         ({"min_count": 0}, "min_count is 0"),
         ({"max_length": -1}, "max_length is -1; it must be at least 0"),
+        ({"vocabulary": 10**21}, "vocabulary is 10{21}; it must be at least 3 and below"),
+        ({"min_count": 2**31}, "min_count is 2147483648; it must be at least 1 and below"),
+        ({"max_length": 10**21}, "max_length is 10{21}; it must be at least 0 and below"),
         ({"max_length": 2.5}, "max_length is 2.5"),
         ({"lowercase": "yes"}, "lowercase is 'yes'"),
     ],

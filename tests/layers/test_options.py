@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -252,3 +254,48 @@ def test_keywords_of_torch(close):
     x, h = torch.randn(T, B, D), torch.randn(1, B, H)
     module = GRU(D, H)
     close(module(input=x, hx=h), module(x, h))
+
+
+@every_class
+def test_a_named_backend_that_could_not_train_is_refused_at_once(cls):
+    with pytest.raises(OptionError, match=r"backend 'torch' cannot serve this layer: .*no recurrent dropout"):
+        cls(D, H, recurrent_dropout=0.2, backend="torch")
+    for backend in ("auto", "naive"):
+        cls(D, H, recurrent_dropout=0.2, backend=backend)
+    cls(D, H, backend="torch")
+
+
+def test_a_named_backend_without_the_form_is_refused_at_once():
+    with pytest.raises(OptionError, match=r"backend 'torch' cannot serve this layer: .*'gru_reset_before'"):
+        GRU(D, H, reset_after=False, backend="torch")
+    GRU(D, H, reset_after=False)
+    GRU(D, H, reset_after=False, backend="naive")
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 2, 1, 4]], ids=str)
+def test_a_projection_says_nothing_of_pytorchs_insides(lengths):
+    module = LSTM(D, H, proj_size=2, backend="torch")
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # else PyTorch says it once in a process
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            module(torch.randn(T, B, D), lengths=lengths)[0].sum().backward()
+    finally:
+        torch.set_warn_always(before)
+    assert [str(w.message) for w in said] == []
+
+
+def test_resets_as_lists(close):
+    module = GRU(D, H)
+    x = torch.randn(T, B, D)
+    resets = [[t == b for t in range(T)] for b in range(B)]
+    close(module(x, resets=resets), module(x, resets=torch.tensor(resets)))
+    close(module(x[:, 1], resets=resets[1]), module(x[:, 1], resets=torch.tensor(resets[1])))
+    assert not torch.equal(module(x, resets=resets)[0], module(x)[0])
+    with pytest.raises(OptionError, match=r"resets must have the shape \(batch, steps\) = \(4, 6\), got \(3, 2\)"):
+        module(x, resets=[[True] * 2] * 3)
+    with pytest.raises(OptionError, match=r"resets must be of type torch.bool"):
+        module(x, resets=[[0] * T] * B)
+    with pytest.raises(OptionError, match=r"resets must be true or false for each step of each row"):
+        module(x, resets=[[True], [True, False]])

@@ -40,6 +40,26 @@ def test_the_losses_of_two_processes_add_up_to_the_loss_of_one(kind: str) -> Non
     torch.testing.assert_close(parts[0] + parts[1], whole)
 
 
+def test_a_weighted_loss_counts_by_its_weights_so_batches_make_the_same_mean() -> None:
+    logits, target = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 2])
+    objective = SingleLabel(3, torch.tensor([0.5, 1.0, 2.0]))
+    whole = objective.loss(logits, batch(target)).item()
+    parts = [(logits[i : i + 2], batch(target[i : i + 2])) for i in (0, 2, 4)]
+    weights = [objective.weight(b) for _, b in parts]
+    mean = sum(w * objective.loss(y, b).item() for (y, b), w in zip(parts, weights, strict=True)) / sum(weights)
+    assert mean == pytest.approx(whole, rel=1e-6)
+
+
+def test_large_regression_targets_keep_their_digits() -> None:
+    target = torch.arange(8, dtype=torch.float64).unsqueeze(1) + 1e9
+    objective = Regression(target.mean(0), target.std(0, correction=0))
+    right = ((target - target.mean()) / target.std(correction=0)).float()
+    assert objective.loss(right, batch(target)).item() < 1e-12
+    metrics = objective.metrics()
+    objective.update(metrics, right + 1, batch(target))
+    assert metrics.compute()["mae"].item() == pytest.approx(target.std(correction=0).item(), rel=1e-6)
+
+
 def test_multi_label_loss_is_torchs() -> None:
     logits, target = torch.randn(4, 3), torch.randint(0, 2, (4, 3)).float()
     torch.testing.assert_close(

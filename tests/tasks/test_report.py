@@ -53,6 +53,11 @@ def test_regression_figures_equal_scikit_learns() -> None:
     assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(targets, values))
     assert found["r2"] == pytest.approx(sk.r2_score(targets, values), abs=1e-6)
     assert found["baseline_rmse"] == pytest.approx(np.sqrt(((targets - 3) ** 2).mean()))
+    both = np.concatenate([targets, 1000 + 0.1 * rng.normal(size=(80, 1))], 1)
+    answers = np.concatenate([values, both[:, 1:] + 0.1 * rng.normal(size=(80, 1))], 1)
+    several = report.regression(torch.from_numpy(answers), torch.from_numpy(both), ("x", "y"), [3.0, 1000.0])
+    assert several["r2"] == pytest.approx(sk.r2_score(both, answers), abs=1e-6)
+    assert several["per_target"]["y"]["r2"] == pytest.approx(sk.r2_score(both[:, 1], answers[:, 1]), abs=1e-6)
     two = report.regression(torch.zeros(3, 2), torch.ones(3, 2), ("x", "y"), [1.0, 1.0])
     assert two["per_target"]["y"] == {"mae": 1.0, "rmse": 1.0, "r2": None}
 

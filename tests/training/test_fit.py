@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import math
 import os
 import threading
 import warnings
@@ -13,16 +14,18 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torch.nn import functional
 from torchmetrics import MetricCollection
 from training_toy import Toy, ToyObjective, toy_data, toy_examples
 
-from unroll.data.batches import Batches
+from unroll.data.batches import Batch, Batches
 from unroll.data.examples import Examples
 from unroll.errors import OptionError, RunError
 from unroll.training import checkpoints
 from unroll.training.errors import TrainingError
 from unroll.training.fit import Outcome, fit
 from unroll.training.history import read_table
+from unroll.training.optim import make_optimizer, make_schedule
 from unroll.training.options import TrainingOptions
 from unroll.training.progress import Reporter, duration
 
@@ -80,7 +83,7 @@ def test_the_loop_is_the_plain_one(tmp_path: Path) -> None:
         with torch.no_grad():
             losses.append(sum(objective.loss(model(b.x, b.lengths), b).item() * b.total for b in valid) / 36)
     assert [row["valid_loss"] for row in outcome.history] == pytest.approx(losses, rel=1e-5)
-    assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.01, 0.005, 0.0025])
+    assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.02, 0.01, 0.005])
     assert read_table(tmp_path / "gradients.csv")["all"] == pytest.approx(norms, rel=1e-4)
     assert max(norms) > 0.4
     for name, p in model.state_dict().items():
@@ -108,7 +111,49 @@ def test_steps_end_the_training_with_a_validation(tmp_path: Path) -> None:
     assert outcome.stopped == "steps"
     assert [row["step"] for row in outcome.history] == [9.0, 13.0]
     assert "valid_loss" in outcome.history[1]
-    assert outcome.history[1]["learning_rate"] == pytest.approx(0.0, abs=1e-9)
+    rates = [row["learning_rate"] for row in outcome.history]
+    # those of the ninth and the thirteenth step, counted from 0
+    assert rates == pytest.approx([0.01 * (1 + math.cos(math.pi * n / 13)) for n in (8, 12)])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "warmup", "onecycle"])
+def test_the_history_has_the_rate_that_an_epochs_last_step_was_trained_with(schedule: str, tmp_path: Path) -> None:
+    _, outcome = run(tmp_path, schedule=schedule)
+    options = TrainingOptions(**QUICK, schedule=schedule)
+    w = nn.Parameter(torch.zeros(1))
+    w.grad = torch.zeros(1)
+    optimizer = make_optimizer([w], options)
+    steps = make_schedule(optimizer, options, per_epoch=9, total=27, better="max")
+    rates = []
+    for _ in range(27):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if steps is not None:
+            steps.step()
+    assert [row["learning_rate"] for row in outcome.history] == rates[8::9]
+
+
+class Weighted(ToyObjective):
+    """Cross-entropy with a weight for each class."""
+
+    weights = torch.tensor([0.1, 1.0, 7.0])
+
+    def weight(self, batch: Batch) -> torch.Tensor:
+        return self.weights[batch.all_targets].sum()
+
+    def loss(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
+        total = functional.cross_entropy(output, batch.target, self.weights, reduction="sum")
+        return total / self.weight(batch)
+
+
+def test_a_weighted_loss_does_not_depend_on_how_the_rows_are_cut(tmp_path: Path) -> None:
+    found = []
+    for size in (1, 5, 36):
+        data = [Batches(b.examples, batch_size=size, shuffle=False) for b in toy_data(36)]
+        _, outcome = run(tmp_path / str(size), Toy(0.0), Weighted(), data, epochs=1, learning_rate=1e-12)
+        found.append((outcome.history[0]["train_loss"], outcome.history[0]["valid_loss"]))
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
+    assert found[1] == pytest.approx(found[2], rel=1e-5)
 
 
 def test_without_validation_data_the_last_weights_are_kept(tmp_path: Path) -> None:
@@ -204,7 +249,7 @@ def test_blame_names_what_went_wrong_first(tmp_path: Path) -> None:
         run(tmp_path / "c", Steep(), data=series(float("inf")))
     broken = Steep()
     nn.init.constant_(broken.after.weight, float("nan"))
-    with pytest.raises(TrainingError, match=r"the weights of 'after.weight' are not finite"):
+    with pytest.raises(TrainingError, match=r"step 1: the weights of 'after.weight' are not finite from the start"):
         run(tmp_path / "d", broken, data=series())
 
 

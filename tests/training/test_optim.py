@@ -39,7 +39,7 @@ def test_schedules_give_the_rates_they_promise() -> None:
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 4, 5, 20, 100])
-@pytest.mark.parametrize("share", [None, 0.0, 0.3, 0.99])
+@pytest.mark.parametrize("share", [None, 1e-6, 0.3, 0.99])
 def test_onecycle_rises_to_the_rate_and_falls_for_any_length(total: int, share: float | None) -> None:
     seen = rates(total, 1, schedule="onecycle", warmup_share=share)
     assert seen[0] == pytest.approx(1 / 25)
@@ -106,3 +106,26 @@ def test_the_average_follows_its_recurrence_and_swaps_back() -> None:
         one = model.weight.item()
     with again.in_place():
         assert model.weight.item() == one
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.8}, "momentum", 0.8),
+        ({"optimizer": "sgd"}, "momentum", 0.9),
+        ({"optimizer": "sgd", "momentum": 0.0}, "momentum", 0.0),
+        ({"optimizer": "adam"}, "betas", (0.9, 0.999)),
+        ({"optimizer": "adamw"}, "betas", (0.9, 0.999)),
+    ],
+)
+def test_onecycle_leaves_the_momentum_as_it_was_asked_for(options: dict, name: str, value: object) -> None:
+    settings = TrainingOptions(schedule="onecycle", **options)
+    w = torch.nn.Parameter(torch.zeros(2))
+    w.grad = torch.zeros(2)
+    optimizer = make_optimizer([w], settings)
+    schedule = make_schedule(optimizer, settings, per_epoch=4, total=12, better="min")
+    assert schedule is not None
+    for _ in range(12):
+        assert optimizer.param_groups[0][name] == value
+        optimizer.step()
+        schedule.step()

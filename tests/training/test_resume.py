@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,3 +158,95 @@ def test_a_checkpoint_that_cannot_be_read_is_said_to_be_damaged(tmp_path: Path) 
     file.write_text(file.read_text()[:-50])
     with pytest.raises(RunError, match=r"is damaged"):
         run(PLAIN, tmp_path, resume=True)
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Interrupted):
+        run(RICH, folder, {5: "interrupt"})
+    return folder
+
+
+DAMAGE = {
+    "a counter that is text": ("course", "step", "5"),
+    "a counter that is true": ("course", "epoch", True),
+    "a counter below zero": ("course", "batch", -1),
+    "a counter of another place": ("course", "batch", 3),
+    "a sum that is missing": ("course", "loss", ...),
+    "an end that does not exist": ("course", "stopped", "elsewhere"),
+    "a history of numbers": ("course", "history", [1.0]),
+    "counters that are a list": ("course", None, []),
+    "an empty optimizer": ("optimizer", None, {}),
+    "no optimizer": ("optimizer", None, ...),
+    "groups that are text": ("optimizer", "param_groups", "x"),
+    "no data": ("data", None, ...),
+    "data that is nothing": ("data", None, None),
+    "data without an epoch": ("data", "epoch", ...),
+    "no random state": ("random", None, ...),
+    "a random state that is a number": ("random", None, 3),
+    "a random state of nothing": ("random", None, [None]),
+    "no schedule": ("schedule", None, None),
+    "no average": ("average", None, None),
+    "an average of nothing": ("average", "average", []),
+    "no gradients": ("gradients", None, ...),
+    "gradients that are text": ("gradients", "rows", "x"),
+    "outputs that are empty": ("outputs", None, {}),
+    "no settings": ("settings", None, ...),
+    "settings without options": ("settings", "options", None),
+    "no weights": ("model", None, ...),
+}
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["edited", "written"])
+@pytest.mark.parametrize("case", DAMAGE)
+def test_every_damage_of_a_checkpoint_is_one_sentence(
+    case: str, by_hand: bool, stopped_run: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(stopped_run, tmp_path / "run")
+    last = folder / "checkpoints" / "last"
+    head = json.loads((last / "state.json").read_text()) if by_hand else {"state": checkpoints.load(last)}
+    part, name, value = DAMAGE[case]
+    place, key = (head["state"], part) if name is None else (head["state"][part], name)
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    if by_hand:
+        (last / "state.json").write_text(json.dumps(head))
+    else:
+        checkpoints.save(last, head["state"])
+    with pytest.raises(RunError, match=r"damaged") as error:
+        run(RICH, folder, resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_number_of_a_tensor_that_changed_on_the_disk_is_noticed(stopped_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stopped_run, tmp_path / "run")
+    (file,) = (folder / "checkpoints" / "last").glob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RunError, match="is damaged: it is not as it was written"):
+        run(RICH, folder, resume=True)
+
+
+def test_a_run_goes_on_only_with_the_identity_it_was_started_with(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(PLAIN, tmp_path, {5: "interrupt"}, identity="a1")
+    for other in ("b2", ""):
+        with pytest.raises(RunError, match="the data or the options have changed since the run was started"):
+            run(PLAIN, tmp_path, resume=True, identity=other)
+    assert run(PLAIN, tmp_path, resume=True, identity="a1")[1].stopped == "finished"
+
+
+def test_an_interrupt_is_not_taken_for_a_failure(tmp_path: Path) -> None:
+    def swallow() -> None:
+        # as a search over options does
+        with contextlib.suppress(Exception):
+            run(PLAIN, tmp_path, {3: "interrupt"})
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        swallow()
+    assert isinstance(stop.value, Interrupted)
+    assert (stop.value.epoch, stop.value.step, stop.value.saved) == (1, 3, True)

@@ -28,6 +28,10 @@ from unroll.training.options import TrainingOptions
             {"warmup_share": 0.1},
             "warmup_share is set, but schedule 'constant' does not use it, only 'warmup' or 'cosine' or 'onecycle'",
         ),
+        (
+            {"schedule": "onecycle", "warmup_share": 0.0},
+            "warmup_share is 0, but schedule 'onecycle' begins with a rise",
+        ),
         ({"schedule_gamma": 0.5}, "schedule_gamma is set, but schedule 'constant' does not use it, only 'step' or"),
         ({"schedule_every": 2}, "schedule_every is set, but schedule 'constant' does not use it"),
         ({"ema_decay": 0.9}, "ema_decay is set, but average 'none' does not use it, only 'ema'"),

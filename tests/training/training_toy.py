@@ -105,7 +105,8 @@ def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> list:
         try:
             outcome = _train(
                 model, objective, train, valid, TrainingOptions(**base), folder / name, resume=name == "cut",
-                quiet=True, seed=0, monitor=("accuracy", "max"), stopped=lambda o=objective, n=ask: 0 < n <= o.calls,
+                quiet=True, seed=0, identity="", monitor=("accuracy", "max"),
+                stopped=lambda o=objective, n=ask: 0 < n <= o.calls,
             )  # fmt: skip
             answers.append((outcome.history, {n: p.numpy() for n, p in model.state_dict().items()}))
         except Interrupted as stop:

@@ -81,10 +81,9 @@ class Parser(ArgumentParser):
         base = self.get_defaults()
         if config is not None:
             for key, value in _yaml(config).items():
-                if key not in base:
-                    known = [k for k in vars(base) if not k.startswith("_")]
-                    raise OptionError(f"{config}: there is no option '{key}'{nearest(str(key), known)}")
-                base[key] = value
+                if key not in self.hints:
+                    raise OptionError(f"{config}: there is no option '{key}'{nearest(key, self.hints)}")
+                base[key] = check_value(key, value, self.hints[key])
         given = self.parse_args(rest, namespace=base)
         given.pop(_CONFIG.removeprefix("--"), None)
         return given
@@ -110,14 +109,22 @@ def _yaml(path: str) -> dict[str, Any]:
 
 
 def _take(arguments: list[str]) -> tuple[str | None, list[str]]:
-    for i, argument in enumerate(arguments):
+    found: list[str] = []
+    rest: list[str] = []
+    given = iter(arguments)
+    for argument in given:
         if argument == _CONFIG:
-            if i + 1 == len(arguments):
+            file = next(given, None)
+            if file is None:
                 raise OptionError(f"{_CONFIG} needs a file")
-            return arguments[i + 1], arguments[:i] + arguments[i + 2 :]
-        if argument.startswith(_CONFIG + "="):
-            return argument.split("=", 1)[1], arguments[:i] + arguments[i + 1 :]
-    return None, arguments
+            found.append(file)
+        elif argument.startswith(_CONFIG + "="):
+            found.append(argument.split("=", 1)[1])
+        else:
+            rest.append(argument)
+    if len(found) > 1:
+        raise OptionError(f"{_CONFIG} is given {len(found)} times; put the options into one file")
+    return (found[0] if found else None), rest
 
 
 def _title(cls: type) -> str:

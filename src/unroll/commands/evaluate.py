@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,7 +26,9 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.report import lines
 
-    report = load(given.run).evaluate(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding)
+    report = load(given.run).evaluate(
+        given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=_aside
+    )
     if given.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:

@@ -21,7 +21,7 @@ class Batch:
     Attributes:
         x: (B, T) int64 token ids or (B, T, D) float32, zero beyond each row's length; T is at least 1.
         lengths: (B,) int64, always on the CPU.
-        target: (B,) int64 or (B, K) float32, or None.
+        target: (B,) int64, (B, K) float32 of 0 and 1, or (B, K) float64 numbers; None where there are none.
         rows: (B,) int64, positions in the `Examples`.
         total: rows of the global batch, over all processes.
         all_targets: the global batch's targets, in the order of its rows.

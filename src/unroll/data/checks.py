@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unroll.data.labels import label_name
+from unroll.data.options import TextOptions
 from unroll.data.series import as_steps
 from unroll.errors import DataError
 
@@ -16,9 +17,20 @@ BadRow = tuple[int, str]
 """A row's position, from 0, and what is wrong with it."""
 
 
-def bad_texts(texts: Iterable[Any], column: str = "text") -> list[BadRow]:
-    """Rows whose text is null, not text, or empty."""
+def bad_texts(texts: Iterable[Any], column: str = "text", options: TextOptions | None = None) -> list[BadRow]:
+    """Rows whose text is null, not text, or empty; with `options`, also those that keep no token of theirs.
+
+    Args:
+        texts: the rows' values.
+        column: name, for the reasons.
+        options: how the texts are going to be cleaned and split.
+    """
     bad: list[BadRow] = []
+    keeps_tokens: Callable[[str], bool] | None = None
+    if options is not None:
+        from unroll.data.text import token_check
+
+        keeps_tokens = token_check(options)
     for row, text in enumerate(texts):
         if text is None:
             bad.append((row, f"'{column}' is null"))
@@ -26,6 +38,8 @@ def bad_texts(texts: Iterable[Any], column: str = "text") -> list[BadRow]:
             bad.append((row, f"'{column}' holds {type(text).__name__}, not text"))
         elif not text.strip():
             bad.append((row, f"'{column}' is empty"))
+        elif keeps_tokens is not None and not keeps_tokens(text):
+            bad.append((row, f"'{column}' has no token left after cleaning"))
     return bad
 
 
@@ -58,27 +72,38 @@ def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int
 
 
 def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
-    """Rows whose label is null, NaN or empty; an empty list is a label of its own (no class applies)."""
-    return [
-        (row, f"'{column}' is null or empty")
-        for row, value in enumerate(values)
-        if not isinstance(value, list | tuple | dict | set | np.ndarray) and label_name(value) is None
-    ]
+    """Rows whose label, or one in their list of labels, is null, NaN or empty.
+
+    An empty list is a label of its own: no class applies.
+    """
+    bad: list[BadRow] = []
+    for row, value in enumerate(values):
+        if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+            if any(label_name(item) is None for item in value):
+                bad.append((row, f"'{column}' has a label that is null or empty"))
+        elif not isinstance(value, dict) and label_name(value) is None:
+            bad.append((row, f"'{column}' is null or empty"))
+    return bad
 
 
 def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
-    """Rows whose target is null, not a number (or list of numbers), or not finite."""
+    """Rows whose target is null, not a number (or list of numbers), not finite, or unlike most rows' in number."""
     bad: list[BadRow] = []
+    counts: dict[int, int] = {}
     for row, value in enumerate(values):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
         try:
             numbers = np.array([float(item) for item in items])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             bad.append((row, f"'{column}' is null" if value is None else f"'{column}' is not a number"))
             continue
         if not len(numbers) or not np.isfinite(numbers).all():
             bad.append((row, f"'{column}' is not a finite number"))
-    return bad
+        else:
+            counts[row] = len(numbers)
+    usual = Counter(counts.values()).most_common(1)[0][0] if counts else 0
+    bad += [(row, f"'{column}' has {n} numbers, most rows have {usual}") for row, n in counts.items() if n != usual]
+    return sorted(bad)
 
 
 def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> str:

@@ -23,8 +23,10 @@ ROWS_AT_ONCE = 1000
 class Encoder(Protocol):
     """What turns a list of records' values into arrays: `TextEncoder`, `SeriesEncoder`."""
 
-    def encode(self, values: Sequence[Any], /, *, first: int = 0) -> list[np.ndarray]:
-        """One array per value; `first` is the row number of the first, for messages."""
+    def encode(
+        self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+    ) -> list[np.ndarray]:
+        """One array per value; for messages, their row numbers (from `first` on, or `rows`) and the data's name."""
         ...
 
     def to_json(self) -> str:
@@ -149,11 +151,22 @@ def encode_to_examples(
     *,
     in_memory: bool | None = None,
     progress: Callable[[int], None] | None = None,
+    rows: np.ndarray | None = None,
+    where: str = "",
 ) -> Examples:
     """Encode one column of a dataset, in memory if it is small and else into datasets' cache on disk.
 
-    The cached file is found again when the same data meets the same encoder. `progress` is told the number of
-    rows done.
+    The cached file is found again when the same data meets the same encoder.
+
+    Args:
+        dataset: the rows.
+        column: name of the column.
+        encoder: what makes arrays of its values.
+        targets: (N,) or (N, K), if there are any.
+        in_memory: whether to hold the arrays in memory; None decides by size.
+        progress: told the number of rows done.
+        rows: the rows' numbers (N,) in the data they were taken from, for messages.
+        where: what to call that data in messages.
     """
     if not len(dataset):
         raise DataError("there are no rows")
@@ -163,15 +176,23 @@ def encode_to_examples(
         packed = []
         for start in range(0, len(dataset), ROWS_AT_ONCE):
             values = dataset.select_columns([column])[start : start + ROWS_AT_ONCE][column]
-            packed.append(_pack(encoder.encode(values, first=start)))
+            own = None if rows is None else rows[start : start + ROWS_AT_ONCE]
+            packed.append(_pack(encoder.encode(values, first=start, rows=own, where=where)))
             if progress:
                 progress(start + len(values))
         return Examples(packed, targets)
-    return Examples.from_dataset(_encode_to_disk(dataset, column, encoder, progress), "sequence", targets)
+    numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    encoded = _encode_to_disk(dataset, column, encoder, numbers, where, progress)
+    return Examples.from_dataset(encoded, "sequence", targets)
 
 
 def _encode_to_disk(
-    dataset: datasets.Dataset, column: str, encoder: Encoder, progress: Callable[[int], None] | None
+    dataset: datasets.Dataset,
+    column: str,
+    encoder: Encoder,
+    numbers: np.ndarray,
+    where: str,
+    progress: Callable[[int], None] | None,
 ) -> datasets.Dataset:
     import pyarrow as pa
 
@@ -179,7 +200,7 @@ def _encode_to_disk(
     from unroll.data.quiet import quiet_datasets
 
     def step(table: pa.Table, rows: list[int]) -> pa.Table:
-        arrays = encoder.encode(table.column(column).to_pylist(), first=rows[0])
+        arrays = encoder.encode(table.column(column).to_pylist(), rows=numbers[rows], where=where)
         offsets, values = _pack(arrays)
         inner = pa.array(values.reshape(-1))
         if encoder.features:

@@ -22,6 +22,9 @@ from unroll.errors import DataError, OptionError, nearest
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt")
 PACKED = (".gz", ".xz", ".zst")
 
+# What the error handler "surrogateescape" makes of bytes.
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
@@ -172,12 +175,27 @@ def decoder_of(encoding: str) -> str:
     return "utf-8-sig" if name == "utf-8" else name
 
 
+def has_plain_lines(codec: str) -> bool:
+    """Whether the byte 0x0A ends a line, so that lines can be told apart though bytes in them are no characters."""
+    return codec == "utf-8-sig" or "\n".encode(codec) == b"\n"
+
+
+def wrong_byte(text: str, encoding: str) -> str:
+    """What to say of text that was decoded with `surrogateescape` and has a byte that is no character; else ""."""
+    found = None if text.isascii() else _ESCAPED.search(text)
+    return f"byte 0x{ord(found[0]) - 0xDC00:02X} is not {encoding}" if found else ""
+
+
 @contextmanager
-def opened_text(path: Path, encoding: str, newline: str | None = None) -> Iterator[IO[str]]:
-    """The file's characters; a byte that is none becomes a sentence with its line and what to try."""
+def opened_text(path: Path, encoding: str, newline: str | None = None, lenient: bool = False) -> Iterator[IO[str]]:
+    """The file's characters; a byte that is none becomes a sentence with its line and what to try.
+
+    With `lenient` such bytes are passed on for `wrong_byte` to find, if the encoding has plain lines.
+    """
     codec = decoder_of(encoding)
+    errors = "surrogateescape" if lenient and has_plain_lines(codec) else "strict"
     try:
-        with opened(path) as stream, io.TextIOWrapper(stream, codec, newline=newline) as text:
+        with opened(path) as stream, io.TextIOWrapper(stream, codec, errors, newline=newline) as text:
             yield text
     except UnicodeError as error:
         raise _undecodable(path, codec, encoding, error) from None

@@ -12,10 +12,11 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from unroll.data.files import class_files, format_of, opened_text, seekable
+from unroll.data.files import class_files, decoder_of, format_of, has_plain_lines, opened_text, seekable, wrong_byte
 from unroll.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -44,15 +45,16 @@ def _refused(reason: str, skip: bool) -> Unreadable:
 def rows_of(path: Path, encoding: str, skip: bool = False) -> Iterator[Row]:
     """The rows of a file of text, or of a folder with a folder of texts per class, in order.
 
-    A line that is no row (a wrong number of fields, broken JSON) is an `Unreadable` with `skip`, else an error.
+    A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters) is an `Unreadable`
+    with `skip`, else an error.
     """
     if path.is_dir():
-        return _folder_rows(path, encoding)
+        return _folder_rows(path, encoding, skip)
     kind = format_of(path)
     if kind in (".csv", ".tsv"):
         return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",", skip)
     if kind == ".txt":
-        return _line_rows(path, encoding)
+        return _line_rows(path, encoding, skip)
     return _json_rows(path, encoding, skip)
 
 
@@ -75,14 +77,16 @@ def _no_duplicates(names: Sequence[str], path: Path) -> None:
 def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator[Row]:
     """Every cell as text. Blank lines are skipped; quoted fields may hold anything, line breaks included."""
     csv.field_size_limit(_FIELD_LIMIT)
-    with opened_text(path, encoding, newline="") as text:
+    with opened_text(path, encoding, newline="", lenient=skip) as text:
         lines = iter(text)
         head = next((line for line in lines if line.strip()), None)
         if head is None:
             raise DataError(f"'{path}' is empty")
+        if wrong := wrong_byte(head, encoding):
+            raise DataError(f"'{path}', in the header: {wrong}")
         if delimiter == "," and "," not in head:
             delimiter = next((d for d in ";\t" if d in head), ",")
-        reader = csv.reader(_chain(head, lines), delimiter=delimiter, strict=True)
+        reader = csv.reader(chain([head], lines), delimiter=delimiter, strict=True)
         start = 1
         names: list[str] = []
         try:
@@ -90,7 +94,10 @@ def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator
             _no_duplicates(names, path)
             start = reader.line_num + 1
             for cells in reader:
-                if len(cells) == len(names):
+                wrong = next((w for cell in cells if (w := wrong_byte(cell, encoding))), "") if skip else ""
+                if wrong:
+                    yield Unreadable(f"'{path}', line {start}: {wrong}")
+                elif len(cells) == len(names):
                     yield dict(zip(names, cells, strict=True))
                 elif cells:
                     yield _refused(
@@ -106,37 +113,43 @@ def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator
             raise DataError(f"'{path}', line {start}: {what}") from None
 
 
-def _chain(head: str, rest: Iterable[str]) -> Iterator[str]:
-    yield head
-    yield from rest
+def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    with opened_text(path, encoding, lenient=skip) as text:
+        for number, line in enumerate(text, start=1):
+            wrong = wrong_byte(line, encoding)
+            yield Unreadable(f"'{path}', line {number}: {wrong}") if wrong else {"text": line.rstrip("\n")}
 
 
-def _line_rows(path: Path, encoding: str) -> Iterator[Row]:
-    with opened_text(path, encoding) as text:
-        for line in text:
-            yield {"text": line.rstrip("\n")}
-
-
-def _folder_rows(folder: Path, encoding: str) -> Iterator[Row]:
+def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
     for label, path in class_files(folder):
-        with opened_text(path, encoding) as text:
-            yield {"text": text.read(), "label": label}
+        with opened_text(path, encoding, lenient=skip) as text:
+            content = text.read()
+        wrong = wrong_byte(content, encoding)
+        yield Unreadable(f"'{path}': {wrong}") if wrong else {"text": content, "label": label}
 
 
 def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
     """One object per line; or, in .json, one list of objects, which is then held in memory."""
-    with opened_text(path, encoding) as text:
-        if format_of(path) == ".json":
-            head = next((line for line in text if line.strip()), "")
-            if head.lstrip().startswith("["):
-                yield from _json_list(head + text.read(), path)
-                return
-            yield from json_lines(_chain(head, text), f"'{path}'", skip)
+    with opened_text(path, encoding, lenient=skip) as text:
+        start = list(_until_content(text)) if format_of(path) == ".json" else []
+        if start and start[-1].lstrip().startswith("["):
+            document = "".join(start) + text.read()
+            if wrong := wrong_byte(document, encoding):
+                raise DataError(f"'{path}': {wrong}")
+            yield from _json_list(document, path)
         else:
-            yield from json_lines(text, f"'{path}'", skip)
+            yield from json_lines(chain(start, text), f"'{path}'", encoding, skip)
 
 
-def json_lines(lines: Iterable[str], where: str, skip: bool = False) -> Iterator[Row]:
+def _until_content(lines: Iterable[str]) -> Iterator[str]:
+    """The blank lines at the start and the first that is not."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> Iterator[Row]:
     """One row per line; blank lines are skipped. With `skip` a broken line is an `Unreadable`.
 
     Raises:
@@ -145,6 +158,8 @@ def json_lines(lines: Iterable[str], where: str, skip: bool = False) -> Iterator
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
+                if wrong := wrong_byte(line, encoding):
+                    raise DataError(f"{where}, line {number}: {wrong}")
                 yield _object(line, f"{where}, line {number}")
             except DataError as error:
                 yield _refused(str(error), skip)
@@ -261,28 +276,31 @@ def _npz_rows(path: Path, members: dict[str, Any], offsets: dict[str, Any]) -> I
 
 
 def standard_input(stream: IO[bytes], encoding: str, skip: bool = False, column: str = "text") -> Iterator[Row]:
-    """Rows as they arrive: JSON lines if the first line starts with `{`, else a row `{column: line}` per line."""
-    from unroll.data.files import decoder_of
-
-    codec = decoder_of(encoding)
-
-    def decoded() -> Iterator[str]:
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield line.decode(codec)
-            except UnicodeDecodeError as error:
-                byte = line[error.start]
-                raise DataError(f"standard input, line {number}: byte 0x{byte:02X} is not {encoding}") from None
-
-    lines = decoded()
-    head = next(lines, None)
-    if head is None:
+    """Rows as they arrive: JSON lines if the first line that is not blank starts with `{`, else a row
+    `{column: line}` per line. With `skip` a line that is no row is an `Unreadable`.
+    """
+    lines = _arriving_lines(stream, encoding, skip)
+    start = list(_until_content(lines))
+    if not start:
         raise DataError("standard input is empty")
-    if head.lstrip().startswith("{"):
-        yield from json_lines(_chain(head, lines), "standard input", skip)
-    else:
-        for line in _chain(head, lines):
-            yield {column: line.rstrip("\r\n")}
+    lines = chain(start, lines)
+    if start[-1].lstrip().startswith("{"):
+        yield from json_lines(lines, "standard input", encoding, skip)
+        return
+    for number, line in enumerate(lines, start=1):
+        wrong = wrong_byte(line, encoding)
+        yield Unreadable(f"standard input, line {number}: {wrong}") if wrong else {column: line.rstrip("\r\n")}
+
+
+def _arriving_lines(stream: IO[bytes], encoding: str, skip: bool) -> Iterator[str]:
+    codec = decoder_of(encoding)
+    errors = "surrogateescape" if skip and has_plain_lines(codec) else "strict"
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.decode(codec, errors)
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise DataError(f"standard input, line {number}: byte 0x{byte:02X} is not {encoding}") from None
 
 
 def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError, nearest
 
 Kind = Literal["single", "multi", "regression"]
@@ -19,28 +21,45 @@ FORMAT = "unroll.labels/1"
 class Labels:
     """What is to be predicted.
 
-    single: one label of K per row. multi: any number of K labels per row, given as a list, as a text of
-    labels separated by `|`, or as a (N, K) array of 0 and 1. regression: one number or K numbers per row.
+    single: one label of K per row. multi: any number of K labels per row, given as a list or a set, or as a
+    (N, K) array of 0 and 1. regression: one number or K numbers per row.
 
-    A label is known by its text: 1, 1.0 and "1" are one label, True is "True". Names are sorted, as numbers
-    if all are numbers.
+    A label is known by its text in Unicode's composed form (NFC): 1, 1.0, "1" and "1.0" are one label, True
+    is "true". Names are sorted, as numbers if all are numbers.
 
     Attributes:
         kind: "single", "multi" or "regression".
         names: the K labels; for regression the K outputs ("value" if there is one).
+
+    Raises:
+        DataError: two of the names are one label.
     """
 
     def __init__(self, kind: Kind, names: Sequence[str]) -> None:
         self.kind: Kind = kind
         self.names: tuple[str, ...] = tuple(names)
-        self._index = {name: i for i, name in enumerate(self.names)}
-        # "1.0" in one file may be "1" in another; only where that cannot be a third label.
+        self._index: dict[str, int] = {}
         for i, name in enumerate(self.names):
-            self._index.setdefault(_plain(name), i)
+            other = self._index.setdefault(label_name(name) or name, i)
+            if other != i:
+                raise DataError(f"'{self.names[other]}' and '{name}' are one label")
 
     @classmethod
-    def learn(cls, values: Iterable[Any], kind: Kind = "single", *, where: str = "the training data") -> Labels:
+    def learn(
+        cls,
+        values: Iterable[Any],
+        kind: Kind = "single",
+        *,
+        where: str = "the training data",
+        rows: np.ndarray | None = None,
+    ) -> Labels:
         """Find the labels in `values`.
+
+        Args:
+            values: one per row.
+            kind: what they are.
+            where: what to call the data in messages.
+            rows: their row numbers in the data (N,), from 0, where some were left out.
 
         Raises:
             DataError: a row without a label, fewer than two classes, a number that is not finite.
@@ -49,20 +68,20 @@ class Labels:
         if kind not in get_args(Kind):
             raise OptionError(f"kind is {kind!r}, but must be one of 'single', 'multi', 'regression'")
         if kind == "regression":
-            width = _numbers(values, where).shape[1]
+            width = _numbers(values, where, rows).shape[1]
             return cls(kind, ("value",) if width == 1 else tuple(str(k) for k in range(width)))
         if kind == "multi" and isinstance(values, np.ndarray) and values.ndim == 2:
             return cls(kind, tuple(str(k) for k in range(values.shape[1])))
         found: set[str] = set()
-        rows = 0
-        for row, value in enumerate(values):
+        total = 0
+        for row, value in numbered(values, rows):
             found.update(_names(value, kind, row, where))
-            rows += 1
-        if not rows:
+            total += 1
+        if not total:
             raise DataError(f"{where} has no rows")
         if kind == "single" and len(found) < 2:
             raise DataError(
-                f"all {rows} rows of {where} have the one label '{next(iter(found))}'; "
+                f"all {total} rows of {where} have the one label '{next(iter(found))}'; "
                 "a classifier needs at least two classes"
             )
         if not found:
@@ -72,34 +91,42 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def encode(self, values: Iterable[Any], *, where: str = "the data") -> np.ndarray:
-        """Targets of `values`: single int64 (N,); multi float32 (N, K) of 0 and 1; regression float32 (N, K).
+    def encode(self, values: Iterable[Any], *, where: str = "the data", rows: np.ndarray | None = None) -> np.ndarray:
+        """Targets of `values`: single int64 (N,); multi float32 (N, K) of 0 and 1; regression float64 (N, K).
+
+        Args:
+            values: one per row.
+            where: what to call the data in messages.
+            rows: their row numbers in the data (N,), from 0, where some were left out.
 
         Raises:
             DataError: labels that were not in the training data (named, with how many rows), rows without a
-                label,
-                numbers that are not finite, a wrong number of outputs.
+                label, numbers that are not finite, a wrong number of outputs.
         """
         if self.kind == "regression":
-            numbers = _numbers(values, where)
+            numbers = _numbers(values, where, rows)
             if len(numbers) and numbers.shape[1] != len(self):
                 raise DataError(f"{where} has {numbers.shape[1]} target numbers per row; trained with {len(self)}")
-            return numbers.astype(np.float32).reshape(-1, len(self))
+            return numbers.reshape(-1, len(self))
         if self.kind == "multi" and isinstance(values, np.ndarray) and values.ndim == 2:
             return self._indicator(values, where)
-        listed = [_names(value, self.kind, row, where) for row, value in enumerate(values)]
-        self._refuse_unknown(listed, where)
+        listed: list[list[str]] = []
+        unknown: dict[str, list[int]] = {}
+        for row, value in numbered(values, rows):
+            names = _names(value, self.kind, row, where)
+            listed.append(names)
+            for name in names:
+                if name not in self._index:
+                    unknown.setdefault(name, []).append(row)
+        if unknown:
+            raise self._unknown(unknown, where)
         if self.kind == "single":
-            return np.array([self._lookup(names[0]) for names in listed], dtype=np.int64)
+            return np.array([self._index[names[0]] for names in listed], dtype=np.int64)
         target = np.zeros((len(listed), len(self)), dtype=np.float32)
         for row, names in enumerate(listed):
             for name in names:
-                target[row, cast(int, self._lookup(name))] = 1.0
+                target[row, self._index[name]] = 1.0
         return target
-
-    def _lookup(self, name: str) -> int | None:
-        at = self._index.get(name)
-        return self._index.get(_plain(name)) if at is None else at
 
     def _indicator(self, values: np.ndarray, where: str) -> np.ndarray:
         if values.shape[1] != len(self):
@@ -108,14 +135,7 @@ class Labels:
             raise DataError(f"{where} has label columns with values other than 0 and 1")
         return values.astype(np.float32)
 
-    def _refuse_unknown(self, listed: Sequence[Sequence[str]], where: str) -> None:
-        unknown: dict[str, list[int]] = {}
-        for row, names in enumerate(listed):
-            for name in names:
-                if self._lookup(name) is None:
-                    unknown.setdefault(name, []).append(row)
-        if not unknown:
-            return
+    def _unknown(self, unknown: dict[str, list[int]], where: str) -> DataError:
         parts = [
             f"'{name}' ({len(rows)} row{'s' if len(rows) > 1 else ''}, first row {rows[0] + 1})"
             for name, rows in list(unknown.items())[:5]
@@ -123,7 +143,7 @@ class Labels:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         known = self.names if len(self) <= 20 else (*self.names[:20], "...")
         hint = nearest(next(iter(unknown)), known)
-        raise DataError(
+        return DataError(
             f"{where} has label{'s' if len(unknown) > 1 else ''} that the training data did not have: "
             f"{', '.join(parts)}{more}{hint}"
         )
@@ -164,9 +184,12 @@ class Labels:
             raise RunError(f"the labels are damaged: kind is {kind!r}")
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise RunError("the labels are damaged: names is not a list of texts")
-        if len(set(names)) != len(names) or len(names) < (2 if kind == "single" else 1):
-            raise RunError("the labels are damaged: names are missing or repeated")
-        return cls(kind, names)
+        if len(names) < (2 if kind == "single" else 1):
+            raise RunError("the labels are damaged: names are missing")
+        try:
+            return cls(kind, names)
+        except DataError as error:
+            raise RunError(f"the labels are damaged: {error}") from None
 
 
 def _plain(name: str) -> str:
@@ -179,29 +202,28 @@ def label_name(value: object) -> str | None:
         value = value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return _plain(unicodedata.normalize("NFC", str(value)).strip()) or None
 
 
 def _names(value: Any, kind: Kind, row: int, where: str) -> list[str]:
     if kind == "multi":
-        if isinstance(value, str):
-            value = [part for part in value.split("|") if part.strip()]
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if not isinstance(value, list | tuple | set | frozenset):
-            raise DataError(f"row {row + 1} of {where} needs a list of labels, but holds {value!r:.40}")
+            hint = "; --label-separator splits text into such a list" if isinstance(value, str) else ""
+            raise DataError(f"{row_of(row, where)} needs a list of labels, but holds {value!r:.40}{hint}")
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
     else:
         if isinstance(value, list | tuple | dict | set | np.ndarray):
-            raise DataError(
-                f"row {row + 1} of {where} needs one label, but holds {value!r:.40}; several are kind 'multi'"
-            )
+            raise DataError(f"{row_of(row, where)} needs one label, but holds {value!r:.40}; several are kind 'multi'")
         items = [value]
     names = [label_name(item) for item in items]
     if None in names:
-        raise DataError(f"row {row + 1} of {where} has no label")
+        raise DataError(f"{row_of(row, where)} has no label")
     return cast("list[str]", names)
 
 
@@ -218,19 +240,24 @@ def _sorted(names: Iterable[str]) -> list[str]:
     return listed
 
 
-def _numbers(values: Iterable[Any], where: str) -> np.ndarray:
-    rows: list[list[float]] = []
-    for row, value in enumerate(values):
+def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.ndarray:
+    found: list[list[float]] = []
+    first = 0
+    for row, value in numbered(values, rows):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
         try:
             numbers = [float(item) for item in items]
-        except (TypeError, ValueError):
-            raise DataError(f"row {row + 1} of {where} needs a number to predict, but holds {value!r:.40}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(f"{row_of(row, where)} needs a number to predict, but holds {value!r:.40}") from None
         if not numbers or not all(math.isfinite(n) for n in numbers):
-            raise DataError(f"row {row + 1} of {where} has a target that is not a finite number: {value!r:.40}")
-        if rows and len(numbers) != len(rows[0]):
-            raise DataError(f"row {row + 1} of {where} has {len(numbers)} target numbers, row 1 has {len(rows[0])}")
-        rows.append(numbers)
-    if not rows:
+            raise DataError(f"{row_of(row, where)} has a target that is not a finite number: {value!r:.40}")
+        if not found:
+            first = row
+        elif len(numbers) != len(found[0]):
+            raise DataError(
+                f"{row_of(row, where)} has {len(numbers)} target numbers, row {first + 1} has {len(found[0])}"
+            )
+        found.append(numbers)
+    if not found:
         raise DataError(f"{where} has no rows")
-    return np.array(rows, dtype=np.float64)
+    return np.array(found, dtype=np.float64)

@@ -18,6 +18,11 @@ BPE_LEAST = 258
 """Byte-pair vocabularies start from padding, unknown and the 256 bytes."""
 
 
+# What the libraries underneath hold in 32 bits.
+_COUNT_LIMIT = 2**31
+_SEED_LIMIT = 2**32
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """How files are read."""
@@ -73,9 +78,9 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "vocabulary", least=3)
-        check_range(self, "min_count", least=1)
-        check_range(self, "max_length", least=0)
+        check_range(self, "vocabulary", least=3, below=_COUNT_LIMIT)
+        check_range(self, "min_count", least=1, below=_COUNT_LIMIT)
+        check_range(self, "max_length", least=0, below=_COUNT_LIMIT)
         if self.level == "bpe" and self.vocabulary < BPE_LEAST:
             raise OptionError(
                 f"vocabulary is {self.vocabulary}; it must be at least {BPE_LEAST} for level 'bpe' "
@@ -95,7 +100,7 @@ class SeriesOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "max_steps", least=0)
+        check_range(self, "max_steps", least=0, below=_COUNT_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "batch_size", least=1)
-        check_range(self, "bucket", "seed", least=0)
+        check_range(self, "batch_size", least=1, below=_COUNT_LIMIT)
+        check_range(self, "bucket", least=0, below=_COUNT_LIMIT)
+        check_range(self, "seed", least=0, below=_SEED_LIMIT)
         check_range(self, "validation", least=0, below=1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unroll.data.options import SeriesOptions
+from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.series/1"
@@ -93,7 +94,7 @@ class SeriesEncoder:
         n, width, first = 0, 0, 0
         mean = square = np.zeros(0)
         for row, value in enumerate(sequences):
-            steps = _cut(_steps_of(value, row), options)
+            steps = _cut(_steps_of(value, row_of(row)), options)
             if not len(steps):
                 continue
             if not n:
@@ -118,29 +119,34 @@ class SeriesEncoder:
         constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(mean))
         return cls(mean, np.where(constant, 1.0, scale), options)
 
-    def encode(self, values: Sequence[Any], /, *, first: int = 0) -> list[np.ndarray]:
+    def encode(
+        self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+    ) -> list[np.ndarray]:
         """Each sequence as float32 (T, D); an empty one gives (0, D).
 
         Args:
             values: the sequences.
-            first: row number of the first, for messages.
+            first: row number of the first, from 0, for messages.
+            rows: row number of each, where they do not follow each other.
+            where: what to call the data in messages.
 
         Raises:
             DataError: a row that is not numeric, not finite, or of another number of features.
         """
         encoded = []
-        for row, value in enumerate(values, start=first):
-            steps = _cut(_steps_of(value, row), self.options)
+        for row, value in numbered(values, rows, first):
+            steps = _cut(_steps_of(value, row_of(row, where)), self.options)
             if not len(steps):
                 steps = np.zeros((0, self.features))
             elif steps.shape[1] != self.features:
                 raise DataError(
-                    f"row {row + 1} has {steps.shape[1]} features per step, but the training data has {self.features}"
+                    f"{row_of(row, where)} has {steps.shape[1]} features per step, "
+                    f"but the training data has {self.features}"
                 )
             with np.errstate(over="ignore"):
                 result = ((steps - self.mean) / self.scale).astype(np.float32)
             if not np.isfinite(result).all():
-                raise DataError(f"row {row + 1} has values too large for 32-bit numbers")
+                raise DataError(f"{row_of(row, where)} has values too large for 32-bit numbers")
             encoded.append(result)
         return encoded
 
@@ -182,11 +188,11 @@ class SeriesEncoder:
         return cls(mean, scale, options)
 
 
-def _steps_of(value: Any, row: int) -> np.ndarray:
+def _steps_of(value: Any, row: str) -> np.ndarray:
     try:
         return as_steps(value)
     except ValueError as error:
-        raise DataError(f"row {row + 1} {error}") from None
+        raise DataError(f"{row} {error}") from None
 
 
 def _cut(steps: np.ndarray, options: SeriesOptions) -> np.ndarray:

@@ -81,9 +81,9 @@ def stream(
 ) -> Iterator[Row]:
     """The rows of `data` one by one, in order, never holding a file.
 
-    Takes what `read` takes, and "-": standard input, as JSON lines if its first line starts with `{` and else
-    as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is one list
-    is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
+    Takes what `read` takes, and "-": standard input, as JSON lines if its first line that is not blank starts with
+    `{` and else as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is
+    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
 
     Raises:
         DataError: as `read`, when the row is reached.
@@ -103,7 +103,7 @@ def stream(
             else:
                 rows = rows_of(path, encoding, skip)
                 if not path.is_dir() and format_of(path) == ".txt":
-                    rows = ({lines: row["text"]} for row in rows)
+                    rows = (row if isinstance(row, Unreadable) else {lines: row["text"]} for row in rows)
             for row in rows:
                 empty = False
                 yield row

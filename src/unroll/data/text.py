@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from unroll.data.options import TextOptions
+from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.text/1"
@@ -24,6 +25,7 @@ _PAD, _UNK = "[padding token]", "[unknown token]"
 _CHARACTERS_AT_ONCE = 2**20
 
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_LETTER = re.compile(r"[^\W_]")
 
 # Each of these characters is a word by itself.
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\u30FC"
@@ -111,9 +113,8 @@ class TextEncoder:
             trainer = trainers.WordLevelTrainer(**shared)
         tokenizer.train_from_iterator(_clean_all(texts, options), trainer)
         # Trained tokens that are "special" would be cut out of texts before anything else.
-        document = json.loads(tokenizer.to_str())
-        document["added_tokens"] = []
-        encoder = cls(Tokenizer.from_str(json.dumps(document)), options)
+        model = json.loads(tokenizer.to_str())["model"]
+        encoder = cls(_assemble(options, model["vocab"], model.get("merges")), options)
         if encoder.size < 3:
             raise DataError(
                 f"the vocabulary is empty: no {options.level} occurs {options.min_count} times (min_count) "
@@ -121,12 +122,16 @@ class TextEncoder:
             )
         return encoder
 
-    def encode(self, values: Sequence[str], /, *, first: int = 0) -> list[np.ndarray]:
+    def encode(
+        self, values: Sequence[str], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+    ) -> list[np.ndarray]:
         """Token ids of each text, int32 (T,); empty text gives length 0.
 
         Args:
             values: the texts.
-            first: row number of the first, for messages.
+            first: row number of the first, from 0, for messages.
+            rows: row number of each, where they do not follow each other.
+            where: what to call the data in messages.
 
         Raises:
             DataError: a row is null or not text.
@@ -134,7 +139,7 @@ class TextEncoder:
         encoded: list[np.ndarray] = []
         held: list[str] = []
         size = 0
-        for text in _clean_all(values, self.options, first):
+        for text in _clean_all(values, self.options, first, rows, where):
             held.append(text)
             size += len(text)
             if size >= _CHARACTERS_AT_ONCE:
@@ -182,6 +187,9 @@ class TextEncoder:
     def from_json(cls, text: str) -> TextEncoder:
         """Read what `to_json` wrote.
 
+        Only the vocabulary is taken from the document. How text is cleaned and split follows from the options, and
+        a document that says otherwise is refused: a pattern of its own could take for ever.
+
         Raises:
             RunError: the document is damaged or was edited into something that cannot be used.
         """
@@ -190,9 +198,11 @@ class TextEncoder:
             if not isinstance(document, dict) or document.get("format") != FORMAT:
                 raise RunError(f"the vocabulary is not in the form {FORMAT!r}")
             options = TextOptions(**document["options"])
-            if document["tokenizer"]["added_tokens"]:
-                raise RunError("the vocabulary is damaged: it has added tokens")
-            tokenizer = Tokenizer.from_str(json.dumps(document["tokenizer"]))
+            found = document["tokenizer"]
+            vocabulary, merges = found["model"]["vocab"], found["model"].get("merges")
+            _check_ids(vocabulary)
+            tokenizer = _assemble(options, vocabulary, merges)
+            known = json.loads(tokenizer.to_str())
         except RunError:
             raise
         except (json.JSONDecodeError, RecursionError) as error:
@@ -201,23 +211,64 @@ class TextEncoder:
             raise RunError(f"the vocabulary is damaged: {error}") from None
         except Exception as error:  # `tokenizers` raises bare Exception
             raise RunError(f"the vocabulary is damaged: {type(error).__name__}: {error}") from None
-        vocabulary = tokenizer.get_vocab()
-        if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-            raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
-        if vocabulary.get(_PAD) != cls.PAD or vocabulary.get(_UNK) != cls.UNK:
-            raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")
+        for part in sorted({*known, *found}):
+            if known.get(part) != found.get(part):
+                raise RunError(f"the vocabulary is damaged: its '{part}' is not what its options give")
         return cls(tokenizer, options)
 
 
-def _clean_all(texts: Iterable[Any], options: TextOptions, first: int = 0) -> Iterator[str]:
-    for row, text in enumerate(texts, start=first):
+def _assemble(options: TextOptions, vocabulary: dict[str, int], merges: list[Any] | None) -> Tokenizer:
+    """The pipeline of `options` with this vocabulary."""
+    document = json.loads(_pipeline(options).to_str())
+    document["model"]["vocab"] = vocabulary
+    if options.level == "bpe":
+        document["model"]["merges"] = merges
+    return Tokenizer.from_str(json.dumps(document))
+
+
+def _check_ids(vocabulary: Any) -> None:
+    if not isinstance(vocabulary, dict) or not all(type(i) is int for i in vocabulary.values()):
+        raise RunError("the vocabulary is damaged: it is not a table of tokens and ids")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
+    if vocabulary.get(_PAD) != TextEncoder.PAD or vocabulary.get(_UNK) != TextEncoder.UNK:
+        raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")
+
+
+def token_check(options: TextOptions) -> Callable[[str], bool]:
+    """A function that tells whether anything of a text is left, known or unknown, once it is cleaned and split."""
+    held: list[Tokenizer] = []
+
+    def keeps_tokens(text: str) -> bool:
+        text = _clean(text, options)
+        # A letter or a digit is always part of a token, and there hardly is a text without one.
+        if _LETTER.search(text):
+            return True
+        if not held:
+            held.append(_pipeline(options))
+        normalizer, splitter = held[0].normalizer, held[0].pre_tokenizer
+        assert normalizer is not None  # noqa: S101 (`_pipeline` sets both)
+        assert splitter is not None  # noqa: S101
+        return any(piece for piece, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+
+    return keeps_tokens
+
+
+def _clean(text: str, options: TextOptions) -> str:
+    if options.html:
+        if "<" in text:
+            text = _BREAK.sub("\n", text)
+        if "&" in text:
+            text = html.unescape(text)
+    # A lone surrogate (half of a broken JSON escape) is no character and cannot be stored.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean_all(
+    texts: Iterable[Any], options: TextOptions, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+) -> Iterator[str]:
+    for row, text in numbered(texts, rows, first):
         if not isinstance(text, str):
             found = "nothing (null)" if text is None else f"{type(text).__name__} {text!r:.40}"
-            raise DataError(f"row {row + 1} holds {found} where text is needed")
-        if options.html:
-            if "<" in text:
-                text = _BREAK.sub("\n", text)
-            if "&" in text:
-                text = html.unescape(text)
-        # A lone surrogate (half of a broken JSON escape) is no character and cannot be stored.
-        yield text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+            raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
+        yield _clean(text, options)

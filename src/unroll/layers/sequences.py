@@ -15,6 +15,7 @@ from unroll.ops.rows import move
 from unroll.ops.transforms import plain, transformed
 
 Lengths = Tensor | Many[int] | int
+Resets = Tensor | Many[Many[bool]] | Many[bool]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Sequences:
         return state
 
 
-def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None, resets: Tensor | None) -> Sequences:
+def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None, resets: Resets | None) -> Sequences:
     """Time first, padded.
 
     Raises:
@@ -92,7 +93,7 @@ def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None,
     return Sequences(x, lengths, resets, steps, batch_first, batched, None, None)
 
 
-def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Tensor | None) -> Sequences:
+def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
     if lengths is not None:
         raise OptionError("lengths cannot be given with a PackedSequence, which has its own")
     data, sizes = packed.data, packed.batch_sizes
@@ -138,8 +139,12 @@ def _check(rows: Tensor, T: int) -> None:
         raise OptionError(f"lengths[{row}] is {int(rows[row])}; the input has {T} steps, so 0 to {T} would do")
 
 
-def _resets(resets: Tensor, x: Tensor, batched: bool) -> Tensor:
+def _resets(given: Resets, x: Tensor, batched: bool) -> Tensor:
     T, B = x.shape[:2]
+    try:
+        resets = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise OptionError(f"resets must be true or false for each step of each row: {error}") from error
     if not batched and resets.dim() == 1:
         resets = resets.unsqueeze(0)
     if resets.dtype != torch.bool:

@@ -15,10 +15,10 @@ from unroll.errors import OptionError, nearest
 from unroll.layers import initialise
 from unroll.layers.checks import check_input, check_options, check_state
 from unroll.layers.dropout import locked, locked_mask
-from unroll.layers.sequences import Lengths, Sequences, read
+from unroll.layers.sequences import Lengths, Resets, Sequences, read
 from unroll.layers.trace import DirectionTrace, Trace
 from unroll.ops import naive
-from unroll.ops.backends import choose, named
+from unroll.ops.backends import choose, require
 from unroll.ops.call import Call, Recurrence, Result, State, Weights
 from unroll.ops.transforms import compiling
 
@@ -78,8 +78,7 @@ class Recurrent(nn.Module):
             raise OptionError(f"init is {init!r}{nearest(str(init), ('torch', 'orthogonal'))}")
         if forget_bias is not None and not bias:
             raise OptionError("forget_bias needs bias=True")
-        if backend != "auto":
-            named(backend)
+        require(backend, recurrence, recurrent_dropout > 0)
 
         self.recurrence = recurrence
         self.mode = mode
@@ -194,7 +193,7 @@ class Recurrent(nn.Module):
         hx: Any = None,
         *,
         lengths: Lengths | None = None,
-        resets: Tensor | None = None,
+        resets: Resets | None = None,
     ) -> tuple[Any, Any]:
         """Run over whole sequences.
 
@@ -258,7 +257,7 @@ class Recurrent(nn.Module):
         return y.squeeze(time), state
 
     def trace(
-        self, x: Tensor, state: Any = None, *, lengths: Lengths | None = None, resets: Tensor | None = None
+        self, x: Tensor, state: Any = None, *, lengths: Lengths | None = None, resets: Resets | None = None
     ) -> Trace:
         """What `forward` does with the same arguments, and the inside of every step.
 
@@ -283,7 +282,7 @@ class Recurrent(nn.Module):
         y, end = self._run(sequences, start, run)
         return Trace(sequences.back(y), self._out(sequences, end), tuple(parts))
 
-    def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Tensor | None) -> Sequences:
+    def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
         weight = getattr(self, str(self._names[0][0]))
         check_input(type(self).__name__, x, self.batch_first, self.input_size, weight)
         return read(x, self.batch_first, lengths, resets)

@@ -8,13 +8,15 @@ input gets one feature more, which is 1 in the padding and whose weights close t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from unroll.ops import naive
-from unroll.ops.call import Call, Result, State, Weights
+from unroll.ops.call import Call, Recurrence, Result, State, Weights
 from unroll.ops.differentiable import Tensors, differentiable
 from unroll.ops.rows import Group, groups, move
 from unroll.ops.transforms import plain, transformed
@@ -29,15 +31,23 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _CUDNN_STEPS = 65535
 
 
+def lacks(recurrence: Recurrence, recurrent_dropout: bool) -> str | None:
+    """Why PyTorch's kernels can serve no training of such a layer, whatever the call."""
+    if recurrence.name not in _KERNELS:
+        return f"PyTorch has no kernel for the recurrence '{recurrence.name}'"
+    if recurrent_dropout:
+        return "PyTorch's kernels have no recurrent dropout"
+    return None
+
+
 def refuse(call: Call) -> str | None:
     """Why PyTorch's kernels cannot serve this call."""
     inside = transformed()
     if inside is not None:
         return f"PyTorch's kernels cannot be used inside {inside}"
-    if call.recurrence.name not in _KERNELS:
-        return f"PyTorch has no kernel for the recurrence '{call.recurrence.name}'"
-    if call.recurrent_mask is not None:
-        return "PyTorch's kernels have no recurrent dropout"
+    never = lacks(call.recurrence, call.recurrent_mask is not None)
+    if never is not None:
+        return never
     x = call.x
     if x.device.type not in ("cpu", "cuda"):
         return f"it is not known to be right on the device '{x.device.type}'"
@@ -160,15 +170,25 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
     """One layer, one direction, no lengths."""
     hidden = tuple(s.unsqueeze(0).contiguous() for s in state)
     flat = [w for w in weights if w is not None]
-    y, *ends = _KERNELS[call.recurrence.name](
-        x,
-        hidden if len(state) > 1 else hidden[0],
-        flat,
-        weights.b_ih is not None,  # has biases
-        1,  # layers
-        0.0,  # dropout
-        torch.is_grad_enabled(),  # keep what the gradient needs
-        False,  # bidirectional
-        False,  # batch first
-    )
+    # where oneDNN is looked for, PyTorch tells whoever runs it that oneDNN knows no projections
+    told = weights.w_hr is not None and not x.is_cuda and x.dtype != torch.float64
+    with _hushed() if told else contextlib.nullcontext():
+        y, *ends = _KERNELS[call.recurrence.name](
+            x,
+            hidden if len(state) > 1 else hidden[0],
+            flat,
+            weights.b_ih is not None,  # has biases
+            1,  # layers
+            0.0,  # dropout
+            torch.is_grad_enabled(),  # keep what the gradient needs
+            False,  # bidirectional
+            False,  # batch first
+        )
     return y, tuple(e.squeeze(0) for e in ends)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+        yield

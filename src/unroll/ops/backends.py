@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unroll.errors import OptionError, nearest
 from unroll.ops import aten, naive
-from unroll.ops.call import Call, Result
+from unroll.ops.call import Call, Recurrence, Result
 from unroll.ops.differentiable import Tensors, differentiable
 from unroll.ops.transforms import plain, transformed
 
@@ -23,6 +23,8 @@ class Backend:
     """One line for a person."""
     missing: Callable[[], str | None]
     """Why this machine lacks it, or None."""
+    lacks: Callable[[Recurrence, bool], str | None]
+    """Why it can serve no training of a layer of this recurrence, with recurrent dropout or without, or None."""
     refuse: Callable[[Call], str | None]
     """Why it cannot serve this call, or None."""
     run: Callable[[Call], Result]
@@ -57,8 +59,15 @@ def _naive(call: Call) -> Result:
 BACKENDS: dict[str, Backend] = {
     b.name: b
     for b in (
-        Backend("torch", "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA", _nothing, aten.refuse, aten.run),
-        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, _naive),
+        Backend(
+            "torch",
+            "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA",
+            _nothing,
+            aten.lacks,
+            aten.refuse,
+            aten.run,
+        ),
+        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, _nothing, _naive),
     )
 }
 """Fastest first: the order in which `auto` asks. The last one serves every call."""
@@ -83,6 +92,19 @@ def choose(call: Call, wanted: str = "auto") -> Choice:
             return Choice(backend, passed_over)
         passed_over[backend.name] = reason
     raise OptionError("no backend can serve this call: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
+
+
+def require(wanted: str, recurrence: Recurrence, recurrent_dropout: bool) -> None:
+    """Refuse a backend by name that could serve no training of such a layer; `auto` always can.
+
+    Raises:
+        OptionError: there is no backend of that name, or it lacks what the layer needs.
+    """
+    if wanted == "auto":
+        return
+    reason = named(wanted).lacks(recurrence, recurrent_dropout)
+    if reason is not None:
+        raise OptionError(f"backend '{wanted}' cannot serve this layer: {reason}; take 'auto'")
 
 
 def named(name: str) -> Backend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,8 @@ import torch
 
 from unroll.data.examples import Examples
 from unroll.data.sources import Unreadable
-from unroll.errors import DataError
+from unroll.data.text import TextEncoder
+from unroll.errors import DataError, nearest
 from unroll.models.many_to_one import ManyToOne
 from unroll.runs import Run
 from unroll.tasks.labelled import LabelledTask
@@ -36,8 +37,15 @@ class Predictor:
         self.task = task
         self.model = model.eval()
 
-    def evaluate(self, data: Sequence[str], *, skip_bad_rows: bool = False, encoding: str | None = None) -> Report:
-        """Every metric on labelled data: files, or a hub name.
+    def evaluate(
+        self,
+        data: str | Sequence[str],
+        *,
+        skip_bad_rows: bool = False,
+        encoding: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Report:
+        """Every metric on labelled data: files, or a hub name. `say` is told which rows were left out.
 
         Raises:
             DataError: the data cannot be used, or has labels that the training data did not.
@@ -46,41 +54,47 @@ class Predictor:
         was = task.settings.source
         source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
         records = load_records(
-            list(data),
+            [data] if isinstance(data, str) else list(data),
             replace(task.settings, source=source),
             regression=task.name == "regression",
             features=task.encoder.features,
+            say=say,
         )
-        targets = task.labels.encode(records.targets, where=records.where)
+        targets = task.labels.encode(records.targets, where=records.where, rows=records.rows)
         return task.report(task.answer(self.model, records.examples(task.encoder, targets)), targets)
 
     def predict(
-        self, records: Iterable[Mapping[str, Any]], *, skip_bad_rows: bool = False, live: bool = False
+        self, records: Iterable[Mapping[str, Any] | str], *, skip_bad_rows: bool = False, live: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """An answer for each record, in order, holding only some thousand records at a time.
+        """An answer for each record (a mapping with the input column, or a text), in order.
 
-        `live` answers what has arrived without waiting for more. With `skip_bad_rows` a row that cannot be used
-        is answered by `{"error": ...}`.
+        Only some thousand records are held at a time. `live` answers what has arrived without waiting for more.
+        With `skip_bad_rows` a row that cannot be used is answered by `{"error": ...}`.
 
         Raises:
-            DataError: a record lacks the input column, or cannot be used and `skip_bad_rows` is off.
+            DataError: a record lacks the input column, or cannot be used, and `skip_bad_rows` is off.
         """
+        if isinstance(records, str | Mapping):
+            raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
         column = self.task.settings.labelled.text or self.task.settings.labelled.series
         first = 0
         for group in _arriving(records) if live else _groups(records):
-            for n, record in enumerate(group, start=first + 1):
-                if column not in record and not isinstance(record, Unreadable):
-                    there = ", ".join(map(str, record))
-                    raise DataError(f"row {n} has no '{column}'; there is: {there}")
-            yield from self._answer(group, column, first, skip_bad_rows)
+            rows = [{column: record} if isinstance(record, str) else record for record in group]
+            yield from self._answer(rows, column, first, skip_bad_rows)
             first += len(group)
 
     def _answer(
         self, records: Sequence[Mapping[str, Any]], column: str, first: int, skip: bool
     ) -> list[dict[str, Any]]:
         values: list[Any] = [record.get(column) for record in records]
-        bad = dict(bad_inputs(values, column, text=self.task.takes_text, features=self.task.encoder.features))
-        bad |= {i: record.reason for i, record in enumerate(records) if isinstance(record, Unreadable)}
+        encoder = self.task.encoder
+        text = encoder.options if isinstance(encoder, TextEncoder) else None
+        bad = dict(bad_inputs(values, column, text=text, features=encoder.features))
+        for i, record in enumerate(records):
+            if isinstance(record, Unreadable):
+                bad[i] = record.reason
+            elif column not in record:
+                bad[i] = f"there is no '{column}'{nearest(column, record)}"
         if bad and not skip:
             row, reason = min(bad.items())
             raise DataError(f"row {first + row + 1}: {reason}; --skip-bad-rows answers it with an error instead")

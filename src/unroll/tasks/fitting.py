@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from unroll.data.batches import Batches
 from unroll.data.examples import Examples
 from unroll.data.labels import Labels
 from unroll.data.split import split
-from unroll.errors import RunError
+from unroll.errors import OptionError, RunError
 from unroll.models.many_to_one import ManyToOne
+from unroll.options import flatten
 from unroll.runs import ENCODER, METRICS, Run
 from unroll.tasks.labelled import NAMES, LabelledTask, label_kind
 from unroll.tasks.records import Records, load_records
@@ -28,6 +32,7 @@ from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
 from unroll.training.processes import is_main
 
 Say = Callable[[str], None]
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -69,17 +74,17 @@ def prepare(name: str, settings: Settings, sources: Sources, say: Say) -> Prepar
     last = records(sources.test) if sources.test else None
     settings = replace(settings, labelled=main.options)
     labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where)
-    targets = labels.encode(main.targets, where=main.where)
+    targets = labels.encode(main.targets, where=main.where, rows=main.rows)
     share = 0.0 if held is not None else settings.batch.validation
     chosen, left = split(targets, share, settings.batch.seed)
     task = LabelledTask.learn(name, settings, labels, main.inputs(chosen), targets[chosen], text=main.text)
     parts: dict[str, Examples | None] = {"train": main.examples(task.encoder, targets[chosen], chosen)}
     parts["valid"] = main.examples(task.encoder, targets[left], left) if len(left) else None
     if held is not None:
-        parts["valid"] = held.examples(task.encoder, labels.encode(held.targets, where=held.where))
+        parts["valid"] = held.examples(task.encoder, labels.encode(held.targets, where=held.where, rows=held.rows))
     parts["test"] = None
     if last is not None:
-        parts["test"] = last.examples(task.encoder, labels.encode(last.targets, where=last.where))
+        parts["test"] = last.examples(task.encoder, labels.encode(last.targets, where=last.where, rows=last.rows))
     return Prepared(task, **parts)  # pyright: ignore[reportArgumentType] (train is never None)
 
 
@@ -100,16 +105,14 @@ def fit(
         UserError: the data, the options or the run folder cannot be used.
         Interrupted: a person stopped the training; the checkpoint is written.
     """
-    if is_main():
-        run = Run.create(out, overwrite=overwrite)
-    else:
-        run = Run(Path(out))
+    run = Run.claim(out, overwrite=overwrite) if is_main() else Run(Path(out))
     prepared = prepare(name, settings, sources, say if is_main() else _silent)
     model = _model(prepared)
     check(prepared.task.objective(), settings.training, has_valid=prepared.valid is not None)
     if is_main():
-        run.write_config(name, prepared.task.settings.flat(), sources.absolute())
+        run.begin()
         prepared.task.write(run)
+        run.write_config(name, prepared.task.settings.flat(), sources.absolute())
     return _train(run, prepared, model, resume=False, say=say)
 
 
@@ -138,7 +141,12 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
 
 def _model(prepared: Prepared) -> ManyToOne:
     torch.manual_seed(prepared.task.settings.batch.seed)
-    return prepared.task.model(prepared.train)
+    try:
+        return prepared.task.model(prepared.train)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise OptionError("the model does not fit into memory; make hidden, layers or embedding smaller") from error
 
 
 def _train(run: Run, prepared: Prepared, model: ManyToOne, *, resume: bool, say: Say) -> Report:
@@ -159,10 +167,10 @@ def _train(run: Run, prepared: Prepared, model: ManyToOne, *, resume: bool, say:
         resume=resume,
         seed=options.batch.seed,
         quiet=not is_main(),
+        identity=_identity(prepared),
     )
     if not is_main():
         return {}
-    run.write_weights(model)
     metrics: Report = {
         "training": {
             "rows": len(prepared.train),
@@ -191,8 +199,27 @@ def _train(run: Run, prepared: Prepared, model: ManyToOne, *, resume: bool, say:
             say(f"\n{part} ({metrics[part]['rows']:,} rows{beside})")
             for line in lines(metrics[part], per_class=part == shown):
                 say(f"  {line}")
+    run.write_weights(model)
     say(f"\nthe run is in {run.path}")
     return metrics
+
+
+def _identity(prepared: Prepared) -> str:
+    """A hash of what a resumed training must find as it was: the options but the training's, and every example."""
+    task = prepared.task
+    ours = task.settings.flat()
+    for name in flatten([task.settings.training]):
+        del ours[name]
+    found = hashlib.sha256(json.dumps([task.name, ours, task.encoder.to_json(), task.labels.to_json()]).encode())
+    for examples in (prepared.train, prepared.valid):
+        if examples is None:
+            continue
+        found.update(examples.lengths.tobytes())
+        found.update(b"" if examples.targets is None else examples.targets.tobytes())
+        for start in range(0, len(examples), _ROWS_AT_ONCE):
+            for sequence in examples.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(examples)))):
+                found.update(np.ascontiguousarray(sequence).tobytes())
+    return found.hexdigest()
 
 
 def _describe(prepared: Prepared, batches: Batches, model: torch.nn.Module, say: Say) -> None:

@@ -113,7 +113,7 @@ class LabelledTask:
         """Loss and metrics; `targets` of the training part give balanced class weights."""
         options, K = self.settings.labelled, len(self.labels)
         if self.labels.kind == "regression":
-            return Regression(torch.from_numpy(self.mean).float(), torch.from_numpy(self.scale).float())
+            return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
         weights = None
         if options.class_weights == "balanced" and targets is not None:
             weights = class_weights(torch.from_numpy(targets), K)
@@ -121,18 +121,19 @@ class LabelledTask:
         return head(K, weights, options.label_smoothing)
 
     def answers(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Probabilities, or values in the target's units, from the model's output."""
+        """Probabilities, or values in the target's units (float64), from the model's output."""
         output = output.detach().float().cpu()
+        if self.labels.kind == "regression":
+            return output.double() * torch.from_numpy(self.scale) + torch.from_numpy(self.mean)
         if self.labels.kind == "single":
             return output.softmax(1)
-        if self.labels.kind == "multi":
-            return output.sigmoid()
-        return output * torch.from_numpy(self.scale).float() + torch.from_numpy(self.mean).float()
+        return output.sigmoid()
 
     def answer(self, model: ManyToOne, examples: Examples, batch_size: int = 64) -> Float[Tensor, "N K"]:
         """The model's answers in the order of the examples; rows of like length are computed together."""
         device = next(model.parameters()).device
-        result = torch.empty(len(examples), len(self.labels))
+        kind = torch.float64 if self.labels.kind == "regression" else torch.float32
+        result = torch.empty(len(examples), len(self.labels), dtype=kind)
         model.eval()
         with torch.inference_mode():
             for batch in Batches(examples, batch_size=batch_size, shuffle=False):
@@ -188,15 +189,21 @@ class LabelledTask:
             raise RunError(f"{run.path} holds a task '{config['task']}', not one of {', '.join(NAMES)}")
         settings = Settings.from_flat(config["options"], str(run.path / "config.yaml"))
         try:
-            kind = json.loads(run.read(ENCODER))["format"]
+            kind = str(json.loads(run.read(ENCODER))["format"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{run.path / ENCODER} is damaged: it has no format") from error
         reader = TextEncoder if kind.startswith("unroll.text/") else SeriesEncoder
         encoder = reader.from_json(run.read(ENCODER))
+        text = isinstance(encoder, TextEncoder)
+        own = settings.text if text else settings.series
+        if encoder.options != own or bool(settings.labelled.text) != text:
+            raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
         document = run.read_json(LABELS)
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
             raise RunError(f"{run.path / LABELS} is not in the form '{_FORMAT}'")
         labels = Labels.from_json(json.dumps(document.get("labels")))
+        if (labels.kind == "regression") != (config["task"] == "regression"):
+            raise RunError(f"{run.path}: config.yaml says {config['task']}, and {LABELS} is of kind {labels.kind}")
         statistics = []
         for key in ("mean", "scale"):
             try:

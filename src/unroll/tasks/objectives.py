@@ -39,6 +39,10 @@ class _Head:
         """The model's logits or values."""
         return model(batch.x, batch.lengths)
 
+    def weight(self, batch: Batch) -> float:
+        """What the loss was divided by: how much this batch counts in the mean loss of an epoch."""
+        return float(batch.total)
+
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         """Count a batch in the metrics."""
         metrics.update(output.float(), _target(batch))
@@ -63,10 +67,14 @@ class SingleLabel(_Head):
         total = functional.cross_entropy(
             output, _target(batch), weight=weights, reduction="sum", label_smoothing=self.smoothing
         )
-        if weights is None:
-            return total / batch.total
+        return total / self.weight(batch)
+
+    def weight(self, batch: Batch) -> float:
+        """The rows of the batch, or the sum of their classes' weights."""
+        if self.weights is None:
+            return float(batch.total)
         everyone = _target(batch) if batch.all_targets is None else batch.all_targets
-        return total / weights[everyone.to(weights.device)].sum()
+        return self.weights[everyone.to(self.weights.device)].sum().item()
 
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1."""
@@ -129,16 +137,13 @@ class Regression(_Head):
     monitor: Monitor = ("rmse", "min")
 
     def __init__(self, mean: Tensor, scale: Tensor) -> None:
-        self.mean = mean
-        self.scale = scale
-
-    def values(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
-        """Outputs in the target's units."""
-        return output * self.scale.to(output) + self.mean.to(output)
+        self.mean = mean.double()
+        self.scale = scale.double()
 
     def loss(self, output: Float[Tensor, "B K"], batch: Batch) -> Tensor:
         """Mean squared error of the standardised targets."""
-        target = (_target(batch).to(output) - self.mean.to(output)) / self.scale.to(output)
+        mean, scale = self.mean.to(output.device), self.scale.to(output.device)
+        target = ((_target(batch).double() - mean) / scale).to(output.dtype)
         return functional.mse_loss(output, target, reduction="sum") / (batch.total * len(self.mean))
 
     def metrics(self) -> MetricCollection:
@@ -148,7 +153,9 @@ class Regression(_Head):
 
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         """Count a batch in the metrics."""
-        values, target = self.values(output.float()), _target(batch).float()
+        mean, scale = self.mean.to(output.device), self.scale.to(output.device)
+        # Errors do not change when the mean is taken off both, and small numbers keep their digits.
+        values, target = (output.double() * scale).float(), (_target(batch).double() - mean).float()
         if values.size(1) == 1:
             values, target = values.squeeze(1), target.squeeze(1)
         metrics.update(values, target)

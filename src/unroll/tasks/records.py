@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.checks import BadRow, bad_labels, bad_numbers, bad_series, bad_texts, good_rows
+from unroll.data.checks import BadRow, bad_labels, bad_numbers, bad_series, bad_texts, describe, good_rows
 from unroll.data.examples import encode_to_examples, values_of
+from unroll.data.options import TextOptions
 from unroll.data.sources import read, require_columns
 from unroll.errors import DataError, OptionError
 from unroll.tasks.options import LabelledOptions
@@ -65,7 +66,10 @@ class Records:
         """The usable rows, or those at `positions` among them, as arrays with `targets`."""
         rows = self.rows if positions is None else self.rows[positions]
         dataset = self.dataset if len(rows) == len(self.dataset) else self.dataset.select(rows)
-        return encode_to_examples(dataset, self.column, encoder, targets, progress=progress)
+        try:
+            return encode_to_examples(dataset, self.column, encoder, targets, progress=progress)
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
 
 
 def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> LabelledOptions:
@@ -86,9 +90,9 @@ def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> 
     return options
 
 
-def bad_inputs(values: Iterable[Any], column: str, *, text: bool, features: int = 0) -> list[BadRow]:
-    """Rows whose input cannot be used."""
-    return bad_texts(values, column) if text else bad_series(values, column, features)
+def bad_inputs(values: Iterable[Any], column: str, *, text: TextOptions | None, features: int = 0) -> list[BadRow]:
+    """Rows whose input cannot be used: texts under the given options, or numeric sequences."""
+    return bad_series(values, column, features) if text is None else bad_texts(values, column, text)
 
 
 def load_records(
@@ -110,7 +114,8 @@ def load_records(
     if skipped:
         say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
     options = input_column(settings.labelled, dataset.column_names, where)
-    text, column = bool(options.text), options.text or options.series
+    column = options.text or options.series
+    text = settings.text if options.text else None
     targets: list[Any] = list(values_of(dataset, options.label))
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
@@ -118,13 +123,11 @@ def load_records(
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
     rows = good_rows(bad, len(dataset), where, settings.source.skip_bad_rows)
     if len(rows) < len(dataset):
-        say(f"{where}: {len(dataset) - len(rows)} of {len(dataset)} rows left out because they cannot be used")
-    if not len(rows):
-        raise DataError(f"{where} has no rows")
+        say(f"left out: {describe(bad, len(dataset), where)}")
     return Records(dataset, rows, options, [targets[i] for i in rows], where)
 
 
 def _split(value: Any, separator: str) -> Any:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(separator) if part.strip()]
-    return value
+    if value is None or isinstance(value, list | tuple):
+        return value
+    return [part.strip() for part in str(value).split(separator) if part.strip()]

@@ -67,23 +67,27 @@ def multi_label(
 def regression(
     values: Float[Tensor, "N K"], targets: Float[Tensor, "N K"], names: tuple[str, ...], mean: list[float]
 ) -> Report:
-    """MAE, RMSE and R2, over all targets and for each, beside those of always answering the training mean."""
+    """MAE and RMSE over all targets, the mean of the targets' R2, and all three for each target.
+
+    R2 leaves out targets that are the same in every row. Beside them, what always answering the training mean gives.
+    """
     values, targets = values.double(), targets.double()
     guess = torch.tensor(mean, dtype=torch.float64).expand_as(targets)
 
     def scores(y: Tensor, t: Tensor) -> dict[str, float | None]:
+        moving = [k for k in range(t.size(1)) if len(t) > 1 and t[:, k].var() > 0]
         return {
-            "mae": tm.mean_absolute_error(y, t).item(),
-            "rmse": tm.mean_squared_error(y, t, squared=False).item(),
-            "r2": tm.r2_score(y, t).item() if len(t) > 1 and t.var() > 0 else None,
+            "mae": tm.mean_absolute_error(y.flatten(), t.flatten()).item(),
+            "rmse": tm.mean_squared_error(y.flatten(), t.flatten(), squared=False).item(),
+            "r2": sum(tm.r2_score(y[:, k], t[:, k]).item() for k in moving) / len(moving) if moving else None,
         }
 
-    report: Report = {"rows": len(targets), **scores(values.flatten(), targets.flatten())}
-    baseline = scores(guess.flatten(), targets.flatten())
+    report: Report = {"rows": len(targets), **scores(values, targets)}
+    baseline = scores(guess, targets)
     report["baseline_mae"], report["baseline_rmse"] = baseline["mae"], baseline["rmse"]
     report["baseline"] = "always the training part's mean"
     if len(names) > 1:
-        report["per_target"] = {n: scores(values[:, k], targets[:, k]) for k, n in enumerate(names)}
+        report["per_target"] = {n: scores(values[:, k : k + 1], targets[:, k : k + 1]) for k, n in enumerate(names)}
     return report
 
 

@@ -23,7 +23,8 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
-        self._weights = [p for p in model.parameters() if p.requires_grad]
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._names, self._weights = list(trained), list(trained.values())
         self._average = [p.detach().clone() for p in self._weights]
 
     @torch.no_grad()
@@ -33,6 +34,10 @@ class WeightAverage:
         self.steps += 1
         for a, w in zip(self._average, self._weights, strict=True):
             a.lerp_(w.detach(), 1.0 - decay)
+
+    def named(self) -> Iterator[tuple[str, Tensor]]:
+        """Each averaged parameter's name and its average."""
+        return zip(self._names, self._average, strict=True)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

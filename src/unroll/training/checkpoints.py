@@ -6,12 +6,17 @@
 The tensors of a new checkpoint go into the file (a or b) that the present `state.json` does not name.
 Replacing `state.json`, one rename, makes the new checkpoint the present one; then the old tensors go.
 A stop at any moment therefore leaves the older checkpoint or the newer, whole.
+
+`state.json` also holds a hash of its state and the tensors: a checkpoint that was changed since, by hand or by
+a failing disk, is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +24,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 
-from unroll.errors import RunError
+from unroll.errors import RunError, UserError
 from unroll.files import write_whole
 from unroll.training.encoding import decode, encode
 
-FORMAT = 1
+FORMAT = 2
 _NAMES = ("state-a.safetensors", "state-b.safetensors")
 _JSON = "state.json"
 
@@ -38,7 +43,8 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     node, tensors = encode(state)
     name = _NAMES[1] if _present(folder) == _NAMES[0] else _NAMES[0]
     content = write_tensors(tensors)
-    text = json.dumps({"format": FORMAT, "tensors": name, "bytes": len(content), "state": node}, allow_nan=False)
+    head = {"format": FORMAT, "tensors": name, "bytes": len(content), "sha256": _digest(node, content), "state": node}
+    text = json.dumps(head, allow_nan=False)
     try:
         write_whole(folder / name, content)
         write_whole(folder / _JSON, text)
@@ -83,6 +89,8 @@ def load(folder: Path) -> dict[str, Any]:
         content = (folder / head["tensors"]).read_bytes()
         if len(content) != head.get("bytes"):
             raise ValueError(f"{head['tensors']} has {len(content)} bytes, not {head.get('bytes')}")
+        if _digest(head.get("state"), content) != head.get("sha256"):
+            raise ValueError("it is not as it was written")
         state = decode(head.get("state"), read_tensors(content))
     except OSError as error:
         raise RunError(f"cannot read the checkpoint in {folder}: {error.strerror}") from error
@@ -93,6 +101,28 @@ def load(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise RunError(f"the checkpoint in {folder} is damaged: {_JSON} holds no state")
     return state
+
+
+@contextlib.contextmanager
+def restoring(folder: Path, part: str) -> Iterator[None]:
+    """What a state that does not fit brings about within the context leaves it as one sentence.
+
+    Raises:
+        RunError: the `part` of the checkpoint in `folder` cannot be put back.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RunError(f"the checkpoint in {folder} is damaged: its {part} cannot be put back ({what})") from error
+
+
+def _digest(node: Any, tensors: bytes) -> str:
+    found = hashlib.sha256(json.dumps(node).encode())
+    found.update(tensors)
+    return found.hexdigest()
 
 
 def _unlink(path: Path) -> None:

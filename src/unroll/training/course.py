@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from unroll.errors import RunError
 
@@ -23,9 +23,9 @@ class Course:
     batch: int = 0
     """Batches of the epoch at hand that are behind it."""
     loss: float = 0.0
-    """Sum over the epoch's rows so far of their batch's mean loss."""
-    rows: int = 0
-    """Rows of the epoch so far."""
+    """Sum over the epoch's batches so far of their loss times their weight."""
+    weight: float = 0.0
+    """Sum over the epoch's batches so far of their weight: rows, or what else the loss is a mean over."""
     norm: float = 0.0
     """Sum over the epoch's batches of the gradient's norm."""
     skipped: int = 0
@@ -47,17 +47,16 @@ class Course:
 
     def mean_loss(self) -> float:
         """The epoch's loss so far."""
-        return self.loss / max(1, self.rows)
+        return self.loss / self.weight if self.weight else 0.0
 
     def judge(self, value: float, better: Literal["min", "max"], min_delta: float) -> bool:
-        """Whether `value` is the best so far; also counts the epochs that patience waits."""
+        """Whether `value` is the best so far (NaN never is); also counts the epochs that patience waits."""
         sign = 1.0 if better == "max" else -1.0
-        if math.isnan(value):
-            value = -sign * math.inf
-        improved = self.best_value is None or sign * value > sign * self.best_value
+        comparable = not math.isnan(value)
+        improved = comparable and (self.best_value is None or sign * value > sign * self.best_value)
         if improved:
             self.best_value, self.best_epoch = value, self.epoch + 1
-        gained = self.reference is None or sign * value > sign * self.reference + min_delta
+        gained = comparable and (self.reference is None or sign * value > sign * self.reference + min_delta)
         if gained:
             self.reference, self.waited = value, 0
         else:
@@ -69,19 +68,55 @@ class Course:
         self.history = [r for r in self.history if r["epoch"] != row["epoch"]] + [row]
         if whole:
             self.epoch, self.batch = self.epoch + 1, 0
-            self.loss, self.rows, self.norm = 0.0, 0, 0.0
+            self.loss, self.weight, self.norm = 0.0, 0.0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """All fields."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Course:
+    def from_state(cls, state: Any) -> Course:
         """The course that `state_dict()` described.
 
         Raises:
-            RunError: the state has other fields.
+            RunError: the state has other fields, or a field of another kind.
         """
-        if set(state) != {f.name for f in dataclasses.fields(cls)}:
+        if not isinstance(state, dict) or set(state) != set(_KINDS):
             raise RunError("the checkpoint is damaged, or of another version: its counters are not as written")
+        for name, fits in _KINDS.items():
+            if not fits(state[name]):
+                raise RunError(f"the checkpoint is damaged: its counter '{name}' cannot be {state[name]!r:.80}")
         return cls(**state)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _number_or_none(value: Any) -> bool:
+    return value is None or _number(value)
+
+
+def _rows(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and {"epoch", "train_loss"} <= row.keys() and all(map(_number, row.values()))
+        for row in value
+    )
+
+
+def _sentences(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+
+
+_KINDS = {
+    **dict.fromkeys(("epoch", "step", "batch", "skipped", "best_epoch", "waited"), _count),
+    **dict.fromkeys(("loss", "weight", "norm", "seconds"), _number),
+    **dict.fromkeys(("best_value", "reference"), _number_or_none),
+    "history": _rows,
+    "stopped": lambda value: value in get_args(Stopped),
+    "warnings": _sentences,
+}

@@ -24,12 +24,12 @@ from unroll.errors import OptionError, RunError, nearest
 from unroll.ops.subnormals import flush_subnormals
 from unroll.training import checkpoints
 from unroll.training.course import Course, Stopped
-from unroll.training.errors import Interrupted
+from unroll.training.errors import Halt, Interrupted, halting
 from unroll.training.interrupt import StopRequest
 from unroll.training.keeper import Keeper, load_best, put_weights
 from unroll.training.module import Feed, TrainingModule
 from unroll.training.objective import Objective
-from unroll.training.optim import depends_on_length
+from unroll.training.optim import depends_on_length, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.processes import environment, is_main, launched_outside, run_processes
 from unroll.training.progress import Reporter
@@ -81,6 +81,7 @@ def fit(
     resume: bool = False,
     quiet: bool = False,
     seed: int = 0,
+    identity: str = "",
 ) -> Outcome:
     """Train `model`; it is left holding the weights that were best on the validation data.
 
@@ -99,21 +100,21 @@ def fit(
         resume: go on from the last checkpoint in `folder`, if there is one; without it an old one is removed.
         quiet: say nothing.
         seed: of the random numbers drawn in training, such as dropout's.
+        identity: names the data and whatever else must not change, such as a hash of them; a run is only resumed
+            with the identity that it was started with.
 
     Raises:
         OptionError: options that do not fit the task, the data or the hardware, or (resuming) the run.
-        RunError: the folder cannot be written or the disk is full; or (resuming) the checkpoint is damaged or
-            belongs to another model.
-        TrainingError: a loss or gradient that is not finite. The weights are those before that step.
+        RunError: the folder cannot be written or the disk is full; or (resuming) the checkpoint is damaged,
+            belongs to another model, or the run had another identity.
+        TrainingError: a loss, a gradient or a weight that is not finite. The checkpoints are those from before it;
+            the sentence says how the model's weights are.
         Interrupted: a person stopped it, by Ctrl-C or SIGTERM.
     """
     folder = Path(folder)
-    monitor = _monitor(objective, valid is not None, options)
-    _check_hardware(options)
+    monitor = check(objective, options, has_valid=valid is not None)
     if not any(p.requires_grad for p in model.parameters()):
         raise OptionError("the model has no weights to train")
-    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise OptionError("tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'")
     arguments: dict[str, Any] = {
         "model": model,
         "objective": objective,
@@ -124,6 +125,7 @@ def fit(
         "resume": resume,
         "quiet": quiet,
         "seed": seed,
+        "identity": identity,
         "monitor": monitor,
     }
     if (options.devices > 1 or options.nodes > 1) and not launched_outside():
@@ -173,6 +175,7 @@ def _train(
     resume: bool,
     quiet: bool,
     seed: int,
+    identity: str,
     monitor: Monitor,
     stopped: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -181,6 +184,7 @@ def _train(
         "length": [options.epochs, options.steps] if depends_on_length(options) else None,
         "seed": seed,
         "monitor": list(monitor),
+        "identity": identity,
     }
     keeper = Keeper(folder, options, settings, monitor[0])
     course, restored = Course(), None
@@ -194,20 +198,16 @@ def _train(
         # else a run that dies early would be resumed from another run's checkpoint
         checkpoints.discard(keeper.last)
         checkpoints.discard(keeper.best)
-    with _silence(), contextlib.ExitStack() as stack:
+    with halting(), _silence(), contextlib.ExitStack() as stack:
         trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size
         own, own_valid = _shard(train, rank, world), None if valid is None else _shard(valid, rank, world)
         if restored is not None:
-            own.load_state_dict(restored["data"])
-            if len(restored["random"]) != world:
-                was = len(restored["random"])
-                raise OptionError(f"the run was trained by {was} processes, and can only be resumed by as many")
+            _restore_place(own, restored, course, keeper.last)
+            _check_world(restored, world, keeper.last)
         torch.manual_seed(seed + 1_000_003 * rank)
         quiet = quiet or not trainer.is_global_zero
-        total = options.epochs * len(own)
-        total = min(total, options.steps) if options.steps else total
-        reporter = Reporter(total, options.epochs, f"valid_{monitor[0]}", quiet=quiet)
+        reporter = Reporter(total_steps(options, len(own)), options.epochs, f"valid_{monitor[0]}", quiet=quiet)
         request = StopRequest(stopped)
         module = TrainingModule(
             model,
@@ -230,7 +230,7 @@ def _train(
                 os.write(2, b"\nstopping after this batch; Ctrl-C again stops at once\n")
 
         def second() -> None:
-            raise Interrupted(course.epoch + 1, course.step, saved=False)
+            raise Halt(course.epoch + 1, course.step, saved=False)
 
         if stopped is None:
             module.take_signals = stack.enter_context(request.listening(first, second))
@@ -285,7 +285,7 @@ def _monitor(objective: Objective, has_valid: bool, options: TrainingOptions) ->
 def _continue(
     state: dict[str, Any], settings: dict[str, Any], model: nn.Module, options: TrainingOptions, folder: Path
 ) -> Course:
-    try:
+    with checkpoints.restoring(folder, "settings"):
         was, course = state["settings"], Course.from_state(state["course"])
         for name, value in settings["options"].items():
             if was["options"][name] != value:
@@ -295,8 +295,8 @@ def _continue(
             if was[name] != settings[name]:
                 what = "epochs and steps (which the schedule is laid out over)" if name == "length" else name
                 raise OptionError(f"{what} was {was[name]!r} in the run to resume, not {settings[name]!r}")
-    except (KeyError, TypeError) as error:
-        raise RunError(f"the checkpoint in {folder} is damaged, or of another version: {error}") from error
+        if was["identity"] != settings["identity"]:
+            raise RunError("the data or the options have changed since the run was started; it cannot go on exactly")
     put_weights(model, state, folder)
     longer = course.stopped == "finished" and options.epochs > course.epoch
     further = course.stopped == "steps" and (not options.steps or options.steps > course.step)
@@ -304,6 +304,26 @@ def _continue(
     if longer or further or patient:
         course.stopped = ""
     return course
+
+
+def _restore_place(batches: Batches, state: dict[str, Any], course: Course, folder: Path) -> None:
+    """The data goes on where the counters stand.
+
+    Raises:
+        RunError: it cannot.
+    """
+    with checkpoints.restoring(folder, "place in the data"):
+        batches.load_state_dict(state["data"])
+        place = batches.position if batches.epoch == course.epoch else 0
+        if place != course.batch or course.batch >= len(batches):
+            raise ValueError(f"batch {place} of the data is not batch {course.batch} of the counters")
+
+
+def _check_world(state: dict[str, Any], world: int, folder: Path) -> None:
+    with checkpoints.restoring(folder, "random state"):
+        was = len(state["random"])
+    if was != world:
+        raise OptionError(f"the run was trained by {was} processes, and can only be resumed by as many")
 
 
 def _start_at(trainer: Trainer, course: Course) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from unroll.errors import OptionError, RunError
+from unroll.errors import RunError
 from unroll.training import checkpoints
 from unroll.training.course import Course
 from unroll.training.history import write_gradients, write_history
@@ -53,7 +53,9 @@ class Keeper:
         self._begun = self._saved = time.monotonic()
         self._before = module.course.seconds
         if self._options.tensorboard and module.trainer.is_global_zero:
-            self._board = _board(self.folder, module.course.step)
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=module.course.step or None)
 
     def seconds(self, course: Course) -> float:
         """Time spent so far, all sittings together."""
@@ -133,10 +135,11 @@ class Keeper:
     def restore_random(self, state: dict[str, Any], device: torch.device) -> None:
         """Put this process's random numbers where the checkpoint's were."""
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-        own = state["random"][rank]
-        torch.set_rng_state(own["cpu"])
-        if device.type == "cuda" and own["cuda"] is not None:
-            torch.cuda.set_rng_state(own["cuda"], device)
+        with checkpoints.restoring(self.last, "random state"):
+            own = state["random"][rank]
+            torch.set_rng_state(own["cpu"])
+            if device.type == "cuda" and own["cuda"] is not None:
+                torch.cuda.set_rng_state(own["cuda"], device)
 
 
 def load_best(model: nn.Module, folder: Path) -> None:
@@ -186,13 +189,3 @@ def _random_state(module: TrainingModule) -> list[dict[str, Tensor | None]]:
             for rank, part in enumerate(parts):
                 every[rank][name] = part.cpu()
     return every
-
-
-def _board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise OptionError(
-            "tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'"
-        ) from error
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)

@@ -20,18 +20,21 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from unroll.data.batches import Batch, Batches
 from unroll.training.average import WeightAverage
-from unroll.training.blame import blame
+from unroll.training.blame import blame, blame_validation
+from unroll.training.checkpoints import restoring
 from unroll.training.course import Course
-from unroll.training.errors import Interrupted, TrainingError
+from unroll.training.errors import Halt, TrainingError
+from unroll.training.finite import first_unfinite
 from unroll.training.interrupt import StopRequest
 from unroll.training.keeper import Keeper
-from unroll.training.objective import Objective
-from unroll.training.optim import make_optimizer, make_schedule
+from unroll.training.objective import Objective, batch_weight
+from unroll.training.optim import make_optimizer, make_schedule, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.progress import Reporter
 from unroll.training.watch import ADVICE, GradientWatch, OutputWatch, overfitting
 
 _SKIPS_ALLOWED = 30
+_ADVICE = "the checkpoints written before are as they were; start anew with a smaller learning_rate or clip_norm"
 
 
 class Feed:
@@ -100,15 +103,15 @@ class TrainingModule(LightningModule):
         self.schedule: LRScheduler | ReduceLROnPlateau | None = None
         self.trained = [p for p in model.parameters() if p.requires_grad]
         per_epoch = len(feed.batches)
-        self.total = options.epochs * per_epoch
-        if options.steps:
-            self.total = min(self.total, options.steps)
+        self.total = total_steps(options, per_epoch)
         self._per_epoch = per_epoch
         # Lightning puts a SIGTERM handler of its own in place just before the training starts
         self.take_signals: Callable[[], None] = lambda: None
         self._stop = self._due = self._skip = False
         self._valid: dict[str, float] = {}
         self._valid_loss = torch.zeros(())
+        self._valid_weight: float | Tensor = 0.0
+        self._rate = options.learning_rate
         self._improved = False
 
     # set-up
@@ -120,9 +123,11 @@ class TrainingModule(LightningModule):
             optimizer, self.options, per_epoch=self._per_epoch, total=self.total, better=self.better
         )
         if self.restored is not None:
-            optimizer.load_state_dict(self.restored["optimizer"])
+            with restoring(self.keeper.last, "optimizer"):
+                optimizer.load_state_dict(self.restored["optimizer"])
             if self.schedule is not None:
-                self.schedule.load_state_dict(self.restored["schedule"])
+                with restoring(self.keeper.last, "schedule"):
+                    self.schedule.load_state_dict(self.restored["schedule"])
         return optimizer
 
     def on_train_start(self) -> None:
@@ -132,12 +137,15 @@ class TrainingModule(LightningModule):
             decay = 0.999 if self.options.ema_decay is None else self.options.ema_decay
             self.average = WeightAverage(self.model, decay)
         if self.restored is not None:
-            self.watch.load_state_dict(self.restored["gradients"])
-            self.outputs.load_state_dict(self.restored["outputs"])
+            with restoring(self.keeper.last, "record of the gradients and outputs"):
+                self.watch.load_state_dict(self.restored["gradients"])
+                self.outputs.load_state_dict(self.restored["outputs"])
             if self.average is not None:
-                self.average.load_state_dict(self.restored["average"])
+                with restoring(self.keeper.last, "average"):
+                    self.average.load_state_dict(self.restored["average"])
             if self._scaler is not None:
-                self._scaler.load_state_dict(self.restored["scaler"])
+                with restoring(self.keeper.last, "scaler"):
+                    self._scaler.load_state_dict(self.restored["scaler"])
         self.keeper.start(self)
         self.reporter.start(self.course.step)
 
@@ -166,6 +174,7 @@ class TrainingModule(LightningModule):
         self._batch = batch
         loss = self.objective.loss(self.objective.output(self.model, batch), batch)
         self._loss = loss.detach()
+        self._weight = batch_weight(self.objective, batch)
         return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
 
     def configure_gradient_clipping(
@@ -179,8 +188,11 @@ class TrainingModule(LightningModule):
         gradients = [g for p in self.trained if (g := p.grad) is not None]
         norms = torch._foreach_norm(gradients) if gradients else ()  # pyright: ignore[reportPrivateImportUsage]
         dtype = torch.promote_types(self._loss.dtype, torch.float32)
-        packed = torch.stack([self._loss.to(dtype), *(n.to(dtype) for n in norms)])
+        weights = [self._weight.to(self._loss.device)] if isinstance(self._weight, Tensor) else []
+        packed = torch.stack([t.to(dtype) for t in (self._loss, *weights, *norms)])
         loss, *values = packed.tolist()  # the step's one wait for the device
+        weight = values.pop(0) if isinstance(self._weight, Tensor) else self._weight
+        self._rate = float(optimizer.param_groups[0]["lr"])
         self._due, self._stop = self.keeper.due(self.course.step + 1), self.request.asked
         if self.trainer.world_size > 1:
             shared = torch.tensor([loss, self._due, self._stop], dtype=torch.float64, device=self.device)
@@ -194,7 +206,9 @@ class TrainingModule(LightningModule):
             raise TrainingError(self._account(loss))
         if self.course.skipped > _SKIPS_ALLOWED:
             raise TrainingError(f"{self._account(loss)} (precision float16; try bfloat16 or float32)")
-        self._add_up(loss, 0.0 if self._skip else norm)
+        self.course.loss += loss * weight
+        self.course.weight += weight
+        self.course.norm += 0.0 if self._skip else norm
         if self._skip:
             return
         for name, what in self.watch.step(self.course.step + 1, norm, layers):
@@ -211,14 +225,26 @@ class TrainingModule(LightningModule):
             # the norm is known, so clip_grad_norm_ would only compute it again
             torch._foreach_mul_(gradients, limit / (norm + 1e-6))  # pyright: ignore[reportPrivateImportUsage]
 
-    def _add_up(self, loss: float, norm: float) -> None:
-        self.course.loss += loss * self._batch.total
-        self.course.rows += self._batch.total
-        self.course.norm += norm
-
     def _account(self, loss: float) -> str:
+        """What is not finite before step number `step + 1`, in words that also say how the weights are."""
         where = f"epoch {self.course.epoch + 1}, step {self.course.step + 1}"
-        return f"{where}: {blame(self.model, self.objective, self._batch, loss)}; the weights are as before this step"
+        name = first_unfinite(self.model.named_parameters())
+        if name is not None:
+            if not self.course.step:
+                return f"{where}: the weights of '{name}' are not finite from the start; give the model others"
+            return f"{where}: the weights of '{name}' are not finite since an earlier step; {_ADVICE}"
+        what = blame(self.model, self.objective, self._batch, loss)
+        return f"{where}: {what}; the weights are as before this step"
+
+    def _check_weights(self) -> None:
+        """Nothing is validated, called the best or written whose weights are not finite."""
+        named = [(f"the weights of '{n}'", p) for n, p in self.model.named_parameters()]
+        if self.average is not None:
+            named += [(f"the averaged weights of '{n}'", a) for n, a in self.average.named()]
+        name = first_unfinite(named)
+        if name is not None:
+            course = self.course
+            raise TrainingError(f"epoch {course.epoch + 1}, step {course.step}: {name} are no longer finite; {_ADVICE}")
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Count the step; checkpoint, stop or go on."""
@@ -234,13 +260,17 @@ class TrainingModule(LightningModule):
         ):
             self.schedule.step()
         self.reporter.step(batch.total, course.mean_loss())
-        if self.options.steps and course.step >= self.options.steps:
+        whole = course.batch >= self._per_epoch
+        ends = bool(self.options.steps) and course.step >= self.options.steps
+        if whole or ends or self._due or self._stop:
+            self._check_weights()
+        if ends:
             self.trainer.should_stop = True
         # the end of an epoch writes its own checkpoint, after the validation
-        elif course.batch < self._per_epoch and (self._due or self._stop):
+        elif not whole and (self._due or self._stop):
             self.keeper.save(self)
             if self._stop:
-                raise Interrupted(course.epoch + 1, course.step, saved=True)
+                raise Halt(course.epoch + 1, course.step, saved=True)
 
     # validation
 
@@ -251,7 +281,7 @@ class TrainingModule(LightningModule):
         self._valid_loss = torch.zeros(
             (), dtype=torch.float64, device=self.device if self.device.type != "mps" else "cpu"
         )
-        self._valid_rows = 0
+        self._valid_weight = 0.0
         self.outputs.start()
         if self.average is not None:
             self.average.swap()
@@ -259,8 +289,11 @@ class TrainingModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch."""
         output = self.objective.output(self.model, batch)
-        self._valid_loss += self.objective.loss(output, batch).to(self._valid_loss) * batch.total
-        self._valid_rows += batch.total
+        weight = batch_weight(self.objective, batch)
+        if isinstance(weight, Tensor):
+            weight = weight.to(self._valid_loss)
+        self._valid_loss += self.objective.loss(output, batch).to(self._valid_loss) * weight
+        self._valid_weight += weight
         self.objective.update(self._metrics, output, batch)
         self.outputs.update(output, batch.target)
 
@@ -271,8 +304,10 @@ class TrainingModule(LightningModule):
             torch.distributed.all_reduce(self._valid_loss)
             if extremes is not None:
                 torch.distributed.all_reduce(extremes, op=torch.distributed.ReduceOp.MAX)
-        self._valid = {"valid_loss": self._valid_loss.item() / max(1, self._valid_rows)}
+        weight = float(self._valid_weight)
+        self._valid = {"valid_loss": self._valid_loss.item() / weight if weight else 0.0}
         self._valid |= {f"valid_{name}": float(v) for name, v in self._metrics.compute().items()}
+        self._check_valid()
         for name, what in self.outputs.finish(extremes):
             self.warn(name, what)
         value = self._valid[f"valid_{self.monitor}"]
@@ -281,6 +316,18 @@ class TrainingModule(LightningModule):
             self.keeper.save_best(self)
         if self.average is not None:
             self.average.swap()
+
+    def _check_valid(self) -> None:
+        wrong = next((n for n, v in self._valid.items() if not math.isfinite(v)), None)
+        if wrong is None:
+            return
+        batches = self.trainer.val_dataloaders or []
+        value = f"the validation value '{wrong.removeprefix('valid_')}'"
+        what = blame_validation(self.model, self.objective, batches, self.device, value)
+        if self.average is not None:
+            self.average.swap()
+        where = f"epoch {self.course.epoch + 1}, step {self.course.step}"
+        raise TrainingError(f"{where}: {what}; the weights are finite, and not kept as the best")
 
     # the end of an epoch
 
@@ -292,12 +339,11 @@ class TrainingModule(LightningModule):
             with self.average.in_place() if self.average is not None else contextlib.nullcontext():
                 self.keeper.save_best(self)
         whole = course.batch >= self._per_epoch
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         row = {
             "epoch": float(course.epoch + 1),
             "step": float(course.step),
             "seconds": self.keeper.seconds(course),
-            "learning_rate": float(rate),
+            "learning_rate": self._rate,
             "gradient_norm": course.norm / max(1, course.batch),
             "train_loss": course.mean_loss(),
             **self._valid,
@@ -317,7 +363,7 @@ class TrainingModule(LightningModule):
         self.reporter.row(row, self._improved)
         self.keeper.save(self, row)
         if not course.stopped and (self._stop or self._asked_anywhere()):
-            raise Interrupted(course.epoch, course.step, saved=True)
+            raise Halt(course.epoch, course.step, saved=True)
 
     def _asked_anywhere(self) -> bool:
         if self.trainer.world_size == 1:

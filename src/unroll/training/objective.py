@@ -18,6 +18,9 @@ class Objective(Protocol):
     sum over the rows at hand divided by the normaliser of the whole batch (`batch.total`, or the summed
     class weights of `batch.all_targets`): the losses of the processes then add up to the loss that one
     process would have computed. In one process that is the ordinary mean.
+
+    An objective whose normaliser is not `batch.total`, or a constant times it, also has a method
+    `weight(batch) -> float | Tensor`, which gives it: see `batch_weight`.
     """
 
     @property
@@ -40,3 +43,12 @@ class Objective(Protocol):
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         """Add the rows of one batch to the metrics."""
         ...
+
+
+def batch_weight(objective: Objective, batch: Batch) -> float | Tensor:
+    """How much a batch's loss counts in the mean over many: what `loss` divided by; `batch.total` if not said.
+
+    sum_b weight_b loss_b / sum_b weight_b is then the loss of all rows as one batch, however they are cut.
+    """
+    given = getattr(objective, "weight", None)
+    return float(batch.total) if given is None else given(batch)

@@ -63,14 +63,15 @@ def make_schedule(
             return ReduceLROnPlateau(optimizer, mode=better, factor=gamma, patience=wait, threshold=0.0)
         case "onecycle":
             share = 0.3 if options.warmup_share is None else options.warmup_share
-            # OneCycleLR divides by the length of each phase
+            # OneCycleLR divides by the length of each phase, so that the shortest rise is one step
             share = min(max(share, 2.0 / total), 1.0 - 1.0 / total) if total > 3 else 0.5
+            # the momentum stays what was asked for
             return OneCycleLR(
                 optimizer,
                 max_lr=options.learning_rate,
                 total_steps=max(total, 2) + 1,
                 pct_start=share,
-                cycle_momentum=options.optimizer != "sgd" or options.momentum != 0.0,
+                cycle_momentum=False,
             )
         case "warmup":
             share = 0.1 if options.warmup_share is None else options.warmup_share
@@ -83,6 +84,12 @@ def make_schedule(
 def depends_on_length(options: TrainingOptions) -> bool:
     """Whether the schedule is laid out over the whole training, so that its length cannot change later."""
     return options.schedule in ("cosine", "warmup", "onecycle")
+
+
+def total_steps(options: TrainingOptions, per_epoch: int) -> int:
+    """Steps of the whole training, at most."""
+    steps = options.epochs * per_epoch
+    return min(steps, options.steps) if options.steps else steps
 
 
 def _rise(rise: int) -> Callable[[int], float]:

@@ -52,7 +52,7 @@ class TrainingOptions:
 
     warmup_share: float | None = None
     """Share of all steps over which the rate rises to its full value: warmup (default 0.1), cosine
-    (default 0) and onecycle (default 0.3)."""
+    (default 0) and onecycle (default 0.3, above 0)."""
 
     schedule_gamma: float | None = None
     """Factor applied to the learning rate by the schedules step and plateau (default 0.5)."""
@@ -121,6 +121,8 @@ class TrainingOptions:
         self._used("schedule_gamma", "schedule", "step", "plateau")
         self._used("schedule_every", "schedule", "step", "plateau")
         self._used("ema_decay", "average", "ema")
+        if self.schedule == "onecycle" and self.warmup_share == 0:
+            raise OptionError("warmup_share is 0, but schedule 'onecycle' begins with a rise; it must be above 0")
         if self.min_delta and not self.patience:
             raise OptionError(f"min_delta is {self.min_delta:g}, but only patience uses it, and patience is off")
 
