@@ -85,4 +85,5 @@ def test_the_chinese_readme_follows_the_english_one() -> None:
         ]
         assert between[0] is not None
         assert between[1] is not None
-        assert between[0][0] == between[1][0]
+        figures = [re.findall(r"\d+\.\d+", found[0]) for found in between if found]
+        assert figures[0] == figures[1]
