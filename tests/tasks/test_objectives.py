@@ -45,7 +45,7 @@ def test_a_weighted_loss_counts_by_its_weights_so_batches_make_the_same_mean() -
     objective = SingleLabel(3, torch.tensor([0.5, 1.0, 2.0]))
     whole = objective.loss(logits, batch(target)).item()
     parts = [(logits[i : i + 2], batch(target[i : i + 2])) for i in (0, 2, 4)]
-    weights = [objective.weight(b) for _, b in parts]
+    weights = [float(objective.weight(b)) for _, b in parts]
     mean = sum(w * objective.loss(y, b).item() for (y, b), w in zip(parts, weights, strict=True)) / sum(weights)
     assert mean == pytest.approx(whole, rel=1e-6)
 

@@ -39,7 +39,7 @@ class _Head:
         """The model's logits or values."""
         return model(batch.x, batch.lengths)
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> float | Tensor:
         """What the loss was divided by: how much this batch counts in the mean loss of an epoch."""
         return float(batch.total)
 
@@ -69,12 +69,12 @@ class SingleLabel(_Head):
         )
         return total / self.weight(batch)
 
-    def weight(self, batch: Batch) -> float:
+    def weight(self, batch: Batch) -> float | Tensor:
         """The rows of the batch, or the sum of their classes' weights."""
         if self.weights is None:
             return float(batch.total)
         everyone = _target(batch) if batch.all_targets is None else batch.all_targets
-        return self.weights[everyone.to(self.weights.device)].sum().item()
+        return self.weights.to(everyone.device)[everyone].sum()
 
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1."""
