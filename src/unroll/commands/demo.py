@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,5 +43,6 @@ def main(arguments: Sequence[str]) -> int:
     status = fit.main(command)
     if status == 0:
         print(f"\nlook at {out}/curves.png, gradients.png and confusion.png; then try")
-        print(f"$ unroll predict {out} {data}/test.npz | head -3")
+        command_name = "unroll" if shutil.which("unroll") else sys.argv[0]
+        print(f"$ {command_name} predict {out} {data}/test.npz | head -3")
     return status
