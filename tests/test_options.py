@@ -41,6 +41,8 @@ def test_an_unknown_option_names_the_nearest() -> None:
         ({"layers": 10**9}, "layers is 1000000000; it must be at least 1 and below 1001"),
         ({"head_dropout": 1.0}, "head_dropout is 1.0; it must be at least 0 and below 1"),
         ({"head_dropout": float("nan")}, "head_dropout is nan; it must be a number"),
+        ({"head_dropout": 10**400}, "it must be a number"),
+        ({"hidden": 10**400}, "it must be at least 1 and below 1048576"),
         ({"residual": "x"}, "residual is 'x'; it must be true or false"),
         ({"pooling": "man"}, "pooling is 'man'; did you mean 'mean'?"),
         ({"conv_kernels": "3"}, "conv_kernels is '3'; it must be a list, such as [3, 5]"),

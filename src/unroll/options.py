@@ -92,10 +92,10 @@ def check_range(
         value = getattr(instance, name)
         if value is None or (value >= least and above < value < below):
             continue
-        bounds = [f"at least {least:g}"] if least > -math.inf else []
-        bounds += [f"above {above:g}"] if above > -math.inf else []
-        bounds += [f"below {below:g}"] if below < math.inf else []
-        raise OptionError(f"{name} is {value!r}; it must be {' and '.join(bounds)}")
+        bounds = [f"at least {least}"] if least > -math.inf else []
+        bounds += [f"above {above}"] if above > -math.inf else []
+        bounds += [f"below {below}"] if below < math.inf else []
+        raise OptionError(f"{name} is {_shown(value)}; it must be {' and '.join(bounds)}")
 
 
 @functools.cache
@@ -133,6 +133,11 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             return value
         raise OptionError(f"{name} is {_shown(value)}; it must be text")
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        raise OptionError(f"{name} is {_shown(value)}; it must be {word}")
-    return hint(cast("Any", value))
+    if isinstance(value, kind) and not isinstance(value, bool):
+        try:
+            number = hint(cast("Any", value))
+        except OverflowError:
+            number = math.inf
+        if isinstance(number, int) or math.isfinite(number):
+            return number
+    raise OptionError(f"{name} is {_shown(value)}; it must be {word}")

@@ -52,6 +52,14 @@ def test_series_are_padded_with_zeros() -> None:
     assert batch.all_targets is None
 
 
+def test_target_numbers_keep_their_64_bits() -> None:
+    targets = np.array([[1e9], [1e9 + 1]])
+    (batch,) = Batches(Examples.from_arrays([np.ones(1, np.int32)] * 2, targets), shuffle=False)
+    assert batch.target is not None
+    assert batch.target.dtype == torch.float64
+    assert batch.target.tolist() == targets.tolist()
+
+
 def test_rows_of_no_length_have_one_step_of_padding() -> None:
     (batch,) = Batches(Examples.from_arrays([np.zeros(0, np.int32)] * 2), shuffle=False)
     assert batch.x.tolist() == [[0], [0]]
@@ -229,7 +237,10 @@ def test_collation_is_quick() -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
+        ({"batch_size": 10**21}, "batch_size is 10{21}; it must be at least 1 and below"),
         ({"bucket": -1}, "bucket is -1"),
+        ({"bucket": 2**31}, "bucket is 2147483648; it must be at least 0 and below"),
+        ({"seed": 2**32}, "seed is 4294967296; it must be at least 0 and below"),
         ({"validation": 1.0}, "validation is 1.0"),
         ({"validation": float("nan")}, "validation is nan"),
         ({"seed": -1}, "seed is -1"),

@@ -88,6 +88,18 @@ def test_encoded_series(tmp_path: Path, in_memory: bool) -> None:
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_row_of_the_data_is_named(tmp_path: Path, in_memory: bool) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"x": [1.0]}\n' * 1500 + '{"x": [1e300]}\n')
+    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    rows = np.arange(1501) + 7
+    with pytest.raises(DataError, match=r"^row 1508 of a\.jsonl has values too large"):
+        encode_to_examples(read(path), "x", encoder, in_memory=in_memory, rows=rows, where="a.jsonl")
+    with pytest.raises(DataError, match=r"^row 1501 has values too large"):
+        encode_to_examples(read(path), "x", encoder, in_memory=in_memory)
+
+
 def test_rows_encoded_on_disk_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text\n" + "a b\n" * 10)

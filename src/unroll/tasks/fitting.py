@@ -25,7 +25,7 @@ from unroll.tasks.labelled import NAMES, LabelledTask, label_kind
 from unroll.tasks.records import Records, load_records
 from unroll.tasks.report import Report, lines
 from unroll.tasks.settings import Settings
-from unroll.training.fit import check
+from unroll.training.check import check
 from unroll.training.fit import fit as train
 from unroll.training.history import read_table
 from unroll.training.plots import plot_confusion, plot_curves, plot_gradients

@@ -13,7 +13,7 @@ from unroll.data.checks import BadRow, bad_labels, bad_numbers, bad_series, bad_
 from unroll.data.examples import encode_to_examples, values_of
 from unroll.data.options import TextOptions
 from unroll.data.sources import read, require_columns
-from unroll.errors import DataError, OptionError
+from unroll.errors import OptionError
 from unroll.tasks.options import LabelledOptions
 from unroll.tasks.settings import Settings
 
@@ -66,10 +66,9 @@ class Records:
         """The usable rows, or those at `positions` among them, as arrays with `targets`."""
         rows = self.rows if positions is None else self.rows[positions]
         dataset = self.dataset if len(rows) == len(self.dataset) else self.dataset.select(rows)
-        try:
-            return encode_to_examples(dataset, self.column, encoder, targets, progress=progress)
-        except DataError as error:
-            raise DataError(f"{self.where}: {error}") from error
+        return encode_to_examples(
+            dataset, self.column, encoder, targets, progress=progress, rows=rows, where=self.where
+        )
 
 
 def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> LabelledOptions:

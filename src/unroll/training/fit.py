@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import importlib.util
-import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -20,9 +17,10 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from unroll.data.batches import Batches
-from unroll.errors import OptionError, RunError, nearest
+from unroll.errors import OptionError, RunError
 from unroll.ops.subnormals import flush_subnormals
 from unroll.training import checkpoints
+from unroll.training.check import Monitor, check
 from unroll.training.course import Course, Stopped
 from unroll.training.errors import Halt, Interrupted, halting
 from unroll.training.interrupt import StopRequest
@@ -31,10 +29,9 @@ from unroll.training.module import Feed, TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length, total_steps
 from unroll.training.options import TrainingOptions
-from unroll.training.processes import environment, is_main, launched_outside, run_processes
+from unroll.training.processes import is_main, launched_outside, run_processes
 from unroll.training.progress import Reporter
-
-Monitor = tuple[str, Literal["min", "max"]]
+from unroll.training.surroundings import deterministic, silence, threads
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # what a resumed run may change: when to stop, what to write, how to compute the same numbers
@@ -138,30 +135,15 @@ def fit(
             load_best(model, folder)
         return outcome
     cuda = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=cuda), _threads(options.threads):
+    with torch.random.fork_rng(devices=cuda), threads(options.threads):
         return _train(**arguments)
-
-
-def check(objective: Objective, options: TrainingOptions, *, has_valid: bool) -> Monitor:
-    """What `fit` refuses before the first step; the value that will choose the best weights.
-
-    Raises:
-        OptionError: options that do not fit the task, the data, the hardware or what is installed.
-    """
-    monitor = _monitor(objective, has_valid, options)
-    _check_hardware(options)
-    if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise OptionError("tensorboard is on, but the package is not installed: pip install 'unroll[tensorboard]'")
-    if (options.devices > 1 or options.nodes > 1) and not launched_outside():
-        environment(options.devices, options.nodes)
-    return monitor
 
 
 def _work(model: nn.Module, options: TrainingOptions, stopped: Callable[[], bool], **arguments: Any) -> Outcome:
     # weights that came from another process lie in memory shared with it and with the other ranks
     model = copy.deepcopy(model)
     share = max(1, (os.cpu_count() or 1) // options.devices)
-    with _threads(options.threads or share):
+    with threads(options.threads or share):
         return _train(model=model, options=options, stopped=stopped, **arguments)
 
 
@@ -198,7 +180,7 @@ def _train(
         # else a run that dies early would be resumed from another run's checkpoint
         checkpoints.discard(keeper.last)
         checkpoints.discard(keeper.best)
-    with halting(), _silence(), contextlib.ExitStack() as stack:
+    with halting(), silence(), contextlib.ExitStack() as stack:
         trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size
         own, own_valid = _shard(train, rank, world), None if valid is None else _shard(valid, rank, world)
@@ -237,7 +219,7 @@ def _train(
         stack.callback(keeper.close)
         stack.callback(reporter.close)
         if torch.cuda.is_available() and options.accelerator != "cpu":
-            stack.enter_context(_deterministic())
+            stack.enter_context(deterministic())
         stack.enter_context(flush_subnormals())
         model.train()
         trainer.fit(module, Feed(own, course), own_valid if own_valid is not None else [])
@@ -257,29 +239,6 @@ def _outcome(course: Course, monitor: Monitor) -> Outcome:
         stopped=course.stopped,
         warnings=list(course.warnings.values()),
     )
-
-
-def _monitor(objective: Objective, has_valid: bool, options: TrainingOptions) -> Monitor:
-    if not has_valid:
-        for name, used in (
-            ("monitor", options.monitor),
-            ("patience", options.patience),
-            ("schedule 'plateau'", options.schedule == "plateau"),
-        ):
-            if used:
-                raise OptionError(f"{name} needs validation data, and there is none")
-    if not options.monitor:
-        return objective.monitor
-    if options.monitor == "loss":
-        return "loss", "min"
-    metrics = objective.metrics()
-    known = [str(k) for k in metrics]
-    if options.monitor not in known:
-        raise OptionError(f"monitor is {options.monitor!r}{nearest(options.monitor, [*known, 'loss'])}")
-    higher = metrics[options.monitor].higher_is_better
-    if higher is None:
-        raise OptionError(f"monitor is {options.monitor!r}, of which neither more nor less is better")
-    return options.monitor, "max" if higher else "min"
 
 
 def _continue(
@@ -360,60 +319,3 @@ def _trainer(options: TrainingOptions, folder: Path, *, has_valid: bool) -> Trai
 
 def _shard(batches: Batches, rank: int, world: int) -> Batches:
     return Batches(batches.examples, batches.options, shuffle=batches.shuffle, rank=rank, world=world)
-
-
-def _check_hardware(options: TrainingOptions) -> None:
-    if options.accelerator == "gpu":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if found < options.devices:
-            raise OptionError(f"devices is {options.devices} with accelerator 'gpu', but this machine has {found}")
-    elif options.accelerator == "auto" and torch.cuda.is_available():
-        if torch.cuda.device_count() < options.devices:
-            raise OptionError(
-                f"devices is {options.devices}, but there are {torch.cuda.device_count()} GPUs; "
-                "set accelerator to 'cpu' to use processors"
-            )
-    elif options.precision == "float16":
-        raise OptionError("precision 'float16' needs a GPU; on the CPU there are float32 and bfloat16")
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if number:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        if number:
-            torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    """CUDA gives the same numbers twice; where an operation cannot, PyTorch says so."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Lightning's announcements and two warnings that are not for a person; all others come through."""
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
-    before = [log.level for log in loggers]
-    for log in loggers:
-        log.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="GPU available but not used")
-            # Lightning's own use of a class that PyTorch has since renamed
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated", category=FutureWarning)
-            yield
-    finally:
-        for log, level in zip(loggers, before, strict=True):
-            log.setLevel(level)

@@ -111,7 +111,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "epochs", "devices", "nodes", "schedule_every", least=1)
-        check_range(self, "steps", "patience", "checkpoint_every", "threads", least=0)
+        check_range(self, "steps", "patience", "checkpoint_every", least=0)
+        check_range(self, "threads", least=0, below=4097)
         check_range(self, "weight_decay", "clip_norm", "clip_value", "min_delta", "checkpoint_minutes", least=0)
         check_range(self, "learning_rate", above=0)
         check_range(self, "momentum", "warmup_share", least=0, below=1)
