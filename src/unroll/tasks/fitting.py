@@ -73,7 +73,7 @@ def prepare(name: str, settings: Settings, sources: Sources, say: Say) -> Prepar
     held = records(sources.valid) if sources.valid else None
     last = records(sources.test) if sources.test else None
     settings = replace(settings, labelled=main.options)
-    labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where)
+    labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where, rows=main.rows)
     targets = labels.encode(main.targets, where=main.where, rows=main.rows)
     share = 0.0 if held is not None else settings.batch.validation
     chosen, left = split(targets, share, settings.batch.seed)
