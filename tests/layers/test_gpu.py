@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import unroll
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    # cuDNN copies weights that do not lie in one block at each call, and says so
+    pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk"),
+]
+
+LAYERS = {"lstm": unroll.LSTM, "gru": unroll.GRU, "rnn": unroll.RNN}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("given", ["equal", "lengths", "resets"])
+def test_cuda_gives_the_numbers_of_the_definition_in_float64(name: str, dtype: torch.dtype, given: str) -> None:
+    layer = LAYERS[name](5, 7, num_layers=2, bidirectional=True, batch_first=True)
+    x = torch.randn(4, 9, 5)
+    more = {"equal": {}, "lengths": {"lengths": [9, 0, 4, 1]}, "resets": {"resets": torch.rand(4, 9) < 0.2}}[given]
+    results = []
+    for device, kind, backend in (("cpu", torch.float64, "naive"), ("cuda", dtype, "torch")):
+        own = LAYERS[name](5, 7, num_layers=2, bidirectional=True, batch_first=True, backend=backend)
+        own.load_state_dict(layer.state_dict())
+        own = own.to(device, kind)
+        data = x.to(device, kind).requires_grad_()
+        there = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in more.items()}
+        y, state = own(data, **there)
+        ends = state if isinstance(state, tuple) else (state,)
+        (y.square().sum() + sum(s.sum() for s in ends)).backward()
+        results.append([t.detach().double().cpu() for t in (y, *ends, data.grad, *(p.grad for p in own.parameters()))])
+    for one, other in zip(*results, strict=True):
+        scale = max(1.0, one.abs().max().item())
+        assert (one - other).abs().max().item() <= (1e-10 if dtype == torch.float64 else 1e-4) * scale
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_cuda_differentiates_twice(name: str) -> None:
+    layer = LAYERS[name](3, 4).to("cuda", torch.float64)
+    x = torch.randn(5, 2, 3, device="cuda", dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x, lengths=[5, 3])[0], (x,), nondet_tol=1e-8)
