@@ -84,11 +84,9 @@ class _SequenceEstimator(BaseEstimator):
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         settings = self._settings(text=text)
-        _refuse_bad(values, text=settings.text if text else None)
+        _refuse_bad(values, settings)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
-        self.task_ = LabelledTask.learn(
-            self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen], text=text
-        )
+        self.task_ = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
         examples = Examples.from_arrays(self.task_.encoder.encode(values), targets)
         seed = settings.batch.seed
         batches = Batches(examples.subset(chosen), settings.batch, shuffle=True, seed=seed)
@@ -122,7 +120,7 @@ class _SequenceEstimator(BaseEstimator):
         if not len(values):
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         encoder = self.task_.encoder
-        _refuse_bad(values, text=self.task_.settings.text if text else None, features=encoder.features)
+        _refuse_bad(values, self.task_.settings, encoder.features)
         return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
 
 
@@ -283,7 +281,7 @@ def _column(y: np.ndarray) -> np.ndarray:
     return y[:, 0]
 
 
-def _refuse_bad(values: Sequence[Any], *, text: TextOptions | None, features: int = 0) -> None:
-    bad = bad_inputs(values, "X", text=text, features=features)
+def _refuse_bad(values: Sequence[Any], settings: Settings, features: int = 0) -> None:
+    bad = bad_inputs(values, settings, "X", features)
     if bad:
         raise DataError(describe(bad, len(values), "X"))

@@ -14,7 +14,6 @@ import torch
 
 from unroll.data.examples import Examples
 from unroll.data.sources import Unreadable
-from unroll.data.text import TextEncoder
 from unroll.errors import DataError, nearest
 from unroll.models.many_to_one import ManyToOne
 from unroll.runs import Run
@@ -76,7 +75,7 @@ class Predictor:
         """
         if isinstance(records, str | Mapping):
             raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
-        column = self.task.settings.labelled.text or self.task.settings.labelled.series
+        column = self.task.settings.labelled.column
         first = 0
         for group in _arriving(records) if live else _groups(records):
             rows = [{column: record} if isinstance(record, str) else record for record in group]
@@ -87,9 +86,7 @@ class Predictor:
         self, records: Sequence[Mapping[str, Any]], column: str, first: int, skip: bool
     ) -> list[dict[str, Any]]:
         values: list[Any] = [record.get(column) for record in records]
-        encoder = self.task.encoder
-        text = encoder.options if isinstance(encoder, TextEncoder) else None
-        bad = dict(bad_inputs(values, column, text=text, features=encoder.features))
+        bad = dict(bad_inputs(values, self.task.settings, column, self.task.encoder.features))
         for i, record in enumerate(records):
             if isinstance(record, Unreadable):
                 bad[i] = record.reason

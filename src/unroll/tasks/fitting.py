@@ -21,7 +21,7 @@ from unroll.errors import OptionError, RunError
 from unroll.models.many_to_one import ManyToOne
 from unroll.options import flatten
 from unroll.runs import ENCODER, METRICS, Run
-from unroll.tasks.labelled import NAMES, LabelledTask, label_kind
+from unroll.tasks.labelled import LabelledTask, described, label_kind
 from unroll.tasks.records import Records, load_records
 from unroll.tasks.report import Report, lines
 from unroll.tasks.settings import Settings
@@ -77,7 +77,7 @@ def prepare(name: str, settings: Settings, sources: Sources, say: Say) -> Prepar
     targets = labels.encode(main.targets, where=main.where, rows=main.rows)
     share = 0.0 if held is not None else settings.batch.validation
     chosen, left = split(targets, share, settings.batch.seed)
-    task = LabelledTask.learn(name, settings, labels, main.inputs(chosen), targets[chosen], text=main.text)
+    task = LabelledTask.learn(name, settings, labels, main.inputs(chosen), targets[chosen])
     parts: dict[str, Examples | None] = {"train": main.examples(task.encoder, targets[chosen], chosen)}
     parts["valid"] = main.examples(task.encoder, targets[left], left) if len(left) else None
     if held is not None:
@@ -125,15 +125,12 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
     run = Run.open(path, finished=False)
     if (run.path / "model.safetensors").exists():
         raise RunError(f"{path} has ended its training; to train again, fit with another --out")
-    config = run.config()
-    if config["task"] not in NAMES:
-        raise RunError(f"{path} holds a task '{config['task']}', not one of {', '.join(NAMES)}")
+    name, settings, where = described(run)
     try:
-        sources = Sources(**config["sources"])
+        sources = Sources(**where)
     except TypeError as error:
         raise RunError(f"{run.path / 'config.yaml'}: sources must hold data, valid and test") from error
-    settings = Settings.from_flat(config["options"], str(run.path / "config.yaml"))
-    prepared = prepare(config["task"], settings, sources, say if is_main() else _silent)
+    prepared = prepare(name, settings, sources, say if is_main() else _silent)
     if run.read(ENCODER) != prepared.task.encoder.to_json():
         raise RunError(f"the training data of {path} has changed since the run was started; it cannot go on exactly")
     return _train(run, prepared, _model(prepared), resume=True, say=say)

@@ -62,23 +62,21 @@ class LabelledTask:
         labels: Labels,
         inputs: Iterable[Any],
         targets: np.ndarray,
-        *,
-        text: bool,
     ) -> LabelledTask:
         """Learn vocabulary or scaler and the targets' statistics from the training part.
 
         Args:
             name: "classification" or "regression".
-            settings: every option.
+            settings: every option, the input column settled.
             labels: the labels or target numbers.
             inputs: texts or sequences of the training part.
             targets: the training part's targets as `labels` encodes them.
-            text: what the inputs are.
 
         Raises:
             DataError: the inputs cannot be used.
             OptionError: an option that goes with another kind of input or target is set.
         """
+        text = bool(settings.labelled.text)
         settings.refuse_unused(text=text, regression=name == "regression")
         if labels.kind == "single":
             mean = np.bincount(targets, minlength=len(labels)) / len(targets)
@@ -184,16 +182,14 @@ class LabelledTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        if config["task"] not in NAMES:
-            raise RunError(f"{run.path} holds a task '{config['task']}', not one of {', '.join(NAMES)}")
-        settings = Settings.from_flat(config["options"], str(run.path / "config.yaml"))
+        name, settings, _ = described(run)
+        content = run.read(ENCODER)
         try:
-            kind = str(json.loads(run.read(ENCODER))["format"])
+            kind = str(json.loads(content)["format"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{run.path / ENCODER} is damaged: it has no format") from error
         reader = TextEncoder if kind.startswith("unroll.text/") else SeriesEncoder
-        encoder = reader.from_json(run.read(ENCODER))
+        encoder = reader.from_json(content)
         text = isinstance(encoder, TextEncoder)
         own = settings.text if text else settings.series
         if encoder.options != own or bool(settings.labelled.text) != text:
@@ -202,8 +198,8 @@ class LabelledTask:
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
             raise RunError(f"{run.path / LABELS} is not in the form '{_FORMAT}'")
         labels = Labels.from_json(json.dumps(document.get("labels")))
-        if (labels.kind == "regression") != (config["task"] == "regression"):
-            raise RunError(f"{run.path}: config.yaml says {config['task']}, and {LABELS} is of kind {labels.kind}")
+        if (labels.kind == "regression") != (name == "regression"):
+            raise RunError(f"{run.path}: config.yaml says {name}, and {LABELS} is of kind {labels.kind}")
         statistics = []
         for key in ("mean", "scale"):
             try:
@@ -213,7 +209,20 @@ class LabelledTask:
             if values.shape != (len(labels),) or not np.isfinite(values).all():
                 raise RunError(f"{run.path / LABELS} is damaged: '{key}' must hold {len(labels)} numbers")
             statistics.append(values)
-        return cls(config["task"], settings, encoder, labels, *statistics)
+        return cls(name, settings, encoder, labels, *statistics)
+
+
+def described(run: Run) -> tuple[str, Settings, dict[str, Any]]:
+    """What config.yaml says of a run: the task's name, every option, and where the data is.
+
+    Raises:
+        RunError: the file is damaged, or holds another kind of task.
+        OptionError: an option that does not exist, or a value it refuses.
+    """
+    config = run.config()
+    if config["task"] not in NAMES:
+        raise RunError(f"{run.path} holds a task '{config['task']}', not one of {', '.join(NAMES)}")
+    return config["task"], Settings.from_flat(config["options"], str(run.path / "config.yaml")), config["sources"]
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:

@@ -31,3 +31,8 @@ class LabelledOptions:
         if self.text and self.series:
             raise OptionError("text and series are both given; a row is either a text or a numeric sequence")
         check_range(self, "label_smoothing", least=0, below=1)
+
+    @property
+    def column(self) -> str:
+        """The input column, once it is settled which one that is."""
+        return self.text or self.series

@@ -11,7 +11,6 @@ import numpy as np
 
 from unroll.data.checks import BadRow, bad_labels, bad_numbers, bad_series, bad_texts, describe, good_rows
 from unroll.data.examples import encode_to_examples, values_of
-from unroll.data.options import TextOptions
 from unroll.data.sources import read, require_columns
 from unroll.errors import OptionError
 from unroll.tasks.options import LabelledOptions
@@ -41,34 +40,16 @@ class Records:
     targets: list[Any]
     where: str
 
-    @property
-    def column(self) -> str:
-        """Name of the input column."""
-        return self.options.text or self.options.series
-
-    @property
-    def text(self) -> bool:
-        """Whether the input is text."""
-        return bool(self.options.text)
-
     def inputs(self, positions: np.ndarray | None = None) -> Iterator[Any]:
         """The input values of the usable rows, or of those at `positions` among them, a few at a time."""
         rows = self.rows if positions is None else self.rows[positions]
-        return values_of(self.dataset, self.column, rows)
+        return values_of(self.dataset, self.options.column, rows)
 
-    def examples(
-        self,
-        encoder: Encoder,
-        targets: np.ndarray,
-        positions: np.ndarray | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> Examples:
+    def examples(self, encoder: Encoder, targets: np.ndarray, positions: np.ndarray | None = None) -> Examples:
         """The usable rows, or those at `positions` among them, as arrays with `targets`."""
         rows = self.rows if positions is None else self.rows[positions]
         dataset = self.dataset if len(rows) == len(self.dataset) else self.dataset.select(rows)
-        return encode_to_examples(
-            dataset, self.column, encoder, targets, progress=progress, rows=rows, where=self.where
-        )
+        return encode_to_examples(dataset, self.options.column, encoder, targets, rows=rows, where=self.where)
 
 
 def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> LabelledOptions:
@@ -78,20 +59,22 @@ def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> 
         DataError: the named column is not there.
         OptionError: none was named and there is no column "text".
     """
-    if not options.text and not options.series:
+    if not options.column:
         if "text" not in names:
             raise OptionError(
                 f"say which column of {where} holds the sequences, with --text or --series; "
                 f"there is: {', '.join(names)}"
             )
         options = dataclasses.replace(options, text="text")
-    require_columns(names, [options.text or options.series, options.label], where)
+    require_columns(names, [options.column, options.label], where)
     return options
 
 
-def bad_inputs(values: Iterable[Any], column: str, *, text: TextOptions | None, features: int = 0) -> list[BadRow]:
-    """Rows whose input cannot be used: texts under the given options, or numeric sequences."""
-    return bad_series(values, column, features) if text is None else bad_texts(values, column, text)
+def bad_inputs(values: Iterable[Any], settings: Settings, column: str, features: int = 0) -> list[BadRow]:
+    """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
+    if settings.labelled.text:
+        return bad_texts(values, column, settings.text)
+    return bad_series(values, column, features)
 
 
 def load_records(
@@ -113,12 +96,11 @@ def load_records(
     if skipped:
         say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
     options = input_column(settings.labelled, dataset.column_names, where)
-    column = options.text or options.series
-    text = settings.text if options.text else None
+    settings = dataclasses.replace(settings, labelled=options)
     targets: list[Any] = list(values_of(dataset, options.label))
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
-    bad = bad_inputs(values_of(dataset, column), column, text=text, features=features)
+    bad = bad_inputs(values_of(dataset, options.column), settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
     rows = good_rows(bad, len(dataset), where, settings.source.skip_bad_rows)
     if len(rows) < len(dataset):
