@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from unroll.data.batches import Batches
 from unroll.data.checks import describe
 from unroll.data.examples import Examples
 from unroll.data.labels import Labels, label_name
@@ -25,10 +24,10 @@ from unroll.models.options import ModelOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
 from unroll.tasks.labelled import LabelledTask
+from unroll.tasks.learning import new_model, train
 from unroll.tasks.records import bad_inputs
 from unroll.tasks.settings import Settings
 from unroll.training.errors import Interrupted
-from unroll.training.fit import fit as train
 from unroll.training.options import TrainingOptions
 
 _SHARED = defaults((TextOptions, SeriesOptions, BatchOptions, ModelOptions, TrainingOptions)) | {"verbose": False}
@@ -88,23 +87,11 @@ class _SequenceEstimator(BaseEstimator):
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
         self.task_ = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
         examples = Examples.from_arrays(self.task_.encoder.encode(values), targets)
-        seed = settings.batch.seed
-        batches = Batches(examples.subset(chosen), settings.batch, shuffle=True, seed=seed)
-        held = Batches(examples.subset(left), settings.batch, shuffle=False) if len(left) else None
+        training, held = examples.subset(chosen), examples.subset(left) if len(left) else None
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
-            torch.manual_seed(seed)
-            model = self.task_.model(batches.examples)
+            model = new_model(self.task_, training)
             try:
-                outcome = train(
-                    model,
-                    self.task_.objective(targets[chosen]),
-                    batches,
-                    held,
-                    settings.training,
-                    Path(folder),
-                    seed=seed,
-                    quiet=not self.verbose,
-                )
+                outcome = train(self.task_, model, training, held, Path(folder), quiet=not self.verbose)
             except Interrupted:
                 raise KeyboardInterrupt from None
         self.model_ = model.cpu().eval()

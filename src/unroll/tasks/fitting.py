@@ -17,16 +17,16 @@ from unroll.data.batches import Batches
 from unroll.data.examples import Examples
 from unroll.data.labels import Labels
 from unroll.data.split import split
-from unroll.errors import OptionError, RunError
+from unroll.errors import RunError
 from unroll.models.many_to_one import ManyToOne
 from unroll.options import flatten
 from unroll.runs import ENCODER, METRICS, Run
 from unroll.tasks.labelled import LabelledTask, described, label_kind
+from unroll.tasks.learning import new_model, train
 from unroll.tasks.records import Records, load_records
 from unroll.tasks.report import Report, lines
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
-from unroll.training.fit import fit as train
 from unroll.training.history import read_table
 from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
 from unroll.training.processes import is_main
@@ -107,7 +107,7 @@ def fit(
     """
     run = Run.claim(out, overwrite=overwrite) if is_main() else Run(Path(out))
     prepared = prepare(name, settings, sources, say if is_main() else _silent)
-    model = _model(prepared)
+    model = new_model(prepared.task, prepared.train)
     check(prepared.task.objective(), settings.training, has_valid=prepared.valid is not None)
     if is_main():
         run.begin()
@@ -133,37 +133,21 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
     prepared = prepare(name, settings, sources, say if is_main() else _silent)
     if run.read(ENCODER) != prepared.task.encoder.to_json():
         raise RunError(f"the training data of {path} has changed since the run was started; it cannot go on exactly")
-    return _train(run, prepared, _model(prepared), resume=True, say=say)
-
-
-def _model(prepared: Prepared) -> ManyToOne:
-    torch.manual_seed(prepared.task.settings.batch.seed)
-    try:
-        return prepared.task.model(prepared.train)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
-            raise
-        raise OptionError("the model does not fit into memory; make hidden, layers or embedding smaller") from error
+    return _train(run, prepared, new_model(prepared.task, prepared.train), resume=True, say=say)
 
 
 def _train(run: Run, prepared: Prepared, model: ManyToOne, *, resume: bool, say: Say) -> Report:
     task, options = prepared.task, prepared.task.settings
-    batches = Batches(prepared.train, options.batch, shuffle=True, seed=options.batch.seed)
-    held = None
-    if prepared.valid is not None:
-        held = Batches(prepared.valid, options.batch, shuffle=False)
     if is_main():
-        _describe(prepared, batches, model, say)
+        _describe(prepared, model, say)
     outcome = train(
+        task,
         model,
-        task.objective(prepared.train.targets),
-        batches,
-        held,
-        options.training,
+        prepared.train,
+        prepared.valid,
         run.path,
-        resume=resume,
-        seed=options.batch.seed,
         quiet=not is_main(),
+        resume=resume,
         identity=_identity(prepared),
     )
     if not is_main():
@@ -219,15 +203,16 @@ def _identity(prepared: Prepared) -> str:
     return found.hexdigest()
 
 
-def _describe(prepared: Prepared, batches: Batches, model: torch.nn.Module, say: Say) -> None:
+def _describe(prepared: Prepared, model: torch.nn.Module, say: Say) -> None:
     task, train_part = prepared.task, prepared.train
     parts = [f"{len(train_part):,} rows to train"]
     parts += [f"{len(e):,} to {w}" for w, e in (("validate", prepared.valid), ("test", prepared.test)) if e]
     lengths = train_part.lengths
     unit = "tokens" if task.takes_text else "steps"
+    padding = Batches(train_part, task.settings.batch, shuffle=True).padding_share()
     say(
         f"{', '.join(parts)}; {int(lengths.min())} to {int(lengths.max())} {unit} a row"
-        f" (median {int(statistics.median(lengths.tolist()))}), {batches.padding_share():.1%} of the batches padding"
+        f" (median {int(statistics.median(lengths.tolist()))}), {padding:.1%} of the batches padding"
     )
     if task.takes_text:
         say(f"vocabulary: {task.encoder.size:,} entries ({task.settings.text.level} level)")  # pyright: ignore[reportAttributeAccessIssue]
