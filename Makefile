@@ -1,10 +1,17 @@
-# `make demo` and `make test` set everything up by themselves; a virtual environment in .venv is all they leave.
+# `make demo` and `make test` set everything up by themselves; .venv and build are all they leave.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
+PACKAGES := .venv/.packages
 READY := .venv/.ready
+NATIVE := $(wildcard native/*.cpp native/*.h)
+FOLDERS := $(shell find src/unroll -type d -not -name __pycache__)
+FORMATTED := $(NATIVE) $(wildcard native/tests/*.cpp native/tests/*.h)
 
-.PHONY: demo test check format clean
+# 0 goes on without the compiled kernels where they cannot be built.
+export UNROLL_REQUIRE_KERNELS ?= 1
+
+.PHONY: demo test check format sanitize clean
 
 demo: $(READY)
 	$(BIN)/unroll demo
@@ -16,16 +23,30 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 
-format: $(READY)
+format: $(PACKAGES)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(FORMATTED)
 
-$(READY): pyproject.toml
+# The kernels without Python, under the address and undefined-behaviour sanitizers.
+sanitize: $(PACKAGES)
+	$(BIN)/cmake -S . -B build/sanitize -DUNROLL_SANITIZE=ON
+	$(BIN)/cmake --build build/sanitize --target native_test --parallel 2
+	build/sanitize/native_test
+
+$(PACKAGES): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+# Without isolation, so that what is already compiled is found again. The folders change when a module is added,
+# moved or removed: an editable install remembers where each was.
+$(READY): $(PACKAGES) CMakeLists.txt $(NATIVE) $(FOLDERS)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	touch $@
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache
+	rm -rf .venv build runs .pytest_cache .ruff_cache

@@ -1,0 +1,240 @@
+// The kernels as a Python module. Tensors come as addresses: their owner keeps them alive during a call.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <stdexcept>
+#include <string_view>
+
+#include "dispatch.h"
+#include "threads.h"
+
+namespace nb = nanobind;
+using unroll::Cell;
+using unroll::chosen;
+using unroll::Kernels;
+using unroll::Plan;
+using unroll::Planned;
+using unroll::Problem;
+using unroll::runnable;
+
+namespace {
+
+Cell cell_named(std::string_view name) {
+  if (name == "rnn_tanh") return Cell::rnn_tanh;
+  if (name == "rnn_relu") return Cell::rnn_relu;
+  if (name == "lstm") return Cell::lstm;
+  if (name == "gru") return Cell::gru;
+  if (name == "gru_reset_before") return Cell::gru_reset_before;
+  throw std::invalid_argument("there is no cell '" + std::string(name) + "'");
+}
+
+template <class V>
+struct Field {
+  const char* name;
+  V Problem::* member;
+};
+
+constexpr Field<bool> kFlags[] = {
+    {"double", &Problem::wide}, {"reverse", &Problem::reverse}, {"recompute", &Problem::recompute}};
+
+constexpr Field<unroll::index> kSizes[] = {
+    {"T", &Problem::T},
+    {"B", &Problem::B},
+    {"D", &Problem::D},
+    {"H", &Problem::H},
+    {"R", &Problem::R},
+    {"x_time", &Problem::x_time},
+    {"x_row", &Problem::x_row},
+    {"resets_time", &Problem::resets_time},
+    {"resets_row", &Problem::resets_row},
+    {"y_time", &Problem::y_time},
+    {"y_row", &Problem::y_row},
+    {"dy_time", &Problem::dy_time},
+    {"dy_row", &Problem::dy_row},
+    {"dx_time", &Problem::dx_time},
+    {"dx_row", &Problem::dx_row},
+};
+
+constexpr Field<const void*> kInputs[] = {
+    {"x", &Problem::x},       {"w_ih", &Problem::w_ih},       {"w_hh", &Problem::w_hh},
+    {"b_ih", &Problem::b_ih}, {"b_hh", &Problem::b_hh},       {"w_hr", &Problem::w_hr},
+    {"h0", &Problem::h0},     {"c0", &Problem::c0},           {"reset_h", &Problem::reset_h},
+    {"dy", &Problem::dy},     {"reset_c", &Problem::reset_c}, {"dh", &Problem::dh},
+    {"dc", &Problem::dc},
+};
+
+constexpr Field<void*> kOutputs[] = {
+    {"y", &Problem::y},
+    {"h", &Problem::h},
+    {"c", &Problem::c},
+    {"saved", &Problem::saved},
+    {"dx", &Problem::dx},
+    {"dw_ih", &Problem::dw_ih},
+    {"dh0", &Problem::dh0},
+    {"dc0", &Problem::dc0},
+    {"dw_hh", &Problem::dw_hh},
+    {"db_ih", &Problem::db_ih},
+    {"db_hh", &Problem::db_hh},
+    {"dw_hr", &Problem::dw_hr},
+    {"dreset_h", &Problem::dreset_h},
+    {"dreset_c", &Problem::dreset_c},
+};
+
+template <class V, std::size_t N>
+bool set(Problem& p, const Field<V> (&fields)[N], std::string_view name, nb::handle value) {
+  for (const Field<V>& f : fields) {
+    if (name != f.name) continue;
+    if constexpr (std::is_pointer_v<V>) {
+      p.*f.member = reinterpret_cast<V>(nb::cast<std::uintptr_t>(value));
+    } else {
+      p.*f.member = nb::cast<V>(value);
+    }
+    return true;
+  }
+  return false;
+}
+
+Problem read(const nb::kwargs& fields) {
+  Problem p;
+  for (auto [key, value] : fields) {
+    const std::string_view name = nb::borrow<nb::str>(key).c_str();
+    if (set(p, kFlags, name, value) || set(p, kSizes, name, value) || set(p, kInputs, name, value) ||
+        set(p, kOutputs, name, value)) {
+      continue;
+    }
+    if (name == "cell") {
+      p.cell = cell_named(nb::borrow<nb::str>(value).c_str());
+    } else if (name == "threads") {
+      p.threads = nb::cast<int>(value);
+    } else if (name == "lengths") {
+      p.lengths = reinterpret_cast<const std::int64_t*>(nb::cast<std::uintptr_t>(value));
+    } else if (name == "resets") {
+      p.resets = reinterpret_cast<const std::uint8_t*>(nb::cast<std::uintptr_t>(value));
+    } else {
+      throw nb::type_error(("there is no field '" + std::string(name) + "'").c_str());
+    }
+  }
+  return p;
+}
+
+void run(void (*Kernels::*kernel)(const Problem&, const Plan&), const nb::kwargs& fields) {
+  const Problem p = read(fields);
+  const nb::gil_scoped_release released;
+  const Planned rows(p);
+  (chosen().*kernel)(p, rows.plan());
+}
+
+// PyTorch's types, by which tensors are known here. They are never given back: they live as long as Python.
+struct TorchNames {
+  nb::handle tensor, parameter, float32, float64;
+};
+
+TorchNames& torch_names() {
+  static TorchNames names;
+  return names;
+}
+
+bool is_true(nb::handle object, PyObject* name) {
+  const nb::object value = nb::steal(PyObject_GetAttr(object.ptr(), name));
+  return value.ptr() == Py_True;
+}
+
+void* address(nb::handle tensor) {
+  static PyObject* const name = PyUnicode_InternFromString("data_ptr");
+  const nb::object at = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), name));
+  return at.is_valid() ? PyLong_AsVoidPtr(at.ptr()) : nullptr;
+}
+
+// Where a tensor's numbers are, if it is PyTorch's own kind, of this shape and dtype, on the CPU, contiguous.
+void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
+  static PyObject* const names[] = {PyUnicode_InternFromString("dtype"), PyUnicode_InternFromString("shape"),
+                                    PyUnicode_InternFromString("is_cpu"), PyUnicode_InternFromString("is_contiguous")};
+  const TorchNames& torch = torch_names();
+  PyTypeObject* const type = Py_TYPE(tensor.ptr());
+  if (static_cast<void*>(type) != torch.tensor.ptr() && static_cast<void*>(type) != torch.parameter.ptr())
+    return nullptr;
+  if (nb::steal(PyObject_GetAttr(tensor.ptr(), names[0])).ptr() != dtype.ptr()) return nullptr;
+  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), names[1]));
+  if (!PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size())) return nullptr;
+  Py_ssize_t at = 0;
+  for (const unroll::index size : shape) {
+    if (PyLong_AsSsize_t(PyTuple_GET_ITEM(found.ptr(), at++)) != size) return nullptr;
+  }
+  if (!is_true(tensor, names[2])) return nullptr;
+  if (nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), names[3])).ptr() != Py_True) return nullptr;
+  return address(tensor);
+}
+
+// One step of a stack of layers; false, and nothing done, if a tensor is not what it must be. `c` and `c_after`
+// may be None, and so may biases and projections; `weights` holds five for each layer. The outputs were made for
+// this call: (B, R), and as the state is.
+bool step(const char* cell, int threads, unroll::index layers, unroll::index D, unroll::index H, unroll::index R,
+          nb::handle x, nb::handle h, nb::handle c, nb::list weights, nb::handle y, nb::handle h_after,
+          nb::handle c_after) {
+  const TorchNames& torch = torch_names();
+  const nb::object dtype = nb::steal(PyObject_GetAttrString(x.ptr(), "dtype"));
+  if (dtype.ptr() != torch.float32.ptr() && dtype.ptr() != torch.float64.ptr()) return false;
+  const unroll::index B = nb::len(x);
+  unroll::StepProblem p;
+  p.cell = cell_named(cell);
+  p.wide = dtype.ptr() == torch.float64.ptr();
+  p.threads = threads;
+  p.layers = layers, p.B = B, p.D = D, p.H = H, p.R = R;
+  if (layers < 1 || B < 1 || unroll::index(weights.size()) != 5 * layers) return false;
+  if ((p.x = numbers(x, dtype, {B, D})) == nullptr || (p.h = numbers(h, dtype, {layers, B, R})) == nullptr ||
+      (p.cell == Cell::lstm && (p.c = numbers(c, dtype, {layers, B, H})) == nullptr)) {
+    return false;
+  }
+  unroll::Problem gates;
+  gates.cell = p.cell;
+  const unroll::index rows = gates.gates() * H;
+  std::vector<const void*> at(5 * layers);
+  for (unroll::index k = 0; k < 5 * layers; ++k) {
+    const nb::handle w = weights[k];
+    if (w.is_none() && k % 5 >= 2) continue;
+    const unroll::index columns = k == 0 ? D : R;
+    at[k] = k % 5 < 2   ? numbers(w, dtype, {rows, columns})
+            : k % 5 < 4 ? numbers(w, dtype, {rows})
+                        : numbers(w, dtype, {R, H});
+    if (at[k] == nullptr) return false;
+  }
+  p.weights = at.data();
+  p.y = address(y);
+  p.h_after = address(h_after);
+  p.c_after = p.c == nullptr ? nullptr : address(c_after);
+  const nb::gil_scoped_release released;
+  chosen().step(p);
+  return true;
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+  chosen();  // an impossible UNROLL_ISA is told at once
+  m.def("instruction_sets", [] {
+    std::vector<std::string> names;
+    for (const Kernels* k : runnable()) names.emplace_back(k->name);
+    return names;
+  });
+  m.def("instruction_set", [] { return std::string(chosen().name); });
+  m.def("use", &unroll::choose);
+  m.def("set_pool", &unroll::set_pool);
+  m.def(
+      "saved_width",
+      [](const std::string& cell, unroll::index H, bool projected, bool recompute) {
+        Problem p;
+        p.cell = cell_named(cell);
+        p.H = H;
+        p.w_hr = projected ? &p : nullptr;
+        p.recompute = recompute;
+        return p.saved_width();
+      },
+      nb::arg("cell"), nb::arg("H"), nb::arg("projected") = false, nb::arg("recompute") = false);
+  m.def("set_torch", [](nb::object tensor, nb::object parameter, nb::object float32, nb::object float64) {
+    torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release()};
+  });
+  m.def("step", &step);
+  m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
+  m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });
+}

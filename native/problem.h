@@ -1,0 +1,111 @@
+// What is asked of the kernels: one recurrence, one layer, one direction, over time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+// Compiled once for each instruction set: such a function must not be emitted, lest the linker keep the copy
+// that only some processors can run.
+#define UNROLL_INLINE inline __attribute__((always_inline))
+
+namespace unroll {
+
+using index = std::ptrdiff_t;
+
+enum class Cell : int { rnn_tanh, rnn_relu, lstm, gru, gru_reset_before };
+
+// All tensors hold float, or all double. Features lie side by side; strides count elements; null is "none".
+struct Problem {
+  Cell cell = Cell::lstm;
+  bool wide = false;  // double
+  bool reverse = false;
+  bool recompute = false;  // keep less for the gradient
+  int threads = 1;
+  index T = 0, B = 0, D = 0, H = 0, R = 0;
+
+  const void* x = nullptr;  // (T, B, D)
+  index x_time = 0, x_row = 0;
+  const void *w_ih = nullptr, *w_hh = nullptr, *b_ih = nullptr, *b_hh = nullptr, *w_hr = nullptr;
+  const void *h0 = nullptr, *c0 = nullptr;  // (B, R), (B, H)
+  const std::int64_t* lengths = nullptr;    // (B,)
+  const std::uint8_t* resets = nullptr;     // (T, B)
+  index resets_time = 0, resets_row = 0;
+  const void *reset_h = nullptr, *reset_c = nullptr;  // (R,), (H,)
+
+  void* y = nullptr;  // (T, B, R)
+  index y_time = 0, y_row = 0;
+  void *h = nullptr, *c = nullptr;  // (B, R), (B, H)
+  void* saved = nullptr;            // (sum of lengths, saved_width)
+
+  const void* dy = nullptr;
+  index dy_time = 0, dy_row = 0;
+  const void *dh = nullptr, *dc = nullptr;
+  void* dx = nullptr;
+  index dx_time = 0, dx_row = 0;
+  void *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_hr = nullptr;
+  void *dh0 = nullptr, *dc0 = nullptr, *dreset_h = nullptr, *dreset_c = nullptr;
+
+  UNROLL_INLINE int gates() const {
+    return cell == Cell::lstm ? 4 : cell == Cell::gru || cell == Cell::gru_reset_before ? 3 : 1;
+  }
+
+  // Planes of a step's gates: the GRU's fourth is U_n h + c_n, or r * h where the reset comes before.
+  UNROLL_INLINE int planes() const { return gates() == 3 ? 4 : gates(); }
+
+  UNROLL_INLINE index padded() const { return (H + 15) / 16 * 16; }
+
+  // Elements that the gradient needs for one step of one row: gates, c, and a projection's input.
+  UNROLL_INLINE index saved_width() const {
+    const bool elman = gates() == 1;
+    return padded() *
+           (index(elman || recompute ? 0 : planes()) + (cell == Cell::lstm) + (w_hr != nullptr && !recompute));
+  }
+};
+
+// One step of a stack of layers, for live use: tensors are contiguous.
+struct StepProblem {
+  Cell cell = Cell::lstm;
+  bool wide = false;
+  int threads = 1;
+  index layers = 0, B = 0, D = 0, H = 0, R = 0;
+  const void* x = nullptr;                      // (B, D)
+  const void *h = nullptr, *c = nullptr;        // (layers, B, R), (layers, B, H)
+  const void* const* weights = nullptr;         // (layers, 5): w_ih, w_hh, b_ih, b_hh, w_hr
+  void* y = nullptr;                            // (B, R)
+  void *h_after = nullptr, *c_after = nullptr;  // as h and c
+};
+
+// Rows in the order of their lengths, longest first, and their steps packed: all rows' first step, then the
+// second of those that have one, and so on. It depends on the lengths alone.
+struct Plan {
+  index rows = 0;
+  index steps = 0;                 // of the longest row
+  const index* order = nullptr;    // (rows,) the row of each rank; null: all rows are alike
+  const index* lengths = nullptr;  // (rows,) by rank
+  const index* offsets = nullptr;  // (steps + 1,) packed rows before each step
+
+  UNROLL_INLINE index row(index rank) const { return order == nullptr ? rank : order[rank]; }
+  UNROLL_INLINE index length(index rank) const { return order == nullptr ? steps : lengths[rank]; }
+  UNROLL_INLINE index offset(index n) const { return order == nullptr ? n * rows : offsets[n]; }
+  UNROLL_INLINE index active(index n) const { return n >= steps ? 0 : offset(n + 1) - offset(n); }
+  UNROLL_INLINE index total() const { return offset(steps); }
+
+  // The first step before which there are at least `packed` packed rows.
+  index step_at(index packed) const;
+
+  // Ranks cut into at most `parts` ranges of about equal work: the bounds, from 0; returns their number.
+  index cut(index parts, index* bounds) const;
+};
+
+class Planned {
+ public:
+  explicit Planned(const Problem& p);
+  const Plan& plan() const { return plan_; }
+
+ private:
+  Plan plan_;
+  std::vector<index> order_, lengths_, offsets_;
+};
+
+}  // namespace unroll

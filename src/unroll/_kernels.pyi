@@ -1,0 +1,106 @@
+# The contract of native/: tensors come as addresses (0 is "none"), strides count elements, features lie side by side.
+# Weights, states and lengths are contiguous. All numbers are float32, or float64 where `double`.
+
+def instruction_sets() -> list[str]:
+    """Those that this processor can run, best first."""
+
+def instruction_set() -> str:
+    """The one in use: the best, or the one that the environment variable UNROLL_ISA names."""
+
+def use(name: str, /) -> None:
+    """Another one from now on."""
+
+def set_pool(parallel: int, thread_num: int, num_threads: int, /) -> None:
+    """The OpenMP to run on, by its functions; all 0: each call starts threads of its own."""
+
+def saved_width(cell: str, H: int, projected: bool = False, recompute: bool = False) -> int:
+    """Elements of `saved` for each step of each row."""
+
+def forward(
+    *,
+    cell: str,
+    double: bool,
+    reverse: bool,
+    threads: int,
+    recompute: bool,
+    T: int,
+    B: int,
+    D: int,
+    H: int,
+    R: int,
+    x: int,
+    x_time: int,
+    x_row: int,
+    w_ih: int,
+    w_hh: int,
+    b_ih: int,
+    b_hh: int,
+    w_hr: int,
+    h0: int,
+    c0: int,
+    lengths: int,
+    resets: int,
+    resets_time: int,
+    resets_row: int,
+    reset_h: int,
+    reset_c: int,
+    y: int,
+    y_time: int,
+    y_row: int,
+    h: int,
+    c: int,
+    saved: int,
+) -> None:
+    """Write y, h, c and, if it is not 0, `saved`: (T * B, saved_width), of which sum(lengths) rows are touched."""
+
+def backward(
+    *,
+    cell: str,
+    double: bool,
+    reverse: bool,
+    threads: int,
+    recompute: bool,
+    T: int,
+    B: int,
+    D: int,
+    H: int,
+    R: int,
+    x: int,
+    x_time: int,
+    x_row: int,
+    w_ih: int,
+    w_hh: int,
+    b_ih: int,
+    b_hh: int,
+    w_hr: int,
+    h0: int,
+    c0: int,
+    lengths: int,
+    resets: int,
+    resets_time: int,
+    resets_row: int,
+    reset_h: int,
+    reset_c: int,
+    y: int,
+    y_time: int,
+    y_row: int,
+    saved: int,
+    dy: int,
+    dy_time: int,
+    dy_row: int,
+    dh: int,
+    dc: int,
+    dx: int,
+    dx_time: int,
+    dx_row: int,
+    dw_ih: int,
+    dw_hh: int,
+    db_ih: int,
+    db_hh: int,
+    dw_hr: int,
+    dh0: int,
+    dc0: int,
+    dreset_h: int,
+    dreset_c: int,
+) -> None:
+    """Write dx, ..., dreset_c from dy, dh and dc; what stands in `saved` is lost."""
