@@ -19,7 +19,12 @@ const Kernels& named(const std::string& name) {
 std::atomic<const Kernels*>& present() {
   static std::atomic<const Kernels*> kernels = [] {
     const char* const wanted = std::getenv("UNROLL_ISA");
-    return wanted == nullptr || *wanted == '\0' ? runnable().front() : &named(wanted);
+    if (wanted == nullptr || *wanted == '\0') return runnable().front();
+    try {
+      return &named(wanted);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(std::string("UNROLL_ISA: ") + error.what());
+    }
   }();
   return kernels;
 }

@@ -81,10 +81,10 @@ Cut cut_forward(const Problem& p, const Plan& plan) {
   Cut cut;
   const double per_row = 2.0 * double(p.D + p.R) * p.gates() * double(p.H);
   if (per_row * double(plan.total()) > 4e5) cut.threads = p.threads < kMostThreads ? p.threads : kMostThreads;
-  cut.by_units = cut.threads > 1 && p.B < kRows * cut.threads && per_row * double(p.B) > 2e5 && p.H >= 64;
+  // A thread without a second row reads all weights for one; a step must be worth its wait.
+  cut.by_units = cut.threads > 1 && p.B < 2 * cut.threads && per_row * double(p.B) > 2e5 && p.H >= 64;
   const index rows = cut.by_units ? p.B : (p.B + cut.threads - 1) / cut.threads;
-  if (!cut.by_units && cut.threads > p.B) cut.threads = int(p.B);
-  cut.projected = rows < 2 * kRows && p.D >= 4;
+  cut.projected = rows < 4 && p.D >= 4;
   if (cut.projected) cut.block = rows > 0 ? (16 * kRows + rows - 1) / rows : 1;
   return cut;
 }

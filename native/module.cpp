@@ -148,21 +148,29 @@ void* address(nb::handle tensor) {
 
 // Where a tensor's numbers are, if it is PyTorch's own kind, of this shape and dtype, on the CPU, contiguous.
 void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
-  static PyObject* const names[] = {PyUnicode_InternFromString("dtype"), PyUnicode_InternFromString("shape"),
-                                    PyUnicode_InternFromString("is_cpu"), PyUnicode_InternFromString("is_contiguous")};
+  static PyObject* const dtype_name = PyUnicode_InternFromString("dtype");
+  static PyObject* const shape_name = PyUnicode_InternFromString("shape");
+  static PyObject* const is_cpu = PyUnicode_InternFromString("is_cpu");
+  static PyObject* const is_contiguous = PyUnicode_InternFromString("is_contiguous");
+  static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
   const TorchNames& torch = torch_names();
   PyTypeObject* const type = Py_TYPE(tensor.ptr());
   if (static_cast<void*>(type) != torch.tensor.ptr() && static_cast<void*>(type) != torch.parameter.ptr())
     return nullptr;
-  if (nb::steal(PyObject_GetAttr(tensor.ptr(), names[0])).ptr() != dtype.ptr()) return nullptr;
-  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), names[1]));
+  if (nb::steal(PyObject_GetAttr(tensor.ptr(), dtype_name)).ptr() != dtype.ptr()) return nullptr;
+  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), shape_name));
   if (!PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size())) return nullptr;
   Py_ssize_t at = 0;
   for (const unroll::index size : shape) {
     if (PyLong_AsSsize_t(PyTuple_GET_ITEM(found.ptr(), at++)) != size) return nullptr;
   }
-  if (!is_true(tensor, names[2])) return nullptr;
-  if (nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), names[3])).ptr() != Py_True) return nullptr;
+  if (!is_true(tensor, is_cpu)) return nullptr;
+  if (nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_contiguous)).ptr() != Py_True) return nullptr;
+  // A negated view's memory holds other numbers; a parameter is none.
+  if (static_cast<void*>(type) == torch.tensor.ptr() &&
+      nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg)).ptr() != Py_False) {
+    return nullptr;
+  }
   return address(tensor);
 }
 
@@ -234,7 +242,8 @@ NB_MODULE(_kernels, m) {
   m.def("set_torch", [](nb::object tensor, nb::object parameter, nb::object float32, nb::object float64) {
     torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release()};
   });
-  m.def("step", &step);
+  m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
   m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });
 }

@@ -6,10 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from unroll.ops.cpu.extension import missing
+
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2}
 """How far two numbers may be apart, relative to the largest of them all (at least 1)."""
 
 Values = Tensor | None | Iterable["Values"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test of the backend `cpu` needs the compiled kernels."""
+    callspec = getattr(item, "callspec", None)
+    reason = missing()
+    if reason is not None and callspec is not None and callspec.params.get("backend") == "cpu":
+        pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,8 @@
+from torch import Tensor, dtype
+
 # The contract of native/: tensors come as addresses (0 is "none"), strides count elements, features lie side by side.
-# Weights, states and lengths are contiguous. All numbers are float32, or float64 where `double`.
+# Weights, states and lengths are contiguous. All numbers are float32, or float64 where `double`. Lengths are int64,
+# resets bool. Either both biases are there or none.
 
 def instruction_sets() -> list[str]:
     """Those that this processor can run, best first."""
@@ -12,6 +15,27 @@ def use(name: str, /) -> None:
 
 def set_pool(parallel: int, thread_num: int, num_threads: int, /) -> None:
     """The OpenMP to run on, by its functions; all 0: each call starts threads of its own."""
+
+def set_torch(tensor: type[Tensor], parameter: type[Tensor], float32: dtype, float64: dtype, /) -> None:
+    """What `step` knows tensors by."""
+
+def step(
+    cell: str,
+    threads: int,
+    layers: int,
+    D: int,
+    H: int,
+    R: int,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    weights: list[Tensor | None],
+    y: Tensor,
+    h_after: Tensor,
+    c_after: Tensor | None,
+    /,
+) -> bool:
+    """One step of a stack of layers, of tensors and not of addresses; false, and nothing done, if one does not fit."""
 
 def saved_width(cell: str, H: int, projected: bool = False, recompute: bool = False) -> int:
     """Elements of `saved` for each step of each row."""

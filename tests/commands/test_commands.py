@@ -462,4 +462,5 @@ def test_backends_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["backends"]) == 0
     out = capsys.readouterr().out
     assert "torch    available" in out
+    assert out.startswith("cpu      ")
     assert "naive    available" in out

@@ -25,7 +25,7 @@ MAKERS = {
     "projected": lambda **o: LSTM(D, H, proj_size=2, dtype=F64, **o),
 }
 every_module = pytest.mark.parametrize("name", MAKERS)
-every_backend = pytest.mark.parametrize("backend", ["naive", "torch"])
+every_backend = pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 LENGTHS = torch.tensor([3, 7, 0, 1, 6])
 
 
@@ -174,9 +174,10 @@ def test_resets_are_borders(close, name, backend, learnt, lengths):
     close(gradients(module, x, y, *states(end)), gradients(module, x, expected, *ends))
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
 @every_module
-def test_many_segments_of_unequal_size(close, name):
-    fast, slow = MAKERS[name](bidirectional=True), MAKERS[name](bidirectional=True, backend="naive")
+def test_many_segments_of_unequal_size(close, name, backend):
+    fast, slow = make(name, backend, bidirectional=True), make(name, "naive", bidirectional=True)
     slow.load_state_dict(fast.state_dict())
     x = torch.randn(3, 40, D, dtype=F64).transpose(0, 1).requires_grad_()
     resets = torch.zeros(3, 40, dtype=torch.bool)
@@ -213,9 +214,10 @@ def test_no_steps_leave_the_state(close, name, backend):
         close(states(end), given)
 
 
+@pytest.mark.parametrize("backend", ["auto", "naive", "cpu"])
 @every_module
-def test_no_rows(close, name):
-    module = MAKERS[name](num_layers=2, bidirectional=True)
+def test_no_rows(close, name, backend):
+    module = make(name, backend, num_layers=2, bidirectional=True)
     x = torch.randn(T, 0, D, dtype=F64).requires_grad_()
     y, _ = module(x, lengths=torch.zeros(0, dtype=torch.int64), resets=torch.zeros(0, T, dtype=torch.bool))
     assert y.shape[:2] == (T, 0)
@@ -280,6 +282,7 @@ def test_no_packed_kernel_is_called(monkeypatch):
     monkeypatch.setattr(torch._VF, "_pad_packed_sequence", None)
     x = torch.randn(T, B, D)
     for module in (LSTM(D, H, bidirectional=True), GRU(D, H), RNN(D, H)):
+        module.backend = "torch"
         module(x, lengths=[7, 3, 2, 0, 1])
         module(x, resets=torch.ones(B, T, dtype=torch.bool))
         module(nn.utils.rnn.PackedSequence(torch.randn(6, D), torch.tensor([3, 2, 1])))

@@ -62,7 +62,7 @@ def state_for(module, given, rows, dtype):
     return h, torch.randn((*shape[:-1], H), dtype=dtype).requires_grad_()
 
 
-@pytest.mark.parametrize("backend", ["naive", "torch"])
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("given", [False, True], ids=["absent", "given"])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
@@ -108,12 +108,13 @@ def test_same_numbers(close, name, layers, bidirectional, given, dtype, backend)
         close(gradients(ours, x, state, got), gradients(theirs, x, state, wanted), "unbatched gradient")
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("size", [1, 7, 63])
-def test_odd_sizes(close, name, size):
+def test_odd_sizes(close, name, size, backend):
     ours, theirs, options = MODULES[name]
     theirs = theirs(size, size + 2, **options, bidirectional=True)
-    ours = ours(size, size + 2, **options, bidirectional=True)
+    ours = ours(size, size + 2, **options, bidirectional=True, backend=backend)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(size, size, size).requires_grad_()
     lengths = torch.randint(1, size + 1, (size,))
@@ -124,9 +125,10 @@ def test_odd_sizes(close, name, size):
     close(gradients(ours, x, None, got), gradients(theirs, x, None, wanted))
 
 
+@pytest.mark.parametrize("backend", ["torch", "cpu"])
 @pytest.mark.parametrize("name", MODULES)
-def test_non_contiguous(close, name):
-    ours, theirs = pair(name, torch.float64, bidirectional=True)
+def test_non_contiguous(close, name, backend):
+    ours, theirs = pair(name, torch.float64, backend, bidirectional=True)
     x = torch.randn(D, 2 * T, B, dtype=torch.float64).permute(1, 2, 0)[::2].requires_grad_()
     state = state_for(theirs, True, B, torch.float64)
     state = [s.detach().transpose(0, 1).contiguous().transpose(0, 1).requires_grad_() for s in tensors(state)]

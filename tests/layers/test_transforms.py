@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 
 import pytest
 import torch
 from torch import nn
+from torch._dynamo import lookup_backend
 from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 from torch.nn.utils import parametrize
 
+from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
+from unroll.ops.cpu.extension import missing
 
 T, B, D, H = 4, 3, 2, 3
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+needs_kernels = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
+
+
+@pytest.fixture
+def compiler():
+    """Nothing compiled before, which would count against the limit of recompilations."""
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
 
 
 @every_class
@@ -34,6 +47,7 @@ def test_gradient_of_each_row(close, cls):
     each = vmap(grad(loss), (None, 1, 0))(parameters, x, lengths)
     assert module.used[0].backend == "naive"
     assert "torch.func" in module.used[0].passed_over["torch"]
+    assert missing() or "torch.func" in module.used[0].passed_over["cpu"]
     for b in range(B):
         y, _ = module(x[:, b : b + 1], lengths=lengths[b : b + 1])
         wanted = torch.autograd.grad(y.square().sum(), list(parameters.values()))
@@ -62,12 +76,124 @@ def test_forward_mode(close):
 
 @every_class
 @pytest.mark.parametrize("ragged", [False, True])
-def test_compiles_whole(close, cls, ragged):
-    module = cls(D, H, num_layers=2, bidirectional=True)
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_compiles_whole(compiler, close, cls, ragged, backend):
+    module = cls(D, H, num_layers=2, bidirectional=True, backend=backend)
     x = torch.randn(T, B, D)
     call = {"lengths": torch.tensor([2, 4, 0]), "resets": torch.rand(B, T) < 0.4} if ragged else {}
     compiled = torch.compile(module, fullgraph=True, backend="eager")
     close(compiled(x, **call), module(x, **call))
+
+
+def gradients(module, x, **call):
+    y, state = module(x, **call)
+    ends = state if isinstance(state, tuple) else (state,)
+    loss = y.square().sum() + sum(s.sum() for s in ends)
+    inputs = [x, *(p for p in module.parameters() if p.requires_grad)]
+    return [y, *ends, *torch.autograd.grad(loss, inputs)]
+
+
+MAKERS = {
+    "relu": lambda **o: RNN(D, H, nonlinearity="relu", **o),
+    "gru": lambda **o: GRU(D, H, reset_after=False, bidirectional=True, batch_first=True, **o),
+    "lstm": lambda **o: LSTM(D, H, num_layers=2, learn_initial_state=True, **o),
+    "projected": lambda **o: LSTM(D, H, proj_size=2, bidirectional=True, **o),
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("memory", ["save", "recompute"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_one_compilation_serves_every_number_of_rows_and_steps(compiler, close, name, memory):
+    module = MAKERS[name](memory=memory)
+    inner, graphs = lookup_backend("aot_eager" if memory == "save" else "eager"), []
+
+    def compile_(graph, inputs):
+        graphs.append([str(n.target) for n in graph.graph.nodes])
+        return inner(graph, inputs)
+
+    compiled = torch.compile(module, fullgraph=True, dynamic=True, backend=compile_)
+    counts = []
+    for steps, rows in ((5, 7), (9, 8), (4, 9), (40, 5)):
+        x = torch.randn(*((rows, steps) if module.batch_first else (steps, rows)), D).requires_grad_()
+        call = {"lengths": torch.randint(0, steps + 1, (rows,)), "resets": torch.rand(rows, steps) < 0.3}
+        close(gradients(compiled, x, **call), gradients(module, x, **call))
+        assert module.used[0].backend == "cpu"
+        counts.append(len(graphs))
+    assert counts == counts[:1] * 4
+    layers = module.num_layers * (1 + module.bidirectional)
+    assert graphs[0].count("unroll.cpu_forward.default") == layers
+    assert len(graphs[0]) < 60 + 30 * layers
+
+
+@needs_kernels
+@torch._functorch.config.patch(donated_buffer=False)  # else PyTorch itself refuses a second backward pass
+def test_a_compiled_module_differentiates_again_and_twice(compiler, close):
+    module = LSTM(D, H)
+    x = torch.randn(T, B, D).requires_grad_()
+    wanted = gradients(module, x)
+    for backend in ("aot_eager", "eager"):
+        y, (h, c) = torch.compile(module, fullgraph=True, backend=backend)(x)
+        loss = y.square().sum() + h.sum() + c.sum()
+        for _ in range(2):
+            close(torch.autograd.grad(loss, [x, *module.parameters()], retain_graph=True), wanted[3:])
+    found = []
+    for run in (module, torch.compile(module, fullgraph=True, backend="eager")):
+        (g,) = torch.autograd.grad(run(x)[0].square().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(g.square().sum(), [x, module.weight_hh_l0]))
+    close(*found)
+
+
+@needs_kernels
+@pytest.mark.parametrize("strict", [False, True])
+def test_exports_for_any_number_of_rows_and_steps(close, strict):
+    module = LSTM(D, H, num_layers=2, batch_first=True, bidirectional=True).eval()
+    any_size = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    shapes = {"input": any_size, "lengths": {0: torch.export.Dim.DYNAMIC}}
+    given = {"lengths": torch.tensor([3, 9, 0, 5, 1])}
+    program = torch.export.export(module, (torch.randn(5, 9, D),), given, dynamic_shapes=shapes, strict=strict)
+    targets = [str(n.target) for n in program.graph.nodes]
+    assert targets.count("unroll.cpu_forward.default") == 4
+    back = io.BytesIO()
+    torch.export.save(program, back)
+    back.seek(0)
+    loaded = torch.export.load(back).module()
+    for rows, steps in ((2, 3), (7, 20)):
+        x = torch.randn(rows, steps, D)
+        lengths = torch.randint(0, steps + 1, (rows,))
+        close(loaded(x, lengths=lengths), module(x, lengths=lengths))
+    x.requires_grad_()
+    found, wanted = (torch.autograd.grad(m(x, lengths=lengths)[0].sum(), x) for m in (loaded, module))
+    close(found, wanted)
+    with pytest.raises(OptionError, match="from 0 to 20"):
+        loaded(x, lengths=lengths + 21)
+
+
+def test_the_definition_is_compiled_where_the_kernels_cannot_serve(compiler, close):
+    module = GRU(D, H, recurrent_dropout=0.5)
+    targets = []
+
+    def look(graph, _):
+        targets.extend(str(n.target) for n in graph.graph.nodes)
+        return graph.forward
+
+    torch.compile(module, fullgraph=True, backend=look)(torch.randn(T, B, D))
+    plain = LSTM(D, H, dtype=torch.bfloat16)
+    torch.compile(plain, fullgraph=True, backend=look)(torch.randn(T, B, D, dtype=torch.bfloat16))
+    other = LSTM(D, H)
+    with torch.autocast("cpu"):
+        torch.compile(other, fullgraph=True, backend=look)(torch.randn(T, B, D))
+    x = torch.randn(B, T, D)
+    run = torch.compile(vmap(lambda row: other(row)[0]), fullgraph=True, backend=look)
+    close(run(x), other(x.transpose(0, 1))[0].transpose(0, 1))
+    assert targets
+    assert not any("cpu_forward" in t for t in targets)
+
+
+def test_what_goes_to_onnx_is_of_pytorchs_operators(monkeypatch):
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    program = torch.export.export(LSTM(D, H).eval(), (torch.randn(T, B, D),), strict=False)
+    assert not any("unroll" in str(n.target) for n in program.graph.nodes)
 
 
 def test_exports():
@@ -80,8 +206,9 @@ def test_exports():
 @every_class
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("backend", ["naive", "torch"])
-def test_autocast(cls, backend, ragged):
-    module = cls(D, H, num_layers=2, backend=backend)
+@pytest.mark.parametrize("memory", ["save", "recompute"])
+def test_autocast(cls, backend, ragged, memory):
+    module = cls(D, H, num_layers=2, backend=backend, memory=memory)
     x = torch.randn(T, B, D).requires_grad_()
     call = {"lengths": [2, 4, 0], "resets": torch.rand(B, T) < 0.4} if ragged else {}
     y, _ = module(x, **call)

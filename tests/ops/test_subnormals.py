@@ -7,7 +7,7 @@ import torch
 
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.ops import subnormals
+from unroll.ops import openmp, subnormals
 from unroll.ops.subnormals import covers_all_threads, flush_subnormals
 
 TINY = 1e-39
@@ -80,21 +80,21 @@ def test_other_threads_of_the_program_are_left_alone(many):
 
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_falls_back_to_the_calling_thread(monkeypatch, many, platform):
-    for function in (covers_all_threads, subnormals._pool):
+    for function in (covers_all_threads, subnormals._pool, openmp.library):
         function.cache_clear()
-    monkeypatch.setattr(subnormals.sys, "platform", platform)
+    monkeypatch.setattr(openmp.sys, "platform", platform)
     try:
         assert not covers_all_threads()
         with flush_subnormals():
             assert kept(many[:100]) == 0
         assert kept(many[:100]) == 100
     finally:
-        for function in (covers_all_threads, subnormals._pool):
+        for function in (covers_all_threads, subnormals._pool, openmp.library):
             function.cache_clear()
 
 
 @pytest.mark.parametrize("cls", [LSTM, GRU])
-@pytest.mark.parametrize("backend", ["naive", "torch"])
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 def test_backward_flushes(cls, backend):
     module = cls(32, 32, backend=backend)
     x = torch.randn(4, 16, 32).requires_grad_()

@@ -18,5 +18,5 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.ops.backends import available
 
     for name, missing, text in available():
-        print(f"{name:<8} {'available' if missing is None else 'missing: ' + missing:<12} {text}")
+        print(f"{name:<8} {'available' if missing is None else 'missing':<12} {text if missing is None else missing}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from unroll.layers.stack import Init, Recurrent
+from unroll.ops.call import Memory
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 
 
@@ -35,7 +36,7 @@ class GRU(Recurrent):
         device: where the parameters are made.
         dtype: what the parameters are made of.
         reset_after: whether the reset gate applies after the recurrent product. The parameters' shapes are the
-            same either way, their meaning is not. Only the backend `naive` has the other form.
+            same either way, their meaning is not.
         init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
             recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
         learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
@@ -45,6 +46,8 @@ class GRU(Recurrent):
         recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
+            from again, which is half the memory or less for about a third more time.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
         proj_size: refused, as `torch.nn` does.
@@ -74,6 +77,7 @@ class GRU(Recurrent):
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
+        memory: Memory = "save",
         backend: str = "auto",
         proj_size: None = None,
     ) -> None:
@@ -100,6 +104,7 @@ class GRU(Recurrent):
             recurrent_dropout=recurrent_dropout,
             residual=residual,
             layer_norm=layer_norm,
+            memory=memory,
             backend=backend,
         )
         self.reset_after = reset_after

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from unroll.layers.stack import Init, Recurrent
+from unroll.ops.call import Memory
 from unroll.ops.lstm import LSTM as RECURRENCE
 
 
@@ -46,6 +47,8 @@ class LSTM(Recurrent):
         recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
+            from again, which is half the memory or less for about a third more time.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
 
@@ -75,6 +78,7 @@ class LSTM(Recurrent):
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
+        memory: Memory = "save",
         backend: str = "auto",
     ) -> None:
         super().__init__(
@@ -98,5 +102,6 @@ class LSTM(Recurrent):
             recurrent_dropout=recurrent_dropout,
             residual=residual,
             layer_norm=layer_norm,
+            memory=memory,
             backend=backend,
         )

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from unroll.layers.stack import Init, Recurrent
+from unroll.ops.call import Memory
 from unroll.ops.elman import RELU, TANH
 
 
@@ -43,6 +44,8 @@ class RNN(Recurrent):
         recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
+        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
+            from again, which is half the memory or less for about a third more time.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
         proj_size: refused, as `torch.nn` does.
@@ -72,6 +75,7 @@ class RNN(Recurrent):
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
+        memory: Memory = "save",
         backend: str = "auto",
         proj_size: None = None,
     ) -> None:
@@ -100,6 +104,7 @@ class RNN(Recurrent):
             recurrent_dropout=recurrent_dropout,
             residual=residual,
             layer_norm=layer_norm,
+            memory=memory,
             backend=backend,
         )
         self.nonlinearity = nonlinearity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ from unroll.layers.dropout import locked, locked_mask
 from unroll.layers.sequences import Lengths, Resets, Sequences, read
 from unroll.layers.trace import DirectionTrace, Trace
 from unroll.ops import naive
-from unroll.ops.backends import choose, require
-from unroll.ops.call import Call, Recurrence, Result, State, Weights
+from unroll.ops.backends import choose, require, step
+from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
 from unroll.ops.transforms import compiling
 
 Init = Literal["torch", "orthogonal"]
@@ -63,6 +63,7 @@ class Recurrent(nn.Module):
         recurrent_dropout: float,
         residual: bool,
         layer_norm: bool,
+        memory: Memory,
         backend: str,
     ) -> None:
         super().__init__()
@@ -74,8 +75,9 @@ class Recurrent(nn.Module):
         ):
             if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p < 1:
                 raise OptionError(f"{name} must be a probability from 0 to below 1, got {p!r}")
-        if init not in ("torch", "orthogonal"):
-            raise OptionError(f"init is {init!r}{nearest(str(init), ('torch', 'orthogonal'))}")
+        for name, value, known in (("init", init, get_args(Init)), ("memory", memory, get_args(Memory))):
+            if value not in known:
+                raise OptionError(f"{name} is {value!r}{nearest(str(value), known)}")
         if forget_bias is not None and not bias:
             raise OptionError("forget_bias needs bias=True")
         require(backend, recurrence, recurrent_dropout > 0)
@@ -98,6 +100,7 @@ class Recurrent(nn.Module):
         self.recurrent_dropout = float(recurrent_dropout)
         self.residual = residual
         self.layer_norm = layer_norm
+        self.memory: Memory = memory
         self.backend = backend
         self._used: tuple[Used, ...] = ()
         self._names: list[tuple[str | None, ...]] = []
@@ -182,7 +185,7 @@ class Recurrent(nn.Module):
             "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
             "bidirectional": False, "init": "torch", "forget_bias": None, "learn_initial_state": False,
             "input_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0, "residual": False,
-            "layer_norm": False, "backend": "auto",
+            "layer_norm": False, "memory": "save", "backend": "auto",
         }  # fmt: skip
         parts += [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
         return ", ".join(parts)
@@ -220,8 +223,6 @@ class Recurrent(nn.Module):
         used: list[Used] = []
 
         def run(call: Call, _: int) -> Result:
-            if compiling() and self.backend == "auto":
-                return naive.run(call)
             choice = choose(call, self.backend)
             entry = Used(choice.backend.name, choice.passed_over)
             if entry not in used:
@@ -230,7 +231,7 @@ class Recurrent(nn.Module):
 
         y, state = self._run(sequences, state, run)
         if not compiling():
-            self._used = tuple(used)
+            object.__setattr__(self, "_used", tuple(used))  # nn.Module would look for parameters in it
         return sequences.back(y), self._out(sequences, state)
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -252,9 +253,32 @@ class Recurrent(nn.Module):
             raise OptionError("step() would draw another locked dropout mask at each step: call eval() first")
         if x_t.dim() not in (1, 2):
             raise OptionError(f"step() takes (batch, features) or (features,), got {x_t.dim()} dimensions")
+        quick = self._quick_step(x_t, state)
+        if quick is not None:
+            return quick
         time = 1 if self.batch_first and x_t.dim() == 2 else 0
         y, state = self.forward(x_t.unsqueeze(time), state)
         return y.squeeze(time), state
+
+    def _quick_step(self, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+        """The step by a kernel made for it, or None: `forward` does all that is rare, and finds all that is wrong."""
+        if torch.is_grad_enabled() or self.residual or self.layer_norm or x_t.dim() != 2 or state is None:
+            return None
+        two = len(self.recurrence.states) == 2
+        before: State = tuple(state) if two else (state,)
+        if len(before) != len(self.recurrence.states):
+            return None
+        found = self._parameters  # looked up here first: a module's own lookup is slow
+        weights: list[Tensor | None] = [
+            None if n is None else found[n] if n in found else getattr(self, n) for names in self._names for n in names
+        ]
+        sizes = (self.num_layers, self.input_size, self.hidden_size, self.proj_size or self.hidden_size)
+        done = step(self.recurrence, sizes, x_t, before, weights, self.backend)
+        if done is None:
+            return None
+        used, y, after = done
+        object.__setattr__(self, "_used", (Used(used, {}),))
+        return y, after if two else after[0]
 
     def trace(
         self, x: Tensor, state: Any = None, *, lengths: Lengths | None = None, resets: Resets | None = None
@@ -308,6 +332,7 @@ class Recurrent(nn.Module):
                     self._learnt(k),
                     direction == 1,
                     self._recurrent_mask(x),
+                    self.memory,
                 )
                 y, end = run(call, layer)
                 outputs.append(y)
@@ -345,7 +370,8 @@ class Recurrent(nn.Module):
             learnt = (getattr(self, f"initial_{name}") for name in names)
             return tuple(h.unsqueeze(1).expand(s) for h, s in zip(learnt, shapes, strict=True))
         if hx is None:
-            return tuple(torch.zeros(s, dtype=x.dtype, device=x.device) for s in shapes)
+            zeros = torch.zeros(shapes[0], dtype=x.dtype, device=x.device)
+            return tuple(zeros if s == shapes[0] else zeros.new_zeros(s) for s in shapes)
         given = check_state(type(self).__name__, hx, names, x, sequences.batched, shapes)
         return tuple(sequences.state_in(h) for h in given)
 

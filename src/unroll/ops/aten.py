@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from unroll.ops import naive
 from unroll.ops.call import Call, Recurrence, Result, State, Weights
-from unroll.ops.differentiable import Tensors, differentiable
+from unroll.ops.differentiable import graphed
 from unroll.ops.rows import Group, groups, move
 from unroll.ops.transforms import plain, transformed
 
@@ -65,19 +64,7 @@ def refuse(call: Call) -> str | None:
 
 def run(call: Call) -> Result:
     """The outputs and the final state."""
-
-    def fast(tensors: Tensors) -> tuple[Tensor, ...]:
-        return _flat(_run(call.with_tensors(tensors)))
-
-    def exact(tensors: Tensors) -> tuple[Tensor, ...]:
-        return _flat(naive.run(call.with_tensors(tensors)))
-
-    y, *state = differentiable(fast, exact, call.tensors, work=call.work)
-    return Result(y, tuple(state))
-
-
-def _flat(result: Result) -> tuple[Tensor, ...]:
-    return (result.y, *result.state)
+    return graphed(_run, call)
 
 
 def _run(call: Call) -> Result:

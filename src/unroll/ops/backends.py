@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from unroll.errors import OptionError, nearest
 from unroll.ops import aten, naive
-from unroll.ops.call import Call, Recurrence, Result
-from unroll.ops.differentiable import Tensors, differentiable
+from unroll.ops.call import Call, Recurrence, Result, State
+from unroll.ops.cpu import extension, live, refusals, serve
+from unroll.ops.differentiable import graphed
 from unroll.ops.transforms import plain, transformed
 
 
@@ -19,7 +20,7 @@ class Backend:
     """One way to compute every call it does not refuse."""
 
     name: str
-    about: str
+    about: Callable[[], str]
     """One line for a person."""
     missing: Callable[[], str | None]
     """Why this machine lacks it, or None."""
@@ -27,6 +28,8 @@ class Backend:
     """Why it can serve no training of a layer of this recurrence, with recurrent dropout or without, or None."""
     refuse: Callable[[Call], str | None]
     """Why it cannot serve this call, or None."""
+    slower: Callable[[Call], str | None]
+    """Why a later one, which can serve this call too, is faster for it, or None; asked under `auto` only."""
     run: Callable[[Call], Result]
 
 
@@ -47,27 +50,39 @@ def _naive(call: Call) -> Result:
     """The definition; where nothing stands against it, with subnormal numbers flushed in its gradient."""
     if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
         return naive.run(call)
-
-    def run(tensors: Tensors) -> tuple[Tensor, ...]:
-        y, state = naive.run(call.with_tensors(tensors))
-        return (y, *state)
-
-    y, *state = differentiable(run, run, call.tensors, work=call.work)
-    return Result(y, tuple(state))
+    return graphed(naive.run, call)
 
 
 BACKENDS: dict[str, Backend] = {
     b.name: b
     for b in (
         Backend(
-            "torch",
-            "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA",
-            _nothing,
-            aten.lacks,
-            aten.refuse,
-            aten.run,
+            name="cpu",
+            about=extension.about,
+            missing=extension.missing,
+            lacks=refusals.lacks,
+            refuse=refusals.refuse,
+            slower=refusals.slower,
+            run=serve.run,
         ),
-        Backend("naive", "the definition, step by step in plain PyTorch", _nothing, _nothing, _nothing, _naive),
+        Backend(
+            name="torch",
+            about=lambda: "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA",
+            missing=_nothing,
+            lacks=aten.lacks,
+            refuse=aten.refuse,
+            slower=_nothing,
+            run=aten.run,
+        ),
+        Backend(
+            name="naive",
+            about=lambda: "the definition, step by step in plain PyTorch",
+            missing=_nothing,
+            lacks=_nothing,
+            refuse=_nothing,
+            slower=_nothing,
+            run=_naive,
+        ),
     )
 }
 """Fastest first: the order in which `auto` asks. The last one serves every call."""
@@ -87,22 +102,41 @@ def choose(call: Call, wanted: str = "auto") -> Choice:
         return Choice(backend, {})
     passed_over: dict[str, str] = {}
     for backend in BACKENDS.values():
-        reason = backend.missing() or backend.refuse(call)
+        reason = backend.missing() or backend.refuse(call) or backend.slower(call)
         if reason is None:
             return Choice(backend, passed_over)
         passed_over[backend.name] = reason
     raise OptionError("no backend can serve this call: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
 
 
+def step(
+    recurrence: Recurrence,
+    sizes: tuple[int, int, int, int],
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: list[Tensor | None],
+    wanted: str = "auto",
+) -> tuple[str, Tensor, State] | None:
+    """One step of a stack of layers by a kernel made for it: the backend's name, the output and the state after it.
+
+    None: there is no such kernel, or it cannot serve. See `cpu.live.step` for the arguments.
+    """
+    if wanted not in ("auto", "cpu"):
+        return None
+    done = live.step(recurrence, sizes, x, state, weights)
+    return None if done is None else ("cpu", *done)
+
+
 def require(wanted: str, recurrence: Recurrence, recurrent_dropout: bool) -> None:
     """Refuse a backend by name that could serve no training of such a layer; `auto` always can.
 
     Raises:
-        OptionError: there is no backend of that name, or it lacks what the layer needs.
+        OptionError: there is no backend of that name, it is not available, or it lacks what the layer needs.
     """
     if wanted == "auto":
         return
-    reason = named(wanted).lacks(recurrence, recurrent_dropout)
+    backend = named(wanted)
+    reason = backend.missing() or backend.lacks(recurrence, recurrent_dropout)
     if reason is not None:
         raise OptionError(f"backend '{wanted}' cannot serve this layer: {reason}; take 'auto'")
 
@@ -120,4 +154,4 @@ def named(name: str) -> Backend:
 
 def available() -> list[tuple[str, str | None, str]]:
     """Every backend, fastest first: its name, why it is not available (or None) and what it is."""
-    return [(b.name, b.missing(), b.about) for b in BACKENDS.values()]
+    return [(b.name, b.missing(), b.about()) for b in BACKENDS.values()]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor
 
+Tensors = tuple[Tensor | None, ...]
+Memory = Literal["save", "recompute"]
+"""What is kept for the gradient: every gate, or only what they can be computed from again."""
 State = tuple[Tensor, ...]
 """The tensors a recurrence carries from step to step, each (B, H); the first is its output `h`."""
 
@@ -67,6 +70,31 @@ class Result(NamedTuple):
     """Each (B, R or H): the state at each row's own last step."""
 
 
+class Form(NamedTuple):
+    """What is asked but the tensors."""
+
+    recurrence: Recurrence
+    reverse: bool
+    memory: Memory
+
+    def call(self, tensors: Tensors) -> Call:
+        """The call of these tensors, which are in the order of `Call.tensors`."""
+        x, lengths, resets, mask, w_ih, w_hh, b_ih, b_hh, w_hr, *rest = tensors
+        k = len(self.recurrence.states)
+        return Call(
+            self.recurrence,
+            x,  # type: ignore[arg-type]  # None stands where None stood, here and below
+            tuple(rest[:k]),  # type: ignore[arg-type]
+            Weights(w_ih, w_hh, b_ih, b_hh, w_hr),  # type: ignore[arg-type]
+            lengths,
+            resets,
+            tuple(rest[k:]) or None,  # type: ignore[arg-type]
+            self.reverse,
+            mask,
+            self.memory,
+        )
+
+
 @dataclass(frozen=True)
 class Call:
     """A recurrence to be run over time.
@@ -92,6 +120,8 @@ class Call:
     """Run from a row's last step to its first."""
     recurrent_mask: Tensor | None = None
     """(B, R): multiplies h on its way into the recurrent product."""
+    memory: Memory = "save"
+    """What is kept for the gradient."""
 
     @property
     def work(self) -> int:
@@ -101,19 +131,12 @@ class Call:
         return T * B * (D + R) * rows
 
     @property
-    def tensors(self) -> tuple[Tensor | None, ...]:
-        """All a gradient can reach, in the order that `with_tensors` takes."""
-        return (self.x, self.recurrent_mask, *self.weights, *self.state, *(self.reset_state or ()))
+    def form(self) -> Form:
+        """The call without its tensors, which it would keep alive."""
+        return Form(self.recurrence, self.reverse, self.memory)
 
-    def with_tensors(self, tensors: tuple[Tensor | None, ...]) -> Call:
-        """The same call of other tensors."""
-        x, mask, rest = tensors[0], tensors[1], tensors[2:]
-        n, k = len(Weights._fields), len(self.state)
-        return replace(
-            self,
-            x=x,
-            recurrent_mask=mask,
-            weights=Weights(*rest[:n]),  # type: ignore[arg-type]  # None stands where None stood
-            state=rest[n : n + k],
-            reset_state=rest[n + k :] or None,
-        )
+    @property
+    def tensors(self) -> Tensors:
+        """All of them, in the order that `Form.call` takes."""
+        back = self.reset_state or ()
+        return (self.x, self.lengths, self.resets, self.recurrent_mask, *self.weights, *self.state, *back)

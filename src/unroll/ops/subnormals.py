@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
+
+from unroll.ops.openmp import library
 
 # Where glibc's fenv_t holds the control word, and the bits that flush: MXCSR's FTZ and DAZ; FPCR's FZ.
 _CONTROL = {"x86_64": (28, 0x8040), "aarch64": (0, 1 << 24)}
@@ -122,11 +121,10 @@ class _Pool:
 @functools.cache
 def _pool() -> _Pool | None:
     """The pool, if this is a system whose ways are known."""
-    if not sys.platform.startswith("linux") or platform.machine() not in _CONTROL:
+    openmp = library()
+    if openmp is None or platform.machine() not in _CONTROL:
         return None
-    path = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
-        # Looked up through PyTorch's library: other packages bring an OpenMP, and threads, of their own.
-        return _Pool(ctypes.PyDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW), *_CONTROL[platform.machine()])
-    except (OSError, AttributeError):
+        return _Pool(openmp, *_CONTROL[platform.machine()])
+    except AttributeError:
         return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -17,10 +20,9 @@ def transformed() -> str | None:
     """Which transform or trace the call is inside of, or None if it is just computed."""
     if compiling():
         return "torch.compile or torch.export"
-    if torch._C._functorch.peek_interpreter_stack() is not None:  # type: ignore[attr-defined]  # not in the stubs
-        return "a transform of torch.func"
-    if forward_ad._current_level >= 0:
-        return "forward-mode differentiation"
+    inside = differentiated()
+    if inside is not None:
+        return inside
     if torch._C._get_tracing_state() is not None:
         return "torch.jit.trace"
     if torch._C._len_torch_dispatch_stack() > 0:
@@ -28,9 +30,33 @@ def transformed() -> str | None:
     return None
 
 
+def differentiated() -> str | None:
+    """Which transform the call is inside of, compiled or not, or None. `torch.compile` can trace this."""
+    if torch._C._functorch.get_dynamic_layer_stack_depth() > 0:  # type: ignore[attr-defined]  # not in the stubs
+        return "a transform of torch.func"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation"
+    return None
+
+
+_Function = TypeVar("_Function", bound=Callable[..., int])
+
+
+def constant_when_compiled(function: _Function) -> _Function:
+    """As `torch.compiler.assume_constant_result`, which would import the compiler to mark it so."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 def plain(tensor: Tensor) -> bool:
     """Whether the tensor is PyTorch's own kind: not a subclass, which may stand for anything."""
-    return type(tensor) is Tensor or type(tensor) is Parameter
+    # What torch.export traces with are subclasses, whatever they stand for.
+    return type(tensor) is Tensor or type(tensor) is Parameter or torch.compiler.is_exporting()
+
+
+def in_memory(tensor: Tensor) -> bool:
+    """Whether the tensor's numbers are what its memory holds: it is no negated view, batch of `vmap` or the like."""
+    return torch._C._has_storage(tensor) and not tensor.is_neg()
 
 
 def graph_is_kept() -> bool:

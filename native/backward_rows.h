@@ -1,0 +1,298 @@
+// Rows on their way back: their gates become the gradients of the pre-activations, in place.
+//
+// With `recompute` the gates of a block of steps are computed again first: all states are known, so the block's
+// steps need not wait for each other.
+#pragma once
+
+#include "forward.h"
+
+namespace unroll::UNROLL_ISA {
+
+constexpr index kRecomputed = 2048;  // rows and steps whose gates are computed again at once
+constexpr index kList = 32 * kRows;  // rows multiplied at once where there is no order to keep
+
+// Weights for the way back, and what all threads share.
+template <class T, class C>
+struct Backward {
+  const Problem& p;
+  const Plan& plan;
+  Cut cut;
+  index Hp, Rp;
+
+  T *w_h, *w_x, *w_second, *zeros;
+  T *dh, *dc, *dreset_h, *dreset_c;  // by rank
+  T *own_gates, *d_output;           // by packed step: of a block, or of all
+  T* sums;
+  ForwardWeights<T, C> again;
+
+  Backward(const Problem& problem, const Plan& rows) : p(problem), plan(rows) {
+    Hp = p.padded();
+    Rp = (p.R + 15) / 16 * 16;
+    cut = cut_forward<T>(p, plan);
+    if (second()) cut.by_units = false;
+    cut.projected = false;
+  }
+
+  bool second() const { return second_panels<T, C>(p) > 0; }
+  bool elman() const { return p.gates() == 1; }
+  bool recomputes() const { return p.recompute && !elman(); }
+  index gates_width() const { return elman() ? Hp : recomputes() ? (C::kPlanes + 1) * Hp : p.saved_width(); }
+
+  // The first step of the block that ends before step `end`.
+  index block_begin(index end) const {
+    if (!recomputes()) return 0;
+    index begin = end;
+    while (begin > 0 && plan.offset(end) - plan.offset(begin - 1) <= kRecomputed) --begin;
+    return begin == end ? end - 1 : begin;
+  }
+
+  index most_packed() const {
+    if (!recomputes()) return plan.total();
+    index most = 0;
+    for (index end = plan.steps; end > 0; end = block_begin(end)) {
+      const index packed = plan.offset(end) - plan.offset(block_begin(end));
+      if (packed > most) most = packed;
+    }
+    return most;
+  }
+
+  UNROLL_INLINE void lay(Layout& out) {
+    w_h = out.take<T>(panels_size<T>(C::kH * Hp, p.R));
+    w_x = p.dx == nullptr ? nullptr : out.take<T>(panels_size<T>(C::kX * Hp, p.D));
+    w_second = nullptr;
+    if (p.w_hr != nullptr) w_second = out.take<T>(panels_size<T>(p.R, p.H));
+    if (p.cell == unroll::Cell::gru_reset_before) w_second = out.take<T>(panels_size<T>(p.H, p.H));
+    zeros = out.take<T>(p.R > Hp ? p.R : Hp);
+    dh = out.take<T>(p.B * Rp);
+    dc = p.c0 == nullptr ? nullptr : out.take<T>(p.B * Hp);
+    dreset_h = p.dreset_h == nullptr ? nullptr : out.take<T>(p.B * Rp);
+    dreset_c = p.dreset_c == nullptr ? nullptr : out.take<T>(p.B * Hp);
+    own_gates = elman() || recomputes() ? out.take<T>(most_packed() * gates_width()) : nullptr;
+    d_output = p.w_hr == nullptr ? nullptr : out.take<T>(most_packed() * Rp);
+    sums = out.take<T>(C::kPlanes * Hp);
+    if (recomputes()) again.lay(out, p);
+  }
+
+  void prepare() {
+    for (index i = 0; i < p.R || i < Hp; ++i) zeros[i] = T(0);
+    for (index i = 0; i < C::kPlanes * Hp; ++i) sums[i] = T(0);
+    for (T* of : {dh, dreset_h}) {
+      if (of != nullptr) std::memset(of, 0, p.B * Rp * sizeof(T));
+    }
+    for (T* of : {dc, dreset_c}) {
+      if (of != nullptr) std::memset(of, 0, p.B * Hp * sizeof(T));
+    }
+    const T* const w_ih = static_cast<const T*>(p.w_ih);
+    const T* const w_hh = static_cast<const T*>(p.w_hh);
+    const index of_h = column_panels<T>(p.R), of_x = w_x == nullptr ? 0 : column_panels<T>(p.D);
+    const index of_second = w_second == nullptr ? 0 : column_panels<T>(p.H);
+    each(of_h + of_x + of_second, cut.threads, [&](index item) {
+      if (item < of_h) {
+        const PlaneRows<T, C::kH> rows{w_hh, p.R, p.H, Hp, C::kBlockH};
+        pack_panel(w_h + panel_offset<T>(C::kH * Hp, item), C::kH * Hp, p.R, item, rows);
+      } else if (item < of_h + of_x) {
+        const PlaneRows<T, C::kX> rows{w_ih, p.D, p.H, Hp, C::kBlockX};
+        pack_panel(w_x + panel_offset<T>(C::kX * Hp, item - of_h), C::kX * Hp, p.D, item - of_h, rows);
+      } else {
+        const bool projection = p.w_hr != nullptr;
+        const T* const from = projection ? static_cast<const T*>(p.w_hr) : w_hh + 2 * p.H * p.H;
+        const index K = projection ? p.R : p.H, panel = item - of_h - of_x;
+        pack_panel(w_second + panel_offset<T>(K, panel), K, p.H, panel, [&](index k) { return from + k * p.H; });
+      }
+    });
+    if (recomputes()) again.pack(p, cut.threads);
+  }
+
+  // By packed step, counted from the block's first.
+  UNROLL_INLINE T* gates(index n, index rank, index n0) const {
+    const index at = plan.offset(n) + rank;
+    if (own_gates != nullptr) return own_gates + (at - plan.offset(n0)) * gates_width();
+    return static_cast<T*>(p.saved) + at * p.saved_width();
+  }
+  UNROLL_INLINE T* cell(index n, index rank) const {
+    T* const row = static_cast<T*>(p.saved) + (plan.offset(n) + rank) * p.saved_width();
+    return p.recompute ? row : row + C::kPlanes * Hp;
+  }
+  UNROLL_INLINE T* projected(index n, index rank, index n0) const {  // what a projection was made of
+    return recomputes() ? gates(n, rank, n0) + C::kPlanes * Hp : cell(n, rank) + Hp;
+  }
+};
+
+// Ranks [first, last) on the way back.
+template <class T, class C>
+struct BackwardChunk {
+  const Backward<T, C>* all;
+  const Walk<T>* walk;
+  index first, last;
+  T* d_second;     // (rows, Hp): the gradient of r * h, or of what is projected
+  const T** from;  // (kList or rows,)
+  T** to;
+  Frame<T> f;  // to compute gates again
+
+  index rows() const { return last - first; }
+  UNROLL_INLINE index list() const { return rows() > kList ? rows() : kList; }
+  UNROLL_INLINE index active(index n) const {
+    const index a = all->plan.active(n);
+    return (a < last ? a : last) > first ? (a < last ? a : last) - first : 0;
+  }
+
+  UNROLL_INLINE void lay(Layout& out) {
+    d_second = all->second() ? out.take<T>(rows() * all->Hp) : nullptr;
+    from = out.take<const T*>(list());
+    to = out.take<T*>(list());
+    if (all->recomputes()) {
+      f = all->again.frame(all->p);
+      lay_rows(f, out, list());
+    }
+  }
+
+  const T* c_before(index rank, index n) const {
+    const Problem& p = all->p;
+    if (p.c0 == nullptr) return nullptr;
+    if (walk->reset(rank, n)) return walk->reset_c();
+    return n > 0 ? all->cell(n - 1, rank) : static_cast<const T*>(p.c0) + all->plan.row(rank) * p.H;
+  }
+
+  // The gates of steps [begin, end): states are known, so rows and steps are all alike.
+  void compute_again(index begin, index end, index begin_panel, index end_panel) {
+    const Problem& p = all->p;
+    f.keep = true;
+    T** const no_outputs = nullptr;
+    index count = 0;
+    const auto flush = [&] {
+      Frame<T> g = f;
+      g.y = no_outputs;
+      for (index panel = begin_panel; panel < end_panel; ++panel) step_panel<T, C>(g, count, panel);
+      for (index panel = 0; panel < second_panels<T, C>(p); ++panel) step_second<T>(g, p, count, panel);
+      count = 0;
+    };
+    for (index n = begin; n < end; ++n) {
+      for (index k = 0; k < active(n); ++k) {
+        const index rank = first + k;
+        f.x[count] = walk->x(rank, n);
+        f.h[count] = walk->h_before(rank, n);
+        f.gates[count] = all->gates(n, rank, begin);
+        if (p.c0 != nullptr) {
+          f.c_before[count] = c_before(rank, n);
+          f.c[count] = all->gates(n, rank, begin) + C::kPlanes * all->Hp;  // where it is not needed any more
+        }
+        if (p.cell == unroll::Cell::gru_reset_before) f.extra[count] = f.gates[count] + 3 * all->Hp;
+        if (p.w_hr != nullptr) f.extra[count] = all->projected(n, rank, begin);
+        if (++count == list()) flush();
+      }
+    }
+    if (count > 0) flush();
+  }
+
+  // Steps [begin, end) from the last to the first; a member takes its part of the units.
+  void run(index begin, index end, int member, int members, Barrier* barrier) {
+    const Problem& p = all->p;
+    constexpr int L = kLanes<T>;
+    const index Hp = all->Hp, Rp = all->Rp, panels = column_panels<T>(p.R);
+    const index begin_panel = panels * member / members, end_panel = panels * (member + 1) / members;
+    const index u0 = begin_panel * kPanel * L;
+    const index u1 = member + 1 == members ? Rp : end_panel * kPanel * L;
+    for (index n = end; n-- > begin;) {
+      const index a = active(n), later = active(n + 1);
+      for (index k = 0; k < a; ++k) {
+        const index rank = first + k, b = all->plan.row(rank);
+        T* const dh = all->dh + rank * Rp;
+        if (k >= later) start(rank, b, u0, u1);
+        if (p.dy != nullptr) {
+          const T* const dy = static_cast<const T*>(p.dy) + walk->time(rank, n) * p.dy_time + b * p.dy_row;
+          for (index u = u0; u < u1; u += L) store(dh + u, load(dh + u) + load_first(dy + u, p.R - u));
+        }
+      }
+      if (p.w_hr != nullptr) unproject(n, begin, a);
+      for (index k = 0; k < a; ++k) back(n, begin, first + k, u0, p.w_hr == nullptr ? u1 : Hp);
+      if (p.cell == unroll::Cell::gru_reset_before) back_reset(n, begin, a);
+      if (barrier != nullptr) barrier->wait();
+      for (index k = 0; k < a; ++k) {
+        from[k] = all->gates(n, first + k, begin) + C::kFirstH * Hp;
+        to[k] = all->dh + (first + k) * Rp;
+      }
+      multiply<T, C::kDirect>(a, from, C::kH * Hp, all->w_h, p.R, begin_panel, end_panel, to, true);
+      if (p.resets == nullptr) continue;
+      for (index k = 0; k < a; ++k) {
+        const index rank = first + k;
+        if (!walk->reset(rank, n)) continue;
+        move(all->dh + rank * Rp, all->dreset_h == nullptr ? nullptr : all->dreset_h + rank * Rp, u0, u1);
+        if (p.c0 == nullptr) continue;
+        const index c1 = p.w_hr == nullptr ? u1 : Hp;
+        move(all->dc + rank * Hp, all->dreset_c == nullptr ? nullptr : all->dreset_c + rank * Hp, u0, c1);
+      }
+    }
+  }
+
+  // The gradient at a row's last step is that of its final state.
+  UNROLL_INLINE void start(index rank, index b, index u0, index u1) const {
+    const Problem& p = all->p;
+    constexpr int L = kLanes<T>;
+    T* const dh = all->dh + rank * all->Rp;
+    for (index u = u0; u < u1 && p.dh != nullptr; u += L) {
+      store(dh + u, load_first(static_cast<const T*>(p.dh) + b * p.R + u, p.R - u));
+    }
+    T* const dc = all->dc + rank * all->Hp;
+    const index c1 = p.w_hr == nullptr ? u1 : all->Hp;
+    for (index u = u0; u < c1 && p.dc != nullptr; u += L) {
+      store(dc + u, load_first(static_cast<const T*>(p.dc) + b * p.H + u, p.H - u));
+    }
+  }
+
+  // The state before a border is not the one after it.
+  static UNROLL_INLINE void move(T* d, T* to, index u0, index u1) {
+    for (index u = u0; u < u1; u += kLanes<T>) {
+      if (to != nullptr) store(to + u, load(to + u) + load(d + u));
+      store(d + u, Vec<T>{});
+    }
+  }
+
+  UNROLL_INLINE void back(index n, index begin, index rank, index u0, index u1) const {
+    const Problem& p = all->p;
+    BackRow<T> s;
+    s.H = p.H, s.Hp = all->Hp, s.u0 = u0, s.u1 = u1;
+    s.gates = all->gates(n, rank, begin);
+    s.h_before = walk->h_before(rank, n);
+    s.c_before = c_before(rank, n);
+    s.c = p.c0 == nullptr ? nullptr : all->cell(n, rank);
+    s.y = walk->y(rank, n);
+    s.dh = p.w_hr == nullptr ? all->dh + rank * all->Rp : d_second + (rank - first) * all->Hp;
+    s.dc = p.c0 == nullptr ? nullptr : all->dc + rank * all->Hp;
+    C::back(s);
+  }
+
+  // From the gradient of the outputs to that of what was projected.
+  void unproject(index n, index begin, index a) {
+    const Problem& p = all->p;
+    for (index k = 0; k < a; ++k) {
+      const T* const dh = all->dh + (first + k) * all->Rp;
+      T* const kept = all->d_output + (all->plan.offset(n) + first + k - all->plan.offset(begin)) * all->Rp;
+      std::memcpy(kept, dh, all->Rp * sizeof(T));
+      from[k] = dh;
+      to[k] = d_second + k * all->Hp;
+      std::memset(to[k], 0, all->Hp * sizeof(T));
+    }
+    multiply<T, false>(a, from, p.R, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
+  }
+
+  // Through the candidate's product to r.
+  void back_reset(index n, index begin, index a) {
+    const Problem& p = all->p;
+    for (index k = 0; k < a; ++k) {
+      from[k] = all->gates(n, first + k, begin) + 2 * all->Hp;
+      to[k] = d_second + k * all->Hp;
+      std::memset(to[k], 0, all->Hp * sizeof(T));
+    }
+    multiply<T, false>(a, from, p.H, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
+    for (index k = 0; k < a; ++k) {
+      BackRow<T> s{};
+      s.H = p.H, s.Hp = all->Hp, s.u0 = 0, s.u1 = all->Hp;
+      s.gates = all->gates(n, first + k, begin);
+      s.h_before = walk->h_before(first + k, n);
+      s.dh = all->dh + (first + k) * all->Rp;
+      GruResetBeforeCell::back_reset(s, to[k]);
+    }
+  }
+};
+
+}  // namespace unroll::UNROLL_ISA

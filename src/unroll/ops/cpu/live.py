@@ -1,0 +1,51 @@
+"""One step of a stack of layers by the compiled kernels, with as little around it as can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from unroll.ops.call import Recurrence, State
+from unroll.ops.cpu.extension import kernels
+from unroll.ops.cpu.refusals import RECURRENCES
+from unroll.ops.transforms import transformed
+
+
+def step(
+    recurrence: Recurrence,
+    sizes: tuple[int, int, int, int],
+    x: Tensor,
+    state: Sequence[Tensor],
+    weights: list[Tensor | None],
+) -> tuple[Tensor, State] | None:
+    """The output (B, R) and the state after a step from x (B, D), or None if it must be done otherwise.
+
+    The kernel looks at every tensor itself, anew at each step, since tensors may be swapped at any time.
+
+    Args:
+        recurrence: the equations.
+        sizes: layers, D, H and R.
+        x: (B, D)
+        state: each (layers, B, R or H).
+        weights: five for each layer, as `Weights` names them.
+    """
+    if (
+        kernels is None
+        or torch.is_grad_enabled()
+        or recurrence.name not in RECURRENCES
+        or transformed() is not None
+        or torch.is_autocast_enabled("cpu")
+        or not x.is_cpu
+        or not all(type(s) is Tensor for s in state)
+    ):
+        return None
+    y = x.new_empty((x.shape[0], sizes[3]))
+    h = state[0]
+    h_after = torch.empty_like(h)
+    c, c_after = (state[1], torch.empty_like(state[1])) if len(state) > 1 else (None, None)
+    served = kernels.step(recurrence.name, torch.get_num_threads(), *sizes, x, h, c, weights, y, h_after, c_after)
+    if not served:
+        return None
+    return y, (h_after,) if c_after is None else (h_after, c_after)

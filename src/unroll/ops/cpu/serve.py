@@ -1,0 +1,62 @@
+"""A call served by the compiled kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from unroll.ops.call import Call, Form, Result, Tensors
+from unroll.ops.cpu import operators
+from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
+from unroll.ops.differentiable import Needed, Outputs, differentiable, exact_gradients, no_autocast
+from unroll.ops.transforms import compiling, in_memory, plain, transformed
+
+
+def run(call: Call) -> Result:
+    """The outputs and the final state."""
+    if compiling():
+        return operators.run(call)
+    return differentiable(_Kernels(call.form), call)
+
+
+class _Kernels:
+    """The rule of the compiled kernels: they keep the gates, in whose place the gradient's parts are written."""
+
+    autocast = staticmethod(no_autocast)
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.kept = False
+
+    def value(self, tensors: Tensors) -> Outputs:
+        return self._forward(Inputs(*spread(self.form, tensors)), keep=False)[0]
+
+    def forward(self, tensors: Tensors, needed: Needed) -> tuple[Outputs, Tensors]:
+        outputs, saved = self._forward(Inputs(*spread(self.form, tensors)), keep=True)
+        self.kept = True
+        return outputs, (outputs[0], saved)
+
+    def backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed, again: bool) -> Tensors:
+        grads = tuple(None if g is None else g.resolve_neg() for g in grads)
+        if transformed() or not all(g is None or (plain(g) and in_memory(g)) for g in grads):
+            return exact_gradients(self.form, tensors, needed, grads, no_autocast)
+        if all(g is None for g in grads):
+            return (None,) * len(tensors)
+        inputs = Inputs(*spread(self.form, tensors))
+        y, saved = kept
+        intact, self.kept = self.kept, False  # taken: another thread may come for the same graph
+        if not intact:
+            saved = self._forward(inputs, keep=True)[1]
+        wanted = spread(self.form, needed)
+        found = backward(self.form, inputs, y, saved, grads, wanted, rows_first=_rows_first(inputs))
+        return gathered(self.form, found, inputs.reset_h is not None)
+
+    def _forward(self, inputs: Inputs, *, keep: bool) -> tuple[Outputs, Tensor | None]:
+        return forward(self.form, inputs, keep=keep, rows_first=_rows_first(inputs))
+
+
+def _rows_first(inputs: Inputs) -> bool:
+    """Whether a row's steps lie side by side, as in a batch-first tensor: then so shall those of the outputs."""
+    x_time, x_row, _ = inputs.x.stride()
+    return x_row > x_time
