@@ -210,6 +210,7 @@ def _recurrent(options: ModelOptions, width: int) -> Recurrent:
         "recurrent_dropout": options.recurrent_dropout,
         "residual": options.residual,
         "layer_norm": options.layer_norm,
+        "memory": options.memory,
         "backend": options.backend,
     }
     if options.recurrence == "lstm":

@@ -75,6 +75,8 @@ class ModelOptions:
     """Pool the input stage's output too, by its mean, and hand it to the head beside the recurrent stack's."""
     head_dropout: float = 0.0
     """Dropout on the pooled vector."""
+    memory: Literal["save", "recompute"] = "save"
+    """What the recurrent layers keep for the gradient: every gate, or half the memory for about a third more time."""
     backend: str = "auto"
     """Which implementation runs the recurrent layers; `unroll backends` lists them."""
 

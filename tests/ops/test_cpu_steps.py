@@ -1,0 +1,144 @@
+"""`layer.step` by the kernel made for it: the same numbers as `forward`, and only where it can serve."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from unroll.layers.gru import GRU
+from unroll.layers.lstm import LSTM
+from unroll.layers.rnn import RNN
+from unroll.ops.cpu import extension, live
+
+pytestmark = pytest.mark.skipif(extension.kernels is None, reason=str(extension.missing()))
+MODULES = {
+    "tanh": (RNN, {}),
+    "relu": (RNN, {"nonlinearity": "relu"}),
+    "gru": (GRU, {}),
+    "reset before": (GRU, {"reset_after": False}),
+    "lstm": (LSTM, {}),
+    "projected": (LSTM, {"proj_size": 3}),
+}
+every_module = pytest.mark.parametrize("name", MODULES)
+
+
+def make(name, D, H, **options):
+    cls, more = MODULES[name]
+    return cls(D, H, **more, **options)
+
+
+def states(state):
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """How many steps the kernel served."""
+    served = []
+    real = live.step
+
+    def step(*arguments):
+        done = real(*arguments)
+        served.append(done is not None)
+        return done
+
+    monkeypatch.setattr(live, "step", step)
+    return served
+
+
+def test_the_kernels_are_here_where_they_are_required():
+    assert os.environ.get("UNROLL_REQUIRE_KERNELS") != "1" or extension.missing() is None
+
+
+@every_module
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("isa", [] if extension.kernels is None else extension.kernels.instruction_sets())
+def test_steps_are_the_sequence(close, quick, name, dtype, isa):
+    extension.kernels.use(isa)
+    for B, (D, H), layers, bias in itertools.product(
+        (1, 2, 5, 6, 17), ((1, 4), (7, 33), (64, 16)), (1, 3), (True, False)
+    ):
+        module = make(name, D, H, num_layers=layers, bias=bias, dtype=dtype)
+        x = torch.randn(4, B, D, dtype=dtype)
+        with torch.no_grad():
+            whole, end = module(x)
+            y, state = module.step(x[0])
+            parts = [y]
+            for x_t in x[1:]:
+                y, state = module.step(x_t, state)
+                parts.append(y)
+        assert module.used == (("cpu", {}),)
+        close(torch.stack(parts), whole)
+        close(states(state), states(end))
+    assert quick
+    assert all(quick)
+
+
+@every_module
+def test_what_it_cannot_serve_goes_the_long_way(close, quick, name):
+    module = make(name, 6, 8, dtype=torch.float64)
+    x = torch.randn(3, 6, dtype=torch.float64)
+    with torch.no_grad():
+        _, state = module.step(x)
+        wanted, end = module(x.unsqueeze(0), state)
+        quick.clear()
+        two = len(states(state)) == 2
+        for s in ([torch.randn(1, s.shape[2], 3, dtype=s.dtype).transpose(1, 2) for s in states(state)], states(state)):
+            given = tuple(s) if two else s[0]
+            spread, _ = module(x.unsqueeze(0), given)
+            y, _ = module.step(x.repeat(1, 2)[:, :6], given)
+            close(y, spread[0])
+        negated = [torch._neg_view(-s) for s in states(state)]
+        y, after = module.step(x, tuple(negated) if two else negated[0])
+        close(y, wanted[0])
+        close(states(after), states(end))
+        assert not any(quick)
+        with pytest.raises(RuntimeError):
+            module.step(x[:2], state)
+        with pytest.raises(RuntimeError):
+            module.step(x[:, :5], state)
+    y, _ = module.step(x, state)
+    y.sum().backward()
+    assert float(module.weight_ih_l0.grad.abs().sum()) > 0
+
+
+def test_autocast_goes_the_long_way(quick):
+    module = GRU(6, 8)
+    x, h = torch.randn(2, 6), torch.randn(1, 2, 8)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        y, _ = module.step(x, h)
+        assert torch.equal(y, module(x.unsqueeze(0), h)[0][0])
+    assert not any(quick)
+
+
+@every_module
+def test_swapped_and_parametrized_weights_are_noticed(close, name):
+    module = make(name, 6, 8)
+    x = torch.randn(2, 6)
+    with torch.no_grad():
+        _, state = module.step(x)
+        for change in (
+            lambda: setattr(module.weight_hh_l0, "data", torch.randn_like(module.weight_hh_l0)),
+            lambda: module.weight_ih_l0.mul_(-2),
+            lambda: parametrize.register_parametrization(module, "weight_hh_l0", nn.Tanh()),
+        ):
+            change()
+            close(module.step(x, state)[0], module(x.unsqueeze(0), state)[0][0])
+
+
+@every_module
+def test_outputs_are_memory_of_their_own(name):
+    module = make(name, 6, 8)
+    with torch.inference_mode():
+        _, state = module.step(torch.randn(2, 6))
+        before = [s.clone() for s in states(state)]
+        y, after = module.step(torch.randn(2, 6), state)
+        kept = [s.clone() for s in states(after)]
+        y.zero_()
+    assert all(torch.equal(a, b) for a, b in zip(states(state), before, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(states(after), kept, strict=True))
