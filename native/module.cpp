@@ -127,7 +127,7 @@ void run(void (*Kernels::*kernel)(const Problem&, const Plan&), const nb::kwargs
 
 // PyTorch's types, by which tensors are known here. They are never given back: they live as long as Python.
 struct TorchNames {
-  nb::handle tensor, parameter, float32, float64;
+  nb::handle tensor, parameter, float32, float64, empty_like;
 };
 
 TorchNames& torch_names() {
@@ -174,25 +174,25 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
   return address(tensor);
 }
 
-// One step of a stack of layers; false, and nothing done, if a tensor is not what it must be. `c` and `c_after`
-// may be None, and so may biases and projections; `weights` holds five for each layer. The outputs were made for
-// this call: (B, R), and as the state is.
-bool step(const char* cell, int threads, unroll::index layers, unroll::index D, unroll::index H, unroll::index R,
-          nb::handle x, nb::handle h, nb::handle c, nb::list weights, nb::handle y, nb::handle h_after,
-          nb::handle c_after) {
+// One step of a stack of layers: (y, h, c or None) after it, or None if a tensor is not what it must be: x (B, D),
+// h (layers, B, R), c (layers, B, H) or None, and five weights for each layer, of which biases and projections
+// may be None.
+nb::object step(const char* cell, int threads, unroll::index layers, unroll::index D, unroll::index H, unroll::index R,
+                nb::handle x, nb::handle h, nb::handle c, nb::list weights) {
   const TorchNames& torch = torch_names();
   const nb::object dtype = nb::steal(PyObject_GetAttrString(x.ptr(), "dtype"));
-  if (dtype.ptr() != torch.float32.ptr() && dtype.ptr() != torch.float64.ptr()) return false;
   const unroll::index B = nb::len(x);
   unroll::StepProblem p;
   p.cell = cell_named(cell);
   p.wide = dtype.ptr() == torch.float64.ptr();
   p.threads = threads;
   p.layers = layers, p.B = B, p.D = D, p.H = H, p.R = R;
-  if (layers < 1 || B < 1 || unroll::index(weights.size()) != 5 * layers) return false;
-  if ((p.x = numbers(x, dtype, {B, D})) == nullptr || (p.h = numbers(h, dtype, {layers, B, R})) == nullptr ||
-      (p.cell == Cell::lstm && (p.c = numbers(c, dtype, {layers, B, H})) == nullptr)) {
-    return false;
+  const bool two = p.cell == Cell::lstm;
+  if ((dtype.ptr() != torch.float32.ptr() && !p.wide) || layers < 1 || B < 1 ||
+      unroll::index(weights.size()) != 5 * layers || (p.x = numbers(x, dtype, {B, D})) == nullptr ||
+      (p.h = numbers(h, dtype, {layers, B, R})) == nullptr ||
+      (two && (p.c = numbers(c, dtype, {layers, B, H})) == nullptr)) {
+    return nb::none();
   }
   unroll::Problem gates;
   gates.cell = p.cell;
@@ -205,15 +205,19 @@ bool step(const char* cell, int threads, unroll::index layers, unroll::index D, 
     at[k] = k % 5 < 2   ? numbers(w, dtype, {rows, columns})
             : k % 5 < 4 ? numbers(w, dtype, {rows})
                         : numbers(w, dtype, {R, H});
-    if (at[k] == nullptr) return false;
+    if (at[k] == nullptr) return nb::none();
   }
   p.weights = at.data();
+  const nb::object y = D == R ? torch.empty_like(x) : x.attr("new_empty")(nb::make_tuple(B, R));
+  const nb::object h_after = torch.empty_like(h), c_after = two ? torch.empty_like(c) : nb::none();
   p.y = address(y);
   p.h_after = address(h_after);
-  p.c_after = p.c == nullptr ? nullptr : address(c_after);
-  const nb::gil_scoped_release released;
-  chosen().step(p);
-  return true;
+  p.c_after = two ? address(c_after) : nullptr;
+  {
+    const nb::gil_scoped_release released;
+    chosen().step(p);
+  }
+  return nb::make_tuple(y, h_after, c_after);
 }
 
 }  // namespace
@@ -239,11 +243,12 @@ NB_MODULE(_kernels, m) {
         return p.saved_width();
       },
       nb::arg("cell"), nb::arg("H"), nb::arg("projected") = false, nb::arg("recompute") = false);
-  m.def("set_torch", [](nb::object tensor, nb::object parameter, nb::object float32, nb::object float64) {
-    torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release()};
+  m.def("set_torch", [](nb::object tensor, nb::object parameter, nb::object float32, nb::object float64,
+                        nb::object empty_like) {
+    torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release(), empty_like.release()};
   });
   m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
+        nb::arg().none(), nb::arg());
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
   m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });
 }

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from torch import Tensor, dtype
 
 # The contract of native/: tensors come as addresses (0 is "none"), strides count elements, features lie side by side.
@@ -16,8 +18,15 @@ def use(name: str, /) -> None:
 def set_pool(parallel: int, thread_num: int, num_threads: int, /) -> None:
     """The OpenMP to run on, by its functions; all 0: each call starts threads of its own."""
 
-def set_torch(tensor: type[Tensor], parameter: type[Tensor], float32: dtype, float64: dtype, /) -> None:
-    """What `step` knows tensors by."""
+def set_torch(
+    tensor: type[Tensor],
+    parameter: type[Tensor],
+    float32: dtype,
+    float64: dtype,
+    empty_like: Callable[[Tensor], Tensor],
+    /,
+) -> None:
+    """What `step` knows tensors by, and makes them with."""
 
 def step(
     cell: str,
@@ -30,12 +39,9 @@ def step(
     h: Tensor,
     c: Tensor | None,
     weights: list[Tensor | None],
-    y: Tensor,
-    h_after: Tensor,
-    c_after: Tensor | None,
     /,
-) -> bool:
-    """One step of a stack of layers, of tensors and not of addresses; false, and nothing done, if one does not fit."""
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """One step of a stack of layers, of tensors and not of addresses: y, h and c after it; None if one does not fit."""
 
 def saved_width(cell: str, H: int, projected: bool = False, recompute: bool = False) -> int:
     """Elements of `saved` for each step of each row."""

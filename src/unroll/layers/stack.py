@@ -33,6 +33,9 @@ class Used(NamedTuple):
     """Faster backends that `auto` could not take, and why."""
 
 
+_STEPPED = (Used("cpu", {}),)
+
+
 class Recurrent(nn.Module):
     """The base of `RNN`, `LSTM` and `GRU`: they say which equations, this runs them.
 
@@ -135,6 +138,9 @@ class Recurrent(nn.Module):
             for layer in range(num_layers):
                 norm = nn.LayerNorm(width * directions, device=device, dtype=dtype)
                 self.add_module(f"norm_l{layer}", norm)
+        self._flat_names = tuple(name for names in self._names for name in names)
+        self._own_parameters = len(self._parameters)
+        self._sizes = (num_layers, input_size, hidden_size, width)
         self.reset_parameters()
 
     @property
@@ -268,16 +274,17 @@ class Recurrent(nn.Module):
         before: State = tuple(state) if two else (state,)
         if len(before) != len(self.recurrence.states):
             return None
-        found = self._parameters  # looked up here first: a module's own lookup is slow
-        weights: list[Tensor | None] = [
-            None if n is None else found[n] if n in found else getattr(self, n) for names in self._names for n in names
-        ]
-        sizes = (self.num_layers, self.input_size, self.hidden_size, self.proj_size or self.hidden_size)
-        done = step(self.recurrence, sizes, x_t, before, weights, self.backend)
+        found = self._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
+        if len(found) == self._own_parameters:
+            weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
+        else:
+            weights = [None if n is None else getattr(self, n) for n in self._flat_names]
+        done = step(self.recurrence, self._sizes, x_t, before, weights, self.backend)
         if done is None:
             return None
-        used, y, after = done
-        object.__setattr__(self, "_used", (Used(used, {}),))
+        y, after = done
+        if self._used is not _STEPPED:
+            object.__setattr__(self, "_used", _STEPPED)
         return y, after if two else after[0]
 
     def trace(

@@ -116,15 +116,12 @@ def step(
     state: Sequence[Tensor],
     weights: list[Tensor | None],
     wanted: str = "auto",
-) -> tuple[str, Tensor, State] | None:
-    """One step of a stack of layers by a kernel made for it: the backend's name, the output and the state after it.
+) -> tuple[Tensor, State] | None:
+    """One step of a stack of layers by the one backend that has a kernel for it, `cpu`: the output and the state.
 
-    None: there is no such kernel, or it cannot serve. See `cpu.live.step` for the arguments.
+    None: it cannot serve, or another one is wanted. See `cpu.live.step` for the arguments.
     """
-    if wanted not in ("auto", "cpu"):
-        return None
-    done = live.step(recurrence, sizes, x, state, weights)
-    return None if done is None else ("cpu", *done)
+    return live.step(recurrence, sizes, x, state, weights) if wanted in ("auto", "cpu") else None
 
 
 def require(wanted: str, recurrence: Recurrence, recurrent_dropout: bool) -> None:

@@ -21,7 +21,7 @@ except ImportError as error:  # it is here, and says why it cannot be used
 else:
     # Two pools of threads in one process would fight for the cores.
     kernels.set_pool(*(addresses("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads") or (0, 0, 0)))
-    kernels.set_torch(torch.Tensor, torch.nn.Parameter, torch.float32, torch.float64)
+    kernels.set_torch(torch.Tensor, torch.nn.Parameter, torch.float32, torch.float64, torch.empty_like)
 
 
 def missing() -> str | None:
