@@ -86,7 +86,7 @@ struct Backward {
     const T* const w_hh = static_cast<const T*>(p.w_hh);
     const index of_h = column_panels<T>(p.R), of_x = w_x == nullptr ? 0 : column_panels<T>(p.D);
     const index of_second = w_second == nullptr ? 0 : column_panels<T>(p.H);
-    each(of_h + of_x + of_second, cut.threads, [&](index item) {
+    each(of_h + of_x + of_second, packing_threads(p, cut.threads), [&](index item) {
       if (item < of_h) {
         const PlaneRows<T, C::kH> rows{w_hh, p.R, p.H, Hp, C::kBlockH};
         pack_panel(w_h + panel_offset<T>(C::kH * Hp, item), C::kH * Hp, p.R, item, rows);

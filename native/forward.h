@@ -89,6 +89,11 @@ Cut cut_forward(const Problem& p, const Plan& plan) {
   return cut;
 }
 
+// Waking a thread takes longer than packing few weights.
+UNROLL_INLINE int packing_threads(const Problem& p, int threads) {
+  return index(p.gates()) * p.H * (p.D + p.R) < (index(1) << 18) ? 1 : threads;
+}
+
 // The weights of a call as `tile` and `second` read them, and what a frame shares between rows.
 template <class T, class C>
 struct ForwardWeights {
@@ -108,7 +113,7 @@ struct ForwardWeights {
     pack_bias<T, C>(bias, p);
     for (index i = 0; i < p.R || i < p.padded(); ++i) zeros[i] = T(0);
     const index panels = tile_panels<T, C>(p), seconds = second_panels<T, C>(p);
-    each(2 * panels + seconds, threads, [&](index item) {
+    each(2 * panels + seconds, packing_threads(p, threads), [&](index item) {
       if (item < panels) {
         pack_tile_panel<T, C, C::kX>(w_x, static_cast<const T*>(p.w_ih), p.D, C::kBlockX, p, item);
       } else if (item < 2 * panels) {
