@@ -1,0 +1,653 @@
+// Tries the kernels of every instruction set that runs here on drawn cases: native_test [cases [first seed]].
+//
+// The double kernels must agree with the equations; the float kernels with the equations and, in their gradients,
+// with the double kernels. Threads, company of other rows, what is kept and which gradients are wanted must not
+// change a bit. Every buffer has exactly its size, and is full of NaN where nothing may be read.
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+
+#include "case.h"
+#include "dispatch.h"
+#include "reference.h"
+#include "scratch.h"
+#include "threads.h"
+
+namespace unroll::tests {
+namespace {
+
+using Faults = std::vector<std::string>;
+
+template <class T>
+constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+template <class T>
+constexpr bool kWide = sizeof(T) == 8;
+template <class T>
+constexpr double kTolerance = kWide<T> ? 1e-10 : 1e-5;
+constexpr double kSlopeTolerance = 1e-10;
+constexpr double kGradientTolerance = 1e-4;  // of float to double
+
+// How this thread computes: the modes, without what has happened since.
+unsigned modes() {
+#if defined(__x86_64__)
+  return _mm_getcsr() & ~0x3fu;
+#else
+  return 0;
+#endif
+}
+
+class CallersModes {
+ public:
+  explicit CallersModes(bool flushing) : before_(modes()) {
+#if defined(__x86_64__)
+    if (flushing) _mm_setcsr(before_ | 0x8040u);
+#else
+    (void)flushing;
+#endif
+    given_ = modes();
+  }
+  ~CallersModes() {
+#if defined(__x86_64__)
+    _mm_setcsr(before_);
+#endif
+  }
+  bool intact() const { return modes() == given_; }
+
+ private:
+  unsigned before_, given_;
+};
+
+// What a call finds in the memory that was kept from earlier ones is NaN.
+void spoil_scratch() {
+  constexpr std::size_t kBytes = std::size_t(256) << 10;
+  void* blocks[4];
+  for (void*& b : blocks) std::memset(b = take_scratch(kBytes), 0xff, kBytes);
+  for (void* b : blocks) give_scratch(b);
+}
+
+template <class S>
+auto address(std::vector<S>& values) {
+  return values.empty() ? nullptr : values.data();
+}
+
+// (T, B, width) laid out; NaN in the gaps and beyond the rows' lengths.
+template <class T>
+std::vector<T> spread(const Case& c, const Layout& layout, const std::vector<double>& dense, index width) {
+  if (dense.empty()) return {};
+  std::vector<T> values(layout.elements(c.form.T, c.form.B, width), kNan<T>);
+  for (index b = 0; b < c.form.B; ++b) {
+    for (index t = 0; t < c.length(b); ++t) {
+      const double* const from = dense.data() + (t * c.form.B + b) * width;
+      std::copy(from, from + width, values.begin() + t * layout.time + b * layout.row);
+    }
+  }
+  return values;
+}
+
+// The other way round, for all steps; the gaps must still be NaN.
+template <class T>
+std::vector<T> gathered(const Case& c, const Layout& layout, std::vector<T> values, index width, Faults& faults) {
+  if (values.empty()) return {};
+  std::vector<T> dense;
+  for (index t = 0; t < c.form.T; ++t) {
+    for (index b = 0; b < c.form.B; ++b) {
+      const auto from = values.begin() + t * layout.time + b * layout.row;
+      dense.insert(dense.end(), from, from + width);
+      std::fill(from, from + width, kNan<T>);
+    }
+  }
+  if (!std::all_of(values.begin(), values.end(), [](T v) { return std::isnan(v); })) {
+    faults.push_back("wrote between the rows");
+  }
+  return dense;
+}
+
+std::vector<std::uint8_t> laid_borders(const Case& c) {
+  if (c.resets.empty()) return {};
+  std::vector<std::uint8_t> laid(c.resets.size());
+  for (index t = 0; t < c.form.T; ++t) {
+    for (index b = 0; b < c.form.B; ++b) {
+      laid[t * c.borders.time + b * c.borders.row] = c.resets[t * c.form.B + b];
+    }
+  }
+  return laid;
+}
+
+// How a case is run: none of this may change a number.
+struct How {
+  int threads = 1;
+  bool keep = true;  // and compute gradients
+  bool wanted[kTensors] = {true, true, true, true, true, true, true, true, true, true};
+};
+
+template <class T>
+struct Result {
+  Outputs<T> out;
+  Tensors<T> gradients;
+  Faults faults;
+};
+
+constexpr const void* Problem::* kInputs[] = {&Problem::x,       &Problem::w_ih,   &Problem::w_hh, &Problem::b_ih,
+                                              &Problem::b_hh,    &Problem::w_hr,   &Problem::h0,   &Problem::c0,
+                                              &Problem::reset_h, &Problem::reset_c};
+constexpr void* Problem::* kGradients[] = {&Problem::dx,       &Problem::dw_ih,   &Problem::dw_hh, &Problem::db_ih,
+                                           &Problem::db_hh,    &Problem::dw_hr,   &Problem::dh0,   &Problem::dc0,
+                                           &Problem::dreset_h, &Problem::dreset_c};
+constexpr void* Problem::* kOutputsOf[] = {&Problem::y, &Problem::h, &Problem::c};
+constexpr const void* Problem::* kOutputGradients[] = {&Problem::dy, &Problem::dh, &Problem::dc};
+
+// A case's buffers, and the call that they make.
+template <class T>
+class Run {
+ public:
+  Run(const Case& c, const How& how) : case_(c), how_(how), p_(c.form), borders_(laid_borders(c)) {
+    p_.wide = kWide<T>;
+    p_.threads = how.threads;
+    p_.lengths = address(lengths_ = c.lengths);
+    p_.resets = address(borders_);
+    p_.resets_time = c.borders.time, p_.resets_row = c.borders.row;
+    p_.x_time = c.x.time, p_.x_row = c.x.row, p_.y_time = c.y.time, p_.y_row = c.y.row;
+    fill_inputs();
+    make_outputs();
+  }
+
+  Result<T> operator()(const Kernels& kernels) {
+    Result<T> result;
+    const Planned planned(p_);
+    call(kernels.forward, planned.plan(), "forward", result.faults);
+    if (how_.keep) {
+      add_gradients();
+      call(kernels.backward, planned.plan(), "backward", result.faults);
+    }
+    result.out = out_, result.gradients = gradients_;
+    result.out[kY] = gathered(case_, case_.y, out_[kY], p_.R, result.faults);
+    result.gradients[kX] = gathered(case_, case_.dx, gradients_[kX], p_.D, result.faults);
+    return result;
+  }
+
+ private:
+  void fill_inputs() {
+    for (int k = 0; k < kTensors; ++k) {
+      in_[k].assign(case_.in[k].begin(), case_.in[k].end());
+      if (k == kX) in_[k] = spread<T>(case_, case_.x, case_.in[k], p_.D);
+      p_.*kInputs[k] = address(in_[k]);
+    }
+  }
+
+  void make_outputs() {
+    const index elements = case_.y.elements(p_.T, p_.B, p_.R);
+    for (int k = 0; k < kOutputs; ++k) {
+      out_[k].assign(k == kY ? elements : case_.output_size(k), kNan<T>);
+      p_.*kOutputsOf[k] = address(out_[k]);
+    }
+    if (!how_.keep) return;
+    saved_.assign(case_.total() * p_.saved_width(), kNan<T>);
+    p_.saved = address(saved_);
+  }
+
+  void add_gradients() {
+    p_.dy_time = case_.dy.time, p_.dy_row = case_.dy.row, p_.dx_time = case_.dx.time, p_.dx_row = case_.dx.row;
+    for (int k = 0; k < kOutputs; ++k) {
+      d_out_[k].assign(case_.d_out[k].begin(), case_.d_out[k].end());
+      if (k == kY) d_out_[k] = spread<T>(case_, case_.dy, case_.d_out[k], p_.R);
+      p_.*kOutputGradients[k] = address(d_out_[k]);
+    }
+    for (int k = 0; k < kTensors; ++k) {
+      if (!how_.wanted[k]) continue;
+      gradients_[k].assign(k == kX ? case_.dx.elements(p_.T, p_.B, p_.D) : case_.size(k), kNan<T>);
+      p_.*kGradients[k] = address(gradients_[k]);
+    }
+  }
+
+  void call(void (*kernel)(const Problem&, const Plan&), const Plan& plan, const char* name, Faults& faults) const {
+    spoil_scratch();
+    const CallersModes modes(case_.flushing);
+    kernel(p_, plan);
+    if (!modes.intact()) faults.push_back(std::string(name) + " changed the caller's floating-point modes");
+  }
+
+  const Case& case_;
+  const How& how_;
+  Problem p_;
+  std::vector<std::int64_t> lengths_;
+  std::vector<std::uint8_t> borders_;
+  Tensors<T> in_, gradients_;
+  Outputs<T> out_, d_out_;
+  std::vector<T> saved_;
+};
+
+template <class T>
+Result<T> run(const Kernels& kernels, const Case& c, const How& how) {
+  return Run<T>(c, how)(kernels);
+}
+
+std::string at(const std::string& what, std::size_t i) { return what + "[" + std::to_string(i) + "]"; }
+
+std::string text(double value) {
+  char digits[40];
+  std::snprintf(digits, sizeof digits, "%.9g", value);
+  return digits;
+}
+
+// Within the tolerance times the largest of them, or times 1.
+template <class T, class U>
+void check_close(const std::string& what, const std::vector<T>& got, const std::vector<U>& want, double tolerance,
+                 Faults& faults) {
+  if (got.size() != want.size()) return faults.push_back(what + " has another size");
+  double largest = 1;
+  for (const U v : want) largest = std::max(largest, std::fabs(double(v)));
+  std::size_t wrong = 0, first = 0;
+  for (std::size_t i = want.size(); i-- > 0;) {
+    if (std::fabs(double(got[i]) - double(want[i])) <= tolerance * largest) continue;
+    ++wrong, first = i;
+  }
+  if (wrong == 0) return;
+  faults.push_back(at(what, first) + " is " + text(double(got[first])) + ", not " + text(double(want[first])) + " (" +
+                   std::to_string(wrong) + " of " + std::to_string(want.size()) + ")");
+}
+
+template <class T>
+void check_same(const std::string& what, const std::vector<T>& got, const std::vector<T>& want, Faults& faults) {
+  if (got.size() != want.size()) return faults.push_back(what + " has another size");
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    if (std::memcmp(&got[i], &want[i], sizeof(T)) == 0) continue;
+    return faults.push_back(at(what, i) + " is " + text(double(got[i])) + ", not " + text(double(want[i])) + ": " +
+                            text(double(got[i]) - double(want[i])) + " more");
+  }
+}
+
+// All that both have.
+template <class T>
+void check_same(const std::string& where, const Result<T>& got, const Result<T>& want, Faults& faults) {
+  for (const std::string& fault : got.faults) faults.push_back(where + fault);
+  for (int k = 0; k < kOutputs; ++k) check_same(where + kOutputNames[k], got.out[k], want.out[k], faults);
+  for (int k = 0; k < kTensors; ++k) {
+    if (got.gradients[k].empty()) continue;
+    check_same(where + "d" + kTensorNames[k], got.gradients[k], want.gradients[k], faults);
+  }
+}
+
+void check_slopes(const std::string& where, const Tensors<double>& gradients, const Truth& truth, Faults& faults) {
+  for (int k = 0; k < kTensors; ++k) {
+    double sum = 0, scale = 1;
+    for (std::size_t i = 0; i < gradients[k].size(); ++i) {
+      const double term = gradients[k][i] * truth.directions[k][i];
+      sum += term;
+      scale += std::fabs(term);
+    }
+    if (std::fabs(sum - truth.slopes[k]) <= kSlopeTolerance * scale) continue;
+    faults.push_back(where + "d" + kTensorNames[k] + " along a direction is " + text(sum) + ", not " +
+                     text(truth.slopes[k]));
+  }
+}
+
+// A row of a case without the others.
+Case alone(const Case& c, index b) {
+  const Problem& p = c.form;
+  Case one = c;
+  one.form.B = 1;
+  if (!c.lengths.empty()) one.lengths = {c.lengths[b]};
+  one.resets = steps_of(c.resets, p.B, b, 1);
+  one.in[kX] = steps_of(c.in[kX], p.B, b, p.D), one.d_out[kY] = steps_of(c.d_out[kY], p.B, b, p.R);
+  one.in[kH0] = row_of(c.in[kH0], b, p.R), one.d_out[kH] = row_of(c.d_out[kH], b, p.R);
+  one.in[kC0] = row_of(c.in[kC0], b, p.H), one.d_out[kC] = row_of(c.d_out[kC], b, p.H);
+  one.x = Layout(0, p.T, 1, p.D), one.dx = Layout(1, p.T, 1, p.D);
+  one.y = Layout(2, p.T, 1, p.R), one.dy = Layout(3, p.T, 1, p.R);
+  one.borders = Layout(0, p.T, 1, 1);
+  return one;
+}
+
+// What of a result concerns a row alone.
+template <class T>
+Result<T> part(const Result<T>& all, const Problem& p, index b) {
+  Result<T> row;
+  row.out[kY] = steps_of(all.out[kY], p.B, b, p.R);
+  row.out[kH] = row_of(all.out[kH], b, p.R);
+  row.out[kC] = row_of(all.out[kC], b, p.H);
+  row.gradients[kX] = steps_of(all.gradients[kX], p.B, b, p.D);
+  row.gradients[kH0] = row_of(all.gradients[kH0], b, p.R);
+  row.gradients[kC0] = row_of(all.gradients[kC0], b, p.H);
+  return row;
+}
+
+template <class T>
+void check_rows(const Kernels& kernels, const Case& c, const Result<T>& all, const std::string& where, Random& random,
+                Faults& faults) {
+  constexpr index kMost = 3;
+  for (index k = 0; k < std::min(c.form.B, kMost); ++k) {
+    const index b = c.form.B <= kMost ? k : random.from(0, c.form.B - 1);
+    const Case one = alone(c, b);
+    Result<T> row = run<T>(kernels, one, How());
+    for (const int shared : {kWih, kWhh, kBih, kBhh, kWhr, kResetH, kResetC}) row.gradients[shared].clear();
+    check_same(where + "row " + std::to_string(b) + " alone: ", row, part(all, c.form, b), faults);
+  }
+}
+
+template <class T>
+void check_ways(const Kernels& kernels, const Case& c, const Result<T>& one, const std::string& where, Random& random,
+                Faults& faults) {
+  for (const int threads : {2, 3, random.one_in(6) ? 5 : 1}) {
+    How how;
+    how.threads = threads;
+    if (threads > 1) check_same(where + std::to_string(threads) + " threads: ", run<T>(kernels, c, how), one, faults);
+  }
+  How infer;
+  infer.keep = false;
+  infer.threads = int(random.from(1, 3));
+  check_same(where + "nothing kept: ", run<T>(kernels, c, infer), one, faults);
+  How some;
+  some.threads = int(random.from(1, 3));
+  const index rarity = random.from(2, 8);
+  std::string names;
+  for (int k = 0; k < kTensors; ++k) {
+    some.wanted[k] = random.one_in(rarity);
+    if (some.wanted[k] && c.size(k) > 0) names += std::string(" d") + kTensorNames[k];
+  }
+  check_same(where + "only" + names + ": ", run<T>(kernels, c, some), one, faults);
+}
+
+template <class T>
+Result<T> check_type(const Kernels& kernels, const Case& c, const Truth& truth, Random& random, Faults& faults) {
+  const std::string where = std::string(kernels.name) + (kWide<T> ? " double " : " float ");
+  const Result<T> one = run<T>(kernels, c, How());
+  for (const std::string& fault : one.faults) faults.push_back(where + fault);
+  for (int k = 0; k < kOutputs; ++k) {
+    check_close(where + kOutputNames[k], one.out[k], truth.out[k], kTolerance<T>, faults);
+  }
+  if constexpr (kWide<T>) check_slopes(where, one.gradients, truth, faults);
+  check_ways(kernels, c, one, where, random, faults);
+  check_rows(kernels, c, one, where, random, faults);
+  return one;
+}
+
+// Whether rounding has put some unit on the other side of a kink, where slopes are others.
+bool kinked(const Case& c, const Result<float>& narrow, const Result<double>& wide) {
+  const auto differ = [](float a, double b) { return (a > 0) != (b > 0); };
+  return c.form.cell == Cell::rnn_relu &&
+         !std::equal(narrow.out[kY].begin(), narrow.out[kY].end(), wide.out[kY].begin(),
+                     [&](float a, double b) { return !differ(a, b); });
+}
+
+Faults check(const Case& c, Random& random) {
+  Faults faults;
+  const Truth truth(c, random);
+  for (const Kernels* const kernels : runnable()) {
+    const Result<double> wide = check_type<double>(*kernels, c, truth, random, faults);
+    const Result<float> narrow = check_type<float>(*kernels, c, truth, random, faults);
+    if (kinked(c, narrow, wide)) continue;
+    for (int k = 0; k < kTensors; ++k) {
+      const std::string what = std::string(kernels->name) + " float d" + kTensorNames[k];
+      check_close(what, narrow.gradients[k], wide.gradients[k], kGradientTolerance, faults);
+    }
+  }
+  return faults;
+}
+
+// A stack of layers for one step: each case is a layer, of one step.
+struct Stack {
+  std::vector<Case> layers;
+
+  Stack(Cell cell, bool projected, index B, Random& random) {
+    const index H = random.from(1, 40), R = projected ? random.from(1, H) : 0;
+    index D = random.from(1, 40);
+    for (index layer = random.from(1, 3); layer-- > 0; D = projected ? R : H) {
+      Case c(Shape{cell, 1, B, D, H, R}, random);
+      c.lengths.clear(), c.resets.clear();
+      c.resettable = c.form.reverse = false;
+      layers.push_back(c);
+    }
+  }
+
+  // Its outputs: y of the last layer, the states of all.
+  Outputs<double> truth() const {
+    Outputs<double> all;
+    for (Case c : layers) {
+      if (!all[kY].empty()) c.in[kX] = all[kY];
+      const Outputs<double> out = unrolled(c, c.in);
+      all[kY] = out[kY];
+      for (const int k : {kH, kC}) all[k].insert(all[k].end(), out[k].begin(), out[k].end());
+    }
+    return all;
+  }
+
+  std::string describe() const {
+    return "step of " + std::to_string(layers.size()) + " layers: " + layers.front().describe();
+  }
+};
+
+template <class T>
+void check_step(const Kernels& kernels, const Stack& stack, const Outputs<double>& truth, int threads, Faults& faults) {
+  const std::string where = std::string(kernels.name) + (kWide<T> ? " double " : " float ");
+  const Case& first = stack.layers.front();
+  const auto typed = [](const std::vector<double>& values) { return std::vector<T>(values.begin(), values.end()); };
+  std::vector<T> x = typed(first.in[kX]), h, c;
+  std::vector<std::vector<T>> kept;
+  for (const Case& layer : stack.layers) {
+    for (const int k : {kWih, kWhh, kBih, kBhh, kWhr}) kept.push_back(typed(layer.in[k]));
+    h.insert(h.end(), layer.in[kH0].begin(), layer.in[kH0].end());
+    c.insert(c.end(), layer.in[kC0].begin(), layer.in[kC0].end());
+  }
+  h.shrink_to_fit(), c.shrink_to_fit();
+  std::vector<const void*> weights;
+  for (std::vector<T>& w : kept) weights.push_back(address(w));
+  std::vector<T> y(first.output_size(kY), kNan<T>), h_after(h.size(), kNan<T>), c_after(c.size(), kNan<T>);
+
+  StepProblem p;
+  p.cell = first.form.cell, p.wide = kWide<T>, p.threads = threads;
+  p.layers = index(stack.layers.size());
+  p.B = first.form.B, p.D = first.form.D, p.H = first.form.H, p.R = first.form.R;
+  p.x = x.data(), p.h = h.data(), p.c = address(c), p.weights = weights.data();
+  p.y = y.data(), p.h_after = h_after.data(), p.c_after = address(c_after);
+  spoil_scratch();
+  const CallersModes modes(first.flushing);
+  kernels.step(p);
+  if (!modes.intact()) faults.push_back(where + "step changed the caller's floating-point modes");
+  check_close(where + "y", y, truth[kY], kTolerance<T>, faults);
+  check_close(where + "h", h_after, truth[kH], kTolerance<T>, faults);
+  check_close(where + "c", c_after, truth[kC], kTolerance<T>, faults);
+}
+
+Faults check(const Stack& stack, Random& random) {
+  Faults faults;
+  const Outputs<double> truth = stack.truth();
+  const int threads = int(random.from(1, 3));
+  for (const Kernels* const kernels : runnable()) {
+    check_step<float>(*kernels, stack, truth, threads, faults);
+    check_step<double>(*kernels, stack, truth, threads, faults);
+  }
+  return faults;
+}
+
+// Calls from several threads at once give what they give one after the other.
+Faults check_at_once(const std::vector<Case>& cases) {
+  constexpr std::size_t kCallers = 4;
+  How how;
+  how.threads = 2;
+  std::vector<Result<float>> expected;
+  for (const Case& c : cases) expected.push_back(run<float>(chosen(), c, how));
+  Faults faults[kCallers];
+  std::vector<std::thread> callers;
+  for (std::size_t caller = 0; caller < kCallers; ++caller) {
+    callers.emplace_back([&, caller] {
+      for (std::size_t k = 0; k < cases.size(); ++k) {
+        const std::size_t i = (k + caller) % cases.size();
+        check_same(cases[i].describe() + ": ", run<float>(chosen(), cases[i], how), expected[i], faults[caller]);
+      }
+    });
+  }
+  for (std::thread& t : callers) t.join();
+  Faults all;
+  for (const Faults& of : faults) all.insert(all.end(), of.begin(), of.end());
+  return all;
+}
+
+// A pool that gives one thread fewer than it is asked for, as it may.
+namespace pool {
+
+thread_local int number = 0, count = 1;
+
+void parallel(void (*work)(void*), void* data, unsigned threads, unsigned) {
+  const int members = int(threads) - 1;
+  std::vector<std::thread> others;
+  for (int k = 1; k < members; ++k) {
+    others.emplace_back([=] {
+      number = k, count = members;
+      work(data);
+    });
+  }
+  count = members;
+  work(data);
+  count = 1;
+  for (std::thread& t : others) t.join();
+}
+
+int thread_num() { return number; }
+int num_threads() { return count; }
+
+template <class F>
+std::uintptr_t entry(F* function) {
+  return reinterpret_cast<std::uintptr_t>(function);
+}
+
+}  // namespace pool
+
+// Another's threads do as well as the kernels' own.
+Faults check_pool(const std::vector<Case>& cases) {
+  How how;
+  how.threads = 3;
+  Faults faults;
+  for (const Case& c : cases) {
+    const Result<float> own = run<float>(chosen(), c, how);
+    set_pool(pool::entry(pool::parallel), pool::entry(pool::thread_num), pool::entry(pool::num_threads));
+    check_same(c.describe() + ": ", run<float>(chosen(), c, how), own, faults);
+    set_pool(0, 0, 0);
+  }
+  return faults;
+}
+
+Faults check_choice() {
+  Faults faults;
+  const std::string before = chosen().name;
+  for (const Kernels* const kernels : runnable()) {
+    choose(kernels->name);
+    if (&chosen() != kernels) faults.push_back(std::string(kernels->name) + " was not chosen");
+  }
+  choose(before);
+  try {
+    choose("abacus");
+    faults.push_back("one that there is not was chosen");
+  } catch (const std::invalid_argument&) {
+  }
+  return faults;
+}
+
+// Prints a line for a case that failed.
+class Tally {
+ public:
+  void count(const std::string& name, const Faults& faults) {
+    constexpr std::size_t kTold = 4;
+    ++cases_;
+    if (faults.empty()) return;
+    ++failed_;
+    std::printf("%s:", name.c_str());
+    for (std::size_t i = 0; i < std::min(faults.size(), kTold); ++i)
+      std::printf("%s %s", i ? ";" : "", faults[i].c_str());
+    if (faults.size() > kTold) std::printf("; and %zu more", faults.size() - kTold);
+    std::printf("\n");
+    std::fflush(stdout);
+  }
+
+  int finish() const {
+    std::string names;
+    for (const Kernels* const kernels : runnable()) names += std::string(names.empty() ? "" : ", ") + kernels->name;
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begun_;
+    std::printf("%d of %d cases failed on %s in %.0f s\n", failed_, cases_, names.c_str(), spent.count());
+    return failed_ > 0;
+  }
+
+ private:
+  int cases_ = 0, failed_ = 0;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
+// Shapes at which the kernels go another way, whatever the cell.
+constexpr index kShapes[][4] = {
+    {1, 1, 1, 1},     {4, 200, 3, 3},  // more rows than are multiplied at once where there is no order to keep
+    {60, 40, 3, 5},                    // more steps than are computed again at once
+    {70, 1, 4, 17},                    // the input's product in blocks of steps
+    {3, 5, 16, 32},                    // nothing to pad
+    {6, 4, 130, 130},                  // few rows: cut by units
+    {5, 7, 65, 67},
+};
+
+std::vector<Case> fixed_cases(Random& random) {
+  std::vector<Case> cases;
+  for (const auto& [T, B, D, H] : kShapes) {
+    for (const bool recompute : {false, true}) {
+      for (const Cell cell : kCells) cases.emplace_back(Shape{cell, T, B, D, H}, random).form.recompute = recompute;
+      cases.emplace_back(Shape{Cell::lstm, T, B, D, H, (H + 1) / 2}, random).form.recompute = recompute;
+    }
+  }
+  for (const Cell cell : kCells) {
+    Case& still = cases.emplace_back(Shape{cell, 3, 5, 4, 6}, random);
+    still.lengths.assign(still.form.B, 0);
+  }
+  return cases;
+}
+
+Shape drawn_shape(Random& random) {
+  constexpr index kMostWork = 700'000;  // multiplications of a gate
+  Shape s{kCells[random.from(0, 4)], random.from(1, 9), random.from(1, 9), random.from(1, 9), random.from(1, 9)};
+  const index kind = random.from(0, 3);
+  if (kind == 1) s.T = random.from(30, 70), s.B = random.from(30, 70);
+  if (kind == 2) s.B = random.from(1, 5), s.D = random.from(30, 130), s.H = random.from(64, 130);
+  if (kind == 3) s.T = random.from(1, 70), s.B = random.from(1, 70), s.D = random.from(1, 70), s.H = random.from(1, 70);
+  if (s.cell == Cell::lstm && random.one_in(2)) s.R = random.from(1, s.H + 3);
+  while (s.T * s.B * (s.D + s.H) * s.H > kMostWork) --(s.T > s.B ? s.T : s.B);
+  return s;
+}
+
+std::string numbered(const char* kind, index number, const std::string& what) {
+  return kind + std::to_string(number) + ": " + what;
+}
+
+int test(index cases, index seed) {
+  Tally tally;
+  Random random(0);
+  const std::vector<Case> fixed = fixed_cases(random);
+  for (std::size_t i = 0; i < fixed.size(); ++i) {
+    tally.count(numbered("case ", index(i), fixed[i].describe()), check(fixed[i], random));
+  }
+  for (const bool projected : {false, true}) {
+    for (const Cell cell : kCells) {
+      if (projected && cell != Cell::lstm) continue;
+      for (index B = 1; B <= 8; ++B) {
+        const Stack stack(cell, projected, B, random);
+        tally.count(stack.describe(), check(stack, random));
+      }
+    }
+  }
+  const std::vector<Case> some(fixed.end() - 30, fixed.end());
+  tally.count("calls at once", check_at_once(some));
+  tally.count("another's pool", check_pool(some));
+  tally.count("choice of an instruction set", check_choice());
+  for (index i = seed; i < seed + cases; ++i) {
+    Random own(static_cast<std::uint64_t>(i));
+    const Case c(drawn_shape(own), own);
+    tally.count(numbered("seed ", i, c.describe()), check(c, own));
+  }
+  return tally.finish();
+}
+
+}  // namespace
+}  // namespace unroll::tests
+
+int main(int argc, char** argv) {
+  const long cases = argc > 1 ? std::atol(argv[1]) : 150, seed = argc > 2 ? std::atol(argv[2]) : 1;
+  return unroll::tests::test(cases, seed);
+}
