@@ -1,17 +1,20 @@
 """Speed of the recipe `recipes/imdb-lstm.yaml` against the same model written plainly in PyTorch.
 
-    python benchmarks/classification.py [--data DIR] [--rounds N] [--out FILE]
+    python benchmarks/classification.py [--data DIR] [--rounds N] [--only TEXT] [--out FILE]
 
 The other side is `nn.Embedding`, `nn.LSTM`, the last output and `nn.Linear`, with Adam, in three ways of handling
 length: padded to the longest review of all, padded to the longest of each batch, and packed; each as PyTorch stands
 and with `torch.set_flush_denormal(True)`. All sides train on the same tokens of the same batches' worth of reviews
 in one process. Each round times a sample of batches of every side, interleaved; an epoch is the sample's time per
 review times the number of reviews. The plain sides take rows in random order, as a plain loop would.
+
+Beside that, the recipe itself on the backends `auto` and `torch`, in turns on the very same batches.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -29,6 +32,7 @@ from torch import Tensor, nn
 from unroll.commands.fit import parser
 from unroll.data.batches import Batches
 from unroll.data.examples import Examples
+from unroll.layers.stack import Recurrent
 from unroll.ops.subnormals import flush_subnormals
 from unroll.tasks.fitting import Sources, prepare
 from unroll.tasks.settings import Settings
@@ -104,6 +108,17 @@ def timed(step: Callable[..., None], batches: Iterator, count: int) -> float:
     return seconds / rows
 
 
+def in_turns(first: Callable[..., None], second: Callable[..., None], batches: list[tuple]) -> tuple[float, float]:
+    """Seconds that each takes for all batches."""
+    seconds = [0.0, 0.0]
+    for number, batch in enumerate(batches):
+        for i in (0, 1) if number % 2 else (1, 0):
+            start = time.perf_counter()
+            (first, second)[i](*batch)
+            seconds[i] += time.perf_counter() - start
+    return seconds[0], seconds[1]
+
+
 def ours(batches: Batches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     epoch = 0
     while True:
@@ -121,6 +136,7 @@ def main() -> None:
     arguments.add_argument(
         "--out", default=str(ROOT / "benchmarks" / "results" / f"{date.today().isoformat()}-classification.json")
     )
+    arguments.add_argument("--only", default="", help="measure only the sides with this in their names")
     given = arguments.parse_args()
 
     train = str(Path(given.data) / "imdb" / "train.jsonl.xz")
@@ -141,6 +157,16 @@ def main() -> None:
         with flush_subnormals():
             step(x, lengths, target)
 
+    other = copy.deepcopy(model)
+    for module in other.modules():
+        if isinstance(module, Recurrent):
+            module.backend = "torch"
+    other_step = trainer(other)
+
+    def torch_step(x: Tensor, lengths: Tensor, target: Tensor) -> None:
+        with flush_subnormals():
+            other_step(x, lengths, target)
+
     longest = int(whole.lengths.max())
     padded_all = trainer(Plain(encoder.size, packed=False))
     padded_batch = trainer(Plain(encoder.size, packed=False))
@@ -155,10 +181,14 @@ def main() -> None:
             padded_batch, lambda seed: front_padded(plain_batches(same, 0, seed)), 4),
         "packed, the recipe's tokens": (packed, lambda seed: plain_batches(same, 0, seed), 2),
     }  # fmt: skip
+    sides = {name: side for name, side in sides.items() if given.only in name}
     stream = ours(Batches(same, settings.batch, shuffle=True, seed=0))
     timed(ours_step, stream, 3)
+    timed(torch_step, stream, 3)
     seconds: dict[str, list[float]] = {"unroll": []}
+    turns: list[tuple[float, float]] = []
     for number in range(given.rounds):
+        turns.append(in_turns(ours_step, torch_step, [next(stream) for _ in range(30)]))
         seconds["unroll"].append(timed(ours_step, stream, 40))
         for name, (side, make, count) in sides.items():
             for flush in (False, True):
@@ -184,7 +214,15 @@ def main() -> None:
         }
         t = table[name]
         print(f"{name:<75} {t['seconds_per_epoch']:>9.1f} {t['ratio']:>7.2f}  {t['least']:.2f} to {t['most']:.2f}")
+    ratios = sorted(theirs / own for own, theirs in turns)
+    middle = statistics.median(ratios)
+    print(f"on the same batches backend torch takes {middle:.2f} times as long, {ratios[0]:.2f} to {ratios[-1]:.2f}")
     result = {
+        "same batches": {
+            "auto": [t[0] for t in turns],
+            "torch": [t[1] for t in turns],
+            "ratio": statistics.median(ratios),
+        },
         "date": date.today().isoformat(),
         "command": "python benchmarks/classification.py",
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",

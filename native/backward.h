@@ -141,13 +141,13 @@ void finish_backward(const Backward<T, C>& all) {
   };
   sum(p.dreset_h, all.dreset_h, p.R, all.Rp);
   sum(p.dreset_c, all.dreset_c, p.H, all.Hp);
+  // both biases of a gate are added to the same plane, but for the GRU's candidate
+  const auto bias = [&](void* to, int block, int plane) {
+    if (to != nullptr) std::memcpy(static_cast<T*>(to) + block * p.H, all.sums + plane * all.Hp, p.H * sizeof(T));
+  };
   for (int g = 0; g < p.gates(); ++g) {
-    const index size = p.H * sizeof(T);
-    // both biases of a gate are added to the same plane, but for the GRU's candidate
-    T* const b_ih = static_cast<T*>(p.db_ih) + C::kBlockX[g < C::kX ? g : 0] * p.H;
-    if (p.db_ih != nullptr) std::memcpy(b_ih, all.sums + (C::kFirstX + g) * all.Hp, size);
-    T* const b_hh = static_cast<T*>(p.db_hh) + g * p.H;
-    if (p.db_hh != nullptr) std::memcpy(b_hh, all.sums + (C::kFirstH + g) * all.Hp, size);
+    bias(p.db_ih, C::kBlockX[g], C::kFirstX + g);
+    bias(p.db_hh, g, C::kFirstH + g);
   }
 }
 

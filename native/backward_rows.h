@@ -232,9 +232,10 @@ struct BackwardChunk {
     for (index u = u0; u < u1 && p.dh != nullptr; u += L) {
       store(dh + u, load_first(static_cast<const T*>(p.dh) + b * p.R + u, p.R - u));
     }
+    if (p.dc == nullptr) return;
     T* const dc = all->dc + rank * all->Hp;
     const index c1 = p.w_hr == nullptr ? u1 : all->Hp;
-    for (index u = u0; u < c1 && p.dc != nullptr; u += L) {
+    for (index u = u0; u < c1; u += L) {
       store(dc + u, load_first(static_cast<const T*>(p.dc) + b * p.H + u, p.H - u));
     }
   }

@@ -56,7 +56,7 @@ struct LstmCell {
   static constexpr int kPlanes = 4;  // i, f, g, o
   static constexpr int kX = 4, kH = 4;
   static constexpr int kFirstX = 0, kFirstH = 0;
-  static constexpr int kBlockX[] = {0, 1, 2, 3}, kBlockH[] = {0, 1, 2, 3};
+  static constexpr int kBlockX[kX] = {0, 1, 2, 3}, kBlockH[kH] = {0, 1, 2, 3};
   static constexpr bool kColumns = false;
   static constexpr bool kDirect = false;  // whether `back` leaves something in dh
 
@@ -107,7 +107,7 @@ struct GruCell {
   static constexpr int kPlanes = 4;  // n, r, z, U_n h + c_n
   static constexpr int kX = 3, kH = 3;
   static constexpr int kFirstX = 0, kFirstH = 1;
-  static constexpr int kBlockX[] = {2, 0, 1}, kBlockH[] = {0, 1, 2};
+  static constexpr int kBlockX[kX] = {2, 0, 1}, kBlockH[kH] = {0, 1, 2};
   static constexpr bool kColumns = false;
   static constexpr bool kDirect = true;
 
@@ -155,7 +155,7 @@ struct GruResetBeforeCell {
   static constexpr int kPlanes = 4;  // r, z, n, r * h
   static constexpr int kX = 3, kH = 2;
   static constexpr int kFirstX = 0, kFirstH = 0;
-  static constexpr int kBlockX[] = {0, 1, 2}, kBlockH[] = {0, 1};
+  static constexpr int kBlockX[kX] = {0, 1, 2}, kBlockH[kH] = {0, 1};
   static constexpr bool kColumns = false;
   static constexpr bool kDirect = true;
 
@@ -230,7 +230,7 @@ struct ElmanCell {
   static constexpr int kPlanes = 1;
   static constexpr int kX = 1, kH = 1;
   static constexpr int kFirstX = 0, kFirstH = 0;
-  static constexpr int kBlockX[] = {0}, kBlockH[] = {0};
+  static constexpr int kBlockX[kX] = {0}, kBlockH[kH] = {0};
   static constexpr bool kColumns = true;  // one gate: a panel holds more units instead
   static constexpr bool kDirect = false;
 

@@ -135,6 +135,16 @@ TorchNames& torch_names() {
   return names;
 }
 
+PyObject* dtype_name() {
+  static PyObject* const name = PyUnicode_InternFromString("dtype");
+  return name;
+}
+
+PyObject* shape_name() {
+  static PyObject* const name = PyUnicode_InternFromString("shape");
+  return name;
+}
+
 bool is_true(nb::handle object, PyObject* name) {
   const nb::object value = nb::steal(PyObject_GetAttr(object.ptr(), name));
   return value.ptr() == Py_True;
@@ -148,8 +158,6 @@ void* address(nb::handle tensor) {
 
 // Where a tensor's numbers are, if it is PyTorch's own kind, of this shape and dtype, on the CPU, contiguous.
 void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
-  static PyObject* const dtype_name = PyUnicode_InternFromString("dtype");
-  static PyObject* const shape_name = PyUnicode_InternFromString("shape");
   static PyObject* const is_cpu = PyUnicode_InternFromString("is_cpu");
   static PyObject* const is_contiguous = PyUnicode_InternFromString("is_contiguous");
   static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
@@ -157,8 +165,8 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
   PyTypeObject* const type = Py_TYPE(tensor.ptr());
   if (static_cast<void*>(type) != torch.tensor.ptr() && static_cast<void*>(type) != torch.parameter.ptr())
     return nullptr;
-  if (nb::steal(PyObject_GetAttr(tensor.ptr(), dtype_name)).ptr() != dtype.ptr()) return nullptr;
-  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), shape_name));
+  if (nb::steal(PyObject_GetAttr(tensor.ptr(), dtype_name())).ptr() != dtype.ptr()) return nullptr;
+  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), shape_name()));
   if (!PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size())) return nullptr;
   Py_ssize_t at = 0;
   for (const unroll::index size : shape) {
@@ -180,8 +188,11 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
 nb::object step(const char* cell, int threads, unroll::index layers, unroll::index D, unroll::index H, unroll::index R,
                 nb::handle x, nb::handle h, nb::handle c, nb::list weights) {
   const TorchNames& torch = torch_names();
-  const nb::object dtype = nb::steal(PyObject_GetAttrString(x.ptr(), "dtype"));
-  const unroll::index B = nb::len(x);
+  if (static_cast<void*>(Py_TYPE(x.ptr())) != torch.tensor.ptr()) return nb::none();
+  const nb::object dtype = nb::steal(PyObject_GetAttr(x.ptr(), dtype_name()));
+  const nb::object shape = nb::steal(PyObject_GetAttr(x.ptr(), shape_name()));
+  if (PyTuple_GET_SIZE(shape.ptr()) != 2) return nb::none();
+  const unroll::index B = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape.ptr(), 0));  // len(x) would take longer
   unroll::StepProblem p;
   p.cell = cell_named(cell);
   p.wide = dtype.ptr() == torch.float64.ptr();

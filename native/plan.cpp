@@ -43,9 +43,4 @@ index Plan::cut(index parts, index* bounds) const {
   return count;
 }
 
-index Plan::step_at(index packed) const {
-  if (order == nullptr) return rows ? std::min(steps, (packed + rows - 1) / rows) : 0;
-  return std::lower_bound(offsets, offsets + steps, packed) - offsets;
-}
-
 }  // namespace unroll

@@ -91,9 +91,6 @@ struct Plan {
   UNROLL_INLINE index active(index n) const { return n >= steps ? 0 : offset(n + 1) - offset(n); }
   UNROLL_INLINE index total() const { return offset(steps); }
 
-  // The first step before which there are at least `packed` packed rows.
-  index step_at(index packed) const;
-
   // Ranks cut into at most `parts` ranges of about equal work: the bounds, from 0; returns their number.
   index cut(index parts, index* bounds) const;
 };

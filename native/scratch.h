@@ -25,7 +25,7 @@ class Layout {
 
   template <class T>
   UNROLL_INLINE T* take(index count) {
-    char* const at = base_ + used_;
+    char* const at = base_ == nullptr ? nullptr : base_ + used_;
     used_ += (count * index(sizeof(T)) + 63) / 64 * 64;
     return reinterpret_cast<T*>(at);
   }

@@ -140,6 +140,7 @@ class Recurrent(nn.Module):
                 self.add_module(f"norm_l{layer}", norm)
         self._flat_names = tuple(name for names in self._names for name in names)
         self._own_parameters = len(self._parameters)
+        self._two_states = len(recurrence.states) == 2
         self._sizes = (num_layers, input_size, hidden_size, width)
         self.reset_parameters()
 
@@ -268,18 +269,17 @@ class Recurrent(nn.Module):
 
     def _quick_step(self, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         """The step by a kernel made for it, or None: `forward` does all that is rare, and finds all that is wrong."""
-        if torch.is_grad_enabled() or self.residual or self.layer_norm or x_t.dim() != 2 or state is None:
+        if state is None or self.residual or self.layer_norm or torch.is_grad_enabled() or x_t.dim() != 2:
             return None
-        two = len(self.recurrence.states) == 2
-        before: State = tuple(state) if two else (state,)
-        if len(before) != len(self.recurrence.states):
+        two = self._two_states
+        if two and len(state) != 2:
             return None
         found = self._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
         if len(found) == self._own_parameters:
             weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
         else:
             weights = [None if n is None else getattr(self, n) for n in self._flat_names]
-        done = step(self.recurrence, self._sizes, x_t, before, weights, self.backend)
+        done = step(self.recurrence, self._sizes, x_t, state if two else (state,), weights, self.backend)
         if done is None:
             return None
         y, after = done

@@ -22,7 +22,8 @@ def step(
 ) -> tuple[Tensor, State] | None:
     """The output (B, R) and the state after a step from x (B, D), or None if it must be done otherwise.
 
-    The kernel looks at every tensor itself, anew at each step, since tensors may be swapped at any time.
+    There is no gradient: the caller has seen to that. The kernel looks at every tensor itself, anew at each step,
+    since tensors may be swapped at any time.
 
     Args:
         recurrence: the equations.
@@ -33,7 +34,6 @@ def step(
     """
     if (
         kernels is None
-        or torch.is_grad_enabled()
         or recurrence.name not in RECURRENCES
         or transformed() is not None
         or torch.is_autocast_enabled("cpu")
