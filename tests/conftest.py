@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from unroll.ops.cpu.extension import missing
+from unroll.ops.cpu.extension import kernels, missing
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2}
 """How far two numbers may be apart, relative to the largest of them all (at least 1)."""
@@ -31,6 +31,17 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_instruction_set() -> Iterator[None]:
+    """A test that takes another instruction set of the kernels leaves the one it found: their bits differ."""
+    if kernels is None:
+        yield
+        return
+    found = kernels.instruction_set()
+    yield
+    kernels.use(found)
 
 
 @pytest.fixture
