@@ -157,7 +157,7 @@ void* address(nb::handle tensor) {
 }
 
 // Where a tensor's numbers are, if it is PyTorch's own kind, of this shape and dtype, on the CPU, contiguous.
-void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
+void* looked_at(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
   static PyObject* const is_cpu = PyUnicode_InternFromString("is_cpu");
   static PyObject* const is_contiguous = PyUnicode_InternFromString("is_contiguous");
   static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
@@ -167,7 +167,8 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
     return nullptr;
   if (nb::steal(PyObject_GetAttr(tensor.ptr(), dtype_name())).ptr() != dtype.ptr()) return nullptr;
   const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), shape_name()));
-  if (!PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size())) return nullptr;
+  if (!found.is_valid() || !PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size()))
+    return nullptr;
   Py_ssize_t at = 0;
   for (const unroll::index size : shape) {
     if (PyLong_AsSsize_t(PyTuple_GET_ITEM(found.ptr(), at++)) != size) return nullptr;
@@ -182,6 +183,13 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
   return address(tensor);
 }
 
+// The same; what a tensor raises when it is asked is not an error here.
+void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
+  void* const at = looked_at(tensor, dtype, shape);
+  if (at == nullptr) PyErr_Clear();
+  return at;
+}
+
 // One step of a stack of layers: (y, h, c or None) after it, or None if a tensor is not what it must be: x (B, D),
 // h (layers, B, R), c (layers, B, H) or None, and five weights for each layer, of which biases and projections
 // may be None.
@@ -191,7 +199,10 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
   if (static_cast<void*>(Py_TYPE(x.ptr())) != torch.tensor.ptr()) return nb::none();
   const nb::object dtype = nb::steal(PyObject_GetAttr(x.ptr(), dtype_name()));
   const nb::object shape = nb::steal(PyObject_GetAttr(x.ptr(), shape_name()));
-  if (PyTuple_GET_SIZE(shape.ptr()) != 2) return nb::none();
+  if (!dtype.is_valid() || !shape.is_valid() || !PyTuple_Check(shape.ptr()) || PyTuple_GET_SIZE(shape.ptr()) != 2) {
+    PyErr_Clear();  // the long way round says what is wrong
+    return nb::none();
+  }
   const unroll::index B = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape.ptr(), 0));  // len(x) would take longer
   unroll::StepProblem p;
   p.cell = cell_named(cell);
@@ -217,6 +228,10 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
             : k % 5 < 4 ? numbers(w, dtype, {rows})
                         : numbers(w, dtype, {R, H});
     if (at[k] == nullptr) return nb::none();
+  }
+  for (unroll::index k = 0; k < 5 * layers; k += 5) {  // both biases or none; a projection where there must be one
+    if ((at[k + 2] == nullptr) != (at[k + 3] == nullptr)) return nb::none();
+    if (at[k + 4] == nullptr ? R != H : at[4] == nullptr) return nb::none();
   }
   p.weights = at.data();
   const nb::object y = D == R ? torch.empty_like(x) : x.attr("new_empty")(nb::make_tuple(B, R));
@@ -258,7 +273,7 @@ NB_MODULE(_kernels, m) {
                         nb::object empty_like) {
     torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release(), empty_like.release()};
   });
-  m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+  m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg().none(), nb::arg());
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
   m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });

@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
@@ -142,3 +142,19 @@ def test_outputs_are_memory_of_their_own(name):
         y.zero_()
     assert all(torch.equal(a, b) for a, b in zip(states(state), before, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(states(after), kept, strict=True))
+
+
+def test_pruned_missing_and_dropped_out(close):
+    for name, weight in (("gru", "bias_ih_l0"), ("projected", "weight_hr_l0"), ("lstm", "weight_hh_l0")):
+        module = make(name, 6, 8)
+        prune.l1_unstructured(module, weight, 1)
+        x = torch.randn(2, 6)
+        with torch.no_grad():
+            _, state = module.step(x)
+            close(module.step(x, state)[0], module(x.unsqueeze(0), state)[0][0])
+    module = GRU(6, 8, num_layers=2, dropout=0.5)
+    with torch.no_grad():
+        _, state = module.step(x)
+        assert not torch.equal(module.step(x, state)[0], module.eval().step(x, state)[0])
+        with pytest.raises((RuntimeError, TypeError)):
+            LSTM(6, 8).step(x, torch.zeros(2, 1, 2, 8))

@@ -139,7 +139,7 @@ class Recurrent(nn.Module):
                 norm = nn.LayerNorm(width * directions, device=device, dtype=dtype)
                 self.add_module(f"norm_l{layer}", norm)
         self._flat_names = tuple(name for names in self._names for name in names)
-        self._own_parameters = len(self._parameters)
+        self._present = frozenset(name for name in self._flat_names if name is not None)
         self._two_states = len(recurrence.states) == 2
         self._sizes = (num_layers, input_size, hidden_size, width)
         self.reset_parameters()
@@ -272,10 +272,10 @@ class Recurrent(nn.Module):
         if state is None or self.residual or self.layer_norm or torch.is_grad_enabled() or x_t.dim() != 2:
             return None
         two = self._two_states
-        if two and len(state) != 2:
+        if (two and (not isinstance(state, (tuple, list)) or len(state) != 2)) or (self.training and self.dropout):
             return None
         found = self._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
-        if len(found) == self._own_parameters:
+        if self._present <= found.keys():
             weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
         else:
             weights = [None if n is None else getattr(self, n) for n in self._flat_names]
