@@ -279,7 +279,8 @@ class Recurrent(nn.Module):
             weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
         else:
             weights = [None if n is None else getattr(self, n) for n in self._flat_names]
-        done = step(self.recurrence, self._sizes, x_t, state if two else (state,), weights, self.backend)
+        before: State = tuple(state) if two else (state,)
+        done = step(self.recurrence, self._sizes, x_t, before, weights, self.backend)
         if done is None:
             return None
         y, after = done
