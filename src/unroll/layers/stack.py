@@ -279,7 +279,7 @@ class Recurrent(nn.Module):
             weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
         else:
             weights = [None if n is None else getattr(self, n) for n in self._flat_names]
-        before: State = tuple(state) if two else (state,)
+        before: Any = state if two else (state,)  # looked at by the kernel
         done = step(self.recurrence, self._sizes, x_t, before, weights, self.backend)
         if done is None:
             return None
