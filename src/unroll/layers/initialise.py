@@ -4,10 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import init
+
+from unroll.errors import OptionError, nearest
+
+Init = Literal["torch", "orthogonal"]
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+"""The parameters of one layer and direction, as `torch.nn` names them, in the order of `Weights`."""
+
+
+def shapes(gates: int, features: int, hidden: int, projection: int, bias: bool) -> dict[str, tuple[int, ...]]:
+    """The shapes of those that there are, in the order in which `torch.nn` draws them."""
+    rows = gates * hidden
+    found: dict[str, tuple[int, ...]] = {"weight_ih": (rows, features), "weight_hh": (rows, projection or hidden)}
+    if bias:
+        found |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    if projection:
+        found["weight_hr"] = (projection, hidden)
+    return found
+
+
+def check_start(start: str, bias: bool, forget_bias: float | None, remember: int) -> None:
+    """The options that say how a layer starts.
+
+    Raises:
+        OptionError: there is no such start, or two options ask for different ones.
+    """
+    if start not in get_args(Init):
+        raise OptionError(f"init is {start!r}{nearest(str(start), get_args(Init))}")
+    if isinstance(remember, bool) or not isinstance(remember, int) or remember < 0 or remember == 1:
+        raise OptionError(f"remember is {remember!r}; give the number of steps to remember for, at least 2, or 0")
+    if remember and forget_bias is not None:
+        raise OptionError("forget_bias and remember both set the forget gate's bias: give one of them")
+    for name, given in (("forget_bias", forget_bias is not None), ("remember", remember > 0)):
+        if given and not bias:
+            raise OptionError(f"{name} needs bias=True")
 
 
 def uniform(weights: Iterable[Tensor], hidden: int) -> None:
@@ -41,3 +76,21 @@ def forget(bias_ih: Tensor, bias_hh: Tensor, value: float) -> None:
     with torch.no_grad():
         bias_ih[H : 2 * H] = value
         bias_hh[H : 2 * H] = 0.0
+
+
+def chrono(bias_ih: Tensor, bias_hh: Tensor, gates: int, steps: int) -> None:
+    """The gate that keeps the state starts with the bias log(u), u from U(1, steps - 1), in all.
+
+    A gate of sigmoid(log u) = u / (1 + u) at every step forgets a share 1 / (1 + u) of the state: the units start
+    with memories of 2 to `steps` steps. The keeping gate is the second block of both, an LSTM's f and a GRU's z
+    (h' = (1 - z) * n + z * h). An LSTM's input gate, its first block, gets -log(u), so that i = 1 - f; in a GRU that
+    is so by its equations.
+
+    Paper: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?".
+    """
+    keeping = torch.empty_like(bias_ih[: len(bias_ih) // gates]).uniform_(1.0, max(1.0, steps - 1.0)).log_()
+    blocks = {1: keeping} if gates == 3 else {0: -keeping, 1: keeping}
+    with torch.no_grad():
+        for block, value in blocks.items():
+            bias_ih.chunk(gates)[block].copy_(value)
+            bias_hh.chunk(gates)[block].zero_()

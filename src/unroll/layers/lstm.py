@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from unroll.layers.stack import Init, Recurrent
+from unroll.layers.initialise import Init
+from unroll.layers.stack import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.lstm import LSTM as RECURRENCE
 
@@ -40,11 +41,17 @@ class LSTM(Recurrent):
         init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
             recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
         forget_bias: what the forget gate's two biases add up to at the start.
+        remember: start with memories of up to so many steps, say the longest dependence (chrono initialisation):
+            the forget gate's biases add up to log(u), u from U(1, remember - 1), the input gate's to -log(u).
+            0: not. In place of `forget_bias`.
         learn_initial_state: `initial_h` and `initial_c` (layers * directions, H) are parameters, used where
             no state is given and after a reset.
         input_dropout: share of the input's features dropped, the same at every step (locked).
+        hidden_dropout: likewise, of what goes from layer to layer: every output but the last layer's.
         output_dropout: likewise, of every layer's output.
         recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
+        weight_dropout: share of the recurrent matrices' entries that are zero throughout a call in training, the
+            others scaled up (DropConnect); on every backend.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
         memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
@@ -72,10 +79,13 @@ class LSTM(Recurrent):
         *,
         init: Init = "torch",
         forget_bias: float | None = None,
+        remember: int = 0,
         learn_initial_state: bool = False,
         input_dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         output_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
         memory: Memory = "save",
@@ -96,10 +106,13 @@ class LSTM(Recurrent):
             dtype,
             init=init,
             forget_bias=forget_bias,
+            remember=remember,
             learn_initial_state=learn_initial_state,
             input_dropout=input_dropout,
+            hidden_dropout=hidden_dropout,
             output_dropout=output_dropout,
             recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
             residual=residual,
             layer_norm=layer_norm,
             memory=memory,

@@ -6,7 +6,8 @@ from typing import Literal
 
 import torch
 
-from unroll.layers.stack import Init, Recurrent
+from unroll.layers.initialise import Init
+from unroll.layers.stack import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.elman import RELU, TANH
 
@@ -40,8 +41,11 @@ class RNN(Recurrent):
         learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
             and after a reset.
         input_dropout: share of the input's features dropped, the same at every step (locked).
+        hidden_dropout: likewise, of what goes from layer to layer: every output but the last layer's.
         output_dropout: likewise, of every layer's output.
         recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
+        weight_dropout: share of the recurrent matrices' entries that are zero throughout a call in training, the
+            others scaled up (DropConnect); on every backend.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
         memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
@@ -71,8 +75,10 @@ class RNN(Recurrent):
         init: Init = "torch",
         learn_initial_state: bool = False,
         input_dropout: float = 0.0,
+        hidden_dropout: float = 0.0,
         output_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
         memory: Memory = "save",
@@ -98,10 +104,13 @@ class RNN(Recurrent):
             dtype,
             init=init,
             forget_bias=None,
+            remember=0,
             learn_initial_state=learn_initial_state,
             input_dropout=input_dropout,
+            hidden_dropout=hidden_dropout,
             output_dropout=output_dropout,
             recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
             residual=residual,
             layer_norm=layer_norm,
             memory=memory,

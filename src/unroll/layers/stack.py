@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,26 +13,15 @@ from torch.nn.utils.rnn import PackedSequence
 from unroll.errors import OptionError, nearest
 from unroll.layers import initialise
 from unroll.layers.checks import check_input, check_options, check_state
-from unroll.layers.dropout import locked, locked_mask
+from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
+from unroll.layers.initialise import Init
 from unroll.layers.sequences import Lengths, Resets, Sequences, read
+from unroll.layers.step import Names, Stepper, Used
 from unroll.layers.trace import DirectionTrace, Trace
 from unroll.ops import naive
-from unroll.ops.backends import choose, require, step
+from unroll.ops.backends import choose, require
 from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
 from unroll.ops.transforms import compiling
-
-Init = Literal["torch", "orthogonal"]
-
-
-class Used(NamedTuple):
-    """What served a call."""
-
-    backend: str
-    passed_over: dict[str, str]
-    """Faster backends that `auto` could not take, and why."""
-
-
-_STEPPED = (Used("cpu", {}),)
 
 
 class Recurrent(nn.Module):
@@ -60,10 +48,13 @@ class Recurrent(nn.Module):
         *,
         init: Init,
         forget_bias: float | None,
+        remember: int,
         learn_initial_state: bool,
         input_dropout: float,
+        hidden_dropout: float,
         output_dropout: float,
         recurrent_dropout: float,
+        weight_dropout: float,
         residual: bool,
         layer_norm: bool,
         memory: Memory,
@@ -71,18 +62,18 @@ class Recurrent(nn.Module):
     ) -> None:
         super().__init__()
         check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
-        for name, p in (
-            ("input_dropout", input_dropout),
-            ("output_dropout", output_dropout),
-            ("recurrent_dropout", recurrent_dropout),
-        ):
-            if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p < 1:
-                raise OptionError(f"{name} must be a probability from 0 to below 1, got {p!r}")
-        for name, value, known in (("init", init, get_args(Init)), ("memory", memory, get_args(Memory))):
-            if value not in known:
-                raise OptionError(f"{name} is {value!r}{nearest(str(value), known)}")
-        if forget_bias is not None and not bias:
-            raise OptionError("forget_bias needs bias=True")
+        check_shares(
+            input_dropout=input_dropout,
+            hidden_dropout=hidden_dropout,
+            output_dropout=output_dropout,
+            recurrent_dropout=recurrent_dropout,
+            weight_dropout=weight_dropout,
+        )
+        if hidden_dropout and num_layers == 1:
+            raise OptionError("hidden_dropout acts between layers and there is one; set output_dropout")
+        initialise.check_start(init, bias, forget_bias, remember)
+        if memory not in get_args(Memory):
+            raise OptionError(f"memory is {memory!r}{nearest(str(memory), get_args(Memory))}")
         require(backend, recurrence, recurrent_dropout > 0)
 
         self.recurrence = recurrence
@@ -97,52 +88,46 @@ class Recurrent(nn.Module):
         self.proj_size = proj_size
         self.init = init
         self.forget_bias = forget_bias
+        self.remember = remember
         self.learn_initial_state = learn_initial_state
         self.input_dropout = float(input_dropout)
+        self.hidden_dropout = float(hidden_dropout)
         self.output_dropout = float(output_dropout)
         self.recurrent_dropout = float(recurrent_dropout)
+        self.weight_dropout = float(weight_dropout)
         self.residual = residual
         self.layer_norm = layer_norm
         self.memory: Memory = memory
         self.backend = backend
         self._used: tuple[Used, ...] = ()
-        self._names: list[tuple[str | None, ...]] = []
+        self._names: list[Names] = []
 
-        rows = recurrence.gates * hidden_size
-        width = self._output_size
         directions = 2 if bidirectional else 1
 
         def parameter(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
 
         for layer in range(num_layers):
-            columns = input_size if layer == 0 else width * directions
+            columns = input_size if layer == 0 else self.features
             for suffix in ("", "_reverse")[:directions]:
                 tail = f"_l{layer}{suffix}"
-                shapes: dict[str, tuple[int, ...]] = {
-                    "weight_ih": (rows, columns),
-                    "weight_hh": (rows, width),
-                }
-                if bias:
-                    shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-                if proj_size:
-                    shapes["weight_hr"] = (proj_size, hidden_size)
+                shapes = initialise.shapes(recurrence.gates, columns, hidden_size, proj_size, bias)
                 for name, shape in shapes.items():
                     self.register_parameter(name + tail, parameter(*shape))
-                order = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-                self._names.append(tuple(n + tail if n in shapes else None for n in order))
+                self._names.append(tuple(n + tail if n in shapes else None for n in initialise.NAMES))
         if learn_initial_state:
             for name, size in zip(recurrence.states, self._state_sizes, strict=True):
                 self.register_parameter(f"initial_{name}", parameter(num_layers * directions, size))
         if layer_norm:
             for layer in range(num_layers):
-                norm = nn.LayerNorm(width * directions, device=device, dtype=dtype)
-                self.add_module(f"norm_l{layer}", norm)
-        self._flat_names = tuple(name for names in self._names for name in names)
-        self._present = frozenset(name for name in self._flat_names if name is not None)
-        self._two_states = len(recurrence.states) == 2
-        self._sizes = (num_layers, input_size, hidden_size, width)
+                self.add_module(f"norm_l{layer}", nn.LayerNorm(self.features, device=device, dtype=dtype))
+        self._steps = Stepper(recurrence, self._names, (num_layers, input_size, hidden_size, self._output_size))
         self.reset_parameters()
+
+    @property
+    def features(self) -> int:
+        """The width of the outputs: H (`proj_size` if set), times 2 if bidirectional."""
+        return self._output_size * (2 if self.bidirectional else 1)
 
     @property
     def _output_size(self) -> int:
@@ -172,9 +157,12 @@ class Recurrent(nn.Module):
             initialise.orthogonal(named_weights.items(), self.recurrence.gates)
         else:
             initialise.uniform(dict.fromkeys(named_weights.values()), self.hidden_size)
-        if self.forget_bias is not None:
-            for _, _, b_ih, b_hh, _ in self._names:
+        for _, _, b_ih, b_hh, _ in self._names:
+            if self.forget_bias is not None:
                 initialise.forget(named_weights[str(b_ih)], named_weights[str(b_hh)], self.forget_bias)
+            elif self.remember:
+                gates, steps = self.recurrence.gates, self.remember
+                initialise.chrono(named_weights[str(b_ih)], named_weights[str(b_hh)], gates, steps)
         if self.learn_initial_state:
             for name in self.recurrence.states:
                 nn.init.zeros_(getattr(self, f"initial_{name}"))
@@ -190,9 +178,9 @@ class Recurrent(nn.Module):
         parts = [f"{self.input_size}, {self.hidden_size}"]
         plain = {
             "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
-            "bidirectional": False, "init": "torch", "forget_bias": None, "learn_initial_state": False,
-            "input_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0, "residual": False,
-            "layer_norm": False, "memory": "save", "backend": "auto",
+            "bidirectional": False, "init": "torch", "forget_bias": None, "remember": 0, "learn_initial_state": False,
+            "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0,
+            "weight_dropout": 0.0, "residual": False, "layer_norm": False, "memory": "save", "backend": "auto",
         }  # fmt: skip
         parts += [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
         return ", ".join(parts)
@@ -252,41 +240,9 @@ class Recurrent(nn.Module):
             The output (B, H) or (H,), and the state for the next step.
 
         Raises:
-            OptionError: the module is bidirectional, or trains with a mask that is locked over all steps.
+            OptionError: the module is bidirectional, or trains with a mask that is the same for all steps.
         """
-        if self.bidirectional:
-            raise OptionError("a bidirectional layer needs the whole sequence: it has no step()")
-        if self.training and (self.input_dropout or self.output_dropout or self.recurrent_dropout):
-            raise OptionError("step() would draw another locked dropout mask at each step: call eval() first")
-        if x_t.dim() not in (1, 2):
-            raise OptionError(f"step() takes (batch, features) or (features,), got {x_t.dim()} dimensions")
-        quick = self._quick_step(x_t, state)
-        if quick is not None:
-            return quick
-        time = 1 if self.batch_first and x_t.dim() == 2 else 0
-        y, state = self.forward(x_t.unsqueeze(time), state)
-        return y.squeeze(time), state
-
-    def _quick_step(self, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
-        """The step by a kernel made for it, or None: `forward` does all that is rare, and finds all that is wrong."""
-        if state is None or self.residual or self.layer_norm or torch.is_grad_enabled() or x_t.dim() != 2:
-            return None
-        two = self._two_states
-        if (two and (not isinstance(state, (tuple, list)) or len(state) != 2)) or (self.training and self.dropout):
-            return None
-        found = self._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
-        if self._present <= found.keys():
-            weights: list[Tensor | None] = list(map(found.get, self._flat_names))  # type: ignore[arg-type]  # None: None
-        else:
-            weights = [None if n is None else getattr(self, n) for n in self._flat_names]
-        before: Any = state if two else (state,)  # looked at by the kernel
-        done = step(self.recurrence, self._sizes, x_t, before, weights, self.backend)
-        if done is None:
-            return None
-        y, after = done
-        if self._used is not _STEPPED:
-            object.__setattr__(self, "_used", _STEPPED)
-        return y, after if two else after[0]
+        return self._steps.step(self, x_t, state)
 
     def trace(
         self, x: Tensor, state: Any = None, *, lengths: Lengths | None = None, resets: Resets | None = None
@@ -334,7 +290,7 @@ class Recurrent(nn.Module):
                     self.recurrence,
                     x,
                     tuple(s[k] for s in state),
-                    Weights(*(None if n is None else getattr(self, n) for n in self._names[k])),  # type: ignore[arg-type]
+                    self._weights(k),
                     lengths,
                     sequences.resets,
                     self._learnt(k),
@@ -355,9 +311,14 @@ class Recurrent(nn.Module):
                 y = y + x
             y = locked(y, self.output_dropout, self.training)
             if layer < self.num_layers - 1:
+                y = locked(y, self.hidden_dropout, self.training)
                 y = functional.dropout(y, self.dropout, self.training)
             x = y
         return x, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+
+    def _weights(self, k: int) -> Weights:
+        w_ih, w_hh, *rest = (None if n is None else getattr(self, n) for n in self._names[k])
+        return Weights(w_ih, dropped_weight(w_hh, self.weight_dropout, self.training), *rest)  # type: ignore[arg-type]
 
     def _recurrent_mask(self, x: Tensor) -> Tensor | None:
         if self.recurrent_dropout == 0 or not self.training:

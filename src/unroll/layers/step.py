@@ -1,0 +1,87 @@
+"""One step of a stream: by a kernel made for it where that can serve, else as a sequence of one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unroll.errors import OptionError
+from unroll.ops.backends import step
+from unroll.ops.call import Recurrence
+
+if TYPE_CHECKING:
+    from unroll.layers.stack import Recurrent
+
+Names = tuple[str | None, ...]
+"""What the parameters of one layer and direction are called, in the order of `Weights`; None: there is none."""
+
+
+class Used(NamedTuple):
+    """What served a call."""
+
+    backend: str
+    passed_over: dict[str, str]
+    """Faster backends that `auto` could not take, and why."""
+
+
+_STEPPED = (Used("cpu", {}),)
+
+
+class Stepper:
+    """The steps of one module: what they need of it and does not change, looked up once."""
+
+    __slots__ = ("_names", "_present", "_recurrence", "_sizes", "_two_states")
+
+    def __init__(self, recurrence: Recurrence, names: list[Names], sizes: tuple[int, int, int, int]) -> None:
+        """`sizes`: layers, D, H and R."""
+        self._recurrence = recurrence
+        self._names = tuple(name for layer in names for name in layer)
+        self._present = frozenset(name for name in self._names if name is not None)
+        self._two_states = len(recurrence.states) == 2
+        self._sizes = sizes
+
+    def step(self, module: Recurrent, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `Recurrent.step`."""
+        if module.bidirectional:
+            raise OptionError("a bidirectional layer needs the whole sequence: it has no step()")
+        training = module.training
+        if training and (
+            module.input_dropout
+            or module.hidden_dropout
+            or module.output_dropout
+            or module.recurrent_dropout
+            or module.weight_dropout
+        ):
+            raise OptionError("step() would draw another locked dropout mask at each step: call eval() first")
+        if x_t.dim() not in (1, 2):
+            raise OptionError(f"step() takes (batch, features) or (features,), got {x_t.dim()} dimensions")
+        if not (module.residual or module.layer_norm or (training and module.dropout)):
+            quick = self._quick(module, x_t, state)
+            if quick is not None:
+                return quick
+        time = 1 if module.batch_first and x_t.dim() == 2 else 0
+        y, state = module.forward(x_t.unsqueeze(time), state)
+        return y.squeeze(time), state
+
+    def _quick(self, module: Recurrent, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+        """The step by the kernel, or None: `forward` does all that is rare, and finds all that is wrong."""
+        if state is None or torch.is_grad_enabled() or x_t.dim() != 2:
+            return None
+        two = self._two_states
+        if two and (not isinstance(state, (tuple, list)) or len(state) != 2):
+            return None
+        found = module._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
+        if self._present <= found.keys():
+            weights: list[Tensor | None] = list(map(found.get, self._names))  # type: ignore[arg-type]  # None: None
+        else:
+            weights = [None if n is None else getattr(module, n) for n in self._names]
+        before: Any = state if two else (state,)  # looked at by the kernel
+        done = step(self._recurrence, self._sizes, x_t, before, weights, module.backend)
+        if done is None:
+            return None
+        y, after = done
+        if module._used is not _STEPPED:
+            object.__setattr__(module, "_used", _STEPPED)
+        return y, after if two else after[0]
