@@ -109,7 +109,7 @@ def damage_encoding(folder: Path) -> None:
 
 def other_version(folder: Path) -> None:
     text = (folder / "state.json").read_text()
-    (folder / "state.json").write_text(text.replace('"format": 2', '"format": 99'))
+    (folder / "state.json").write_text(text.replace('"format": 3', '"format": 99'))
 
 
 def outside_name(folder: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -16,14 +17,14 @@ from unroll.errors import DataError, OptionError, RunError
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's part of one global batch.
+    """One process's part of one global batch. A task that needs more than this derives a dataclass from it.
 
     Attributes:
         x: (B, T) int64 token ids or (B, T, D) float32, zero beyond each row's length; T is at least 1.
         lengths: (B,) int64, always on the CPU.
         target: (B,) int64, (B, K) float32 of 0 and 1, or (B, K) float64 numbers; None where there are none.
-        rows: (B,) int64, positions in the `Examples`.
-        total: rows of the global batch, over all processes.
+        rows: (B,) int64, positions in the data, such as `Examples`; always on the CPU.
+        total: what the global batch counts, over all processes: its rows, or what `counts` names.
         all_targets: the global batch's targets, in the order of its rows.
     """
 
@@ -34,14 +35,64 @@ class Batch:
     total: int
     all_targets: Tensor | None
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch with `x` and the targets on `device`; lengths and rows stay on the CPU."""
-        return replace(
-            self,
-            x=self.x.to(device, non_blocking=non_blocking),
-            target=None if self.target is None else self.target.to(device, non_blocking=non_blocking),
-            all_targets=None if self.all_targets is None else self.all_targets.to(device, non_blocking=non_blocking),
-        )
+    counts: ClassVar[str] = "rows"
+    """What `total` is a number of, for a person to read."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch with every tensor on `device` but lengths and rows, which stay on the CPU."""
+        moved = {
+            f.name: value.to(device, non_blocking=non_blocking)
+            for f in fields(self)
+            if f.name not in ("lengths", "rows") and isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+class BatchSource(Protocol):
+    """What a training iterates, epoch after epoch; `Batches` is one.
+
+    With several processes, `shard` gives each its part. All parts have the same number of batches, and batches
+    number n of all parts are one global batch: they share its `total`.
+
+    Attributes:
+        epoch: the epoch whose batches come next, or are being handed out.
+        position: batches of that epoch already handed out.
+    """
+
+    epoch: int
+    position: int
+
+    def __len__(self) -> int:
+        """Batches of an epoch; the same for every epoch and every process."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The epoch's batches, once from the position that `load_state_dict` restored, else from the first."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next; a position restored for this very epoch is kept."""
+        ...
+
+    def shard(self, rank: int, world: int) -> Self:
+        """Process number `rank`'s part, of `world`, at the start of the first epoch.
+
+        Raises:
+            UserError: there is not enough data for so many.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands, and what the order depends on; the same in every process."""
+        ...
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where `state` was taken.
+
+        Raises:
+            RunError: the state belongs to other data or other options, or is damaged.
+        """
+        ...
 
 
 class Batches:
@@ -116,6 +167,10 @@ class Batches:
         """Choose the epoch whose order comes next; a position restored for this very epoch is kept."""
         if epoch != self.epoch:
             self.epoch, self.position, self._start = epoch, 0, 0
+
+    def shard(self, rank: int, world: int) -> Batches:
+        """Rows `rank::world` of every global batch of the same data in the same order, from the start."""
+        return Batches(self.examples, self.options, shuffle=self.shuffle, rank=rank, world=world)
 
     def plan(self) -> list[np.ndarray]:
         """The rows of every global batch of the epoch, in order."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,19 +14,20 @@ from unroll.data.batches import Batch
 from unroll.training.finite import first_unfinite
 from unroll.training.objective import Objective
 
+_FIELDS = {"x": "the input has a NaN or an infinite number", "target": "a target is NaN or infinite"}
+
 
 def blame(model: nn.Module, objective: Objective, batch: Batch, loss: float, data: str = "training") -> str:
     """What is not finite, the first cause that can be named, and what to try; the weights are known to be finite.
 
-    The order of the search is the order of the computation: input, target, the modules' outputs (by running
+    The order of the search is the order of the computation: the batch's tensors, the modules' outputs (by running
     the batch once more), the loss, and at last the gradients, where the parameter nearest the output is named.
     """
-    if not _finite(batch.x):
-        row = int(batch.rows[(~torch.isfinite(batch.x)).flatten(1).any(1).cpu()][0])
-        return f"the input has a NaN or an infinite number (row {row} of the {data} data); clean the data"
-    if batch.target is not None and not _finite(batch.target):
-        row = int(batch.rows[(~torch.isfinite(batch.target.reshape(len(batch.rows), -1))).any(1).cpu()][0])
-        return f"a target is NaN or infinite (row {row} of the {data} data); clean the data"
+    for field in dataclasses.fields(batch):
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor) and field.name != "all_targets" and not _finite(value):
+            what = _FIELDS.get(field.name, f"the batch's '{field.name}' has a NaN or an infinite number")
+            return f"{what} ({_row(value, batch)}of the {data} data); clean the data"
     if not math.isfinite(loss):
         where = _first_module(model, objective, batch)
         at = f"it began in the output of '{where}'" if where else "the model's output is finite, the loss is not"
@@ -57,13 +59,33 @@ def _finite(t: Tensor) -> bool:
     return first_unfinite([("", t)]) is None
 
 
+def _row(value: Tensor, batch: Batch) -> str:
+    """`row 5 `, if the tensor has a part for each row."""
+    if value.dim() == 0 or len(value) != len(batch.rows):
+        return ""
+    wrong = (~torch.isfinite(value.reshape(len(value), -1))).any(1).cpu()
+    return f"row {int(batch.rows[wrong][0])} "
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors of an output, however it is nested."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif dataclasses.is_dataclass(value):
+        yield from _tensors([getattr(value, f.name) for f in dataclasses.fields(value)])
+
+
 def _first_module(model: nn.Module, objective: Objective, batch: Batch) -> str | None:
     found: list[str] = []
 
     def hook(name: str) -> Any:
         def look(module: nn.Module, args: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, (tuple, list)) and output else output
-            if isinstance(first, Tensor) and not _finite(first):
+            if not all(_finite(t) for t in _tensors(output)):
                 found.append(name)
 
         return look

@@ -28,7 +28,7 @@ from unroll.errors import RunError, UserError
 from unroll.files import write_whole
 from unroll.training.encoding import decode, encode
 
-FORMAT = 2
+FORMAT = 3
 _NAMES = ("state-a.safetensors", "state-b.safetensors")
 _JSON = "state.json"
 

@@ -16,7 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
-from unroll.data.batches import Batches
+from unroll.data.batches import BatchSource
 from unroll.errors import OptionError, RunError
 from unroll.ops.subnormals import flush_subnormals
 from unroll.training import checkpoints
@@ -70,8 +70,8 @@ class Outcome:
 def fit(
     model: nn.Module,
     objective: Objective,
-    train: Batches,
-    valid: Batches | None,
+    train: BatchSource,
+    valid: BatchSource | None,
     options: TrainingOptions,
     folder: Path | str,
     *,
@@ -150,8 +150,8 @@ def _work(model: nn.Module, options: TrainingOptions, stopped: Callable[[], bool
 def _train(
     model: nn.Module,
     objective: Objective,
-    train: Batches,
-    valid: Batches | None,
+    train: BatchSource,
+    valid: BatchSource | None,
     options: TrainingOptions,
     folder: Path,
     resume: bool,
@@ -183,7 +183,7 @@ def _train(
     with halting(), silence(), contextlib.ExitStack() as stack:
         trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size
-        own, own_valid = _shard(train, rank, world), None if valid is None else _shard(valid, rank, world)
+        own, own_valid = train.shard(rank, world), None if valid is None else valid.shard(rank, world)
         if restored is not None:
             _restore_place(own, restored, course, keeper.last)
             _check_world(restored, world, keeper.last)
@@ -265,7 +265,7 @@ def _continue(
     return course
 
 
-def _restore_place(batches: Batches, state: dict[str, Any], course: Course, folder: Path) -> None:
+def _restore_place(batches: BatchSource, state: dict[str, Any], course: Course, folder: Path) -> None:
     """The data goes on where the counters stand.
 
     Raises:
@@ -315,7 +315,3 @@ def _trainer(options: TrainingOptions, folder: Path, *, has_valid: bool) -> Trai
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
     )
-
-
-def _shard(batches: Batches, rank: int, world: int) -> Batches:
-    return Batches(batches.examples, batches.options, shuffle=batches.shuffle, rank=rank, world=world)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from unroll.errors import RunError
 from unroll.training import checkpoints
 from unroll.training.course import Course
+from unroll.training.gather import gather
 from unroll.training.history import write_gradients, write_history
+from unroll.training.objective import Objective, objective_state
 from unroll.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -73,16 +75,16 @@ class Keeper:
         Raises:
             RunError: the disk is full or the folder cannot be written; what was there is intact.
         """
-        random = _random_state(module)
+        random = gather(_random_state(module.device), module.device)
+        own = objective_state(module.objective)
+        carried = None if own is None else gather(own, module.device)
         self._saved = time.monotonic()
         if module.trainer.is_global_zero:
-            self._write(module, random, row)
+            self._write(module, {"random": random, "objective": carried}, row)
         # no process may go on to stop, and perhaps to resume, before the checkpoint is there
         module.trainer.strategy.barrier()
 
-    def _write(
-        self, module: TrainingModule, random: list[dict[str, Tensor | None]], row: dict[str, float] | None
-    ) -> None:
+    def _write(self, module: TrainingModule, by_process: dict[str, Any], row: dict[str, float] | None) -> None:
         module.course.seconds = self.seconds(module.course)
         optimizer = module.trainer.optimizers[0]
         state = {
@@ -96,7 +98,7 @@ class Keeper:
             "data": module.feed.batches.state_dict(),
             "gradients": module.watch.state_dict(),
             "outputs": module.outputs.state_dict(),
-            "random": random,
+            **by_process,
         }
         checkpoints.save(self.last, state)
         write_history(self.folder / "history.csv", module.course.history)
@@ -134,12 +136,18 @@ class Keeper:
 
     def restore_random(self, state: dict[str, Any], device: torch.device) -> None:
         """Put this process's random numbers where the checkpoint's were."""
-        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         with checkpoints.restoring(self.last, "random state"):
-            own = state["random"][rank]
+            own = state["random"][_rank()]
             torch.set_rng_state(own["cpu"])
             if device.type == "cuda" and own["cuda"] is not None:
                 torch.cuda.set_rng_state(own["cuda"], device)
+
+    def restore_objective(self, state: dict[str, Any], objective: Objective) -> None:
+        """Give this process's objective what it carried."""
+        if objective_state(objective) is None:
+            return
+        with checkpoints.restoring(self.last, "objective's state"):
+            getattr(objective, "load_state_dict")(state["objective"][_rank()])  # noqa: B009 - an optional method
 
 
 def load_best(model: nn.Module, folder: Path) -> None:
@@ -173,19 +181,10 @@ def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
     model.load_state_dict(saved)
 
 
-def _random_state(module: TrainingModule) -> list[dict[str, Tensor | None]]:
-    """The random state of every process, in order of rank; all of them must call this."""
-    device = module.device
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor | None]:
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    own: dict[str, Tensor | None] = {"cpu": torch.get_rng_state(), "cuda": cuda}
-    world = module.trainer.world_size
-    if world == 1:
-        return [own]
-    every: list[dict[str, Tensor | None]] = [{"cpu": None, "cuda": None} for _ in range(world)]
-    for name, tensor in own.items():
-        if tensor is not None:
-            parts = [torch.empty_like(tensor, device=device) for _ in range(world)]
-            torch.distributed.all_gather(parts, tensor.to(device))
-            for rank, part in enumerate(parts):
-                every[rank][name] = part.cpu()
-    return every
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}

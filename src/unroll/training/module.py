@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from unroll.data.batches import Batch, Batches
+from unroll.data.batches import Batch, BatchSource
 from unroll.training.average import WeightAverage
 from unroll.training.blame import blame, blame_validation
 from unroll.training.checkpoints import restoring
@@ -27,7 +27,7 @@ from unroll.training.errors import Halt, TrainingError
 from unroll.training.finite import first_unfinite
 from unroll.training.interrupt import StopRequest
 from unroll.training.keeper import Keeper
-from unroll.training.objective import Objective, batch_weight
+from unroll.training.objective import Objective, batch_weight, watched_output
 from unroll.training.optim import make_optimizer, make_schedule, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.progress import Reporter
@@ -40,7 +40,7 @@ _ADVICE = "the checkpoints written before are as they were; start anew with a sm
 class Feed:
     """What is left of the epoch at hand; the epochs after it whole."""
 
-    def __init__(self, batches: Batches, course: Course) -> None:
+    def __init__(self, batches: BatchSource, course: Course) -> None:
         self.batches = batches
         self._course = course
 
@@ -146,6 +146,7 @@ class TrainingModule(LightningModule):
             if self._scaler is not None:
                 with restoring(self.keeper.last, "scaler"):
                     self._scaler.load_state_dict(self.restored["scaler"])
+            self.keeper.restore_objective(self.restored, self.objective)
         self.keeper.start(self)
         self.reporter.start(self.course.step)
 
@@ -259,7 +260,7 @@ class TrainingModule(LightningModule):
             and not self._skip
         ):
             self.schedule.step()
-        self.reporter.step(batch.total, course.mean_loss())
+        self.reporter.step(batch.total, course.mean_loss(), batch.counts)
         whole = course.batch >= self._per_epoch
         ends = bool(self.options.steps) and course.step >= self.options.steps
         if whole or ends or self._due or self._stop:
@@ -295,7 +296,9 @@ class TrainingModule(LightningModule):
         self._valid_loss += self.objective.loss(output, batch).to(self._valid_loss) * weight
         self._valid_weight += weight
         self.objective.update(self._metrics, output, batch)
-        self.outputs.update(output, batch.target)
+        seen = watched_output(self.objective, output, batch)
+        if seen is not None:
+            self.outputs.update(*seen)
 
     def on_validation_epoch_end(self) -> None:
         """The pass's numbers; if the watched one is the best so far, the weights are kept."""

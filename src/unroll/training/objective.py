@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torchmetrics import MetricCollection
 
     from unroll.data.batches import Batch
@@ -19,8 +21,15 @@ class Objective(Protocol):
     class weights of `batch.all_targets`): the losses of the processes then add up to the loss that one
     process would have computed. In one process that is the ordinary mean.
 
-    An objective whose normaliser is not `batch.total`, or a constant times it, also has a method
-    `weight(batch) -> float | Tensor`, which gives it: see `batch_weight`.
+    What an objective may have beside these:
+
+    - `weight(batch) -> float | Tensor`, where the normaliser is not `batch.total` or a constant times it: see
+      `batch_weight`.
+    - `watched(output, batch) -> (Tensor (..., K), Tensor (...) | None) | None`, where the output is not one tensor
+      of an answer for each target: see `watched_output`.
+    - `state_dict() -> dict` and `load_state_dict(dict)`, where something is carried from batch to batch, such as a
+      language model's hidden state: see `objective_state`. Such an objective sees from the batch itself when to start
+      anew, and keeps training and validation apart by `model.training`.
     """
 
     @property
@@ -28,11 +37,11 @@ class Objective(Protocol):
         """The value that chooses the best weights, and which way is better; "loss" is the validation loss."""
         ...
 
-    def output(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The model's answer, e.g. logits (B, K)."""
+    def output(self, model: nn.Module, batch: Batch) -> Any:
+        """The model's answer, e.g. logits (B, K), or whatever `loss` and `update` understand."""
         ...
 
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+    def loss(self, output: Any, batch: Batch) -> Tensor:
         """The scalar to make small: a sum over this process's rows over the whole batch's normaliser."""
         ...
 
@@ -40,7 +49,7 @@ class Objective(Protocol):
         """New, empty metrics whose `compute()` gives one number under each name."""
         ...
 
-    def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
+    def update(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         """Add the rows of one batch to the metrics."""
         ...
 
@@ -52,3 +61,25 @@ def batch_weight(objective: Objective, batch: Batch) -> float | Tensor:
     """
     given = getattr(objective, "weight", None)
     return float(batch.total) if given is None else given(batch)
+
+
+def watched_output(objective: Objective, output: Any, batch: Batch) -> tuple[Tensor, Tensor | None] | None:
+    """The answers (..., K) in which dead outputs are looked for, and their targets (...), if they are classes.
+
+    Without the objective's own word these are the output and the batch's target; None, which is nothing to look at,
+    where the output is not a tensor.
+    """
+    given = getattr(objective, "watched", None)
+    if given is not None:
+        return given(output, batch)
+    return (output, batch.target) if isinstance(output, Tensor) else None
+
+
+def objective_state(objective: Objective) -> dict[str, Any] | None:
+    """What the objective carries from one batch to the next in this process; None where it carries nothing.
+
+    Tensors, lists, tuples, dictionaries, numbers, text and None can be kept. They are put into a checkpoint between
+    two batches, and given back, on the CPU, to `load_state_dict` before the first batch of a resumed training.
+    """
+    given = getattr(objective, "state_dict", None)
+    return None if given is None else given()

@@ -29,7 +29,8 @@ class Reporter:
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._started = self._shown = self._said = time.monotonic()
-        self._steps = self._rows = 0
+        self._steps = self._passed = 0
+        self._counts = "rows"
         self._left = 0
         self._value = ""
 
@@ -55,10 +56,11 @@ class Reporter:
         if self._bar is not None:
             self._bar.reset(self._task, total=batches, completed=done, description=self._epoch)
 
-    def step(self, rows: int, mean_loss: float) -> None:
-        """One more batch is done; `mean_loss` is the epoch's so far."""
+    def step(self, total: int, mean_loss: float, counts: str = "rows") -> None:
+        """One more batch, of `total` rows (or what `counts` names), is done; `mean_loss` is the epoch's so far."""
         self._steps += 1
-        self._rows += rows
+        self._passed += total
+        self._counts = counts
         self._done += 1
         now = time.monotonic()
         if self._quiet or now - self._shown < 0.2:
@@ -109,8 +111,8 @@ class Reporter:
             return ""
         elapsed = max(now - self._started, 1e-9)
         left = (self._left - self._steps) * elapsed / self._steps
-        rate = self._rows / elapsed
-        return f"{rate:.{0 if rate >= 10 else 1}f} rows/s  {duration(left)} left"
+        rate = self._passed / elapsed
+        return f"{rate:.{0 if rate >= 10 else 1}f} {self._counts}/s  {duration(left)} left"
 
 
 def duration(seconds: float) -> str:
