@@ -9,7 +9,7 @@ from typing import Literal
 from unroll.errors import OptionError, nearest
 from unroll.options import check_range, check_types
 
-Level = Literal["word", "bpe", "char"]
+Level = Literal["word", "bpe", "char", "byte"]
 Keep = Literal["head", "tail", "both"]
 Normalize = Literal["none", "NFC", "NFKC"]
 Punctuation = Literal["split", "drop", "keep"]
@@ -49,11 +49,11 @@ class TextOptions:
     """How text becomes token ids."""
 
     level: Level = "word"
-    """What a token is: a word (each Chinese or Japanese character by itself), a byte-pair piece, a character.
+    """What a token is: a word (each Chinese or Japanese character by itself), a byte-pair piece, a character, a byte.
     """
 
     vocabulary: int = 20000
-    """Most entries of the vocabulary, padding and unknown included."""
+    """Most entries of the vocabulary, padding and unknown included; 0 takes every token there is (word, char)."""
 
     min_count: int = 2
     """A token seen fewer times than this in the training part is unknown."""
@@ -76,9 +76,13 @@ class TextOptions:
     punctuation: Punctuation = "split"
     """Punctuation marks become tokens of their own (split), vanish (drop) or stay on their words (keep)."""
 
+    line_ends: bool = False
+    """The end of a line is a token of its own, and white space is kept as it is at the levels char, bpe and byte."""
+
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "vocabulary", least=3, below=_COUNT_LIMIT)
+        if self.vocabulary:
+            check_range(self, "vocabulary", least=3, below=_COUNT_LIMIT)
         check_range(self, "min_count", least=1, below=_COUNT_LIMIT)
         check_range(self, "max_length", least=0, below=_COUNT_LIMIT)
         if self.level == "bpe" and self.vocabulary < BPE_LEAST:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from unroll.data.decoding import BYTE_SIGNS, TextDecoder
 from unroll.data.options import TextOptions
 from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError
@@ -23,6 +24,7 @@ _PAD, _UNK = "[padding token]", "[unknown token]"
 
 # `tokenizers` spends a hundred bytes and more on every token while it works.
 _CHARACTERS_AT_ONCE = 2**20
+_NO_LIMIT = 2**31
 
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _LETTER = re.compile(r"[^\W_]")
@@ -37,9 +39,11 @@ _MARKS = r"\p{P}$+<=>^`|~"
 
 
 def _pattern(options: TextOptions) -> str:
-    """What a piece of text is before the vocabulary is looked up."""
-    if options.level == "char":
+    """What a piece of text is before the vocabulary is looked up; what is in no piece is left out."""
+    if options.level in ("char", "byte"):
         return rf"[^{_MARKS}]" if options.punctuation == "drop" else r"[\s\S]"
+    if options.line_ends:
+        return _pattern_with_line_ends(options)
     lead = " ?" if options.level == "bpe" else ""
     cjk = rf"{lead}[{_CJK}]"
     if options.punctuation == "keep":
@@ -48,8 +52,21 @@ def _pattern(options: TextOptions) -> str:
     return rf"{cjk}|{lead}{_WORDS}|{lead}{other}"
 
 
+def _pattern_with_line_ends(options: TextOptions) -> str:
+    """Words and line ends; at the level bpe every character is in a piece, and white space only begins one."""
+    bpe = options.level == "bpe"
+    lead, blank, space = (" ?", r"\s", r"\s") if bpe else ("", r"\n", _SPACE)
+    if options.punctuation == "keep":
+        return rf"{lead}[^\s]+|{blank}"
+    cjk = rf"{lead}[{_CJK}]"
+    marks = _MARKS if options.punctuation == "drop" else ""
+    other = rf"[^{space}\p{{L}}\p{{M}}\p{{N}}_{marks}]"
+    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}|{blank}"
+
+
 def _pipeline(options: TextOptions) -> Tokenizer:
-    if options.level == "bpe":
+    by_bytes = options.level in ("bpe", "byte")
+    if by_bytes:
         tokenizer = Tokenizer(models.BPE())
     else:
         tokenizer = Tokenizer(models.WordLevel(unk_token=_UNK))
@@ -58,14 +75,14 @@ def _pipeline(options: TextOptions) -> Tokenizer:
         steps.append(normalizers.NFKC() if options.normalize == "NFKC" else normalizers.NFC())
     if options.lowercase:
         steps.append(normalizers.Lowercase())
-    if options.level != "word":
+    if options.level != "word" and not options.line_ends:
         # White space is a token here (char) or part of one (bpe), and one kind of it is enough.
         steps += [normalizers.Replace(Regex(rf"[{_SPACE}]+"), " "), normalizers.Strip()]
-    if options.level == "bpe":
-        steps.append(normalizers.Prepend(" "))
+        if options.level == "bpe":
+            steps.append(normalizers.Prepend(" "))
     tokenizer.normalizer = normalizers.Sequence(steps)
     pieces: list[Any] = [pre_tokenizers.Split(Regex(_pattern(options)), behavior="removed", invert=True)]
-    if options.level == "bpe":
+    if by_bytes:
         pieces.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
         tokenizer.decoder = decoders.ByteLevel()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
@@ -78,7 +95,13 @@ class TextEncoder:
     Word level: runs of letters, marks and digits (an apostrophe within a word belongs to it), each Han or
     kana character by itself, punctuation marks as the options say. Scripts without spaces other than these
     (Thai, Lao, Khmer) are better served by 'bpe' or 'char'. Byte-pair level: pieces of bytes (as in GPT-2),
-    so nothing is ever unknown. Character level: Unicode code points, white space made one.
+    so nothing is ever unknown. Byte level: the bytes of UTF-8, byte b as id b + 2; nothing is learnt. Character
+    level: Unicode code points. White space is made one at these three.
+
+    With `line_ends` white space is kept as it is at these three, so that tokens joined are the text again (as the
+    normalisation left it), and at the word level the end of a line is a token, shown as `<eos>`. Punctuation that is
+    kept then stays on its words whatever it is: words are what stands between white space, as in text that comes
+    tokenised (Penn Treebank, WikiText).
 
     Ids are ordered by falling count in the training texts and then by text, whatever the number of threads.
     """
@@ -100,9 +123,12 @@ class TextEncoder:
             DataError: a text is missing or not text, or no token occurs `min_count` times.
         """
         options = options or TextOptions()
+        if options.level == "byte":
+            vocabulary = {_PAD: 0, _UNK: 1} | {sign: byte + 2 for byte, sign in enumerate(BYTE_SIGNS)}
+            return cls(_assemble(options, vocabulary, []), options)
         tokenizer = _pipeline(options)
         shared: dict[str, Any] = {
-            "vocab_size": options.vocabulary,
+            "vocab_size": options.vocabulary or _NO_LIMIT,
             "min_frequency": options.min_count,
             "special_tokens": [_PAD, _UNK],
             "show_progress": False,
@@ -172,7 +198,21 @@ class TextEncoder:
         token = self._tokenizer.id_to_token(i) if i >= 0 else None
         if token is None:
             raise DataError(f"there is no token {i}: the vocabulary has {self.size} entries")
-        return decoders.ByteLevel().decode([token]) if self.options.level == "bpe" else token
+        if self.options.level in ("bpe", "byte"):
+            return decoders.ByteLevel().decode([token])
+        return "<eos>" if token == "\n" and self.options.level == "word" else token
+
+    @property
+    def newline(self) -> int | None:
+        """The id of the line end alone; None where the vocabulary has none."""
+        if not self.options.line_ends:
+            return None
+        by_bytes = self.options.level in ("bpe", "byte")
+        return self._tokenizer.token_to_id(BYTE_SIGNS[10] if by_bytes else "\n")
+
+    def decoder(self) -> TextDecoder:
+        """What makes text of ids, one by one."""
+        return TextDecoder(self._tokenizer.id_to_token, self.options)
 
     def to_json(self) -> str:
         """One JSON document: the options and the tokenizer in the `tokenizers` library's own form."""
@@ -221,7 +261,7 @@ def _assemble(options: TextOptions, vocabulary: dict[str, int], merges: list[Any
     """The pipeline of `options` with this vocabulary."""
     document = json.loads(_pipeline(options).to_str())
     document["model"]["vocab"] = vocabulary
-    if options.level == "bpe":
+    if options.level in ("bpe", "byte"):
         document["model"]["merges"] = merges
     return Tokenizer.from_str(json.dumps(document))
 
