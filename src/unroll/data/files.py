@@ -19,7 +19,8 @@ from typing import IO, BinaryIO, cast
 
 from unroll.errors import DataError, OptionError, nearest
 
-FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt")
+COLUMNS = (".conll", ".conll2000", ".conll2002", ".conll2003", ".bio", ".iob", ".iob2", ".bioes", ".iobes")
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt", ".conllu", *COLUMNS)
 PACKED = (".gz", ".xz", ".zst")
 
 # What the error handler "surrogateescape" makes of bytes.

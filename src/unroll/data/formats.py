@@ -16,7 +16,18 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from unroll.data.files import class_files, decoder_of, format_of, has_plain_lines, opened_text, seekable, wrong_byte
+from unroll.data.columns import column_rows, conllu_rows
+from unroll.data.files import (
+    COLUMNS,
+    class_files,
+    decoder_of,
+    format_of,
+    has_plain_lines,
+    opened_text,
+    seekable,
+    wrong_byte,
+)
+from unroll.data.rows import Row, Unreadable, refused
 from unroll.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -25,28 +36,12 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 2000
 _FIELD_LIMIT = 2**31 - 1
 
-Row = dict[str, Any]
-
-
-class Unreadable(Row):
-    """Stands, without columns, for a row that could not be read; `reason` is the sentence for it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = reason
-
-
-def _refused(reason: str, skip: bool) -> Unreadable:
-    if not skip:
-        raise DataError(reason)
-    return Unreadable(reason)
-
 
 def rows_of(path: Path, encoding: str, skip: bool = False) -> Iterator[Row]:
     """The rows of a file of text, or of a folder with a folder of texts per class, in order.
 
-    A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters) is an `Unreadable`
-    with `skip`, else an error.
+    A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters), or a sentence with such
+    a line, is an `Unreadable` with `skip`, else an error.
     """
     if path.is_dir():
         return _folder_rows(path, encoding, skip)
@@ -55,6 +50,10 @@ def rows_of(path: Path, encoding: str, skip: bool = False) -> Iterator[Row]:
         return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",", skip)
     if kind == ".txt":
         return _line_rows(path, encoding, skip)
+    if kind == ".conllu":
+        return conllu_rows(path, encoding, skip)
+    if kind in COLUMNS:
+        return column_rows(path, encoding, skip)
     return _json_rows(path, encoding, skip)
 
 
@@ -100,7 +99,7 @@ def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator
                 elif len(cells) == len(names):
                     yield dict(zip(names, cells, strict=True))
                 elif cells:
-                    yield _refused(
+                    yield refused(
                         f"'{path}', line {start}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but "
                         f"the header has {len(names)}; a field with {delimiter!r} in it needs quotes",
                         skip,
@@ -162,7 +161,7 @@ def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> I
                     raise DataError(f"{where}, line {number}: {wrong}")
                 yield _object(line, f"{where}, line {number}")
             except DataError as error:
-                yield _refused(str(error), skip)
+                yield refused(str(error), skip)
 
 
 def _object(line: str, where: str) -> Row:

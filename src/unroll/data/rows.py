@@ -1,4 +1,4 @@
-"""Which row of a person's data a value is, for messages."""
+"""Rows as they are read, what stands for one that cannot be, and what messages call them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,29 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+
+from unroll.errors import DataError
+
+Row = dict[str, Any]
+
+
+class Unreadable(Row):
+    """Stands, without columns, for a row that could not be read; `reason` is the sentence for it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def refused(reason: str, skip: bool) -> Unreadable:
+    """What stands for a row that could not be read, if such rows are left out.
+
+    Raises:
+        DataError: they are not.
+    """
+    if not skip:
+        raise DataError(reason)
+    return Unreadable(reason)
 
 
 def numbered(values: Iterable[Any], rows: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[int, Any]]:

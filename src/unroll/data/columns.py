@@ -1,0 +1,129 @@
+"""Sentences in column files: a token a line, what is said of it in columns, a blank line after each sentence.
+
+A sentence becomes a row of list columns. `tokens` and `tags` are there in every format, so that what is trained on one
+can be used on another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from unroll.data.files import opened_text, wrong_byte
+from unroll.data.rows import Row, Unreadable, refused
+
+CONLLU = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "misc")
+"""The columns of a .conllu file that are read; ids and enhanced dependencies are not."""
+
+_PLACES = (1, 2, 3, 4, 5, 6, 7, 9)
+_FIELDS = 10
+_BLANKS = re.compile(r"[ \t]+")
+_NO_WORD = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")
+
+Cells = list[str]
+Parse = Callable[[str, int], Cells | str]
+"""From a line and the number of words before it: its columns, none for a line to pass over, or what is wrong."""
+
+
+def column_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    """CoNLL files (2000, 2002, 2003, and the like): columns parted by tabs, or by blanks if the first line has no tab.
+
+    Every line has as many columns as the first; lines that begin with -DOCSTART- are skipped. A sentence has the
+    columns `column1`, `column2`, ..., and again `tokens` (the first) and `tags` (the last, if there are two or more).
+    With a line that cannot be used it is an `Unreadable` with `skip`, else an error.
+
+    Raises:
+        DataError: another number of columns than before, an empty column, bytes that are no characters.
+    """
+    wanted, tabs = 0, False
+
+    def parse(line: str, words: int) -> Cells | str:
+        nonlocal wanted, tabs
+        if not wanted:
+            tabs = "\t" in line
+        cells = [cell.strip(" ") for cell in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
+        if not all(cells):
+            return f"column {cells.index('') + 1} is empty"
+        if wanted and len(cells) != wanted:
+            tagless = f"; the token '{cells[0]:.40}' has no tag" if len(cells) == 1 else ""
+            return f"{_counted(cells)}, but the lines before have {wanted}{tagless}"
+        wanted = len(cells)
+        return cells
+
+    for sentence in _sentences(path, encoding, skip, parse):
+        if isinstance(sentence, Unreadable):
+            yield sentence
+            continue
+        columns = [list(column) for column in zip(*sentence, strict=True)]
+        row: Row = {"tokens": columns[0]}
+        if len(columns) > 1:
+            row["tags"] = columns[-1]
+        yield row | {f"column{i}": column for i, column in enumerate(columns, start=1)}
+
+
+def conllu_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    """CoNLL-U files (universaldependencies.org/format.html): ten columns parted by tabs, words numbered from 1.
+
+    Comments, multiword tokens (3-4) and empty nodes (8.1) are skipped. A sentence has the columns `CONLLU`, all text,
+    and again `tokens` (the forms) and `tags` (the universal parts of speech; null where the file has "_", none).
+    With a line that cannot be used it is an `Unreadable` with `skip`, else an error.
+
+    Raises:
+        DataError: not ten columns, an empty column, an id that does not follow, bytes that are no characters.
+    """
+
+    def parse(line: str, words: int) -> Cells | str:
+        if line.startswith("#"):
+            return []
+        cells = line.split("\t")
+        if len(cells) != _FIELDS:
+            return f"{_counted(cells)}, but CoNLL-U has {_FIELDS}, parted by tabs"
+        if not all(cells):
+            return f"column {cells.index('') + 1} is empty; CoNLL-U writes _ there"
+        if _NO_WORD.fullmatch(cells[0]):
+            return []
+        if cells[0] != str(words + 1):
+            return f"the id is '{cells[0]:.20}', but the next word of the sentence is {words + 1}"
+        return cells
+
+    for sentence in _sentences(path, encoding, skip, parse):
+        if isinstance(sentence, Unreadable):
+            yield sentence
+            continue
+        row: Row = {name: [cells[i] for cells in sentence] for name, i in zip(CONLLU, _PLACES, strict=True)}
+        yield {"tokens": row["form"], "tags": [None if tag == "_" else tag for tag in row["upos"]]} | row
+
+
+def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[list[Cells] | Unreadable]:
+    """The columns of each sentence's words, or what stands for a sentence with a line that cannot be used."""
+    with opened_text(path, encoding, lenient=skip) as text:
+        for block in _blocks(text):
+            words: list[Cells] = []
+            for number, line in block:
+                found = wrong_byte(line, encoding) or parse(line, len(words))
+                if isinstance(found, str):
+                    yield refused(f"'{path}', line {number}: {found}", skip)
+                    break
+                if found:
+                    words.append(found)
+            else:
+                if words:
+                    yield words
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
+    """Lines with their numbers, up to the next that is blank or begins a document."""
+    held: list[tuple[int, str]] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            held.append((number, line.rstrip("\n")))
+        elif held:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def _counted(cells: Cells) -> str:
+    return f"{len(cells)} column{'s' if len(cells) != 1 else ''}"
