@@ -200,7 +200,7 @@ class TextEncoder:
             raise DataError(f"there is no token {i}: the vocabulary has {self.size} entries")
         if self.options.level in ("bpe", "byte"):
             return decoders.ByteLevel().decode([token])
-        return "<eos>" if token == "\n" and self.options.level == "word" else token
+        return "<eos>" if self.options.level == "word" and token == "\n" else token  # noqa: S105 (no password)
 
     @property
     def newline(self) -> int | None:
