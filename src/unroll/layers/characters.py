@@ -1,0 +1,87 @@
+"""A vector for each token from its characters.
+
+Shapes: chars (N, C) int64 character ids, 0 after a token's last one, to (N, F). A row of padding alone gives zeros.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unroll.layers.conv import ConvFrontEnd
+from unroll.layers.lstm import LSTM
+from unroll.layers.pooling import MaxPooling
+
+
+class CharacterRecurrence(nn.Module):
+    """Both final states of an LSTM that reads a token's characters forwards and backwards: F = 2 H.
+
+        y = [h_n of the characters 1 ... n ; h_1 of the characters n ... 1]
+
+    Lample et al. 2016, "Neural Architectures for Named Entity Recognition".
+
+    Args:
+        characters: how many ids there are.
+        embedding: D, values of a character's vector.
+        hidden: H, units of each direction.
+        dropout: on the characters' vectors, in training.
+    """
+
+    def __init__(self, characters: int, embedding: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.embedding = _table(characters, embedding)
+        self.dropout = nn.Dropout(dropout)
+        self.recurrent = LSTM(embedding, hidden, batch_first=True, bidirectional=True)
+        self.features = 2 * hidden
+
+    def forward(self, chars: Int[Tensor, "N C"]) -> Float[Tensor, "N F"]:
+        """The tokens' vectors."""
+        x = self.dropout(self.embedding(chars))
+        _, (h, _) = self.recurrent(x, lengths=_lengths(chars))
+        return h.transpose(0, 1).flatten(1)
+
+
+class CharacterConvolution(nn.Module):
+    """The largest value of each filter over a token's characters: F = the number of filters.
+
+        c_t = tanh(W [x_{t-(k-1)//2} ... x_{t+k//2}] + b),    y = max_t c_t
+
+    Ma & Hovy 2016, "End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF".
+
+    Args:
+        characters: how many ids there are.
+        embedding: D, values of a character's vector.
+        filters: F.
+        kernel: k, characters that a filter sees.
+        dropout: on the characters' vectors, in training.
+    """
+
+    def __init__(self, characters: int, embedding: int, filters: int, kernel: int = 3, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.embedding = _table(characters, embedding)
+        self.dropout = nn.Dropout(dropout)
+        self.conv = ConvFrontEnd(embedding, filters, (kernel,), "tanh")
+        self.pool = MaxPooling()
+        self.features = filters
+
+    def forward(self, chars: Int[Tensor, "N C"]) -> Float[Tensor, "N F"]:
+        """The tokens' vectors."""
+        y, lengths = self.conv(self.dropout(self.embedding(chars)), _lengths(chars))
+        return self.pool(y, lengths)
+
+
+def _lengths(chars: Int[Tensor, "N C"]) -> Int[Tensor, " N"]:
+    return (chars != 0).sum(1)
+
+
+def _table(characters: int, features: int) -> nn.Embedding:
+    """Vectors from U(-sqrt(3 / D), sqrt(3 / D)), of unit variance in sum, as Ma & Hovy draw them; row 0 is zero."""
+    table = nn.Embedding(characters, features, padding_idx=0)
+    bound = math.sqrt(3.0 / features)
+    with torch.no_grad():
+        table.weight.uniform_(-bound, bound)
+        table.weight[0] = 0.0
+    return table
