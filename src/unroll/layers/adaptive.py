@@ -1,0 +1,182 @@
+"""Distributions over many classes: the plain softmax, and one in two levels that computes less."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, log_softmax
+from torch.utils.checkpoint import checkpoint
+
+from unroll.errors import OptionError
+
+_BLOCK = 2**24
+"""So many scores are kept for the gradient at a time (64 MiB in float32); beyond it they are computed again."""
+_Linear = tuple[Tensor, Tensor | None]
+"""A matrix and, where there is one, its bias."""
+
+
+class _Classes(nn.Module):
+    """The scores h W^T + b of V classes: what both kinds hold."""
+
+    def __init__(self, classes: int, features: int, bias: bool, tied: bool) -> None:
+        super().__init__()
+        for name, size in (("classes", classes), ("features", features)):
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise OptionError(f"{name} must be a whole number of at least 1, got {size!r}")
+        self.classes = classes
+        self.features = features
+        self.weight = None if tied else nn.Parameter(torch.empty(classes, features))
+        self.bias = nn.Parameter(torch.empty(classes)) if bias else None
+
+    def reset_parameters(self) -> None:
+        """Vectors from U(-1/sqrt(E), 1/sqrt(E)), biases zero."""
+        bound = 1.0 / math.sqrt(self.features)
+        for parameter in self.parameters(recurse=False):
+            if parameter.dim() == 2:
+                nn.init.uniform_(parameter, -bound, bound)
+            else:
+                nn.init.zeros_(parameter)
+
+    def _matrix(self, weight: Tensor | None) -> Tensor:
+        weight = self.weight if weight is None else weight
+        if weight is None:
+            raise OptionError("a tied softmax has no matrix of its own: pass weight")
+        if weight.shape != (self.classes, self.features):
+            raise OptionError(
+                f"weight must have the shape ({self.classes}, {self.features}), got {tuple(weight.shape)}"
+            )
+        return weight
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"{self.classes}, {self.features}" + (", tied=True" if self.weight is None else "")
+
+
+class FullSoftmax(_Classes):
+    """p(k | h) = softmax(W h + b)_k.
+
+    Args:
+        classes: V.
+        features: E, the width of h.
+        bias: whether each class has a bias.
+        tied: there is no matrix here, it is passed at each call: an embedding's (Press & Wolf 2017, Inan et al. 2017).
+
+    Raises:
+        OptionError: a size that cannot be.
+    """
+
+    def __init__(self, classes: int, features: int, bias: bool = True, *, tied: bool = False) -> None:
+        super().__init__(classes, features, bias, tied)
+        self.reset_parameters()
+
+    def nll(self, h: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(N,): -log p(target | h) for h (N, E) and target (N,) of 0 to V - 1, with W (V, E) in place of the own one.
+
+        Many rows are taken in blocks whose scores are computed again for the gradient: memory stays bounded.
+
+        Raises:
+            OptionError: a weight that does not fit, or none.
+        """
+        return _nll(h, target, self._matrix(weight), self.bias)
+
+    def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(N, V): log p(k | h) for every class."""
+        return log_softmax(linear(h, self._matrix(weight), self.bias), -1)
+
+
+class AdaptiveSoftmax(_Classes):
+    """The softmax in two levels: the frequent classes by themselves, the others in clusters.
+
+        p(k | h) = softmax(head)_k                                          k below the first cutoff
+        p(k | h) = softmax(head)_(cluster of k) * softmax(W_cluster h + b_cluster)_k      otherwise
+
+    The head has the scores of the classes below the first cutoff and of every cluster. It is normalised exactly; no
+    sampling. Classes must stand in the order of falling frequency, or the clusters save nothing: `nll` computes a
+    cluster only for those rows whose target lies in it. Class 0 and 1 (padding, unknown) are as any other.
+
+    Papers: Grave et al. 2017, "Efficient softmax approximation for GPUs"; unlike there, and as in Merity, Keskar &
+    Socher 2018, "An analysis of neural language modeling at multiple scales", the rare classes' vectors are as wide as
+    the others, so that W can be an embedding's matrix.
+
+    Args:
+        classes: V.
+        features: E, the width of h.
+        cutoffs: where the clusters begin: (a, b) makes a head of classes 0 to a - 1 and the clusters a to b - 1 and
+            b to V - 1.
+        bias: whether each class and each cluster has a bias.
+        tied: there is no matrix here, it is passed at each call: an embedding's.
+
+    Raises:
+        OptionError: the cutoffs do not rise, or lie outside the classes.
+    """
+
+    def __init__(
+        self, classes: int, features: int, cutoffs: Sequence[int], bias: bool = True, *, tied: bool = False
+    ) -> None:
+        super().__init__(classes, features, bias, tied)
+        found = list(cutoffs)
+        if not found or any(isinstance(c, bool) or not isinstance(c, int) for c in found):
+            raise OptionError(f"cutoffs is {found!r}; give whole numbers, at least one")
+        if any(a >= b for a, b in zip([0, *found], found, strict=False)):
+            raise OptionError(f"cutoffs is {found}; each must be above the one before, the first above 0")
+        if found[-1] >= classes:
+            raise OptionError(f"cutoffs is {found}; with {classes} classes the last must be at most {classes - 1}")
+        self.cutoffs = tuple(found)
+        self.cluster_weight = nn.Parameter(torch.empty(len(found), features))
+        self.cluster_bias = nn.Parameter(torch.empty(len(found))) if bias else None
+        self._sizes = [b - a for a, b in zip([0, *found], [*found, classes], strict=True)]
+        self.reset_parameters()
+
+    def nll(self, h: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(N,): -log p(target | h): see `FullSoftmax.nll`. A cluster is computed for the rows that need it."""
+        head, tails = self._parts(weight)
+        first = self.cutoffs[0]
+        cluster = torch.bucketize(target, torch.tensor(self.cutoffs, device=target.device), right=True)
+        total = _nll(h, torch.where(cluster == 0, target, first - 1 + cluster), *head)
+        for k, (begin, tail) in enumerate(zip(self.cutoffs, tails, strict=True), 1):
+            rows = (cluster == k).nonzero().squeeze(1)
+            if len(rows):
+                total = total.index_add(0, rows, _nll(h[rows], target[rows] - begin, *tail).to(total.dtype))
+        return total
+
+    def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(N, V): log p(k | h) for every class."""
+        head, tails = self._parts(weight)
+        of_head = log_softmax(linear(h, *head), -1)
+        first = self.cutoffs[0]
+        parts = [of_head[..., :first]]
+        for k, tail in enumerate(tails):
+            parts.append(of_head[..., first + k, None] + log_softmax(linear(h, *tail), -1))
+        return torch.cat(parts, -1)
+
+    def _parts(self, weight: Tensor | None) -> tuple[_Linear, list[_Linear]]:
+        """The matrices and biases of the head and of the clusters."""
+        first, *rest = self._matrix(weight).split(self._sizes)  # one split: its gradient is one matrix, not one each
+        head = torch.cat([first, self.cluster_weight])
+        if self.bias is None or self.cluster_bias is None:
+            return (head, None), [(tail, None) for tail in rest]
+        b_first, *b_rest = self.bias.split(self._sizes)
+        return (head, torch.cat([b_first, self.cluster_bias])), list(zip(rest, b_rest, strict=True))
+
+    def extra_repr(self) -> str:
+        """The sizes and the cutoffs."""
+        return f"{super().extra_repr()}, cutoffs={self.cutoffs}"
+
+
+def _nll(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    rows = max(1, _BLOCK // len(weight))
+    if len(h) <= rows:
+        return _block(h, target, weight, bias)
+    run = partial(checkpoint, _block, use_reentrant=False, preserve_rng_state=False)
+    if not torch.is_grad_enabled():
+        run = _block
+    return torch.cat([run(h[i : i + rows], target[i : i + rows], weight, bias) for i in range(0, len(h), rows)])
+
+
+def _block(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # Not cross_entropy: for it a target of -100 is no mistake.
+    return -log_softmax(linear(h, weight, bias), -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
