@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import pytest
@@ -105,6 +106,103 @@ def test_recurrent_dropout_is_the_definitions_alone(close, cls):
             module(x)
 
 
+@every_class
+def test_dropout_between_layers_holds_over_all_steps(close, cls):
+    module = cls(D, H, num_layers=3, bidirectional=True, hidden_dropout=0.5)
+    assert "hidden_dropout=0.5" in repr(module)
+    x = torch.randn(T, B, D)
+    singles = []
+    for layer in range(3):
+        single = cls(D if layer == 0 else 2 * H, H, bidirectional=True)
+        named = {n: p for n, p in module.state_dict().items() if f"_l{layer}" in n}
+        single.load_state_dict({n.replace(f"_l{layer}", "_l0"): p for n, p in named.items()})
+        singles.append(single)
+    torch.manual_seed(2)
+    y, _ = module(x)
+    torch.manual_seed(2)
+    masks = [functional.dropout(torch.ones(B, 2 * H), 0.5) for _ in range(2)]
+    want = singles[2](singles[1](singles[0](x)[0] * masks[0])[0] * masks[1])[0]
+    close(y, want)
+    plain = cls(D, H, num_layers=3, bidirectional=True)
+    plain.load_state_dict(module.state_dict())
+    close(module.eval()(x), plain(x))
+
+
+def test_dropout_between_layers_needs_two():
+    with pytest.raises(OptionError, match="hidden_dropout acts between layers and there is one"):
+        GRU(D, H, hidden_dropout=0.5)
+
+
+@pytest.mark.parametrize("memory", ["save", "recompute"])
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}], ids=["one", "both ways"])
+@every_class
+def test_dropped_weights(close, cls, options, backend, memory):
+    module = cls(D, H, **options, weight_dropout=0.4, backend=backend, memory=memory, dtype=torch.float64)
+    plain = cls(D, H, **options, backend=backend, dtype=torch.float64)
+    x = torch.randn(T, B, D, dtype=torch.float64)
+    matrices = [n for n in dict(module.named_parameters()) if n.startswith("weight_hh")]
+    torch.manual_seed(2)
+    weights = module.state_dict()
+    masks = {n: functional.dropout(torch.ones_like(weights[n]), 0.4) for n in matrices}
+    plain.load_state_dict({n: w * masks.get(n, 1.0) for n, w in weights.items()})
+    torch.manual_seed(2)
+    y, end = module(x, lengths=[6, 2, 0, 4])
+    want, want_end = plain(x, lengths=[6, 2, 0, 4])
+    close(y, want)
+    close(end, want_end)
+    ours, theirs = (dict(m.named_parameters()) for m in (module, plain))
+    found, expected = (torch.autograd.grad((v * v).sum(), list(p.values())) for v, p in ((y, ours), (want, theirs)))
+    for name, a, b in zip(ours, found, expected, strict=True):
+        close(a, b * masks.get(name, 1.0), name)
+    assert module.used[0].backend == backend
+    plain.load_state_dict(weights)
+    close(module.eval()(x), plain(x))
+
+
+@every_class
+def test_one_set_of_dropped_weights_serves_a_call(close, cls):
+    """Every row and step has the same matrix: equal rows stay equal, and another call has another one."""
+    module = cls(D, H, weight_dropout=0.5)
+    x = torch.randn(T, 1, D).expand(T, B, D)
+    y, _ = module(x)
+    close(y, y[:, :1].expand_as(y))
+    assert not torch.equal(module(x)[0], y)
+    torch.manual_seed(4)
+    y, _ = module(x)
+    torch.manual_seed(4)
+    close(module.trace(x).output, y)
+    assert "weight_dropout=0.5" in repr(module)
+
+
+@every_class
+def test_dropout_makes_no_parameters(cls):
+    plain = cls(D, H, num_layers=2)
+    module = cls(D, H, num_layers=2, weight_dropout=0.5, hidden_dropout=0.5)
+    module.load_state_dict(plain.state_dict())
+    twin = copy.deepcopy(module)
+    x = torch.randn(T, B, D)
+    torch.manual_seed(4)
+    y, _ = module(x)
+    y.sum().backward()
+    torch.manual_seed(4)
+    assert torch.equal(twin(x)[0], y)
+    assert twin.weight_hh_l0.grad is None
+    assert twin.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", ["input", "hidden", "output", "recurrent", "weight"])
+@every_class
+def test_no_steps_with_a_mask_for_all_steps(cls, name):
+    module = cls(D, H, num_layers=2, **{f"{name}_dropout": 0.5})
+    x = torch.randn(T, B, D)
+    with pytest.raises(OptionError, match=r"call eval\(\) first"):
+        module.step(x[0])
+    module.eval()
+    y, _ = module(x)
+    torch.testing.assert_close(module.step(x[0])[0], y[0])
+
+
 def test_reset_before(close):
     module = GRU(D, H, reset_after=False)
     x = torch.randn(T, B, D)
@@ -161,6 +259,9 @@ def test_backends_by_name(close):
         {"input_dropout": 1.0},
         {"output_dropout": -0.1},
         {"recurrent_dropout": True},
+        {"hidden_dropout": 1.0},
+        {"weight_dropout": -0.5},
+        {"weight_dropout": "0.5"},
         {"init": "orthogonl"},
         {"memory": "less"},
     ],
