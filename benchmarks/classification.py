@@ -34,8 +34,9 @@ from unroll.data.batches import Batches
 from unroll.data.examples import Examples
 from unroll.layers.stack import Recurrent
 from unroll.ops.subnormals import flush_subnormals
-from unroll.tasks.fitting import Sources, prepare
-from unroll.tasks.settings import Settings
+from unroll.tasks.labelled import LabelledTask
+from unroll.tasks.labelled_options import LabelledSettings
+from unroll.tasks.task import Sources
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -142,12 +143,14 @@ def main() -> None:
     train = str(Path(given.data) / "imdb" / "train.jsonl.xz")
     recipe = parser("classification").read([train, "--out", "-", "--config", str(ROOT / "recipes" / "imdb-lstm.yaml")])
     options = {k: v for k, v in vars(recipe).items() if k not in ("data", "test", "valid", "out", "overwrite")}
-    settings = Settings.from_flat(options)
-    prepared = prepare("classification", settings, Sources([train]), print)
+    settings = LabelledSettings.from_flat(options)
+    prepared = LabelledTask.prepare("classification", settings, Sources([train]), print)
     encoder = prepared.task.encoder
 
     # The textbook keeps every word of a review; so do the plain sides that pad to the longest of all.
-    whole = prepare("classification", Settings.from_flat(options | {"max_length": 0}), Sources([train]), print).train
+    whole = LabelledTask.prepare(
+        "classification", LabelledSettings.from_flat(options | {"max_length": 0}), Sources([train]), print
+    ).train
     same = prepared.train
     torch.manual_seed(0)
     model = prepared.task.model()

@@ -9,7 +9,7 @@ import pytest
 
 import unroll
 from unroll.__main__ import COMMANDS, usage
-from unroll.tasks.settings import GROUPS
+from unroll.tasks.table import TASKS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -54,7 +54,8 @@ def test_every_public_name_is_on_a_page() -> None:
 
 def test_every_option_is_on_a_page() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
+    groups = {group for task in TASKS.values() for group in task.load_settings().groups()}
+    names = sorted({field.name for group in groups for field in dataclasses.fields(group)})
     assert [n for n in names if not re.search(rf"`{n}[`=:]|--{n.replace('_', '-')}\b", text)] == []
 
 

@@ -6,29 +6,36 @@ import numpy as np
 import pytest
 
 from unroll.errors import OptionError
-from unroll.models.options import ModelOptions
+from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import build, defaults, flatten, help_texts
-from unroll.tasks.settings import GROUPS, Settings
+from unroll.tasks.labelled_options import LabelledSettings
+from unroll.tasks.table import TASKS
+
+MODEL = (ModelOptions, RecurrentOptions, TokenOptions)
 
 
-def test_every_option_has_one_home_and_a_help_text() -> None:
-    names = defaults(GROUPS)
-    for cls in GROUPS:
+@pytest.mark.parametrize("task", TASKS)
+def test_every_option_has_one_home_and_a_help_text(task: str) -> None:
+    groups = TASKS[task].load_settings().groups()
+    names = defaults(groups)
+    for cls in groups:
         texts = help_texts(cls)
         for field in dataclasses.fields(cls):
             assert texts[field.name], field.name
-    assert len(names) == sum(len(dataclasses.fields(cls)) for cls in GROUPS)
+    assert len(names) == sum(len(dataclasses.fields(cls)) for cls in groups)
 
 
 def test_flat_settings_survive_the_round_trip() -> None:
-    settings = Settings.from_flat({"hidden": 7, "conv_filters": 3, "conv_kernels": [3, 5], "text": "t"})
+    given = {"hidden": 7, "conv_filters": 3, "conv_kernels": [3, 5], "text": "t"}
+    settings = LabelledSettings.from_flat(given)
     assert settings.model.conv_kernels == (3, 5)
-    assert Settings.from_flat(settings.flat()) == settings
+    assert LabelledSettings.from_flat(settings.flat()) == settings
+    assert settings.changed() == given
 
 
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(OptionError, match="no option 'hiden'; did you mean 'hidden'"):
-        build(GROUPS, {"hiden": 3})
+        build(MODEL, {"hiden": 3})
 
 
 @pytest.mark.parametrize(
@@ -53,18 +60,20 @@ def test_an_unknown_option_names_the_nearest() -> None:
         ({"reset_after": False}, "reset_after goes with recurrence 'gru', not 'lstm'"),
         ({"nonlinearity": "relu"}, "nonlinearity goes with recurrence 'rnn', not 'lstm'"),
         ({"projection": 128}, "projection is 128; it must be below hidden"),
+        ({"last_hidden": 9}, "last_hidden is for several layers and there is one"),
+        ({"remember": 9, "recurrence": "rnn"}, "remember goes with recurrence 'lstm' or 'gru', not 'rnn'"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_said_in_one_sentence(given: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        ModelOptions(**given)  # pyright: ignore[reportArgumentType]
+        build(MODEL, given)
     assert message in str(caught.value)
 
 
 def test_numbers_of_numpy_become_pythons() -> None:
-    options = ModelOptions(hidden=np.int64(3), head_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
+    options = RecurrentOptions(hidden=np.int64(3), output_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
     assert type(options.hidden) is int
-    assert type(options.head_dropout) is float
+    assert type(options.output_dropout) is float
     assert flatten([options])["hidden"] == 3
 
 
@@ -73,6 +82,7 @@ def test_numbers_of_numpy_become_pythons() -> None:
     [
         ({"vocabulary": 500}, False, False, "vocabulary"),
         ({"embedding": 5}, False, False, "embedding"),
+        ({"init_from": "runs/lm"}, False, False, "init_from"),
         ({"max_steps": 5}, True, False, "max_steps"),
         ({"input_projection": 5}, True, False, "input_projection"),
         ({"label_smoothing": 0.1}, True, True, "label_smoothing"),
@@ -82,4 +92,4 @@ def test_options_of_another_kind_of_data_are_refused(
     given: dict[str, object], text: bool, regression: bool, named: str
 ) -> None:
     with pytest.raises(OptionError, match=named):
-        Settings.from_flat(given).refuse_unused(text=text, regression=regression)
+        LabelledSettings.from_flat(given).refuse_unused(text=text, regression=regression)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from unroll.tasks.settings import Settings
+from unroll.tasks.table import TASKS
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
@@ -16,7 +17,9 @@ def test_a_recipe_can_be_used_and_says_what_it_gave(recipe: Path) -> None:
     head = [line for line in text.splitlines() if line.startswith("#")]
     for word in ("Command:", "Result:", "Time:", "Hardware:", "Versions:"):
         assert any(line.startswith(f"# {word}") for line in head), f"{recipe.name} does not state its {word}"
-    Settings.from_flat(yaml.safe_load(text), recipe.name)
+    task = re.search(r"^# Command:.*?unroll fit ([\w-]+)", text, re.MULTILINE)
+    assert task is not None, f"{recipe.name} does not say which task it is for"
+    TASKS[task[1]].load_settings().from_flat(yaml.safe_load(text), recipe.name)
 
 
 def test_there_are_recipes() -> None:

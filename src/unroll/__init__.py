@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unroll.errors import DataError, OptionError, RunError, UserError
-    from unroll.estimators import Classifier, Regressor
+    from unroll.estimators.labelled import Classifier, Regressor
     from unroll.layers.gru import GRU
     from unroll.layers.lstm import LSTM
     from unroll.layers.rnn import RNN
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Classifier": "unroll.estimators",
+    "Classifier": "unroll.estimators.labelled",
     "DataError": "unroll.errors",
     "GRU": "unroll.layers.gru",
     "LSTM": "unroll.layers.lstm",
     "OptionError": "unroll.errors",
     "Predictor": "unroll.serving.predictor",
     "RNN": "unroll.layers.rnn",
-    "Regressor": "unroll.estimators",
+    "Regressor": "unroll.estimators.labelled",
     "RunError": "unroll.errors",
     "UserError": "unroll.errors",
     "load": "unroll.serving.predictor",

@@ -3,7 +3,7 @@
     config.yaml          every option, resolved, and where the data came from
     model.safetensors    the weights
     encoder.json         the vocabulary or the scaler
-    labels.json          the labels or the targets' names
+    labels.json          the labels or the targets' names; tags.json, scaler.json: what other tasks have learnt
     metrics.json         figures on held-out data
     history.csv, gradients.csv, *.png
     checkpoints/         what a stopped training goes on from
@@ -33,8 +33,9 @@ CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
     "labels.json",
     "metrics.json",
 )
-_PICTURES = ("curves.png", "gradients.png", "confusion.png")
-_FILES = {CONFIG, WEIGHTS, ENCODER, LABELS, METRICS, "history.csv", "gradients.csv", *_PICTURES}
+_PICTURES = ("curves.png", "gradients.png", "confusion.png", "forecast.png", "horizon.png")
+_LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json")
+_FILES = {CONFIG, WEIGHTS, METRICS, "history.csv", "gradients.csv", *_LEARNT, *_PICTURES}
 _FOLDERS = {"checkpoints", "tensorboard"}
 _LARGEST_TEXT = 512 * 2**20
 _LARGEST_HEADER = 100 * 2**20
@@ -198,9 +199,6 @@ class Run:
         Raises:
             RunError: the file is damaged, or is not for this model.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         path = self.path / WEIGHTS
         header = _header(path)
         expected = {k: (list(v.shape), _DTYPES.get(str(v.dtype))) for k, v in model.state_dict().items()}
@@ -215,6 +213,19 @@ class Run:
                     f"{path} does not fit {CONFIG}: '{name}' has shape {found} and type {kind}"
                     f" where the model has {shape} and {dtype}"
                 )
+        model.load_state_dict(self.read_tensors(), assign=True)
+
+    def read_tensors(self) -> dict[str, Any]:
+        """The weights by name.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.path / WEIGHTS
+        _header(path)
         try:
             state = load_file(str(path))
         except (SafetensorError, OSError) as error:
@@ -222,7 +233,7 @@ class Run:
         for name, tensor in state.items():
             if not tensor.isfinite().all():
                 raise RunError(f"{path} is damaged: '{name}' holds a value that is not finite")
-        model.load_state_dict(state, assign=True)
+        return state
 
 
 _DTYPES = {

@@ -7,21 +7,21 @@ import pytest
 import torch
 
 from unroll.errors import DataError
-from unroll.estimators import Classifier
-from unroll.serving.predictor import Predictor
+from unroll.estimators.labelled import Classifier
+from unroll.serving.predictor import RecordPredictor
 
 TEXTS = ["good", "bad bad film", "a good one", "bad", "a good good good film"]
 
 
 @pytest.fixture(scope="module")
-def predictor() -> Predictor:
+def predictor() -> RecordPredictor:
     texts = ["good film", "a good one", "bad film", "such a bad one"] * 10
     options = {"hidden": 8, "embedding": 8, "epochs": 15, "learning_rate": 0.03, "threads": 1}
     fitted = Classifier(**options).fit(texts, ["pos", "pos", "neg", "neg"] * 10)
-    return Predictor(fitted.task_, fitted.model_)
+    return RecordPredictor(fitted.task_, fitted.model_)
 
 
-def test_answers_keep_the_order_whatever_the_lengths(predictor: Predictor) -> None:
+def test_answers_keep_the_order_whatever_the_lengths(predictor: RecordPredictor) -> None:
     answers = list(predictor.predict(TEXTS))
     assert [a["label"] for a in answers] == ["pos", "neg", "pos", "neg", "pos"]
     alone = [next(predictor.predict([text])) for text in TEXTS]
@@ -29,7 +29,9 @@ def test_answers_keep_the_order_whatever_the_lengths(predictor: Predictor) -> No
         assert one["probabilities"]["pos"] == pytest.approx(other["probabilities"]["pos"], abs=2e-6)
 
 
-def test_records_texts_and_many_groups_give_the_same(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_texts_and_many_groups_give_the_same(
+    predictor: RecordPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = list(predictor.predict({"text": text} for text in TEXTS))
     monkeypatch.setattr("unroll.serving.predictor.ROWS_AT_ONCE", 2)
     parts = list(predictor.predict(iter(TEXTS)))
@@ -38,7 +40,7 @@ def test_records_texts_and_many_groups_give_the_same(predictor: Predictor, monke
         assert one["probabilities"]["pos"] == pytest.approx(other["probabilities"]["pos"], abs=2e-6)
 
 
-def test_live_answers_what_has_come_before_more_comes(predictor: Predictor) -> None:
+def test_live_answers_what_has_come_before_more_comes(predictor: RecordPredictor) -> None:
     answered = threading.Event()
 
     def slow() -> Iterator[str]:
@@ -52,7 +54,7 @@ def test_live_answers_what_has_come_before_more_comes(predictor: Predictor) -> N
     assert [a["label"] for a in answers] == ["neg"]
 
 
-def test_an_error_in_a_live_source_reaches_the_reader(predictor: Predictor) -> None:
+def test_an_error_in_a_live_source_reaches_the_reader(predictor: RecordPredictor) -> None:
     def broken() -> Iterator[str]:
         yield "good"
         raise DataError("the source is broken")
@@ -63,7 +65,7 @@ def test_an_error_in_a_live_source_reaches_the_reader(predictor: Predictor) -> N
         next(answers)
 
 
-def test_records_that_cannot_be_used_are_named_or_answered(predictor: Predictor) -> None:
+def test_records_that_cannot_be_used_are_named_or_answered(predictor: RecordPredictor) -> None:
     with pytest.raises(DataError, match=r"row 2: there is no 'text'; did you mean 'texts'"):
         list(predictor.predict([{"text": "good"}, {"texts": "good"}]))
     answers = list(predictor.predict([{"texts": "x"}, {"text": " "}, {"text": "good"}], skip_bad_rows=True))
@@ -72,7 +74,7 @@ def test_records_that_cannot_be_used_are_named_or_answered(predictor: Predictor)
         list(predictor.predict("good"))
 
 
-def test_prediction_keeps_no_graph(predictor: Predictor) -> None:
+def test_prediction_keeps_no_graph(predictor: RecordPredictor) -> None:
     assert not predictor.model.training
     list(predictor.predict(TEXTS))
     assert all(p.grad is None for p in predictor.model.parameters())

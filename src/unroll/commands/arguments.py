@@ -48,13 +48,15 @@ class Parser(ArgumentParser):
         """Every long flag."""
         return [s for a in self._actions for s in a.option_strings if s.startswith("--")]
 
-    def add_options(self, classes: Sequence[type]) -> None:
-        """A flag for every field of every class, one group a class, the field's docstring as its help."""
+    def add_options(self, classes: Sequence[type], without: Sequence[str] = ()) -> None:
+        """A flag for every field of every class but those `without`, a group a class, the field's docstring as help."""
         for cls in classes:
             group = self.add_argument_group(_title(cls))
             hints, texts = get_type_hints(cls), help_texts(cls)
-            self.hints |= hints
             for field in dataclasses.fields(cls):
+                if field.name in without:
+                    continue
+                self.hints[field.name] = hints[field.name]
                 hint = hints[field.name]
                 more: dict[str, Any] = {"nargs": "?", "const": True} if hint is bool else {}
                 if get_origin(hint) is not Literal:

@@ -24,14 +24,13 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.read(arguments)
 
     from unroll.serving.predictor import load
-    from unroll.tasks.report import lines
+    from unroll.tasks.task import counted
 
-    report = load(given.run).evaluate(
-        given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=_aside
-    )
+    predictor = load(given.run)
+    report = predictor.evaluate(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=_aside)
     if given.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
-        print(f"{report['rows']:,} rows")
-        print("\n".join(lines(report)))
+        print(counted(report))
+        print("\n".join(predictor.task.lines(report)))
     return 0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.errors import OptionError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,18 +32,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.read(arguments)
 
-    from unroll.data.sources import stream
-    from unroll.serving.predictor import load
+    from unroll.serving.predictor import RecordPredictor, load
 
     predictor = load(given.run)
-    options = predictor.task.settings
-    records = stream(
-        given.data[0] if len(given.data) == 1 else given.data,
-        encoding=given.encoding or options.source.encoding,
-        skip=given.skip_bad_rows,
-        lines=options.labelled.text or "text",
-    )
+    if not isinstance(predictor, RecordPredictor):
+        raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")
     live = given.data == ["-"]
-    for answer in predictor.predict(records, skip_bad_rows=given.skip_bad_rows, live=live):
+    for answer in predictor.predict_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding):
         print(json.dumps(answer, ensure_ascii=False), flush=live)
     return 0

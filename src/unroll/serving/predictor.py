@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from unroll.data.examples import Examples
-from unroll.data.sources import Unreadable
-from unroll.errors import DataError, nearest
-from unroll.models.many_to_one import ManyToOne
+from unroll.data.sources import Unreadable, stream
+from unroll.errors import DataError, RunError, nearest
 from unroll.runs import Run
-from unroll.tasks.labelled import LabelledTask
-from unroll.tasks.records import bad_inputs, load_records
-from unroll.tasks.report import Report
+from unroll.tasks.table import TASKS
+from unroll.tasks.task import RecordTask, Report, Task
 
 ROWS_AT_ONCE = 2048
 
@@ -28,11 +26,11 @@ class Predictor:
     """A task and its trained model.
 
     Attributes:
-        task: how records become arrays and outputs become records.
+        task: how data becomes arrays and outputs become answers.
         model: the model, in evaluation mode.
     """
 
-    def __init__(self, task: LabelledTask, model: ManyToOne) -> None:
+    def __init__(self, task: Task, model: nn.Module) -> None:
         self.task = task
         self.model = model.eval()
 
@@ -44,28 +42,42 @@ class Predictor:
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Report:
-        """Every metric on labelled data: files, or a hub name. `say` is told which rows were left out.
+        """Every metric on data with the truth in it: files, or a hub name. `say` is told which rows were left out.
 
         Raises:
-            DataError: the data cannot be used, or has labels that the training data did not.
+            DataError: the data cannot be used.
         """
-        task = self.task
-        was = task.settings.source
+        was = self.task.settings.source
         source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
-        records = load_records(
-            [data] if isinstance(data, str) else list(data),
-            replace(task.settings, source=source),
-            regression=task.name == "regression",
-            features=task.encoder.features,
-            say=say,
+        part = self.task.load([data] if isinstance(data, str) else list(data), source, say)
+        return self.task.report(self.model, part)
+
+
+class RecordPredictor(Predictor):
+    """A trained model that answers records one by one."""
+
+    task: RecordTask
+
+    def predict_files(
+        self, data: Sequence[str], *, skip_bad_rows: bool = False, encoding: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """An answer for each row of files; "-" is standard input, answered as it comes.
+
+        Raises:
+            DataError: as `predict`.
+        """
+        records = stream(
+            data[0] if len(data) == 1 else data,
+            encoding=encoding or self.task.settings.source.encoding,
+            skip=skip_bad_rows,
+            lines=self.task.column,
         )
-        targets = task.labels.encode(records.targets, where=records.where, rows=records.rows)
-        return task.report(task.answer(self.model, records.examples(task.encoder, targets)), targets)
+        return self.predict(records, skip_bad_rows=skip_bad_rows, live=list(data) == ["-"])
 
     def predict(
-        self, records: Iterable[Mapping[str, Any] | str], *, skip_bad_rows: bool = False, live: bool = False
+        self, records: Iterable[Mapping[str, Any] | Any], *, skip_bad_rows: bool = False, live: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """An answer for each record (a mapping with the input column, or a text), in order.
+        """An answer for each record (a mapping with the input column, or that column's value), in order.
 
         Only some thousand records are held at a time. `live` answers what has arrived without waiting for more.
         With `skip_bad_rows` a row that cannot be used is answered by `{"error": ...}`.
@@ -75,18 +87,16 @@ class Predictor:
         """
         if isinstance(records, str | Mapping):
             raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
-        column = self.task.settings.labelled.column
         first = 0
         for group in _arriving(records) if live else _groups(records):
-            rows = [{column: record} if isinstance(record, str) else record for record in group]
-            yield from self._answer(rows, column, first, skip_bad_rows)
+            rows = [record if isinstance(record, Mapping) else {self.task.column: record} for record in group]
+            yield from self._answer(rows, first, skip_bad_rows)
             first += len(group)
 
-    def _answer(
-        self, records: Sequence[Mapping[str, Any]], column: str, first: int, skip: bool
-    ) -> list[dict[str, Any]]:
+    def _answer(self, records: Sequence[Mapping[str, Any]], first: int, skip: bool) -> list[dict[str, Any]]:
+        column = self.task.column
         values: list[Any] = [record.get(column) for record in records]
-        bad = dict(bad_inputs(values, self.task.settings, column, self.task.encoder.features))
+        bad = dict(self.task.problems(values))
         for i, record in enumerate(records):
             if isinstance(record, Unreadable):
                 bad[i] = record.reason
@@ -98,8 +108,8 @@ class Predictor:
         good = [i for i in range(len(values)) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
         if good:
-            examples = Examples.from_arrays(self.task.encoder.encode([values[i] for i in good]))
-            answered |= dict(zip(good, self.task.decode(self.task.answer(self.model, examples)), strict=True))
+            answers = self.task.answered(self.model, [values[i] for i in good])
+            answered |= dict(zip(good, answers, strict=True))
         return [answered[i] for i in range(len(values))]
 
 
@@ -110,11 +120,14 @@ def load(path: str | Path) -> Predictor:
         RunError: the folder is missing, unfinished or damaged; nothing in it is executed.
     """
     run = Run.open(path)
-    task = LabelledTask.read(run)
+    name = run.config()["task"]
+    if name not in TASKS:
+        raise RunError(f"{run.path} holds a task '{name}', not one of {', '.join(TASKS)}")
+    task = TASKS[name].load_task().read(run)
     with torch.device("meta"):
         model = task.model()
     run.read_weights(model)
-    return Predictor(task, model)
+    return TASKS[name].load_predictor()(task, model)
 
 
 def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:

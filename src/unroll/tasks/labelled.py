@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from unroll.data.batches import Batches
-from unroll.data.examples import Examples
+from unroll.data.examples import ROWS_AT_ONCE, Examples
 from unroll.data.labels import Kind, Labels
+from unroll.data.options import SourceOptions
 from unroll.data.series import SeriesEncoder
+from unroll.data.split import split
 from unroll.data.text import TextEncoder
 from unroll.errors import RunError
-from unroll.models.many_to_one import ManyToOne, TokenInput, build
+from unroll.models.inputs import TokenInput
+from unroll.models.many_to_one import ManyToOne, build
 from unroll.runs import ENCODER, LABELS, Run
-from unroll.tasks import report
+from unroll.tasks import report as figures
+from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.objectives import MultiLabel, Regression, SingleLabel, class_weights
-from unroll.tasks.settings import Settings
+from unroll.tasks.records import Records, bad_inputs, load_records
+from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.transfer import adopt, take_over
+from unroll.training.plots import plot_confusion
 
-NAMES = ("classification", "regression")
 _FORMAT = "unroll.targets/1"
 
 
@@ -41,7 +49,7 @@ class LabelledTask:
     def __init__(
         self,
         name: str,
-        settings: Settings,
+        settings: LabelledSettings,
         encoder: TextEncoder | SeriesEncoder,
         labels: Labels,
         mean: np.ndarray,
@@ -58,7 +66,7 @@ class LabelledTask:
     def learn(
         cls,
         name: str,
-        settings: Settings,
+        settings: LabelledSettings,
         labels: Labels,
         inputs: Iterable[Any],
         targets: np.ndarray,
@@ -86,11 +94,59 @@ class LabelledTask:
         if labels.kind == "regression":
             spread = targets.std(0, dtype=np.float64)
             scale = np.where(spread > 0, spread, 1.0)
-        if text:
+        if settings.transfer.init_from:
+            settings, encoder = adopt(settings)
+        elif text:
             encoder = TextEncoder.learn(inputs, settings.text)
         else:
             encoder = SeriesEncoder.learn(inputs, settings.series)
         return cls(name, settings, encoder, labels, mean, scale)
+
+    @classmethod
+    def prepare(cls, name: str, settings: LabelledSettings, sources: Sources, say: Say) -> Prepared:
+        """Read the data, split it, learn the vocabulary or scaler and the labels, and encode every part.
+
+        Raises:
+            UserError: the data or the options cannot be used.
+        """
+
+        def records(data: Sequence[str]) -> Records:
+            return load_records(list(data), settings, regression=name == "regression", say=say)
+
+        main = records(sources.data)
+        held = records(sources.valid) if sources.valid else None
+        last = records(sources.test) if sources.test else None
+        settings = replace(settings, labelled=main.options)
+        labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where, rows=main.rows)
+        targets = labels.encode(main.targets, where=main.where, rows=main.rows)
+        share = 0.0 if held is not None else settings.batch.validation
+        chosen, left = split(targets, share, settings.batch.seed)
+        task = cls.learn(name, settings, labels, main.inputs(chosen), targets[chosen])
+        train = main.examples(task.encoder, targets[chosen], chosen)
+        valid = main.examples(task.encoder, targets[left], left) if len(left) else None
+        if held is not None:
+            valid = task._part(held)
+        return Prepared(task, train, valid, None if last is None else task._part(last))
+
+    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Examples:
+        """Labelled data with the columns of the training data.
+
+        Raises:
+            DataError: the data cannot be used, or has labels that the training data did not.
+        """
+        return self._part(
+            load_records(
+                list(data),
+                replace(self.settings, source=source),
+                regression=self.name == "regression",
+                features=self.encoder.features,
+                say=say,
+            )
+        )
+
+    def _part(self, records: Records) -> Examples:
+        targets = self.labels.encode(records.targets, where=records.where, rows=records.rows)
+        return records.examples(self.encoder, targets)
 
     @property
     def takes_text(self) -> bool:
@@ -99,24 +155,61 @@ class LabelledTask:
 
     def model(self, training: Examples | None = None) -> ManyToOne:
         """A new model for this task; `training` tells it which runs of tokens are common."""
-        K = len(self.labels)
-        if isinstance(self.encoder, TextEncoder):
-            model = build(self.settings.model, outputs=K, vocabulary=self.encoder.size)
-            if training is not None and isinstance(model.inputs, TokenInput):
-                model.inputs.learn_ngrams(training)
-            return model
-        return build(self.settings.model, outputs=K, features=self.encoder.features)
+        options, K = self.settings, len(self.labels)
+        parts = (options.model, options.recurrent, options.tokens)
+        if not isinstance(self.encoder, TextEncoder):
+            return build(*parts, outputs=K, features=self.encoder.features)
+        model = build(*parts, outputs=K, vocabulary=self.encoder.size)
+        if training is not None and isinstance(model.inputs, TokenInput):
+            model.inputs.learn_ngrams(training)
+        if training is not None and options.transfer.init_from:
+            take_over(options.transfer.init_from, model)
+        return model
 
-    def objective(self, targets: np.ndarray | None = None) -> SingleLabel | MultiLabel | Regression:
-        """Loss and metrics; `targets` of the training part give balanced class weights."""
+    def objective(self, training: Examples | None = None) -> SingleLabel | MultiLabel | Regression:
+        """Loss and metrics; the training part's targets give balanced class weights."""
         options, K = self.settings.labelled, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
         weights = None
-        if options.class_weights == "balanced" and targets is not None:
-            weights = class_weights(torch.from_numpy(targets), K)
+        if options.class_weights == "balanced" and training is not None:
+            weights = class_weights(torch.from_numpy(training.targets), K)
         head = SingleLabel if self.labels.kind == "single" else MultiLabel
         return head(K, weights, options.label_smoothing)
+
+    def batches(self, part: Examples, *, shuffle: bool) -> Batches:
+        """Rows of like length together."""
+        return Batches(part, self.settings.batch, shuffle=shuffle)
+
+    def size(self, part: Examples) -> dict[str, int]:
+        """Rows."""
+        return {"rows": len(part)}
+
+    def fingerprint(self, part: Examples) -> Iterator[bytes]:
+        """Vocabulary or scaler, labels, and every row with its target."""
+        yield self.encoder.to_json().encode()
+        yield self.labels.to_json().encode()
+        yield part.lengths.tobytes()
+        yield b"" if part.targets is None else part.targets.tobytes()
+        for start in range(0, len(part), ROWS_AT_ONCE):
+            for sequence in part.take(np.arange(start, min(start + ROWS_AT_ONCE, len(part)))):
+                yield np.ascontiguousarray(sequence).tobytes()
+
+    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+        """Rows, their lengths, the vocabulary and the model's size."""
+        training: Examples = prepared.train
+        parts = [f"{len(training):,} rows to train"]
+        parts += [f"{len(e):,} to {w}" for w, e in (("validate", prepared.valid), ("test", prepared.test)) if e]
+        lengths = training.lengths
+        unit = "tokens" if self.takes_text else "steps"
+        padding = self.batches(training, shuffle=True).padding_share()
+        yield (
+            f"{', '.join(parts)}; {int(lengths.min())} to {int(lengths.max())} {unit} a row"
+            f" (median {int(statistics.median(lengths.tolist()))}), {padding:.1%} of the batches padding"
+        )
+        if isinstance(self.encoder, TextEncoder):
+            yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
+        yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(model):,} parameters"
 
     def answers(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """Probabilities, or values in the target's units (float64), from the model's output."""
@@ -138,6 +231,19 @@ class LabelledTask:
                 result[batch.rows] = self.answers(model(batch.x.to(device), batch.lengths))
         return result
 
+    @property
+    def column(self) -> str:
+        """The column that a record to answer must have."""
+        return self.settings.labelled.column
+
+    def problems(self, values: Sequence[Any]) -> Mapping[int, str]:
+        """Why values of that column cannot be answered, by their position."""
+        return dict(bad_inputs(values, self.settings, self.column, self.encoder.features))
+
+    def answered(self, model: ManyToOne, values: Sequence[Any]) -> list[dict[str, Any]]:
+        """One record for each value of that column; see `decode`."""
+        return self.decode(self.answer(model, Examples.from_arrays(self.encoder.encode(values))))
+
     def decode(self, answers: Float[Tensor, "B K"]) -> list[dict[str, Any]]:
         """One record a row: `label` or `labels` and `probabilities`, or `value`."""
         array = answers.numpy()
@@ -153,14 +259,25 @@ class LabelledTask:
             for label, row in zip(decoded, array.astype(float).tolist(), strict=True)
         ]
 
-    def report(self, answers: Float[Tensor, "N K"], targets: np.ndarray) -> report.Report:
-        """Every metric of `answers` against `targets`, with the baseline's beside."""
+    def report(self, model: ManyToOne, part: Examples) -> Report:
+        """Every metric of the model's answers, the baseline's beside them."""
         compare = {
-            "single": report.single_label,
-            "multi": report.multi_label,
-            "regression": report.regression,
+            "single": figures.single_label,
+            "multi": figures.multi_label,
+            "regression": figures.regression,
         }
-        return compare[self.labels.kind](answers, torch.from_numpy(targets), self.labels.names, self.mean.tolist())
+        answers, targets = self.answer(model, part), torch.from_numpy(part.targets)
+        return compare[self.labels.kind](answers, targets, self.labels.names, self.mean.tolist())
+
+    def lines(self, report: Report, *, full: bool = True) -> list[str]:
+        """A line a figure, and a table of the classes."""
+        return figures.lines(report, per_class=full)
+
+    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+        """The confusion matrix of the test part, or of the validation part."""
+        shown = metrics.get("test", metrics.get("validation", {}))
+        if "confusion" in shown:
+            plot_confusion(shown["confusion"], self.labels.names, run.path / "confusion.png")
 
     def write(self, run: Run) -> None:
         """Write encoder.json and labels.json."""
@@ -182,7 +299,9 @@ class LabelledTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        name, settings, _ = described(run)
+        config = run.config()
+        name = config["task"]
+        settings = LabelledSettings.from_flat(config["options"], str(run.path / "config.yaml"))
         content = run.read(ENCODER)
         try:
             kind = str(json.loads(content)["format"])
@@ -210,19 +329,6 @@ class LabelledTask:
                 raise RunError(f"{run.path / LABELS} is damaged: '{key}' must hold {len(labels)} numbers")
             statistics.append(values)
         return cls(name, settings, encoder, labels, *statistics)
-
-
-def described(run: Run) -> tuple[str, Settings, dict[str, Any]]:
-    """What config.yaml says of a run: the task's name, every option, and where the data is.
-
-    Raises:
-        RunError: the file is damaged, or holds another kind of task.
-        OptionError: an option that does not exist, or a value it refuses.
-    """
-    config = run.config()
-    if config["task"] not in NAMES:
-        raise RunError(f"{run.path} holds a task '{config['task']}', not one of {', '.join(NAMES)}")
-    return config["task"], Settings.from_flat(config["options"], str(run.path / "config.yaml")), config["sources"]
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from unroll.data.batches import Batches
-from unroll.data.examples import Examples
 from unroll.errors import OptionError
-from unroll.models.many_to_one import ManyToOne
-from unroll.tasks.labelled import LabelledTask
+from unroll.tasks.task import Prepared
 from unroll.training.fit import Outcome, fit
 
 
-def new_model(task: LabelledTask, training: Examples) -> ManyToOne:
+def new_model(prepared: Prepared) -> nn.Module:
     """The task's model as the seed and the training part make it; PyTorch's random state is set to the seed.
 
     Raises:
         OptionError: the model is too large for the memory.
     """
-    torch.manual_seed(task.settings.batch.seed)
+    torch.manual_seed(prepared.task.settings.batch.seed)
     try:
-        return task.model(training)
+        return prepared.task.model(prepared.train)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise
@@ -30,27 +28,19 @@ def new_model(task: LabelledTask, training: Examples) -> ManyToOne:
 
 
 def train(
-    task: LabelledTask,
-    model: ManyToOne,
-    training: Examples,
-    held: Examples | None,
-    folder: Path,
-    *,
-    quiet: bool,
-    resume: bool = False,
-    identity: str = "",
+    prepared: Prepared, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
 ) -> Outcome:
-    """Train `model` on the examples as the task's settings say; see `unroll.training.fit.fit`."""
-    options = task.settings.batch
+    """Train `model` on the training part as the task's settings say; see `unroll.training.fit.fit`."""
+    task = prepared.task
     return fit(
         model,
-        task.objective(training.targets),
-        Batches(training, options, shuffle=True),
-        None if held is None else Batches(held, options, shuffle=False),
+        task.objective(prepared.train),
+        task.batches(prepared.train, shuffle=True),
+        None if prepared.valid is None else task.batches(prepared.valid, shuffle=False),
         task.settings.training,
         folder,
         resume=resume,
-        seed=options.seed,
+        seed=task.settings.batch.seed,
         quiet=quiet,
         identity=identity,
     )

@@ -13,8 +13,7 @@ from unroll.data.checks import BadRow, bad_labels, bad_numbers, bad_series, bad_
 from unroll.data.examples import encode_to_examples, values_of
 from unroll.data.sources import read, require_columns
 from unroll.errors import OptionError
-from unroll.tasks.options import LabelledOptions
-from unroll.tasks.settings import Settings
+from unroll.tasks.labelled_options import LabelledOptions, LabelledSettings
 
 if TYPE_CHECKING:
     import datasets
@@ -70,7 +69,7 @@ def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> 
     return options
 
 
-def bad_inputs(values: Iterable[Any], settings: Settings, column: str, features: int = 0) -> list[BadRow]:
+def bad_inputs(values: Iterable[Any], settings: LabelledSettings, column: str, features: int = 0) -> list[BadRow]:
     """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
     if settings.labelled.text:
         return bad_texts(values, column, settings.text)
@@ -79,7 +78,7 @@ def bad_inputs(values: Iterable[Any], settings: Settings, column: str, features:
 
 def load_records(
     data: Sequence[str],
-    settings: Settings,
+    settings: LabelledSettings,
     *,
     regression: bool,
     features: int = 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 import torchmetrics.functional as tm
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional import classification as tmc
 
-Report = dict[str, Any]
+from unroll.tasks.task import Report
 
 
 def single_label(

@@ -1,74 +1,72 @@
-"""Every option of a labelled task, in its groups and as one flat set of names."""
+"""Every option of a task, in its groups and as one flat set of names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from unroll.data.options import BatchOptions, SeriesOptions, SourceOptions, TextOptions
-from unroll.errors import OptionError
-from unroll.models.options import ModelOptions
+from unroll.data.options import BatchOptions, SourceOptions
+from unroll.errors import OptionError, nearest
 from unroll.options import build, flatten
-from unroll.tasks.options import LabelledOptions
 from unroll.training.options import TrainingOptions
-
-GROUPS = (
-    LabelledOptions,
-    SourceOptions,
-    TextOptions,
-    SeriesOptions,
-    BatchOptions,
-    ModelOptions,
-    TrainingOptions,
-)
-
-_FOR_TEXT = ("embedding", "embedding_dropout", "word_dropout", "ngrams", "ngram_vocabulary")
-_FOR_SERIES = ("input_projection",)
-_FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One instance of each option group."""
+    """One instance of each option group; a task's own settings add groups to these."""
 
-    labelled: LabelledOptions = LabelledOptions()
     source: SourceOptions = SourceOptions()
-    text: TextOptions = TextOptions()
-    series: SeriesOptions = SeriesOptions()
     batch: BatchOptions = BatchOptions()
-    model: ModelOptions = ModelOptions()
     training: TrainingOptions = TrainingOptions()
 
+    FIRST: ClassVar[tuple[str, ...]] = ()
+    """Fields that stand first in help and files."""
+    WITHOUT: ClassVar[tuple[str, ...]] = ()
+    """Options of the groups that mean nothing to this task: they are neither shown nor taken."""
+
     @classmethod
-    def from_flat(cls, values: Mapping[str, Any], where: str = "options") -> Settings:
+    def _order(cls) -> list[str]:
+        names = [f.name for f in fields(cls)]
+        rest = [n for n in names if n not in ("batch", "training", *cls.FIRST)]
+        return [*cls.FIRST, *rest, "batch", "training"]
+
+    @classmethod
+    def groups(cls) -> tuple[type, ...]:
+        """The option dataclasses, in the order in which a person reads them."""
+        standard = {f.name: type(f.default) for f in fields(cls)}
+        return tuple(standard[name] for name in cls._order())
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any], where: str = "options") -> Self:
         """From flat names; what is not given keeps its default.
 
         Raises:
             OptionError: an unknown name, or a value that an option refuses.
         """
-        return cls(*build(GROUPS, values, where))
+        for name in cls.WITHOUT:
+            if name in values:
+                known = [n for n in cls().flat() if n != name]
+                raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
+        return cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
 
     def flat(self) -> dict[str, Any]:
         """All options as one flat mapping."""
-        return flatten([getattr(self, field.name) for field in fields(self)])
+        every = flatten([getattr(self, name) for name in self._order()])
+        return {name: value for name, value in every.items() if name not in self.WITHOUT}
 
-    def refuse_unused(self, *, text: bool, regression: bool) -> None:
-        """Refuse options that were set but that this kind of input or target does not use.
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        standard = type(self)().flat()
+        return {name: value for name, value in self.flat().items() if value != standard[name]}
+
+    def refuse(self, unused: Mapping[str, str]) -> None:
+        """Refuse options that were set though nothing here uses them: name -> what they go with.
 
         Raises:
             OptionError: naming the option.
         """
-        chosen, default = self.flat(), type(self)().flat()
-        unused: dict[str, str] = {}
-        if text:
-            unused |= dict.fromkeys((f.name for f in fields(SeriesOptions)), "numeric sequences, not text")
-            unused |= dict.fromkeys(_FOR_SERIES, "numeric sequences, not text")
-        else:
-            unused |= dict.fromkeys((f.name for f in fields(TextOptions)), "text, not numeric sequences")
-            unused |= dict.fromkeys(_FOR_TEXT, "text, not numeric sequences")
-        if regression:
-            unused |= dict.fromkeys(_FOR_CLASSES, "classification, not regression")
+        changed = self.changed()
         for name, users in unused.items():
-            if chosen[name] != default[name]:
+            if name in changed:
                 raise OptionError(f"{name} is set, but it goes with {users}")

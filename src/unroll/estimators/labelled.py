@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
@@ -17,87 +13,34 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from unroll.data.checks import describe
 from unroll.data.examples import Examples
 from unroll.data.labels import Labels, label_name
-from unroll.data.options import BatchOptions, SeriesOptions, TextOptions
 from unroll.data.split import split
 from unroll.errors import DataError
-from unroll.models.options import ModelOptions
-from unroll.options import defaults
-from unroll.runs import METRICS, Run
+from unroll.estimators.base import Estimator, parameters, takes
 from unroll.tasks.labelled import LabelledTask
-from unroll.tasks.learning import new_model, train
+from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.records import bad_inputs
-from unroll.tasks.settings import Settings
-from unroll.training.errors import Interrupted
-from unroll.training.options import TrainingOptions
+from unroll.tasks.task import Prepared
 
-_SHARED = defaults((TextOptions, SeriesOptions, BatchOptions, ModelOptions, TrainingOptions)) | {"verbose": False}
-_CLASSIFIER = _SHARED | {"class_weights": "none", "label_smoothing": 0.0}
-
-E = TypeVar("E", bound=type)
+# what names columns and files means nothing to arrays; the loss over classes is the classifier's alone
+_FILES = ("text", "series", "label", "label_separator", "encoding", "skip_bad_rows")
+_CLASSIFIER = parameters(LabelledSettings, *_FILES)
+_REGRESSOR = parameters(LabelledSettings, *_FILES, "class_weights", "label_smoothing")
 
 
-def _takes(parameters: Mapping[str, Any]) -> Any:
-    """Give a class an `__init__` whose keyword parameters are `parameters`, as scikit-learn wants to read them."""
-
-    def decorate(cls: E) -> E:
-        def __init__(self: Any, **given: Any) -> None:  # noqa: N807 (it becomes the method)
-            for name in given:
-                if name not in parameters:
-                    raise TypeError(f"{cls.__name__}() got an unexpected keyword argument '{name}'")
-            for name, default in parameters.items():
-                setattr(self, name, given.get(name, default))
-
-        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        rest = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in parameters.items()]
-        __init__.__signature__ = inspect.Signature([me, *rest])  # pyright: ignore[reportFunctionMemberAccess]
-        cls.__init__ = __init__  # pyright: ignore[reportAttributeAccessIssue] (any signature will do)
-        return cls
-
-    return decorate
-
-
-class _SequenceEstimator(BaseEstimator):
+class _Labelled(Estimator):
     """Fitting and answering, shared by the classifier and the regressor."""
 
     _task_name = ""
-    verbose: bool
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the fitted model as a run folder, which `unroll predict` and `unroll.load` use.
-
-        Raises:
-            RunError: the folder holds something else, or a run and `overwrite` is off.
-        """
-        check_is_fitted(self)
-        run = Run.claim(path, overwrite=overwrite)
-        run.begin()
-        self.task_.write(run)
-        run.write_config(self._task_name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
-        run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
-        run.write_weights(self.model_)
-        return run.path
-
-    def _settings(self, *, text: bool) -> Settings:
-        own = {"text": "text"} if text else {"series": "values"}
-        return Settings.from_flat({k: v for k, v in self.get_params().items() if k != "verbose"} | own)
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
-        settings = self._settings(text=text)
+        own = {"text": "text"} if text else {"series": "values"}
+        settings = LabelledSettings.from_flat(self._options(**own))
         _refuse_bad(values, settings)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
-        self.task_ = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
-        examples = Examples.from_arrays(self.task_.encoder.encode(values), targets)
-        training, held = examples.subset(chosen), examples.subset(left) if len(left) else None
-        with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
-            model = new_model(self.task_, training)
-            try:
-                outcome = train(self.task_, model, training, held, Path(folder), quiet=not self.verbose)
-            except Interrupted:
-                raise KeyboardInterrupt from None
-        self.model_ = model.cpu().eval()
-        self.history_ = outcome.history
-        self.warnings_ = outcome.warnings
-        self.n_iter_ = len(outcome.history)
+        task = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
+        examples = Examples.from_arrays(task.encoder.encode(values), targets)
+        held = examples.subset(left) if len(left) else None
+        self._train(Prepared(task, examples.subset(chosen), held, None))
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -111,8 +54,8 @@ class _SequenceEstimator(BaseEstimator):
         return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
 
 
-@_takes(_CLASSIFIER)
-class Classifier(ClassifierMixin, _SequenceEstimator):
+@takes(_CLASSIFIER)
+class Classifier(ClassifierMixin, _Labelled):
     """A recurrent classifier of texts or numeric sequences.
 
     Every option of `unroll fit classification` is a parameter, with the same name and default; `verbose` shows
@@ -175,8 +118,8 @@ class Classifier(ClassifierMixin, _SequenceEstimator):
         return _sequence_tags(tags)
 
 
-@_takes(_SHARED)
-class Regressor(RegressorMixin, _SequenceEstimator):
+@takes(_REGRESSOR)
+class Regressor(RegressorMixin, _Labelled):
     """A recurrent regressor of texts or numeric sequences.
 
     Every option of `unroll fit regression` is a parameter; see `Classifier` for X. y is (N,) or (N, K) numbers.
@@ -268,7 +211,7 @@ def _column(y: np.ndarray) -> np.ndarray:
     return y[:, 0]
 
 
-def _refuse_bad(values: Sequence[Any], settings: Settings, features: int = 0) -> None:
+def _refuse_bad(values: Sequence[Any], settings: LabelledSettings, features: int = 0) -> None:
     bad = bad_inputs(values, settings, "X", features)
     if bad:
         raise DataError(describe(bad, len(values), "X"))

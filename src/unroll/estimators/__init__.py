@@ -1,0 +1,1 @@
+"""Estimators: scikit-learn's contract over the tasks, one file each."""

@@ -1,0 +1,81 @@
+"""Which columns hold what, and how the loss weighs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
+
+from unroll.data.options import SeriesOptions, TextOptions
+from unroll.errors import OptionError
+from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
+from unroll.options import check_range, check_types
+from unroll.tasks.settings import Settings
+from unroll.tasks.transfer_options import TransferOptions
+
+_FOR_TEXT = ("ngrams", "ngram_vocabulary", *(f.name for f in fields(TokenOptions)))
+_FOR_SERIES = ("input_projection",)
+_FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing")
+
+
+@dataclass(frozen=True)
+class LabelledOptions:
+    """Columns of labelled sequences, and the head's loss."""
+
+    text: str = ""
+    """Column holding a row's text."""
+    series: str = ""
+    """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature."""
+    label: str = "label"
+    """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
+    label_separator: str = ""
+    """Split label strings at this text into several labels (multi-label)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Weigh each class in the loss by the inverse of its share in the training part."""
+    label_smoothing: float = 0.0
+    """Share of the target probability spread over all classes."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.text and self.series:
+            raise OptionError("text and series are both given; a row is either a text or a numeric sequence")
+        check_range(self, "label_smoothing", least=0, below=1)
+
+    @property
+    def column(self) -> str:
+        """The input column, once it is settled which one that is."""
+        return self.text or self.series
+
+
+@dataclass(frozen=True)
+class LabelledSettings(Settings):
+    """Every option of classification and regression."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("labelled",)
+
+    labelled: LabelledOptions = LabelledOptions()
+    text: TextOptions = TextOptions()
+    series: SeriesOptions = SeriesOptions()
+    tokens: TokenOptions = TokenOptions()
+    model: ModelOptions = ModelOptions()
+    recurrent: RecurrentOptions = RecurrentOptions()
+    transfer: TransferOptions = TransferOptions()
+
+    def refuse_unused(self, *, text: bool, regression: bool) -> None:
+        """Refuse options that were set but that this kind of input or target does not use.
+
+        Raises:
+            OptionError: naming the option.
+        """
+        unused: dict[str, str] = {}
+        if text:
+            unused |= dict.fromkeys((*_names(SeriesOptions), *_FOR_SERIES), "numeric sequences, not text")
+        else:
+            of_text = (*_names(TextOptions), *_names(TransferOptions), *_FOR_TEXT)
+            unused |= dict.fromkeys(of_text, "text, not numeric sequences")
+        if regression:
+            unused |= dict.fromkeys(_FOR_CLASSES, "classification, not regression")
+        self.refuse(unused)
+
+
+def _names(group: type) -> list[str]:
+    return [f.name for f in fields(group)]
