@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from unroll.tasks.spans import Counts, Span, count, spans, total
+
+# Whether conlleval (2004, `startOfChunk` and `endOfChunk`; with E and S as seqeval 1.2.2 has them) lets a chunk begin
+# at a tag, given the one before, where both have one type. Written out; the rows are the tags before.
+BEGINS = {
+    #     B      I      E      S
+    "O": (True, True, True, True),
+    "B": (True, False, False, True),
+    "I": (True, False, False, True),
+    "E": (True, True, True, True),
+    "S": (True, True, True, True),
+}
+
+
+def split(sentences: str) -> list[list[str]]:
+    return [sentence.split() for sentence in sentences.split("|")]
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product("OBIES", "BIES")))
+@pytest.mark.parametrize("same", [True, False])
+def test_where_a_chunk_begins(before: str, after: str, same: bool) -> None:
+    first = "O" if before == "O" else f"{before}-X"
+    found = spans([first, f"{after}-{'X' if same else 'Y'}"])
+    begins = BEGINS[before]["BIES".index(after)] or not same
+    kind = "X" if same else "Y"
+    if before == "O":
+        assert found == [Span(kind, 1, 2)]
+    elif begins:
+        assert found == [Span("X", 0, 1), Span(kind, 1, 2)]
+    else:
+        assert found == [Span("X", 0, 2)]
+
+
+@pytest.mark.parametrize("before", "BIES")
+def test_a_chunk_ends_before_what_is_outside_and_with_the_sentence(before: str) -> None:
+    assert spans([f"{before}-X", "O"]) == [Span("X", 0, 1)]
+    assert spans(["O", f"{before}-X"]) == [Span("X", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "wanted"),
+    [
+        ("", []),
+        ("O O", []),
+        ("B-X I-X O B-Y", [("X", 0, 2), ("Y", 3, 4)]),
+        ("I-X I-X", [("X", 0, 2)]),
+        ("O I-X I-Y", [("X", 1, 2), ("Y", 2, 3)]),
+        ("B-X I-Y I-Y", [("X", 0, 1), ("Y", 1, 3)]),
+        ("B-X B-X I-X", [("X", 0, 1), ("X", 1, 3)]),
+        ("S-X B-X I-X E-X I-X", [("X", 0, 1), ("X", 1, 4), ("X", 4, 5)]),
+        ("B-X E-X E-X", [("X", 0, 2), ("X", 2, 3)]),
+        ("B I O I", [("", 0, 2), ("", 3, 4)]),
+    ],
+)
+def test_spans_of_whole_sentences(tags: str, wanted: list[tuple[str, int, int]]) -> None:
+    assert spans(tags.split()) == wanted
+
+
+def test_the_counts_are_those_of_seqevals_documentation() -> None:
+    gold = split("O O O B-MISC I-MISC I-MISC O | B-PER I-PER O")
+    answered = split("O O B-MISC I-MISC I-MISC I-MISC O | B-PER I-PER O")
+    found = count(gold, answered)
+    assert found == {"MISC": Counts(1, 1, 0), "PER": Counts(1, 1, 1)}
+    whole = total(found.values()).scores()
+    assert (whole["precision"], whole["recall"], whole["f1"]) == (0.5, 0.5, 0.5)
+    assert found["MISC"].scores()["f1"] == 0.0
+    assert found["PER"].scores()["f1"] == 1.0
+    assert count(split("B-NP I-NP O"), split("I-NP I-NP O")) == {"NP": Counts(1, 1, 1)}
+
+
+def test_counts_by_hand() -> None:
+    gold = split("B-X I-X O B-Y | O B-X O | B-Y I-Y")
+    answered = split("B-X O O B-Y | B-X B-X O | B-X I-X")
+    found = count(gold, answered)
+    # X: gold 0-2, 1-2; answered 0-1, 0-1, 1-2, 0-2. Y: gold 3-4, 0-2; answered 3-4.
+    assert found == {"X": Counts(2, 4, 1), "Y": Counts(2, 1, 1)}
+    scores = total(found.values()).scores()
+    assert scores["precision"] == pytest.approx(2 / 5)
+    assert scores["recall"] == pytest.approx(2 / 4)
+    assert scores["f1"] == pytest.approx(4 / 9)
+
+
+def test_nothing_to_find() -> None:
+    assert count([["O"]], [["O"]]) == {}
+    assert total([]).scores() == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "gold": 0, "found": 0, "right": 0}
