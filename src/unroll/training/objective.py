@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import nn
     from torchmetrics import MetricCollection
 
     from unroll.data.batches import Batch
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 class Objective(Protocol):
     """The part of a task that training needs; each task implements it.
+
+    The model and the batches are the task's own: an `nn.Module`, and what derives from `Batch`.
 
     With several processes each of them sees its own rows of every batch. A loss must therefore be the
     sum over the rows at hand divided by the normaliser of the whole batch (`batch.total`, or the summed
@@ -37,11 +38,11 @@ class Objective(Protocol):
         """The value that chooses the best weights, and which way is better; "loss" is the validation loss."""
         ...
 
-    def output(self, model: nn.Module, batch: Batch) -> Any:
+    def output(self, model: Any, batch: Any) -> Any:
         """The model's answer, e.g. logits (B, K), or whatever `loss` and `update` understand."""
         ...
 
-    def loss(self, output: Any, batch: Batch) -> Tensor:
+    def loss(self, output: Any, batch: Any) -> Tensor:
         """The scalar to make small: a sum over this process's rows over the whole batch's normaliser."""
         ...
 
@@ -49,7 +50,7 @@ class Objective(Protocol):
         """New, empty metrics whose `compute()` gives one number under each name."""
         ...
 
-    def update(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+    def update(self, metrics: MetricCollection, output: Any, batch: Any) -> None:
         """Add the rows of one batch to the metrics."""
         ...
 
