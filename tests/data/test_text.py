@@ -13,7 +13,7 @@ import pytest
 
 from unroll.data.options import TextOptions
 from unroll.data.sources import stream
-from unroll.data.text import TextEncoder
+from unroll.data.text import TextEncoder, split_words
 from unroll.errors import DataError, OptionError, RunError
 
 
@@ -49,6 +49,11 @@ def test_vocabulary_counts_padding_and_unknown() -> None:
 def test_punctuation_and_case(options: dict, expected: list[str]) -> None:
     text = "I don't LIKE it!! Cafe\u0301s cost \uff15$; a_b"
     assert pieces(text, **options) == expected
+
+
+def test_words_as_they_are_written() -> None:
+    assert split_words(" I don't LIKE it!!\t电影\u200b ") == ["I", "don't", "LIKE", "it", "!", "!", "电", "影"]
+    assert split_words(" ") == []
 
 
 def test_normalisation() -> None:
@@ -239,7 +244,7 @@ def test_tokens_out_of_range() -> None:
 
 THREADS = """
 import random, sys
-from unroll.data.text import TextEncoder
+from unroll.data.text import TextEncoder, split_words
 from unroll.data.options import TextOptions
 r = random.Random(0)
 letters = "abcdefgh " * 40 + "".join(map(chr, range(0x4e00, 0x4f00)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import re
@@ -292,6 +293,16 @@ def token_check(options: TextOptions) -> Callable[[str], bool]:
         return any(piece for piece, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
 
     return keeps_tokens
+
+
+@functools.cache
+def _splitter() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(_pattern(TextOptions())), behavior="removed", invert=True)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as the level `word` finds them, punctuation marks too, but as they are written."""
+    return [piece for piece, _ in _splitter().pre_tokenize_str(text)]
 
 
 def _clean(text: str, options: TextOptions) -> str:
