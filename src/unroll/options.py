@@ -60,11 +60,14 @@ def flatten(instances: Sequence[Any]) -> dict[str, Any]:
 
 
 def help_texts(cls: type) -> dict[str, str]:
-    """Each field's docstring: the string literal that stands below it in the class."""
+    """Each field's docstring: the string literal that stands below it in the class, or in one it derives from."""
     import docstring_parser
 
-    parsed = docstring_parser.parse_from_object(cls)
-    return {p.arg_name: inspect.cleandoc(p.description or "") for p in parsed.params}
+    texts: dict[str, str] = {}
+    for base in reversed([c for c in cls.__mro__ if dataclasses.is_dataclass(c)]):
+        parsed = docstring_parser.parse_from_object(base)
+        texts |= {p.arg_name: inspect.cleandoc(p.description or "") for p in parsed.params}
+    return texts
 
 
 def check_types(instance: Any) -> None:

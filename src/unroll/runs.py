@@ -3,7 +3,8 @@
     config.yaml          every option, resolved, and where the data came from
     model.safetensors    the weights
     encoder.json         the vocabulary or the scaler
-    labels.json          the labels or the targets' names; tags.json, scaler.json: what other tasks have learnt
+    labels.json          the labels or the targets' names; tags.json, scaler.json, frequencies.json: what other
+                         tasks have learnt
     metrics.json         figures on held-out data
     history.csv, gradients.csv, *.png
     checkpoints/         what a stopped training goes on from
@@ -34,7 +35,7 @@ CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
     "metrics.json",
 )
 _PICTURES = ("curves.png", "gradients.png", "confusion.png", "forecast.png", "horizon.png")
-_LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json")
+_LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json", "frequencies.json")
 _FILES = {CONFIG, WEIGHTS, METRICS, "history.csv", "gradients.csv", *_LEARNT, *_PICTURES}
 _FOLDERS = {"checkpoints", "tensorboard"}
 _LARGEST_TEXT = 512 * 2**20

@@ -29,6 +29,7 @@ class StreamBatch(Batch):
         first: the window is the first of its epoch: its streams start from the zero state.
         nominal: the mean number of targets of a window, N / n.
         longest: steps of the window's longest stream over all processes; T, but in a process of shorter ones.
+        chosen: (B, T) bool, the targets that count; None where all within the lengths do.
     """
 
     counts: ClassVar[str] = "tokens"
@@ -37,11 +38,18 @@ class StreamBatch(Batch):
     first: bool = False
     nominal: float = 1.0
     longest: int = 1
+    chosen: Tensor | None = None
 
     @property
     def whole(self) -> bool:
         """Whether no row is shorter than T."""
         return int(self.lengths.min()) == self.x.shape[1]
+
+    def counted(self) -> Tensor:
+        """(B, T) bool, where `target` is: the targets that count."""
+        if self.chosen is not None:
+            return self.chosen
+        return torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device).unsqueeze(1)
 
 
 class Windows:
@@ -108,6 +116,11 @@ class Windows:
 
     def __len__(self) -> int:
         return self._windows
+
+    @property
+    def mean(self) -> float:
+        """Steps of a window of the longest row, on the average."""
+        return self._longest / self._windows
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows come next; a position restored for this very epoch is kept."""

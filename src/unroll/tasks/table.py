@@ -62,6 +62,14 @@ TASKS = {
         "unroll.tasks.labelled:LabelledTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
+    "language-model": Entry(
+        "Train a language model: the next token of a text, or tokens that were masked.",
+        "Text files of any size (also .gz, .xz, .zst), or CSV, TSV, JSON lines or Parquet files, or a hub name, with a"
+        " column of text.",
+        "unroll.tasks.language_options:LanguageSettings",
+        "unroll.tasks.language:LanguageTask",
+        "unroll.serving.predictor:Predictor",
+    ),
 }
 
 

@@ -1,0 +1,232 @@
+"""Language modelling: text to streams of tokens, the model and the loss for them, and how well it foresees a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from unroll.data.corpus import Corpus
+from unroll.data.masking import MaskedWindows
+from unroll.data.options import SourceOptions, TextOptions
+from unroll.data.passages import Cut, Passage, said
+from unroll.data.text import TextEncoder
+from unroll.data.windows import Windows
+from unroll.errors import DataError, RunError
+from unroll.models.language import LanguageModel, build_language_model
+from unroll.runs import ENCODER, Run
+from unroll.tasks import language_report
+from unroll.tasks.language_objectives import MaskedTokens, NextToken
+from unroll.tasks.language_options import LanguageSettings
+from unroll.tasks.language_report import Dynamic
+from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
+
+FREQUENCIES = "frequencies.json"
+_FORMAT = "unroll.frequencies/1"
+_CUTS_TRIED = 40
+
+
+class LanguageTask:
+    """The next token of a text, or tokens that were masked.
+
+    Attributes:
+        name: "language-model".
+        settings: every option.
+        encoder: text to token ids, learnt on the training part.
+        frequencies: (V,) int64, how often each token stands in the training part.
+    """
+
+    def __init__(self, name: str, settings: LanguageSettings, encoder: TextEncoder, frequencies: np.ndarray) -> None:
+        self.name = name
+        self.settings = settings
+        self.encoder = encoder
+        self.frequencies = frequencies
+
+    @classmethod
+    def prepare(cls, name: str, settings: LanguageSettings, sources: Sources, say: Say) -> Prepared:
+        """Read the text, divide it by position, learn the vocabulary of the training part, and encode every part.
+
+        Raises:
+            UserError: the text or the options cannot be used.
+        """
+        main = _passage(sources.data, settings, settings.source, say)
+        held = _passage(sources.valid, settings, settings.source, say) if sources.valid else None
+        last = _passage(sources.test, settings, settings.source, say) if sources.test else None
+        if held is None and settings.batch.validation:
+            main, held = main.divided(settings.batch.validation, _cut(main, settings))
+        options = TextOptions(**asdict(settings.text))
+        encoder = TextEncoder.learn((piece.text for piece in main), options)
+        train = Corpus.encode(main, encoder)
+        frequencies = train.frequencies(encoder.size)
+        chosen = settings.language
+        if chosen.softmax == "adaptive" and not chosen.cutoffs:
+            settings = replace(settings, language=replace(chosen, cutoffs=cheapest_cutoffs(frequencies)))
+        task = cls(name, settings, encoder, frequencies)
+        valid, test = (None if p is None else Corpus.encode(p, encoder) for p in (held, last))
+        return Prepared(task, train, valid, test)
+
+    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Corpus:
+        """The tokens of other text.
+
+        Raises:
+            DataError: it cannot be read, or is empty.
+        """
+        return Corpus.encode(_passage(data, self.settings, source, say), self.encoder)
+
+    def model(self, training: Corpus | None = None) -> LanguageModel:
+        """A new model."""
+        options = self.settings.language
+        return build_language_model(
+            self.settings.tokens,
+            self.settings.recurrent,
+            vocabulary=self.encoder.size,
+            tie=options.tie,
+            softmax=options.softmax,
+            cutoffs=options.cutoffs,
+            head_dropout=options.head_dropout,
+        )
+
+    def objective(self, training: Corpus | None = None) -> NextToken:
+        """Loss and metrics."""
+        options = self.settings.language
+        kind = MaskedTokens if options.predict == "masked" else NextToken
+        return kind(options.activation_penalty, options.activation_slowness)
+
+    def batches(self, part: Corpus, *, shuffle: bool) -> Windows:
+        """Windows over contiguous streams; with `shuffle` their ends move, and other tokens are masked, every epoch."""
+        options, batch = self.settings.language, self.settings.batch
+        shared: dict[str, Any] = {"jitter": options.window_jitter if shuffle else 0.0, "seed": batch.seed}
+        if options.predict == "masked":
+            return MaskedWindows(part, batch.batch_size, options.window, share=options.masked, anew=shuffle, **shared)
+        return Windows(part, batch.batch_size, options.window, **shared)
+
+    def size(self, part: Corpus) -> dict[str, int]:
+        """Tokens, and lines or records."""
+        return {"tokens": len(part), "rows": part.counts.rows}
+
+    def fingerprint(self, part: Corpus) -> Iterator[bytes]:
+        """The vocabulary and every token."""
+        yield self.encoder.to_json().encode()
+        yield from part.fingerprint()
+
+    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+        """Tokens, windows, the vocabulary and the model's size."""
+        train: Corpus = prepared.train
+        parts = [f"{len(train):,} tokens to train"]
+        for part, what in ((prepared.valid, "validate"), (prepared.test, "test")):
+            if part is not None:
+                parts.append(f"{len(part):,} to {what}")
+        yield ", ".join(parts)
+        windows = self.batches(train, shuffle=True)
+        fewer = (
+            f" (batch_size is {self.settings.batch.batch_size})"
+            if windows.streams < self.settings.batch.batch_size
+            else ""
+        )
+        yield f"{windows.streams} streams{fewer}, {len(windows):,} windows of about {windows.mean:.0f} tokens an epoch"
+        yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
+        options = self.settings.language
+        if options.softmax == "adaptive":
+            yield f"adaptive softmax: clusters from {' and '.join(f'{c:,}' for c in options.cutoffs)} on"
+        yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(model):,} parameters"
+
+    def report(self, model: LanguageModel, part: Corpus, dynamic: Dynamic | None = None) -> Report:
+        """How well the text is foreseen, every token once; see `language_report`.
+
+        Raises:
+            OptionError: dynamic evaluation of masked prediction, or with a rate with which the model diverges.
+        """
+        options = self.settings.language
+        if options.predict == "masked":
+            if dynamic is not None:
+                raise DataError("dynamic evaluation needs a model of the next token; this one predicts masked tokens")
+            windows = self.batches(part, shuffle=False)
+            assert isinstance(windows, MaskedWindows)  # noqa: S101 (just made)
+            return language_report.masked_tokens(model, windows, self.frequencies)
+        return language_report.next_tokens(model, part, self.frequencies, window=options.window, dynamic=dynamic)
+
+    def lines(self, report: Report, *, full: bool = True) -> list[str]:
+        """A line a figure."""
+        return language_report.lines(report)
+
+    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+        """None beside those of every training."""
+
+    def write(self, run: Run) -> None:
+        """Write encoder.json and frequencies.json."""
+        run.write(ENCODER, self.encoder.to_json())
+        run.write_json(FREQUENCIES, {"format": _FORMAT, "counts": self.frequencies.tolist()})
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """The task of a run folder.
+
+        Raises:
+            RunError: the folder is damaged, or holds another kind of task.
+        """
+        config = run.config()
+        settings = LanguageSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        encoder = TextEncoder.from_json(run.read(ENCODER))
+        if encoder.options != TextOptions(**asdict(settings.text)):
+            raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
+        document = run.read_json(FREQUENCIES)
+        if not isinstance(document, dict) or document.get("format") != _FORMAT:
+            raise RunError(f"{run.path / FREQUENCIES} is not in the form '{_FORMAT}'")
+        counts = document.get("counts")
+        if not isinstance(counts, list) or len(counts) != encoder.size or not all(_is_count(c) for c in counts):
+            raise RunError(f"{run.path / FREQUENCIES} is damaged: it must hold {encoder.size} counts")
+        return cls(config["task"], settings, encoder, np.array(counts, dtype=np.int64))
+
+
+def cheapest_cutoffs(frequencies: np.ndarray) -> tuple[int, ...]:
+    """Two cutoffs for an adaptive softmax over V tokens that make the fewest multiplications a token.
+
+    A token costs a + 2 for the head of the ids below a (and two clusters), and with the probability of each cluster the
+    cluster's size: a + 2 + p(a <= k < b) (b - a) + p(k >= b) (V - b), with the shares of the training part.
+
+    Raises:
+        DataError: the vocabulary is too small for clusters.
+    """
+    V = len(frequencies)
+    if V < 8:
+        raise DataError(f"softmax is 'adaptive', but a vocabulary of {V} entries is too small for clusters")
+    below = np.concatenate([[0.0], np.cumsum(frequencies) / frequencies.sum()])
+    places = np.unique(np.geomspace(2, V - 1, _CUTS_TRIED).astype(int))
+    pairs = [(int(a), int(b)) for a in places for b in places if a < b]
+    return min(
+        pairs,
+        key=lambda p: p[0] + (below[p[1]] - below[p[0]]) * (p[1] - p[0]) + (1 - below[p[1]]) * (V - p[1]),
+    )
+
+
+def _passage(data: Sequence[str], settings: LanguageSettings, source: SourceOptions, say: Say) -> Passage:
+    options = settings.language
+    passage = Passage(
+        tuple(data),
+        source,
+        options.text,
+        options.reset_state,
+        last_line=settings.text.level == "word" and settings.text.line_ends,
+    )
+    if source.skip_bad_rows and (reasons := passage.left_out()):
+        say(said(reasons, passage.where))
+    if not any(piece.text.strip() for piece in passage):
+        empty = next(iter(passage), None) is None
+        raise DataError(f"{passage.where} {'is empty' if empty else 'holds nothing but white space'}")
+    return passage
+
+
+def _cut(passage: Passage, settings: LanguageSettings) -> Cut:
+    """Where the text may be divided: between records or documents, else between words, else anywhere."""
+    if passage.has_records:
+        return "row"
+    if settings.language.reset_state != "never":
+        return "document"
+    return "anywhere" if settings.text.level in ("char", "byte") else "space"
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
