@@ -1,0 +1,100 @@
+"""Attention of a decoder over the steps of an encoder, lengths respected."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from unroll.errors import OptionError, nearest
+from unroll.layers.pooling import step_mask
+
+Score = Literal["additive", "dot", "general"]
+
+
+class Attention(nn.Module):
+    """What of an encoder's outputs m_1 ... m_S belongs to a query q.
+
+        additive   e_s = v . tanh(W q + U m_s)
+        dot        e_s = q . m_s                    (q and m_s of one width)
+        general    e_s = q . (W m_s)
+
+        a = softmax_s(e)  over s < length,    c = sum_s a_s m_s
+
+    Shapes: query (B, Q), or (B, U, Q) for the queries of U steps at once; memory (B, S, E); lengths (B,), any device,
+    zeros allowed; None: every row is S long. The context is (B, E) or (B, U, E), the weights (B, S) or (B, U, S).
+
+    Beyond a row's length the weights are zero, and what stands there in the memory (NaN included) changes nothing. A
+    row of length zero has weights and a context of zeros. Queries that come one by one need the memory's side of the
+    score only once: give `keys(memory, lengths)` to each call.
+
+    Papers: additive, Bahdanau, Cho & Bengio 2015, "Neural machine translation by jointly learning to align and
+    translate"; dot and general, Luong, Pham & Manning 2015, "Effective approaches to attention-based neural machine
+    translation".
+
+    Args:
+        query: Q.
+        memory: E.
+        score: how a query and an encoder's step are held against each other.
+        hidden: rows of W and U of the additive score (0: as many as the query has values).
+
+    Raises:
+        OptionError: there is no such score; `dot` with two widths; `hidden` with a score that has none.
+    """
+
+    def __init__(self, query: int, memory: int, score: Score = "additive", hidden: int = 0) -> None:
+        super().__init__()
+        if score not in get_args(Score):
+            raise OptionError(f"score is {score!r}{nearest(str(score), get_args(Score))}")
+        if score == "dot" and query != memory:
+            raise OptionError(f"score 'dot' needs queries and memory of one width, and they have {query} and {memory}")
+        if hidden and score != "additive":
+            raise OptionError(f"hidden goes with score 'additive', not '{score}'")
+        self.score: Score = score
+        self.queries: nn.Module = nn.Identity()
+        self.memories: nn.Module = nn.Identity()
+        self.values: nn.Module = nn.Identity()
+        if score == "additive":
+            self.queries = nn.Linear(query, hidden or query)
+            self.memories = nn.Linear(memory, hidden or query, bias=False)
+            self.values = nn.Linear(hidden or query, 1, bias=False)
+        elif score == "general":
+            self.memories = nn.Linear(memory, query, bias=False)
+
+    def keys(self, memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None = None) -> Float[Tensor, "B S A"]:
+        """The memory's side of the score."""
+        return self.memories(_own(memory, lengths))
+
+    def forward(
+        self,
+        query: Float[Tensor, "B *U Q"],
+        memory: Float[Tensor, "B S E"],
+        lengths: Int[Tensor, " B"] | None = None,
+        keys: Float[Tensor, "B S A"] | None = None,
+    ) -> tuple[Float[Tensor, "B *U E"], Float[Tensor, "B *U S"]]:
+        """The context and the weights."""
+        alone = query.dim() == 2
+        memory = _own(memory, lengths)
+        q = self.queries(query.unsqueeze(1) if alone else query)
+        k = self.keys(memory) if keys is None else keys
+        if self.score == "additive":
+            scores = self.values(torch.tanh(q.unsqueeze(2) + k.unsqueeze(1))).squeeze(3)  # (B, U, S)
+        else:
+            scores = q @ k.transpose(1, 2)
+        if lengths is None:
+            weights = scores.softmax(2)
+        else:
+            outside = ~step_mask(lengths.to(memory.device), memory.size(1)).unsqueeze(1)
+            scores = scores.masked_fill(outside, torch.finfo(scores.dtype).min)
+            weights = scores.softmax(2).masked_fill(outside, 0.0)
+        context = weights @ memory
+        return (context.squeeze(1), weights.squeeze(1)) if alone else (context, weights)
+
+
+def _own(memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B S E"]:
+    """The memory with zeros beyond each row's length: what stands there would else reach the gradients."""
+    if lengths is None:
+        return memory
+    return memory.masked_fill(~step_mask(lengths.to(memory.device), memory.size(1)).unsqueeze(2), 0.0)

@@ -1,0 +1,73 @@
+"""Normalisation of each series by its own look-back, taken off before the layers and put back after them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Normalise = Literal["none", "last", "revin"]
+
+
+class Place(NamedTuple):
+    """Where a window's values lie, one pair for each row and channel: x = scale * x' + location."""
+
+    location: Float[Tensor, "B 1 K"]
+    scale: Float[Tensor, "B 1 K"]
+
+
+class ReversibleNorm(nn.Module):
+    """(B, T, K) values of K channels to values about zero, and the answers of the model back.
+
+        none    x'_t = x_t
+        last    x'_t = x_t - x_T
+        revin   x'_t = gamma (x_t - mean) / sqrt(var + eps) + beta
+
+    mean and var are over the row's own T steps, gamma and beta are learnt, one for each channel (`affine`). The same
+    numbers, turned round, bring an answer back; so nothing that lies after the look-back is ever used.
+
+    Papers: revin, Kim et al. 2022, "Reversible instance normalization for accurate time-series forecasting against
+    distribution shift"; last, Zeng et al. 2023, "Are transformers effective for time series forecasting?" (NLinear).
+    """
+
+    def __init__(self, channels: int, kind: Normalise, *, affine: bool = True, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.kind: Normalise = kind
+        self.eps = eps
+        learns = affine and kind == "revin"
+        self.gain = nn.Parameter(torch.ones(channels)) if learns else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if learns else None
+
+    def forward(self, x: Float[Tensor, "B T K"]) -> tuple[Float[Tensor, "B T K"], Place]:
+        """The normalised values, and where they came from."""
+        location, scale = torch.zeros_like(x[:, :1]), torch.ones_like(x[:, :1])
+        if self.kind == "none":
+            return x, Place(location, scale)
+        if self.kind == "last":
+            location = x[:, -1:]
+            return x - location, Place(location, scale)
+        variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
+        place = Place(mean, torch.sqrt(variance + self.eps))
+        return self.again(x, place), place
+
+    def again(self, x: Float[Tensor, "B T K"], place: Place) -> Float[Tensor, "B T K"]:
+        """Other values of the same rows, such as the true future in teacher forcing, by the same numbers."""
+        x = (x - place.location) / place.scale
+        if self.gain is not None and self.bias is not None:
+            x = x * self.gain + self.bias
+        return x
+
+    def inverse(self, y: Float[Tensor, "B F K M"], place: Place) -> Float[Tensor, "B F K M"]:
+        """Answers in the units of the input."""
+        if self.gain is not None and self.bias is not None:
+            # eps keeps the answer finite should the gain be learnt away
+            y = (y - self.bias[:, None]) / (self.gain[:, None] + self.eps**2)
+        return y * place.scale.unsqueeze(3) + place.location.unsqueeze(3)
+
+    def inverse_scale(self, s: Float[Tensor, "B F K M"], place: Place) -> Float[Tensor, "B F K M"]:
+        """Widths, such as standard deviations, in the units of the input; they stay positive."""
+        if self.gain is not None:
+            s = s / (self.gain[:, None] + self.eps**2).abs()
+        return s * place.scale.unsqueeze(3)
