@@ -17,18 +17,16 @@ import argparse
 import copy
 import json
 import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
 from unroll.data.batches import Batches
 from unroll.data.examples import Examples
@@ -37,8 +35,6 @@ from unroll.ops.subnormals import flush_subnormals
 from unroll.tasks.labelled import LabelledTask
 from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.task import Sources
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Plain(nn.Module):
@@ -134,9 +130,7 @@ def main() -> None:
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder that holds imdb/train.jsonl.xz")
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument(
-        "--out", default=str(ROOT / "benchmarks" / "results" / f"{date.today().isoformat()}-classification.json")
-    )
+    arguments.add_argument("--out", default=default_out("classification"))
     arguments.add_argument("--only", default="", help="measure only the sides with this in their names")
     given = arguments.parse_args()
 
@@ -226,29 +220,13 @@ def main() -> None:
             "torch": [t[1] for t in turns],
             "ratio": statistics.median(ratios),
         },
-        "date": date.today().isoformat(),
-        "command": "python benchmarks/classification.py",
-        "hardware": f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "commit": _commit(),
+        **about("python benchmarks/classification.py"),
         "rows": rows,
         "longest_review": longest,
         "mean_tokens": {"recipe": float(same.lengths.mean()), "all words": float(whole.lengths.mean())},
         "sides": table,
     }
     Path(given.out).write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ import cpu_layers_peers
 import unroll
 from cpu_layers_report import figures, line, peer_line, shares, slowest, summary
 from cpu_layers_sides import CELLS, Case, Others, check, compare, matrix_rate, measure, prepare
+from environment import default_out, git, processor
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = (
@@ -143,7 +144,7 @@ def main() -> None:
         given.rounds = given.rounds or 3
     if given.threads:
         torch.set_num_threads(given.threads)
-    out = given.out or (None if given.quick else _default_out())
+    out = given.out or (None if given.quick else default_out("cpu_layers"))
     rate = matrix_rate(10)
     result = _about(parser, given) | {"memory": [], "peers": []}
     print(f"{torch.get_num_threads()} threads, torch.mm {rate:.0f} GFLOP/s. Each case: who served, the time of unroll,")
@@ -225,7 +226,7 @@ def _about(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[s
         "date": date.today().isoformat(),
         "command": shlex.join(said),
         "hardware": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "cores_usable": len(affinity(0)) if affinity else os.cpu_count(),
             "caches": _caches(),
@@ -238,20 +239,9 @@ def _about(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[s
             "unroll": unroll.__version__,
             "numpy": np.__version__,
         },
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain")),
     }
-
-
-def _default_out() -> str:
-    return str(ROOT / "benchmarks" / "results" / f"{date.today().isoformat()}-cpu_layers.json")
-
-
-def _processor() -> str:
-    for entry in Path("/proc/cpuinfo").read_text().splitlines():
-        if entry.startswith("model name"):
-            return entry.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def _caches() -> list[str]:
@@ -260,11 +250,6 @@ def _caches() -> list[str]:
         level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
         found.append(f"L{level} {kind.lower()} {size}")
     return found
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603, S607
-    return done.stdout.strip()
 
 
 if __name__ == "__main__":
