@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from unroll.training.course import Course
 from unroll.training.errors import TrainingError
 from unroll.training.finite import first_unfinite
 from unroll.training.fit import fit
-from unroll.training.module import TrainingModule
+from unroll.training.gradients import clip
 from unroll.training.options import TrainingOptions
 
 QUICK = {"epochs": 3, "learning_rate": 0.02, "threads": 1}
@@ -53,14 +54,14 @@ def test_the_first_tensor_that_is_not_finite_is_named(bad: float, dtype: torch.d
 def test_weights_that_a_step_made_nan_replace_no_checkpoint(
     step: int, options: dict, valid: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = TrainingModule._clip
+    steps = itertools.count(1)
 
-    def overflow(self: TrainingModule, gradients: list[torch.Tensor], norm: float) -> None:
-        clip(self, gradients, norm)
-        if self.course.step + 1 == step:
+    def overflow(gradients: list[torch.Tensor], norm: float, options: TrainingOptions) -> None:
+        clip(gradients, norm, options)
+        if next(steps) == step:
             gradients[-1].fill_(math.nan)
 
-    monkeypatch.setattr(TrainingModule, "_clip", overflow)
+    monkeypatch.setattr("unroll.training.module.clip", overflow)
     train, held = toy_data()
     settings = TrainingOptions(**QUICK | options)
     with pytest.raises(TrainingError) as error:
@@ -75,7 +76,7 @@ def test_weights_that_a_step_made_nan_replace_no_checkpoint(
 def test_weights_that_became_nan_within_an_epoch_are_said_to_be_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TrainingModule, "_clip", lambda self, gradients, norm: gradients[-1].fill_(math.nan))
+    monkeypatch.setattr("unroll.training.module.clip", lambda gradients, norm, options: gradients[-1].fill_(math.nan))
     with pytest.raises(TrainingError) as error:
         fit(Toy(), ToyObjective(), *toy_data(), TrainingOptions(**QUICK), tmp_path, quiet=True)
     said = str(error.value)

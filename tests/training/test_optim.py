@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from unroll.training.average import WeightAverage
+from unroll.training.average import MovingAverage
 from unroll.training.optim import make_optimizer, make_schedule
 from unroll.training.options import TrainingOptions
 
@@ -88,7 +88,7 @@ def test_optimizers_step_as_torchs(options: dict, twin) -> None:
 def test_the_average_follows_its_recurrence_and_swaps_back() -> None:
     model = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(model.weight, 2.0)
-    average = WeightAverage(model, 0.5)
+    average = MovingAverage(model, 0.5)
     expected, values = 2.0, [1.0, 4.0, -3.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 0.0]
     for n, value in enumerate(values):
         torch.nn.init.constant_(model.weight, value)
@@ -98,7 +98,7 @@ def test_the_average_follows_its_recurrence_and_swaps_back() -> None:
     with average.in_place():
         assert model.weight.item() == pytest.approx(expected, rel=1e-6)
     assert model.weight.item() == 0.0
-    again = WeightAverage(model, 0.5)
+    again = MovingAverage(model, 0.5)
     again.load_state_dict(average.state_dict())
     again.update()
     average.update()

@@ -23,9 +23,10 @@ from unroll.training import checkpoints
 from unroll.training.check import Monitor, check
 from unroll.training.course import Course, Stopped
 from unroll.training.errors import Halt, Interrupted, halting
+from unroll.training.feed import Feed
 from unroll.training.interrupt import StopRequest
 from unroll.training.keeper import Keeper, load_best, put_weights
-from unroll.training.module import Feed, TrainingModule
+from unroll.training.module import TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length, total_steps
 from unroll.training.options import TrainingOptions
@@ -204,6 +205,7 @@ def _train(
             request=request,
             restored=restored,
         )
+        stack.callback(module.layers.release)
         _start_at(trainer, course)
 
         def first() -> None:

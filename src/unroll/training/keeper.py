@@ -14,7 +14,7 @@ from unroll.training import checkpoints
 from unroll.training.course import Course
 from unroll.training.gather import gather
 from unroll.training.history import write_gradients, write_history
-from unroll.training.objective import Objective, objective_state
+from unroll.training.objective import objective_state
 from unroll.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Keeper:
             "optimizer": optimizer.state_dict(),
             "schedule": None if module.schedule is None else module.schedule.state_dict(),
             "average": None if module.average is None else module.average.state_dict(),
-            "scaler": None if module._scaler is None else module._scaler.state_dict(),
+            "scaler": None if module.scaler is None else module.scaler.state_dict(),
             "data": module.feed.batches.state_dict(),
             "gradients": module.watch.state_dict(),
             "outputs": module.outputs.state_dict(),
@@ -142,12 +142,25 @@ class Keeper:
             if device.type == "cuda" and own["cuda"] is not None:
                 torch.cuda.set_rng_state(own["cuda"], device)
 
-    def restore_objective(self, state: dict[str, Any], objective: Objective) -> None:
-        """Give this process's objective what it carried."""
-        if objective_state(objective) is None:
-            return
-        with checkpoints.restoring(self.last, "objective's state"):
-            getattr(objective, "load_state_dict")(state["objective"][_rank()])  # noqa: B009 - an optional method
+    def restore(self, module: TrainingModule, state: dict[str, Any]) -> None:
+        """Put back what `save` wrote, but for the weights, optimizer, schedule, data and random numbers.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
+        with checkpoints.restoring(self.last, "record of the gradients and outputs"):
+            module.watch.load_state_dict(state["gradients"])
+            module.outputs.load_state_dict(state["outputs"])
+        if module.average is not None:
+            with checkpoints.restoring(self.last, "average"):
+                module.average.load_state_dict(state["average"])
+        if module.scaler is not None:
+            with checkpoints.restoring(self.last, "scaler"):
+                module.scaler.load_state_dict(state["scaler"])
+        load = getattr(module.objective, "load_state_dict", None)
+        if load is not None:
+            with checkpoints.restoring(self.last, "objective's state"):
+                load(state["objective"][_rank()])
 
 
 def load_best(model: nn.Module, folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -18,38 +18,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from unroll.data.batches import Batch, BatchSource
-from unroll.training.average import WeightAverage
+from unroll.data.batches import Batch
+from unroll.training.average import WeightAverage, make_average
 from unroll.training.blame import blame, blame_validation
 from unroll.training.checkpoints import restoring
 from unroll.training.course import Course
 from unroll.training.errors import Halt, TrainingError
+from unroll.training.feed import Feed
 from unroll.training.finite import first_unfinite
+from unroll.training.gradients import clip, step_numbers
 from unroll.training.interrupt import StopRequest
 from unroll.training.keeper import Keeper
-from unroll.training.objective import Objective, batch_weight, watched_output
+from unroll.training.layerwise import Layerwise
+from unroll.training.objective import Objective, batch_weight
 from unroll.training.optim import make_optimizer, make_schedule, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.progress import Reporter
+from unroll.training.validation import Validation, unfinite
 from unroll.training.watch import ADVICE, GradientWatch, OutputWatch, overfitting
 
 _SKIPS_ALLOWED = 30
 _ADVICE = "the checkpoints written before are as they were; start anew with a smaller learning_rate or clip_norm"
-
-
-class Feed:
-    """What is left of the epoch at hand; the epochs after it whole."""
-
-    def __init__(self, batches: BatchSource, course: Course) -> None:
-        self.batches = batches
-        self._course = course
-
-    def __len__(self) -> int:
-        return len(self.batches) - self._course.batch
-
-    def __iter__(self) -> Iterator[Batch]:
-        self.batches.set_epoch(self._course.epoch)
-        yield from self.batches
 
 
 class TrainingModule(LightningModule):
@@ -99,6 +88,8 @@ class TrainingModule(LightningModule):
         self.restored = restored
         self.watch = GradientWatch(model, options.clip_norm)
         self.outputs = OutputWatch()
+        self.validation = Validation(objective, self.outputs)
+        self.layers = Layerwise(model, options)
         self.average: WeightAverage | None = None
         self.schedule: LRScheduler | ReduceLROnPlateau | None = None
         self.trained = [p for p in model.parameters() if p.requires_grad]
@@ -109,8 +100,6 @@ class TrainingModule(LightningModule):
         self.take_signals: Callable[[], None] = lambda: None
         self._stop = self._due = self._skip = False
         self._valid: dict[str, float] = {}
-        self._valid_loss = torch.zeros(())
-        self._valid_weight: float | Tensor = 0.0
         self._rate = options.learning_rate
         self._improved = False
 
@@ -118,7 +107,8 @@ class TrainingModule(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its schedule is stepped here and not by Lightning, so that a resumed run is exact."""
-        optimizer = make_optimizer(self.model.parameters(), self.options, fused=self.options.precision != "float16")
+        groups = self.layers.parameter_groups()
+        optimizer = make_optimizer(groups, self.options, fused=self.options.precision != "float16")
         self.schedule = make_schedule(
             optimizer, self.options, per_epoch=self._per_epoch, total=self.total, better=self.better
         )
@@ -133,25 +123,22 @@ class TrainingModule(LightningModule):
     def on_train_start(self) -> None:
         """Everything is on its device: make the average, put back what the checkpoint holds."""
         self.take_signals()
-        if self.options.average == "ema":
-            decay = 0.999 if self.options.ema_decay is None else self.options.ema_decay
-            self.average = WeightAverage(self.model, decay)
+        self.average = make_average(self.model, self.options, self.better)
+        self._open_layers()
         if self.restored is not None:
-            with restoring(self.keeper.last, "record of the gradients and outputs"):
-                self.watch.load_state_dict(self.restored["gradients"])
-                self.outputs.load_state_dict(self.restored["outputs"])
-            if self.average is not None:
-                with restoring(self.keeper.last, "average"):
-                    self.average.load_state_dict(self.restored["average"])
-            if self._scaler is not None:
-                with restoring(self.keeper.last, "scaler"):
-                    self._scaler.load_state_dict(self.restored["scaler"])
-            self.keeper.restore_objective(self.restored, self.objective)
+            self.keeper.restore(self, self.restored)
         self.keeper.start(self)
         self.reporter.start(self.course.step)
+        if not self.course.step and (plan := self.layers.plan()):
+            self.reporter.say(plan)
+
+    def _open_layers(self) -> None:
+        self.layers.begin(self.course.epoch)
+        self.watch.freeze(self.layers.frozen)
 
     @property
-    def _scaler(self) -> Any | None:
+    def scaler(self) -> Any | None:
+        """What keeps the gradients of float16 in range."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -162,6 +149,7 @@ class TrainingModule(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """An epoch begins, or goes on."""
+        self._open_layers()
         self.reporter.epoch(self.course.epoch + 1, self._per_epoch, self.course.batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -185,15 +173,11 @@ class TrainingModule(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Between backward and the change of the weights: look at the numbers, stop or clip."""
+        self.layers.drop()
         present = [i for i, p in enumerate(self.trained) if p.grad is not None]
         gradients = [g for p in self.trained if (g := p.grad) is not None]
-        norms = torch._foreach_norm(gradients) if gradients else ()  # pyright: ignore[reportPrivateImportUsage]
-        dtype = torch.promote_types(self._loss.dtype, torch.float32)
-        weights = [self._weight.to(self._loss.device)] if isinstance(self._weight, Tensor) else []
-        packed = torch.stack([t.to(dtype) for t in (self._loss, *weights, *norms)])
-        loss, *values = packed.tolist()  # the step's one wait for the device
-        weight = values.pop(0) if isinstance(self._weight, Tensor) else self._weight
-        self._rate = float(optimizer.param_groups[0]["lr"])
+        loss, weight, values = step_numbers(self._loss, self._weight, gradients)
+        self._rate = float(optimizer.param_groups[-1]["lr"])
         self._due, self._stop = self.keeper.due(self.course.step + 1), self.request.asked
         if self.trainer.world_size > 1:
             shared = torch.tensor([loss, self._due, self._stop], dtype=torch.float64, device=self.device)
@@ -201,7 +185,7 @@ class TrainingModule(LightningModule):
             loss, due, stop = shared.tolist()
             self._due, self._stop = due > 0, stop > 0
         norm, layers = self.watch.norms(present, values)
-        self._skip = self._scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
+        self._skip = self.scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
         self.course.skipped = self.course.skipped + 1 if self._skip else 0
         if not self._skip and not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(self._account(loss))
@@ -214,17 +198,7 @@ class TrainingModule(LightningModule):
             return
         for name, what in self.watch.step(self.course.step + 1, norm, layers):
             self.warn(name, what)
-        self._clip(gradients, norm)
-
-    def _clip(self, gradients: list[Tensor], norm: float) -> None:
-        limit = self.options.clip_norm
-        if self.options.clip_value:
-            nn.utils.clip_grad_value_(self.trained, self.options.clip_value)
-            if limit:
-                nn.utils.clip_grad_norm_(self.trained, limit)
-        elif limit and norm > limit:
-            # the norm is known, so clip_grad_norm_ would only compute it again
-            torch._foreach_mul_(gradients, limit / (norm + 1e-6))  # pyright: ignore[reportPrivateImportUsage]
+        clip(gradients, norm, self.options)
 
     def _account(self, loss: float) -> str:
         """What is not finite before step number `step + 1`, in words that also say how the weights are."""
@@ -278,40 +252,21 @@ class TrainingModule(LightningModule):
     def on_validation_epoch_start(self) -> None:
         """New metrics; the averaged weights, if any, take the model's place."""
         self.reporter.validating()
-        self._metrics = self.objective.metrics().to(self.device)
-        self._valid_loss = torch.zeros(
-            (), dtype=torch.float64, device=self.device if self.device.type != "mps" else "cpu"
-        )
-        self._valid_weight = 0.0
-        self.outputs.start()
+        self.validation.start(self.device)
         if self.average is not None:
             self.average.swap()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch."""
-        output = self.objective.output(self.model, batch)
-        weight = batch_weight(self.objective, batch)
-        if isinstance(weight, Tensor):
-            weight = weight.to(self._valid_loss)
-        self._valid_loss += self.objective.loss(output, batch).to(self._valid_loss) * weight
-        self._valid_weight += weight
-        self.objective.update(self._metrics, output, batch)
-        seen = watched_output(self.objective, output, batch)
-        if seen is not None:
-            self.outputs.update(*seen)
+        self.validation.step(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
         """The pass's numbers; if the watched one is the best so far, the weights are kept."""
-        extremes = self.outputs.extremes()
-        if self.trainer.world_size > 1:
-            torch.distributed.all_reduce(self._valid_loss)
-            if extremes is not None:
-                torch.distributed.all_reduce(extremes, op=torch.distributed.ReduceOp.MAX)
-        weight = float(self._valid_weight)
-        self._valid = {"valid_loss": self._valid_loss.item() / weight if weight else 0.0}
-        self._valid |= {f"valid_{name}": float(v) for name, v in self._metrics.compute().items()}
-        self._check_valid()
-        for name, what in self.outputs.finish(extremes):
+        world = self.trainer.world_size
+        self._valid = self.validation.numbers(world)
+        if (name := unfinite(self._valid)) is not None:
+            self._refuse(name)
+        for name, what in self.validation.troubles(world):
             self.warn(name, what)
         value = self._valid[f"valid_{self.monitor}"]
         self._improved = self.course.judge(value, self.better, self.options.min_delta)
@@ -320,13 +275,10 @@ class TrainingModule(LightningModule):
         if self.average is not None:
             self.average.swap()
 
-    def _check_valid(self) -> None:
-        wrong = next((n for n, v in self._valid.items() if not math.isfinite(v)), None)
-        if wrong is None:
-            return
+    def _refuse(self, name: str) -> None:
+        """Stop at a validation value that is not finite."""
         batches = self.trainer.val_dataloaders or []
-        value = f"the validation value '{wrong.removeprefix('valid_')}'"
-        what = blame_validation(self.model, self.objective, batches, self.device, value)
+        what = blame_validation(self.model, self.objective, batches, self.device, f"the validation value '{name}'")
         if self.average is not None:
             self.average.swap()
         where = f"epoch {self.course.epoch + 1}, step {self.course.step}"
@@ -364,9 +316,20 @@ class TrainingModule(LightningModule):
             course.stopped = "early"
         self.trainer.should_stop = bool(course.stopped)
         self.reporter.row(row, self._improved)
+        self._maybe_average(row)
         self.keeper.save(self, row)
         if not course.stopped and (self._stop or self._asked_anywhere()):
             raise Halt(course.epoch, course.step, saved=True)
+
+    def _maybe_average(self, row: dict[str, float]) -> None:
+        """An average that waits for a trigger is shown the watched value, and says when it begins."""
+        if self.average is None or not self.has_valid:
+            return
+        value = row[f"valid_{self.monitor}"]
+        best = self.average.validated(value)
+        if best is not None:
+            what = f"{self.monitor} {value:.5g} is worse than the {best:.5g} of an earlier epoch"
+            self.reporter.say(f"from here on the weights are averaged: {what}")
 
     def _asked_anywhere(self) -> bool:
         if self.trainer.world_size == 1:

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, StepLR
 
 from unroll.training.options import TrainingOptions
 
 
 def make_optimizer(
-    parameters: Iterable[torch.nn.Parameter], options: TrainingOptions, *, fused: bool = True
+    parameters: Iterable[torch.nn.Parameter] | Iterable[dict[str, Any]],
+    options: TrainingOptions,
+    *,
+    fused: bool = True,
 ) -> Optimizer:
     """The optimizer that the options name.
 
     Args:
-        parameters: what to train; weight decay is for all of them, biases included, as in `torch.optim`.
+        parameters: what to train, or groups of it ("params" and "lr", see `unroll.training.layerwise`); weight decay
+            is for all of them, biases included, as in `torch.optim`.
         options: optimizer, learning_rate, momentum, weight_decay.
-        fused: update all weights in one pass over memory where their dtype allows it.
+        fused: update all weights in one pass over memory where their dtype allows it (rmsprop has no such form).
     """
-    trained = [p for p in parameters if p.requires_grad]
-    fused = fused and all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in trained)
+    given = list(parameters)
+    groups = [g for g in given if isinstance(g, dict)] or [{"params": given}]
+    trained = [{**g, "params": [p for p in g["params"] if p.requires_grad]} for g in groups]
+    every = [p for g in trained for p in g["params"]]
+    fused = fused and all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in every)
     rate, decay = options.learning_rate, options.weight_decay
     if options.optimizer == "sgd":
         momentum = 0.9 if options.momentum is None else options.momentum
         return SGD(trained, lr=rate, momentum=momentum, weight_decay=decay, fused=fused)
+    if options.optimizer == "rmsprop":
+        return RMSprop(trained, lr=rate, momentum=options.momentum or 0.0, weight_decay=decay)
     kind = Adam if options.optimizer == "adam" else AdamW
     return kind(trained, lr=rate, weight_decay=decay, fused=fused)
 
@@ -47,7 +56,7 @@ def make_schedule(
     value after every epoch.
 
     Args:
-        optimizer: whose rate is scheduled.
+        optimizer: whose rate is scheduled; each group's is scaled alike.
         options: schedule, warmup_share, schedule_gamma, schedule_every.
         per_epoch: steps of an epoch.
         total: steps of the whole training.
@@ -68,7 +77,7 @@ def make_schedule(
             # the momentum stays what was asked for
             return OneCycleLR(
                 optimizer,
-                max_lr=options.learning_rate,
+                max_lr=[group["lr"] for group in optimizer.param_groups],
                 total_steps=max(total, 2) + 1,
                 pct_start=share,
                 cycle_momentum=False,

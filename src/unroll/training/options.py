@@ -8,9 +8,9 @@ from typing import Literal
 from unroll.errors import OptionError
 from unroll.options import check_range, check_types
 
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "warmup", "plateau", "onecycle"]
-Average = Literal["none", "ema"]
+Average = Literal["none", "ema", "sgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 
@@ -34,16 +34,24 @@ class TrainingOptions:
     """Optimizer steps, at most; whichever of epochs and steps comes first ends the training (0: no limit)."""
 
     optimizer: Optimizer = "adam"
-    """How gradients become changes of the weights: adam, adamw (weight decay kept apart) or sgd."""
+    """How gradients become changes of the weights: adam, adamw (weight decay kept apart), sgd or rmsprop."""
 
     learning_rate: float = 0.001
     """The step size; schedules scale it (the peak for warmup, cosine and onecycle)."""
 
     momentum: float | None = None
-    """Momentum of sgd (default 0.9)."""
+    """Momentum of sgd (default 0.9) and rmsprop (default 0)."""
 
     weight_decay: float = 0.0
-    """Pull of the weights towards zero: in the gradient (adam, sgd) or apart from it (adamw)."""
+    """Pull of the weights towards zero: in the gradient (adam, sgd, rmsprop) or apart from it (adamw)."""
+
+    layer_decay: float = 1.0
+    """The learning rate of each layer is this times that of the layer above it, towards the input (1: all the
+    same)."""
+
+    unfreeze_every: int = 0
+    """Train the head alone for so many epochs, then one more layer, from the top down, every so many (0: all from
+    the start)."""
 
     schedule: Schedule = "constant"
     """The learning rate over time: constant; step (times schedule_gamma every schedule_every epochs); cosine
@@ -77,10 +85,15 @@ class TrainingOptions:
     both on the validation data ("": the task's own choice)."""
 
     average: Average = "none"
-    """Validate and keep an average of the weights: ema is the exponential moving average over the steps."""
+    """Validate and keep an average of the weights: ema is the exponential moving average over the steps; sgd the
+    mean over the steps since the watched value ceased to improve."""
 
     ema_decay: float | None = None
     """How much of the old average ema keeps at each step (default 0.999; smaller in the first steps)."""
+
+    average_patience: int | None = None
+    """sgd averages from the end of the first validation on that is worse than the best of all before it but the last
+    so many (default 5; 0: from the first step)."""
 
     precision: Precision = "auto"
     """Number format of the computation; those of 16 bits keep 32 where that is needed (mixed precision). auto
@@ -111,17 +124,20 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "epochs", "devices", "nodes", "schedule_every", least=1)
-        check_range(self, "steps", "patience", "checkpoint_every", least=0)
+        check_range(self, "steps", "patience", "average_patience", "checkpoint_every", "unfreeze_every", least=0)
         check_range(self, "threads", least=0, below=4097)
         check_range(self, "weight_decay", "clip_norm", "clip_value", "min_delta", "checkpoint_minutes", least=0)
-        check_range(self, "learning_rate", above=0)
+        check_range(self, "learning_rate", "layer_decay", above=0)
         check_range(self, "momentum", "warmup_share", least=0, below=1)
         check_range(self, "schedule_gamma", "ema_decay", above=0, below=1)
-        self._used("momentum", "optimizer", "sgd")
+        self._used("momentum", "optimizer", "sgd", "rmsprop")
         self._used("warmup_share", "schedule", "warmup", "cosine", "onecycle")
         self._used("schedule_gamma", "schedule", "step", "plateau")
         self._used("schedule_every", "schedule", "step", "plateau")
         self._used("ema_decay", "average", "ema")
+        self._used("average_patience", "average", "sgd")
+        if self.layer_decay > 1:
+            raise OptionError(f"layer_decay is {self.layer_decay:g}; it must be above 0 and at most 1")
         if self.schedule == "onecycle" and self.warmup_share == 0:
             raise OptionError("warmup_share is 0, but schedule 'onecycle' begins with a rise; it must be above 0")
         if self.min_delta and not self.patience:

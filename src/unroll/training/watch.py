@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_LAYER = re.compile(r"_l(\d+)(_reverse)?$")
+_LAYER = re.compile(r"_l(\d+)(?:_reverse)?(?:\.|$)")
 _WINDOW = 200
 _KEPT = 2000
 
@@ -32,13 +32,22 @@ ADVICE = {
 def groups(names: Iterable[str]) -> list[str]:
     """The layer that each parameter belongs to: its top-level module, and the number of a recurrent layer.
 
-    `recurrent.weight_ih_l0_reverse` is of `recurrent.l0`; `head.linear.weight` is of `head`.
+    `recurrent.weight_ih_l0_reverse` and `recurrent.norm_l0.weight` are of `recurrent.l0`; `head.linear.weight` is of
+    `head`. Where a top-level module holds several with recurrent layers, the count goes on from one to the next.
     """
-    found = []
+    found: list[str] = []
+    first: dict[tuple[str, str], int] = {}  # of each module with recurrent layers: the number of its l0
+    count: dict[str, int] = {}
     for name in names:
         layer = _LAYER.search(name)
         top = name.split(".")[0] if "." in name else ("" if layer else name)
-        found.append(".".join(p for p in (top, f"l{layer[1]}" if layer else "") if p))
+        if layer is None:
+            found.append(top)
+            continue
+        own = (top, name[: layer.start()].rpartition(".")[0])
+        number = first.setdefault(own, count.get(top, 0)) + int(layer[1])
+        count[top] = max(count.get(top, 0), number + 1)
+        found.append(".".join(p for p in (top, f"l{number}") if p))
     return found
 
 
@@ -55,9 +64,8 @@ class GradientWatch:
         of = groups(self.names)
         self.layers = list(dict.fromkeys(of))
         self._layer_of = [self.layers.index(g) for g in of]
-        recurrent = [g for g in self.layers if re.search(r"(^|\.)l\d+$", g)]
-        # a direction of flow: the layers nearest the input first
-        self._first, self._last = (recurrent or self.layers)[0], (recurrent or self.layers)[-1]
+        self._frozen: frozenset[str] = frozenset()
+        self._find_ends()
         self._clip = clip_norm
         self.every = 1
         self.rows: list[list[float]] = []
@@ -65,6 +73,18 @@ class GradientWatch:
         self._clipped: deque[bool] = deque(maxlen=_WINDOW)
         self._median = math.inf
         self._faint = 0
+
+    def freeze(self, layers: frozenset[str]) -> None:
+        """From here on these layers are not trained, and the others are."""
+        if layers != self._frozen:
+            self._frozen, self._faint = layers, 0
+            self._find_ends()
+
+    def _find_ends(self) -> None:
+        trained = [g for g in self.layers if g not in self._frozen]
+        recurrent = [g for g in trained if re.search(r"(^|\.)l\d+$", g)]
+        # a direction of flow: the layers nearest the input first
+        self._first, self._last = (recurrent or trained)[0], (recurrent or trained)[-1]
 
     def norms(self, present: Sequence[int], values: Sequence[float]) -> tuple[float, list[float]]:
         """The global norm and each layer's, from the norms of the parameters numbered `present`."""

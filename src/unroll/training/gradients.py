@@ -1,0 +1,31 @@
+"""What backward left behind, before the weights change: the step's numbers, and clipping."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unroll.training.options import TrainingOptions
+
+
+def step_numbers(loss: Tensor, weight: float | Tensor, gradients: list[Tensor]) -> tuple[float, float, list[float]]:
+    """The loss, its weight and each gradient's norm as Python's numbers: the step's one wait for the device."""
+    norms = torch._foreach_norm(gradients) if gradients else ()  # pyright: ignore[reportPrivateImportUsage]
+    dtype = torch.promote_types(loss.dtype, torch.float32)
+    weights = [weight.to(loss.device)] if isinstance(weight, Tensor) else []
+    value, *values = torch.stack([t.to(dtype) for t in (loss, *weights, *norms)]).tolist()
+    return value, (values.pop(0) if isinstance(weight, Tensor) else weight), values
+
+
+def clip(gradients: list[Tensor], norm: float, options: TrainingOptions) -> None:
+    """Limit `gradients`, whose global norm is `norm`, in place: to clip_value each number, to clip_norm together."""
+    limit = options.clip_norm
+    if not gradients:
+        return
+    if options.clip_value:
+        torch._foreach_clamp_min_(gradients, -options.clip_value)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_clamp_max_(gradients, options.clip_value)  # pyright: ignore[reportPrivateImportUsage]
+        if limit:
+            norm = float(nn.utils.get_total_norm(gradients))
+    if limit and norm > limit:
+        torch._foreach_mul_(gradients, limit / (norm + 1e-6))  # pyright: ignore[reportPrivateImportUsage]

@@ -1,0 +1,80 @@
+"""Each layer's own learning rate, and the epoch from which it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from unroll.training.options import TrainingOptions
+from unroll.training.watch import groups
+
+
+class Layerwise:
+    """The layers of a model, from the input to the head, of which the upper ones are trained first and fastest.
+
+    Counted from the head (k = 0), layer k learns at the rate learning_rate * layer_decay^k and is trained from epoch
+    k * unfreeze_every on (counted from 0). Until then its parameters need no gradient and so do not change at all:
+    there is no weight decay, no momentum and nothing in the optimizer for them. Howard & Ruder, 2018, "Universal
+    language model fine-tuning for text classification" (there the factor is 1 / 2.6).
+
+    Layers are those of `unroll.training.watch.groups`, in the order of the model's parameters; a weight that two
+    layers share belongs to the first of them.
+
+    Args:
+        model: its parameters that need a gradient are those that are trained.
+        options: learning_rate, layer_decay, unfreeze_every; devices and nodes: each of several processes computes
+            every gradient, as PyTorch's DDP waits for all of them, and a frozen layer's are dropped.
+    """
+
+    def __init__(self, model: nn.Module, options: TrainingOptions) -> None:
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        self._layers: dict[str, list[nn.Parameter]] = {}
+        for layer, (_, p) in zip(groups(n for n, _ in named), named, strict=True):
+            self._layers.setdefault(layer, []).append(p)
+        self._options = options
+        self._several = options.devices > 1 or options.nodes > 1
+        self.frozen: frozenset[str] = frozenset()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for an optimizer, the head's last; one group where all layers learn at one rate."""
+        rate, decay = self._options.learning_rate, self._options.layer_decay
+        if decay == 1.0:
+            return [{"params": [p for layer in self._layers.values() for p in layer], "lr": rate}]
+        top = len(self._layers) - 1
+        return [{"params": p, "lr": rate * decay ** (top - i)} for i, p in enumerate(self._layers.values())]
+
+    def begin(self, epoch: int) -> None:
+        """Freeze and unfreeze for the epoch, counted from 0."""
+        every, names = self._options.unfreeze_every, list(self._layers)
+        trained = 1 + epoch // every if every else len(names)
+        self.frozen = frozenset(names[: max(0, len(names) - trained)])
+        if not self._several:
+            self._require(lambda name: name not in self.frozen)
+
+    def drop(self) -> None:
+        """Forget the gradients of the frozen layers."""
+        for name in self.frozen:
+            for p in self._layers[name]:
+                p.grad = None
+
+    def release(self) -> None:
+        """Every layer needs its gradient, as before the training."""
+        self._require(lambda name: True)
+
+    def plan(self) -> str:
+        """From which epoch (from 1) each layer is trained, in words; empty if all are from the first."""
+        every, epochs = self._options.unfreeze_every, self._options.epochs
+        if not every or len(self._layers) < 2:
+            return ""
+        first, *others = [(name or "the weights", k * every + 1) for k, name in enumerate(reversed(self._layers))]
+        later = [f"{name} from epoch {n} on" for name, n in others if n <= epochs]
+        never = [name for name, n in others if n > epochs]
+        parts = [f"at first only {first[0]} is trained", *later]
+        return ", ".join(parts) + (f"; {' and '.join(never)} not at all in {epochs} epochs" if never else "")
+
+    def _require(self, wanted: Callable[[str], bool]) -> None:
+        for name, parameters in self._layers.items():
+            for p in parameters:
+                p.requires_grad_(wanted(name))
