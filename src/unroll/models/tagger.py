@@ -1,0 +1,121 @@
+"""The tagger: a sequence of tokens in, a tag for each of them out."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unroll.layers.chain import Chain
+from unroll.layers.characters import CharacterConvolution, CharacterRecurrence
+from unroll.layers.crf import ConditionalRandomField, Legal
+from unroll.layers.pooling import step_mask
+from unroll.layers.stack import Recurrent
+from unroll.models.encoder import recurrent_stack, recurrent_width
+from unroll.models.inputs import TokenInput
+from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.tagger_options import TaggerOptions
+
+
+class Tagger(nn.Module):
+    """word vectors [and vectors of the tokens' characters] -> recurrent stack -> head [-> random field].
+
+    `forward` gives the scores e (B, T, K) of the tags at each step. Without a random field each step's tag has the
+    probability softmax(e_t); with one, `crf` says what a sequence's probability is.
+
+    Characters come as (N, C), a row for each distinct token of the batch, and `places` (B, T) says which of them each
+    token is: a token that occurs again is not read again.
+    """
+
+    def __init__(
+        self,
+        inputs: TokenInput,
+        characters: CharacterRecurrence | CharacterConvolution | None,
+        recurrent: Recurrent | Chain,
+        head: nn.Module,
+        crf: ConditionalRandomField | None,
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.characters = characters
+        self.recurrent = recurrent
+        self.head = head
+        self.crf = crf
+
+    def forward(
+        self,
+        x: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        chars: Int[Tensor, "N C"] | None = None,
+        places: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T K"]:
+        """The scores of the tags at each step; beyond a row's length they mean nothing."""
+        y = self.inputs(x)
+        if self.characters is not None:
+            if chars is None or places is None:
+                raise TypeError("this tagger reads characters: give chars and places")
+            y = torch.cat([y, functional.embedding(places, self.characters(chars))], 2)
+        y, _ = self.recurrent(y, lengths=lengths)
+        return self.head(y)
+
+    def decode(self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
+        """The best tag of each step, or of a random field the best sequence; 0 beyond the lengths."""
+        if self.crf is not None:
+            return self.crf.viterbi(scores, lengths)[0]
+        return scores.argmax(2).masked_fill(~_inside(scores, lengths), 0)
+
+    def probabilities(self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T K"]:
+        """The probability of each tag at each step, of a random field the marginal one; 0 beyond the lengths."""
+        if self.crf is not None:
+            return self.crf.marginals(scores, lengths)
+        return scores.float().softmax(2).masked_fill(~_inside(scores, lengths).unsqueeze(2), 0.0)
+
+
+def _inside(scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Bool[Tensor, "B T"]:
+    return step_mask(lengths.to(scores.device), scores.size(1))
+
+
+def build(
+    options: TaggerOptions,
+    recurrent: RecurrentOptions,
+    tokens: TokenOptions,
+    *,
+    tags: int,
+    vocabulary: int,
+    characters: int,
+    legal: Legal | None = None,
+) -> Tagger:
+    """The model that options describe.
+
+    Args:
+        options: characters, head, decoder.
+        recurrent: the recurrent layers.
+        tokens: the word vectors.
+        tags: K.
+        vocabulary: word ids.
+        characters: character ids.
+        legal: steps between tags that a random field allows; None: all.
+    """
+    inputs = TokenInput(
+        vocabulary,
+        tokens.embedding,
+        tokens.embedding_dropout,
+        tokens.word_dropout,
+        vector_dropout=tokens.vector_dropout,
+    )
+    spelling = _characters(options, characters)
+    width = inputs.features + (0 if spelling is None else spelling.features)
+    stack = recurrent_stack(recurrent, width)
+    head = nn.Sequential(nn.Dropout(options.head_dropout), nn.Linear(recurrent_width(recurrent), tags))
+    crf = ConditionalRandomField(tags, legal) if options.decoder == "crf" else None
+    return Tagger(inputs, spelling, stack, head, crf)
+
+
+def _characters(options: TaggerOptions, characters: int) -> CharacterRecurrence | CharacterConvolution | None:
+    sizes = (characters, options.char_embedding, options.char_hidden)
+    if options.characters == "recurrence":
+        return CharacterRecurrence(*sizes, options.char_dropout)
+    if options.characters == "convolution":
+        return CharacterConvolution(*sizes, options.char_kernel, options.char_dropout)
+    return None

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from unroll.data.schemes import legal_steps
+from unroll.errors import OptionError
+from unroll.layers.crf import Legal
+from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.tagger import Tagger
+from unroll.models.tagger import build as build_model
+from unroll.models.tagger_options import TaggerOptions
+from unroll.options import build as build_options
+
+Flat = dict[str, Any]
+TAGS = ("B-X", "I-X", "O")
+
+CASES: list[Flat] = [
+    {"characters": "none"},
+    {"characters": "recurrence", "bidirectional": True},
+    {"characters": "convolution", "char_kernel": 2, "recurrence": "gru", "layers": 2},
+    {"characters": "recurrence", "bidirectional": True, "decoder": "crf"},
+    {"characters": "none", "decoder": "crf", "layers": 2, "last_hidden": 3},
+]
+
+
+def build(flat: Flat, legal: Legal | None = None) -> Tagger:
+    small = {"hidden": 6, "embedding": 5} | ({} if flat["characters"] == "none" else {"char_hidden": 4})
+    options = build_options((TaggerOptions, RecurrentOptions, TokenOptions), small | flat)
+    return build_model(*options, tags=len(TAGS), vocabulary=20, characters=12, legal=legal)
+
+
+def example() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    lengths = torch.tensor([6, 2, 4, 1])
+    chars = torch.randint(2, 12, (8, 5))
+    chars[0] = 0
+    places = torch.randint(1, 8, (4, 6))
+    x = torch.randint(1, 20, (4, 6))
+    for row, length in enumerate(lengths.tolist()):
+        places[row, length:] = x[row, length:] = 0
+    return x, lengths, chars, places
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_a_row_is_the_same_in_any_batch_and_padding_changes_nothing(options: Flat) -> None:
+    model = build(options).double().eval()
+    x, lengths, chars, places = example()
+    scores = model(x, lengths, chars, places)
+    assert scores.shape == (4, 6, 3)
+    tags, shares = model.decode(scores, lengths), model.probabilities(scores, lengths)
+    for row, n in enumerate(lengths.tolist()):
+        own = slice(row, row + 1)
+        alone = model(x[own, :n], lengths[own], chars, places[own, :n])
+        torch.testing.assert_close(scores[own, :n], alone, rtol=0, atol=1e-10)
+        assert torch.equal(tags[own, :n], model.decode(alone, lengths[own]))
+        torch.testing.assert_close(shares[row, :n].sum(1), torch.ones(n, dtype=shares.dtype), rtol=0, atol=1e-6)
+        assert not tags[row, n:].any()
+        assert not shares[row, n:].any()
+
+
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_every_parameter_learns(options: Flat) -> None:
+    model = build(options)
+    x, lengths, chars, places = example()
+    scores = model(x, lengths, chars, places)
+    if model.crf is None:
+        scores[0].logsumexp(1).sum().backward()
+    else:
+        (-model.crf.log_likelihood(scores, torch.randint(0, 3, (4, 6)), lengths).sum()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_characters_are_those_of_each_token(close) -> None:
+    model = build({"characters": "recurrence"}).double().eval()
+    x, lengths, chars, places = example()
+    each = chars[places.flatten()]
+    apart = torch.arange(24).view(4, 6)
+    close(model(x, lengths, chars, places).detach(), model(x, lengths, each, apart).detach())
+    with pytest.raises(TypeError, match="give chars and places"):
+        model(x, lengths)
+
+
+def test_a_random_field_answers_legal_sequences_only() -> None:
+    model = build(CASES[3], Legal(*map(torch.from_numpy, legal_steps(TAGS, "BIO"))))
+    scores = torch.zeros(1, 4, 3)
+    scores[..., 1] = 5.0
+    lengths = torch.tensor([4])
+    assert [TAGS[i] for i in model.decode(scores, lengths)[0].tolist()] == ["B-X", "I-X", "I-X", "I-X"]
+    assert model.probabilities(scores, lengths)[0, 0, 1].item() == 0.0
+    free = build(CASES[3])
+    assert free.decode(scores, lengths)[0].tolist() == [1, 1, 1, 1]
+
+
+def test_the_parts_are_named_as_those_of_other_models() -> None:
+    names = {name.split(".")[0] for name in build(CASES[3]).state_dict()}
+    assert names == {"inputs", "characters", "recurrent", "head", "crf"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"characters": "none", "char_hidden": 9}, r"char_hidden is set, but it goes with characters 'recurrence' or"),
+        ({"characters": "recurrence", "char_kernel": 5}, r"char_kernel is set, but it goes with .* 'convolution'$"),
+        ({"characters": "cnn"}, "characters is 'cnn'"),
+        ({"decoder": "crfs"}, "decoder is 'crfs'; did you mean 'crf'"),
+        ({"char_dropout": 1.0}, "char_dropout is 1"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(options: Flat, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        TaggerOptions(**options)
