@@ -1,0 +1,112 @@
+"""A table's columns as numbers or as texts, and the row of whatever is neither."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from unroll.data.rows import row_of
+from unroll.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"})
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column read as numbers.
+
+    Attributes:
+        values: (N,) float64, NaN where a cell is empty or no number.
+        empty: (N,) bool, cells without a value.
+        wrong: positions of cells that hold something else than a finite number.
+    """
+
+    values: np.ndarray
+    empty: np.ndarray
+    wrong: np.ndarray
+
+    @property
+    def numeric(self) -> bool:
+        """Whether this is a column of numbers: of its cells with a value more than half are, and there is one."""
+        filled = int((~self.empty).sum())
+        return len(self.wrong) * 2 < filled
+
+
+class Table:
+    """A DataFrame's columns by name, each read once.
+
+    Empty cells are nulls, NaN, and the texts NA, N/A, NaN, null, none (in any case) and none at all.
+
+    Args:
+        frame: the rows.
+        where: what to call the data in messages.
+
+    Raises:
+        DataError: two columns of one name.
+    """
+
+    def __init__(self, frame: pd.DataFrame, where: str) -> None:
+        self.frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        self.where = where
+        self.names = tuple(self.frame.columns)
+        self._numbers: dict[str, Numbers] = {}
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise DataError(f"{where or 'the table'} has more than one column named '{name}'")
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def column(self, name: str) -> pd.Series:
+        """The column as it is."""
+        return cast("pd.Series", self.frame[name])
+
+    def texts(self, name: str, first: int | None = None) -> np.ndarray:
+        """The column as texts (N,), stripped; None where a cell is empty. `first`: of so many rows."""
+        cells = self.column(name).iloc[:first].astype(object)
+        empty = cells.isna().to_numpy()
+        texts = np.empty(len(cells), dtype=object)
+        for i, cell in enumerate(cells):
+            text = None if empty[i] else str(cell).strip()
+            texts[i] = None if text is None or text.lower() in _MISSING else text
+        return texts
+
+    def numbers(self, name: str) -> Numbers:
+        """The column as numbers; true and false are 1 and 0."""
+        if name not in self._numbers:
+            self._numbers[name] = self._read(name)
+        return self._numbers[name]
+
+    def _read(self, name: str) -> Numbers:
+        import pandas as pd
+
+        column = self.column(name)
+        kind = pd.api.types
+        if kind.is_numeric_dtype(column.dtype) and not kind.is_complex_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            empty = np.isnan(values)
+        elif kind.is_datetime64_any_dtype(column.dtype) or kind.is_timedelta64_dtype(column.dtype):
+            empty = column.isna().to_numpy()
+            values = np.full(len(column), np.nan)
+        else:
+            texts = self.texts(name)
+            empty = np.array([text is None for text in texts], dtype=bool)
+            # Texts, not the objects: numbers are what they look like, and True is text.
+            parsed: Any = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+            values = parsed.to_numpy(dtype=np.float64)
+        finite = np.isfinite(values)
+        wrong = np.flatnonzero(~finite & ~empty)
+        return Numbers(np.where(finite, values, np.nan), empty, wrong)
+
+    def at(self, row: int, name: str) -> str:
+        """What to call a cell: its row, counted from 1, and its column."""
+        return f"{row_of(row, self.where)}, column '{name}'"
+
+    def shown(self, row: int, name: str) -> str:
+        """A cell's content for a message, kept short."""
+        return f"'{self.frame[name].iloc[row]!s:.40}'"

@@ -1,0 +1,253 @@
+"""From the rows of a table to series: which row is whose, in the order of time, one row a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unroll.data.cells import Table
+from unroll.data.checks import BadRow, good_rows
+from unroll.data.frame import Frames, called
+from unroll.data.frequency import STEPS, commonest_step, infer, parse
+from unroll.data.gaps import shown
+from unroll.data.layout import Layout, cycles, require, settle
+from unroll.data.regular import Raw, notes_of, regular
+from unroll.data.series_options import FrameOptions
+from unroll.data.stamps import read_stamps
+from unroll.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def frames_of(
+    df: pd.DataFrame | pd.Series, options: FrameOptions | None, layout: Layout | None, where: str, skip: bool
+) -> Frames:
+    """See `unroll.data.frames.read_frames`."""
+    options = options or FrameOptions(gaps=layout.gaps if layout else "error")
+    df, index = _with_index(df)
+    table = Table(df, where)
+    if not len(table):
+        raise DataError(f"{where} has no rows")
+    notes: list[str] = []
+    trained = layout is not None
+    if layout is None:
+        layout, notes = settle(table, options, index)
+    require(table, layout)
+    layout = replace(layout, gaps=options.gaps)
+    raws, said = _raws(table, layout, options, skip)
+    notes += said
+    if not trained:
+        layout, said = _timed(raws, layout, options, where)
+        notes += said
+        layout = replace(layout, categories=_categories(table, layout))
+    statics = _statics(table, layout, raws)
+    series, done = [], []
+    for raw, static in zip(raws, statics, strict=True):
+        frame, filled = regular(replace(raw, static=static), layout, where)
+        series.append(frame)
+        done.append((raw.name, filled))
+    notes += notes_of(done, layout.gaps)
+    frames = Frames(
+        tuple(series), layout.target, layout.past, layout.known_names, layout.static_names, layout.frequency, (), layout
+    )
+    return replace(frames, notes=(_summary(frames), *notes))
+
+
+def _with_index(df: pd.DataFrame | pd.Series) -> tuple[pd.DataFrame, str]:
+    """The rows with what their index holds as columns, and the name of the column of times that was the index."""
+    import pandas as pd
+
+    if isinstance(df, pd.Series):
+        df = df.to_frame("value" if df.name is None else df.name)
+    index = df.index
+    timed = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex)
+    if timed and index.name is None:
+        name = next(n for n in ("time", "index time", "time of the row") if n not in df.columns)
+        return df.rename_axis(name).reset_index(), name
+    named = [name for name in index.names if name is not None and name not in df.columns]
+    if len(named) == index.nlevels:
+        return df.reset_index(), str(index.name) if timed else ""
+    return df.reset_index(drop=True), ""
+
+
+def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tuple[list[Raw], list[str]]:
+    """Each series' rows in the order of time; series in the order of their first row."""
+    numeric = (*layout.target, *layout.past, *layout.known)
+    notes: list[str] = []
+    bad: list[BadRow] = []
+    stamps = np.arange(len(table))
+    if layout.time:
+        read = read_stamps(table, layout.time)
+        stamps, notes = read.values, [*read.notes]
+        bad += read.wrong.items()
+    names = np.full(len(table), "", dtype=object)
+    if layout.series:
+        names = table.texts(layout.series)
+        bad += [(row, f"'{layout.series}' is empty") for row, name in enumerate(names) if name is None]
+    columns = [table.numbers(name) for name in numeric]
+    for name, column in zip(numeric, columns, strict=True):
+        bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
+    keep = good_rows(bad, len(table), table.where, skip)
+    if len(keep) < len(table):
+        notes.append(f"{len(table) - len(keep)} rows that cannot be used were left out")
+    values = np.stack([column.values for column in columns], axis=1)
+    codes, series = _grouped(names[keep])
+    raws: list[Raw] = []
+    unsorted, merged = 0, 0
+    order = np.argsort(codes, kind="stable")
+    for name, members in zip(series, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True):
+        rows = keep[members]
+        own = stamps[rows] if layout.time else np.arange(len(rows))
+        if (own[1:] < own[:-1]).any():
+            unsorted += 1
+            by_time = np.argsort(own, kind="stable")
+            rows, own = rows[by_time], own[by_time]
+        raw = Raw(name, own, values[rows], np.zeros(0), rows)
+        if len(own) > 1 and (own[1:] == own[:-1]).any():
+            merged += int((own[1:] == own[:-1]).sum())
+            raw = _single(raw, options.duplicates, table, layout)
+        raws.append(raw)
+    if unsorted:
+        whose = f" of {unsorted} series" if layout.series else ""
+        notes.append(f"the rows{whose} were not in the order of time and have been sorted")
+    if merged:
+        notes.append(f"{merged} rows at a time already there were merged ({options.duplicates})")
+    return raws, notes
+
+
+def _grouped(names: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The number of each row's series, and the series' names, by first appearance."""
+    numbers: dict[str, int] = {}
+    codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+    return codes, list(numbers)
+
+
+def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
+    """One row a time; `raw.stamps` are rising, some more than once."""
+    again = np.flatnonzero(raw.stamps[1:] == raw.stamps[:-1])
+    if how == "error":
+        t = int(again[0])
+        hint = "" if layout.series else f"; if the table holds several series, give --series{_perhaps(table, layout)}"
+        raise DataError(
+            f"{table.where}: {f'{called(raw.name)} has ' if raw.name else ''}{shown(raw.stamps[t])} in rows "
+            f"{raw.rows[t] + 1} and {raw.rows[t + 1] + 1} ({len(again)} such rows in all); --duplicates first, last or "
+            f"mean takes one{hint}"
+        )
+    starts = np.flatnonzero(np.append(True, raw.stamps[1:] != raw.stamps[:-1]))
+    ends = np.append(starts[1:], len(raw.stamps)) - 1
+    values = raw.values[starts if how == "first" else ends]
+    if how == "mean":
+        there = ~np.isnan(raw.values)
+        total = np.add.reduceat(np.where(there, raw.values, 0.0), starts, axis=0)
+        count = np.add.reduceat(there.astype(np.int64), starts, axis=0)
+        values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    rows = raw.rows[ends if how == "last" else starts]
+    return replace(raw, stamps=raw.stamps[starts], values=values, rows=rows)
+
+
+def _perhaps(table: Table, layout: Layout) -> str:
+    """The column that may name the series: the first of texts that is nothing else."""
+    texts = (n for n in table.names if n not in (layout.time, *layout.static) and not table.numbers(n).numeric)
+    found = next(texts, None)
+    return " with the column that names them" if found is None else f" '{found}'"
+
+
+def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: str) -> tuple[Layout, list[str]]:
+    """The layout with its frequency and calendar."""
+    notes: list[str] = []
+    if options.frequency:
+        found, step = parse(options.frequency), 0
+        if found.unit != STEPS and raws[0].stamps.dtype.kind != "M":
+            raise DataError(
+                f"{where}, column '{layout.time}' holds whole numbers, not dates, so the frequency cannot be {found}; "
+                f"leave it out, or give --frequency {STEPS}"
+            )
+    elif not layout.time:
+        found, step = parse(STEPS), 0
+    else:
+        votes: dict[str, int] = {}
+        kinds = {}
+        for raw in raws:
+            own = infer(raw.stamps)
+            if own is not None:
+                kinds[repr(own)] = own
+                votes[repr(own)] = votes.get(repr(own), 0) + len(raw.stamps)
+        if not votes:
+            raise _no_frequency(raws, layout, where)
+        found = kinds[max(votes, key=votes.__getitem__)]
+        step = found.n if found.unit == STEPS else 0
+        words = f"a step of {step}" if step else str(found)
+        notes.append(f"the frequency is {words}, inferred from the times")
+    chosen, said = cycles(options, str(found))
+    return replace(layout, frequency=str(found), step=step, calendar=chosen), notes + said
+
+
+def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
+    longest = max(raws, key=lambda raw: len(raw.stamps))
+    whose = f"{called(longest.name)} of {where}" if longest.name else where
+    if len(longest.stamps) < 2:
+        return DataError(f"{whose} has one row, from which no frequency can be inferred; give it with --frequency")
+    apart = np.diff(longest.stamps)
+    kinds, counts = np.unique(apart, return_counts=True)
+    t = int(np.flatnonzero(apart != kinds[counts.argmax()])[0]) + 1
+    return DataError(
+        f"{whose}: the times in column '{layout.time}' have no regular frequency; the most common step, "
+        f"{commonest_step(longest.stamps)}, is {counts.max()} of {len(apart)}, the first other one ends at "
+        f"{shown(longest.stamps[t])} (row {longest.rows[t] + 1}); resample the data, or give --frequency {STEPS} to "
+        "take rows as equal steps"
+    )
+
+
+def _categories(table: Table, layout: Layout) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The categories of each static column that is not of numbers, sorted."""
+    found = []
+    for name in layout.static:
+        numbers = table.numbers(name)
+        if len(numbers.wrong) or numbers.empty.all():
+            found.append((name, tuple(sorted({text for text in table.texts(name) if text is not None}))))
+    return tuple(found)
+
+
+def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarray]:
+    """The static inputs of each series, (S,)."""
+    columns: list[np.ndarray] = []
+    categories = dict(layout.categories)
+    for name in layout.static:
+        cells: Any = table.texts(name) if name in categories else table.numbers(name).values
+        one: list[list[float]] = []
+        for raw in raws:
+            at = int(raw.rows[0])
+            value = cells[at]
+            other = np.flatnonzero(cells[raw.rows] != value)
+            if value is None or value != value:
+                raise DataError(f"{table.at(at, name)} is empty or no number; every series needs its static value")
+            if len(other):
+                row = int(raw.rows[other[0]])
+                raise DataError(
+                    f"{table.at(row, name)}: {table.shown(row, name)}, but {called(raw.name)} had "
+                    f"{table.shown(at, name)} before; a static column never changes within a series"
+                )
+            known = categories.get(name)
+            if known is not None and value not in known:
+                raise DataError(
+                    f"{table.at(at, name)}: {table.shown(at, name)} was not in the training data{nearest(value, known)}"
+                )
+            one.append([float(value)] if known is None else [float(value == c) for c in known])
+        columns.append(np.array(one))
+    if not columns:
+        return [np.zeros(0)] * len(raws)
+    return list(np.concatenate(columns, axis=1))
+
+
+def _summary(frames: Frames) -> str:
+    rows = [len(frame) for frame in frames]
+    ends = [(frame.stamps[0], frame.stamps[-1]) for frame in frames]
+    span = f"from {shown(min(a for a, _ in ends))} to {shown(max(b for _, b in ends))}"
+    if len(rows) == 1:
+        return f"one series of {rows[0]:,} rows, {span}"
+    each = f"{rows[0]:,}" if min(rows) == max(rows) else f"{min(rows):,} to {max(rows):,}"
+    return f"{len(rows)} series of {each} rows, {span}"

@@ -1,0 +1,194 @@
+"""How far apart the stamps of a series are: inferred, named, and counted on.
+
+A frequency is a number and a unit, named as pandas names them: `ns us ms s min h D W` (fixed steps), `B` (Monday to
+Friday), `MS ME QS QE YS YE` (months, quarters, years by their first or last day), `steps` (whole numbers). Weeks,
+quarters and years are counted from the first stamp, so they have no anchors: `W` is a week from whatever day.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unroll.errors import OptionError, nearest
+
+STEPS = "steps"
+
+_TICKS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_DAY = 24 * _TICKS["h"]
+_FIXED = {**_TICKS, "D": _DAY, "W": 7 * _DAY}
+_MONTHS = {"MS": 1, "ME": 1, "QS": 3, "QE": 3, "YS": 12, "YE": 12}
+_UNITS = (*_FIXED, "B", *_MONTHS)
+_WORDS = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "MS", "quarterly": "QS", "yearly": "YS"} | {
+    "H": "h",
+    "T": "min",
+    "S": "s",
+    "d": "D",
+    "M": "MS or ME",
+    "Q": "QS or QE",
+    "Y": "YS or YE",
+    "A": "YS or YE",
+}
+_MOST = 10**6
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """`n` units from a stamp to the next.
+
+    Attributes:
+        unit: one of the module's names.
+        n: how many of them, at least 1.
+    """
+
+    unit: str
+    n: int = 1
+
+    def __str__(self) -> str:
+        if self.unit == STEPS:
+            return STEPS
+        return self.unit if self.n == 1 else f"{self.n}{self.unit}"
+
+    @property
+    def months(self) -> int:
+        """Months from a stamp to the next; 0 where months are not what is counted."""
+        return _MONTHS.get(self.unit, 0) * self.n
+
+    def index(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where stamps (N,), rising, stand on the grid of this frequency.
+
+        The grid goes through the first stamp, or through as many of them as it can where steps are fixed.
+
+        Returns:
+            The stamps' numbers (N,) int64, and whether each lies on the grid (N,) bool; the number of one that does
+            not is that of the grid's stamp before it.
+        """
+        if self.unit == STEPS or self.unit in _FIXED:
+            ticks = stamps.astype(np.int64)
+            step = self.n * _FIXED.get(self.unit, 1)
+            rest = ticks % step
+            kinds, counts = np.unique(rest, return_counts=True)
+            origin = ticks[np.argmax(rest == kinds[counts.argmax()])]
+            number = (ticks - origin) // step
+            return number, (ticks - origin) % step == 0
+        days = stamps.astype("datetime64[D]")
+        on = stamps - days == stamps[0] - days[0]
+        if self.unit == "B":
+            at, first = days.astype(np.int64), days[0]
+            count = np.where(at >= at[0], np.busday_count(first, days), 0)
+            return count // self.n, on & np.is_busday(days) & (count % self.n == 0)
+        months = stamps.astype("datetime64[M]")
+        count = (months - months[0]).astype(np.int64)
+        edge = _edge(months, self.unit)
+        return count // self.months, on & (days == edge) & (count % self.months == 0)
+
+    def stamps(self, origin: Any, numbers: np.ndarray) -> np.ndarray:
+        """The stamps of the grid through `origin` with these numbers (N,), 0 being `origin` itself."""
+        numbers = numbers.astype(np.int64) * self.n
+        if self.unit == STEPS:
+            return np.int64(origin) + numbers
+        origin = np.asarray(origin)
+        if self.unit in _FIXED:
+            return origin.astype("datetime64[ns]") + (numbers * _FIXED[self.unit]).astype("timedelta64[ns]")
+        day = origin.astype("datetime64[D]")
+        clock = origin.astype("datetime64[ns]") - day
+        if self.unit == "B":
+            return np.busday_offset(day, numbers, roll="backward").astype("datetime64[ns]") + clock
+        months = origin.astype("datetime64[M]") + numbers * _MONTHS[self.unit]
+        return _edge(months, self.unit).astype("datetime64[ns]") + clock
+
+
+def _edge(months: np.ndarray, unit: str) -> np.ndarray:
+    """The first or the last day of each month."""
+    if unit.endswith("S"):
+        return months.astype("datetime64[D]")
+    return (months + 1).astype("datetime64[D]") - 1
+
+
+def parse(text: str) -> Frequency:
+    """The frequency of that name.
+
+    Raises:
+        OptionError: there is none; what may be meant is named.
+    """
+    if text == STEPS:
+        return Frequency(STEPS)
+    found = re.fullmatch(r"(\d{0,7})([A-Za-z]+)(-[A-Za-z]{3})?", text)
+    number = int(found[1] or 1) if found else 0
+    if found and found[2] in _UNITS and 0 < number <= _MOST:
+        if found[3]:
+            raise OptionError(f"frequency is {text!r}; give '{found[1]}{found[2]}', the day or month is the data's own")
+        return Frequency(found[2], number)
+    unit = found[2] if found else text
+    hint = f"; did you mean {found[1]}{_WORDS[unit]}?" if found and unit in _WORDS else nearest(unit, (*_UNITS, STEPS))
+    raise OptionError(f"frequency is {text!r:.60}{hint or '; it must be such as 15min, h, D, B, W, MS, YS or steps'}")
+
+
+def infer(stamps: np.ndarray) -> Frequency | None:
+    """The frequency that most steps between stamps (N,), rising and all different, have.
+
+    Stamps may be missing, and some may lie off the grid: `Frequency.index` tells which.
+
+    Returns:
+        None for fewer than two stamps, and where no step is common: fewer than half of the stamps would lie on the
+        grid.
+    """
+    if len(stamps) < 2:
+        return None
+    found = _commonest(stamps)
+    _, on = found.index(stamps)
+    return found if on.mean() >= 0.5 else None
+
+
+def commonest_step(stamps: np.ndarray) -> str:
+    """The most common step as text, whether or not it makes a grid."""
+    return str(_commonest(stamps)) if stamps.dtype.kind == "M" else str(_mode(np.diff(stamps)))
+
+
+def _commonest(stamps: np.ndarray) -> Frequency:
+    if stamps.dtype.kind != "M":
+        return Frequency(STEPS, _mode(np.diff(stamps)))
+    days = stamps.astype("datetime64[D]")
+    clocks = stamps - days
+    if (clocks == clocks[0]).all():
+        months = stamps.astype("datetime64[M]")
+        apart = _mode(np.diff(months).astype(np.int64))
+        if apart:
+            for edge in ("S", "E"):
+                if (days == _edge(months, "M" + edge)).all():
+                    unit, length = next((u, m) for u, m in (("Y", 12), ("Q", 3), ("M", 1)) if apart % m == 0)
+                    return Frequency(unit + edge, apart // length)
+        step = _mode(np.diff(days).astype(np.int64))
+        if step == 1 and days[-1] - days[0] >= np.timedelta64(7) and np.is_busday(days).all():
+            return Frequency("B")
+        return Frequency("W", step // 7) if step % 7 == 0 else Frequency("D", step)
+    step = _mode(np.diff(stamps).astype(np.int64))
+    unit = next(u for u in reversed(_TICKS) if step % _TICKS[u] == 0)
+    return Frequency(unit, step // _TICKS[unit])
+
+
+def _mode(values: np.ndarray) -> int:
+    """The most common number; of several the smallest."""
+    kinds, counts = np.unique(values, return_counts=True)
+    return int(kinds[counts.argmax()])
+
+
+def season_length(frequency: str) -> int:
+    """Steps after which a series of this frequency usually repeats itself; 1 where there is no such number.
+
+    A day for minutes and hours (h 24, 15min 96), an hour for seconds, a week for days (D 7, B 5), a year for weeks
+    (52), months (12) and quarters (4); 1 for years, for `steps`, and where the step does not divide the cycle.
+    """
+    own = parse(frequency)
+    if own.unit in ("h", "min"):
+        cycle, step = _DAY, own.n * _TICKS[own.unit]
+    elif own.unit == "s":
+        cycle, step = _TICKS["h"], own.n * _TICKS["s"]
+    elif own.months:
+        cycle, step = 12, own.months
+    else:
+        cycle, step = {"D": 7, "B": 5, "W": 52}.get(own.unit, 1), own.n
+    return cycle // step if cycle % step == 0 else 1

@@ -1,0 +1,128 @@
+"""Training, validation and test part of every series, one after the other in time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from unroll.data.frame import Frame, Frames
+from unroll.data.gaps import shown
+from unroll.errors import DataError, OptionError
+
+Part = Literal["training", "validation", "test"]
+Border = float | int | str
+"""A share of a series' rows (below 1), a number of rows (1 or more), or a time; also as text."""
+
+_TIME = re.compile(r"\d{4}-\d{2}(-\d{2}([ T]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?)?)?")
+
+PARTS: tuple[Part, ...] = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the parts of each series lie.
+
+    Attributes:
+        names: the series.
+        parts: for each series the rows of training, validation and test; validation and test may be empty.
+        rows: of each series; those after the test part are not used.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[tuple[range, range, range], ...]
+    rows: tuple[int, ...]
+
+    def of(self, part: Part) -> tuple[range, ...]:
+        """The rows of one part, of each series."""
+        return tuple(own[PARTS.index(part)] for own in self.parts)
+
+    @property
+    def upto(self) -> dict[str, int]:
+        """Rows of each series' training part, which begins at row 0: what a scaler may measure."""
+        return {name: own[0].stop for name, own in zip(self.names, self.parts, strict=True)}
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each part over all series, those that are not used as `unused`."""
+        counts: dict[str, int] = {part: sum(map(len, self.of(part))) for part in PARTS}
+        return {**counts, "unused": sum(self.rows) - sum(counts.values())}
+
+
+def split(frames: Frames, validation: Border = 0.1, test: Border = 0.0, *, train: Border | None = None) -> Split:
+    """Divide every series by position in time.
+
+    Test is the last part, validation the one before it, training what is left; a share or a number of rows is of each
+    series, a time is when the part begins, in every series. With `train` (a share or a number of rows) the training
+    part is the first rows, validation and test follow it, and what is left is not used: `split(frames, 2880, 2880,
+    train=8640)` are the customary parts of ETTh1.
+
+    Raises:
+        OptionError: a share, number or time that cannot be one.
+        DataError: a series without a row left for training, or shorter than its parts (it is named), a time that no
+            series reaches.
+    """
+    borders = {"train": train, "validation": validation, "test": test}
+    read = {name: _read(name, value) for name, value in borders.items() if value is not None}
+    if train is not None and any(isinstance(value, str) for value in read.values()):
+        raise OptionError("train is given, so train, validation and test must be shares or numbers of rows, not times")
+    if all(isinstance(read[part], str) for part in ("validation", "test")):
+        begins, ends = (np.datetime64(str(read[part]), "ns") for part in ("validation", "test"))
+        if begins >= ends:
+            raise OptionError(f"validation begins at {validation}, but test already at {test}; validation comes first")
+    parts = []
+    for frame in frames:
+        N = len(frame)
+        held = _rows(frame, read["test"], "test", N)
+        kept = _rows(frame, read["validation"], "validation", N - held)
+        own = N - kept - held if train is None else _rows(frame, read["train"], "train", N)
+        if own + kept + held > N:
+            raise DataError(f"{frame.called} has {N} rows, but training, validation and test take {own + kept + held}")
+        if own < 1:
+            raise DataError(f"{frame.called} has {N} rows, of which validation and test leave none for training")
+        parts.append((range(own), range(own, own + kept), range(own + kept, own + kept + held)))
+    result = Split(frames.names, tuple(parts), tuple(map(len, frames)))
+    for part in ("validation", "test"):
+        value = read[part]
+        if isinstance(value, str) and not any(map(len, result.of(part))):
+            last = max(frame.stamps[-1] for frame in frames)
+            raise DataError(f"the {part} part begins at {value}, but the data ends at {shown(last)}, before it")
+    return result
+
+
+def _read(name: str, value: Border) -> Border:
+    if isinstance(value, str):
+        for kind in (int, float):
+            try:
+                value = kind(value)
+                break
+            except ValueError:
+                continue
+    if isinstance(value, str):
+        try:
+            if not _TIME.fullmatch(value):
+                raise ValueError
+            np.datetime64(value, "ns")
+        except ValueError:
+            raise OptionError(
+                f"{name} is {value!r:.40}; it must be a share below 1, a number of rows, or a time such as 2020-01-31"
+            ) from None
+        return value
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and value >= 0) and not (isinstance(value, float) and 0 <= value < 1):
+        raise OptionError(f"{name} is {value!r:.40}; it must be a share below 1, a number of rows, or a time")
+    return value
+
+
+def _rows(frame: Frame, value: Border, part: str, stop: int) -> int:
+    """Rows of a part that ends at row `stop`."""
+    if isinstance(value, str):
+        if frame.stamps.dtype.kind != "M":
+            raise DataError(
+                f"{part} is {value!r}, but the times of {frame.called} are whole numbers; give a number of rows"
+            )
+        return max(0, stop - int(np.searchsorted(frame.stamps, np.datetime64(value, "ns"))))
+    if isinstance(value, float):
+        return max(1, round(value * len(frame))) if value > 0 else 0
+    return int(value)
