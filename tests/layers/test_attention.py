@@ -81,7 +81,7 @@ def test_the_scores_are_those_of_the_papers() -> None:
     wanted = torch.stack([query[0, 1] @ memory[0, s] for s in range(S)]).softmax(0)
     torch.testing.assert_close(made("dot")(query, memory)[1][0, 1], wanted, rtol=0, atol=1e-14)
     assert not list(made("dot").parameters())
-    assert Attention(4, 3, hidden=7).queries.weight.shape == (7, 4)  # pyright: ignore[reportAttributeAccessIssue]
+    assert Attention(4, 3, hidden=7).queries.weight.shape == (7, 4)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -95,7 +95,7 @@ def test_gradients(score: Score) -> None:
 
 def test_mistakes_are_said() -> None:
     with pytest.raises(OptionError, match="score is 'genral'; did you mean 'general'"):
-        Attention(3, 3, "genral")  # pyright: ignore[reportArgumentType]
+        Attention(3, 3, "genral")
     with pytest.raises(OptionError, match="one width, and they have 3 and 4"):
         Attention(3, 4, "dot")
     with pytest.raises(OptionError, match="hidden goes with score 'additive', not 'dot'"):

@@ -50,10 +50,10 @@ def test_widths_lose_the_location_and_stay_positive() -> None:
     x = series()
     norm = ReversibleNorm(K, "revin").double()
     with torch.no_grad():
-        norm.gain.copy_(torch.tensor([2.0, -0.5, 1.0]))  # pyright: ignore[reportOptionalMemberAccess]
+        norm.gain.copy_(torch.tensor([2.0, -0.5, 1.0]))
     _, place = norm(x)
     widths = norm.inverse_scale(torch.ones(B, 2, K, 1, dtype=torch.float64), place)
-    wanted = (place.scale / norm.gain.abs()).expand(B, 2, K)  # pyright: ignore[reportOptionalMemberAccess]
+    wanted = (place.scale / norm.gain.abs()).expand(B, 2, K)
     torch.testing.assert_close(widths.squeeze(3), wanted, rtol=1e-8, atol=0)
 
 

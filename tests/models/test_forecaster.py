@@ -22,8 +22,8 @@ def model(strategy: str, *, past: int = 0, known: int = Q, recurrence: str = "gr
     torch.manual_seed(1)
     recurrent = {k: options.pop(k) for k in ("layers", "bidirectional", "projection", "last_hidden") if k in options}
     sizes = Sizes(L, F, K, past, known, S, 0)
-    layers = RecurrentOptions(recurrence=recurrence, hidden=8, **recurrent)  # pyright: ignore[reportArgumentType]
-    made = Forecaster(ForecasterOptions(strategy=strategy, **options), layers, sizes)  # pyright: ignore[reportArgumentType]
+    layers = RecurrentOptions(recurrence=recurrence, hidden=8, **recurrent)
+    made = Forecaster(ForecasterOptions(strategy=strategy, **options), layers, sizes)
     return made.double().eval()
 
 
@@ -59,7 +59,7 @@ def test_a_row_is_answered_as_if_it_were_alone(strategy: str) -> None:
     made, whole = model(strategy, channels="independent"), window()
     for row in range(B):
         units = Place(whole.units.location[row : row + 1], whole.units.scale[row : row + 1])
-        one = Window(*(t[row : row + 1] for t in whole[:4]), units)  # pyright: ignore[reportArgumentType]
+        one = Window(*(t[row : row + 1] for t in whole[:4]), units)
         torch.testing.assert_close(made(one)[0], made(whole)[row], rtol=0, atol=1e-12)
 
 
@@ -168,6 +168,9 @@ def test_teaching_a_recursive_model_is_one_step_ahead_everywhere() -> None:
     assert torch.equal(taught.target, torch.cat([given.x, truth], 1)[:, 1:])
     assert torch.equal(taught.observed[:, -F:], observed)
     values = torch.cat([given.x, truth], 1)
+    for b, f, k in torch.cartesian_prod(*map(torch.arange, (B, F, K))).tolist():
+        if not observed[b, f, k]:
+            values[b, L + f, k] = values[b, L + f - 1, k]
     for t in (1, 5, L, L + 3):
         one = made(given._replace(x=values[:, :t], known=given.known), 1)
         torch.testing.assert_close(one[:, 0], taught.parameters[:, t - 1], rtol=0, atol=1e-12)
@@ -243,12 +246,19 @@ def test_attention_looks_at_the_look_back() -> None:
 
 
 def test_teacher_forcing_all_at_once_is_step_by_step() -> None:
-    made, given = model("attention", teacher_forcing=1.0), window()
+    made, given = model("attention", teacher_forcing=1.0).train(), window()
     truth = torch.randn(B, F, K, dtype=torch.float64)
     observed = torch.ones(B, F, K, dtype=torch.bool)
     whole = made.teach(given, truth, observed).parameters
-    made.strategy.forcing = 1.0 - 1e-9  # pyright: ignore[reportAttributeAccessIssue]
+    made.strategy.forcing = 1.0 - 1e-9
     torch.testing.assert_close(made.teach(given, truth, observed).parameters, whole, rtol=0, atol=1e-12)
+
+
+def test_out_of_training_no_truth_is_given() -> None:
+    made, given = model("attention", teacher_forcing=1.0), window()
+    observed = torch.ones(B, F, K, dtype=torch.bool)
+    taught = made.teach(given, torch.full((B, F, K), torch.nan).double(), observed)
+    assert torch.equal(taught.parameters, made(given))
 
 
 def test_gradients_reach_every_weight() -> None:
@@ -276,13 +286,13 @@ def test_the_segment_layer_is_the_papers() -> None:
     found = made(Window(x, empty[:, :L], empty, torch.zeros(1, 0).double(), units))
     part = made.strategy
     gru = torch.nn.GRU(8, 8, batch_first=True).double()
-    gru.load_state_dict(part.recurrent.state_dict())  # pyright: ignore
-    e = torch.relu(part.embed((x - x[:, -1:]).reshape(1, L // 3, 3)))  # pyright: ignore
+    gru.load_state_dict(part.recurrent.state_dict())
+    e = torch.relu(part.embed((x - x[:, -1:]).reshape(1, L // 3, 3)))
     h = gru(e)[1]
     parts = []
     for j in range(F // 3):
-        q = torch.cat([part.positions[j], part.channels[0]])  # pyright: ignore
-        parts.append(part.head(gru(q.view(1, 1, 8), h)[0].flatten()))  # pyright: ignore
+        q = torch.cat([part.positions[j], part.channels[0]])
+        parts.append(part.head(gru(q.view(1, 1, 8), h)[0].flatten()))
     wanted = torch.cat(parts) + x[0, -1, 0]
     torch.testing.assert_close(found.flatten(), wanted, rtol=0, atol=1e-12)
 
@@ -306,7 +316,7 @@ def test_options_that_contradict_each_other() -> None:
         ({"teacher_forcing": 1.5}, "a share from 0 to 1"),
     ):
         with pytest.raises(OptionError, match=sentence):
-            ForecasterOptions(**options)  # pyright: ignore[reportArgumentType]
+            ForecasterOptions(**options)
     with pytest.raises(OptionError, match="goes forward only"):
         model("recursive", bidirectional=True)
     with pytest.raises(OptionError, match="last_hidden cannot be set with strategy 'attention'"):

@@ -134,20 +134,23 @@ class Forecaster(nn.Module):
         """The answers that training compares with the truth.
 
         Strategy recursive answers every step of the look-back but the first, and every step of the horizon, each given
-        the true steps before it; attention is given a share of them; direct and segment none.
+        the true steps before it; attention is given a share of them, and none out of training; direct and segment none.
+        In the place of a true value that was not observed stands the last one that was.
         """
         strategy = self.strategy
+        given = _carried(window.x[:, -1:], target, observed)
         if isinstance(strategy, Recursive):
-            x = torch.cat([window.x, target], 1)
+            x = torch.cat([window.x, given], 1)
             known = window.known[:, : x.size(1)]
             raw = strategy.teach(self._fold(x), self._beside(known), self._beside(window.static))
             place = self._relative(x[:, :-1])
             seen = torch.ones_like(window.x[:, 1:], dtype=torch.bool)
-            return Taught(self._put_back(raw, place), x[:, 1:], torch.cat([seen, observed], 1))
+            truth = torch.cat([window.x[:, 1:], target], 1)
+            return Taught(self._put_back(raw, place), truth, torch.cat([seen, observed], 1))
         if isinstance(strategy, AttentionDecoder):
             x, place = self.norm(window.x)
             respond = self._respond(place, window.units, self.output.point, [])
-            truth = self._fold(self.norm.again(target, place))
+            truth = self._fold(self.norm.again(given, place))
             raw, _ = strategy(self._steps(window, x), self.horizon, respond, truth)
             return Taught(self._put_back(raw, place), target, observed)
         return Taught(self(window), target, observed)
@@ -292,6 +295,16 @@ def segment_length(asked: int, lookback: int, horizon: int) -> int:
                 f"segment is {asked}, which does not divide {name} ({steps}); strategy 'segment' needs that"
             )
     return asked or max(d for d in range(1, _SEGMENT + 1) if lookback % d == 0 and horizon % d == 0)
+
+
+def _carried(
+    last: Float[Tensor, "B 1 K"], target: Float[Tensor, "B F K"], observed: Bool[Tensor, "B F K"]
+) -> Float[Tensor, "B F K"]:
+    """The target with the last observed value where nothing was observed: what was filled in may know what follows."""
+    values = torch.cat([last, target], 1)
+    steps = torch.arange(values.size(1), device=values.device).view(1, -1, 1)
+    seen = torch.cat([torch.ones_like(last, dtype=torch.bool), observed], 1)
+    return values.gather(1, torch.where(seen, steps, 0).cummax(1).values)[:, 1:]
 
 
 def _rows(window: Window, change: Callable[[Tensor], Tensor]) -> Window:

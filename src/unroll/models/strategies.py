@@ -205,8 +205,9 @@ class AttentionDecoder(nn.Module):
     def forward(
         self, steps: Steps, horizon: int, respond: Respond, target: Float[Tensor, "B F K"] | None = None
     ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F L"]]:
-        """The raw answers, and where each looked; `target`, the true values, is for training."""
+        """The raw answers, and where each looked; `target`, the true values, is used in training alone."""
         L = steps.x.size(1)
+        target = target if self.training else None
         memory, state = self.recurrent(_history(steps))
         state = self._bridge(state)
         known, last = steps.known[:, L : L + horizon], steps.x[:, -1:]
