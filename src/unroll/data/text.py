@@ -203,6 +203,13 @@ class TextEncoder:
             return decoders.ByteLevel().decode([token])
         return "<eos>" if self.options.level == "word" and token == "\n" else token  # noqa: S105 (no password)
 
+    def unknown(self, text: str) -> list[str]:
+        """The pieces of a text that the vocabulary does not have, each once, as they are written."""
+        text = _clean(text, self.options)
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        at = (place for i, place in zip(found.ids, found.offsets, strict=True) if i == self.UNK)
+        return list(dict.fromkeys(text[begin:end] for begin, end in at))
+
     @property
     def newline(self) -> int | None:
         """The id of the line end alone; None where the vocabulary has none."""

@@ -1,0 +1,224 @@
+"""Tokens that a language model writes, one after the other: drawn, or searched for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from unroll.errors import OptionError, RunError
+
+NOT_NUMBERS = "the model's probabilities are not numbers: its weights are damaged, or its training diverged"
+
+
+class Stepper(Protocol):
+    """A language model as the generation sees it. A state is what the model has read, for some rows."""
+
+    vocabulary: int
+    """V."""
+
+    def start(self, rows: int) -> Any:
+        """The state of `rows` texts of which nothing has been read."""
+        ...
+
+    def read(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Read ids (B, T), T at least 1: log p of every token that may come next (B, V), and the state after them."""
+        ...
+
+    def step(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Read one token more, ids (B,): as `read`."""
+        ...
+
+    def select(self, state: Any, rows: Tensor) -> Any:
+        """The state of the rows number `rows` (N,), in that order, each any number of times."""
+        ...
+
+
+class Found(NamedTuple):
+    """A sequence that a beam search found."""
+
+    ids: tuple[int, ...]
+    log_probability: float
+    """Of all its tokens, in nats."""
+    score: float
+    """The log-probability, divided by the length penalty."""
+
+
+def distribution(
+    log_p: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, forbid: Collection[int] = ()
+) -> Tensor:
+    """What is drawn from: probabilities (V,), float64 on the CPU.
+
+    The log-probabilities are divided by the temperature; then come top-k (Fan, Lewis & Dauphin 2018, "Hierarchical
+    neural story generation"), which keeps tokens as likely as the k-th too, and top-p (Holtzman et al. 2020, "The
+    curious case of neural text degeneration"): the fewest tokens, likeliest first, with the probability p together.
+
+    Args:
+        log_p: (V,).
+        temperature: above 0.
+        top_k: 0: all.
+        top_p: above 0; 1: all.
+        forbid: ids that are never drawn.
+
+    Raises:
+        RunError: the model's numbers are not finite.
+    """
+    scores = _allowed(log_p, forbid)
+    scores = (scores - scores.max()) / temperature  # in this order: no temperature is too small
+    if 0 < top_k < len(scores):
+        scores = scores.masked_fill(scores < scores.topk(top_k).values[-1], -math.inf)
+    p = scores.softmax(0)
+    if top_p < 1:
+        sorted_p, order = p.sort(descending=True, stable=True)
+        before = sorted_p.cumsum(0) - sorted_p
+        p[order[before >= top_p]] = 0.0
+        p /= p.sum()
+    return p
+
+
+def sample(
+    stepper: Stepper,
+    prompt_ids: Sequence[int],
+    *,
+    length: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    forbid: Collection[int] = (0, 1),
+) -> Iterator[int]:
+    """Up to `length` tokens after the prompt, each as soon as it is drawn; each takes the same time and memory.
+
+    The numbers drawn come from a generator of its own on the CPU: the same seed gives the same tokens, whatever else
+    draws, on any device, as far as the model's numbers are the same.
+
+    Args:
+        stepper: the model.
+        prompt_ids: what the model reads first, at least one token.
+        length: how many.
+        temperature: 0 takes the likeliest token each time, the first of equals.
+        top_k: see `distribution`, as `top_p` and `forbid`.
+        top_p: above 0.
+        seed: of the draws.
+        forbid: padding and unknown, unless said otherwise.
+
+    Raises:
+        OptionError: a value outside its range, or an empty prompt.
+        RunError: the model's numbers are not finite.
+    """
+    if not 0 <= temperature < math.inf:
+        raise OptionError(f"temperature is {temperature}; it must be at least 0")
+    if not 0 < top_p <= 1:
+        raise OptionError(f"top_p is {top_p}; it must be above 0 and at most 1")
+    if top_k < 0:
+        raise OptionError(f"top_k is {top_k}; it must be at least 0")
+    _check_prompt(stepper, prompt_ids, forbid)
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(log_p: Tensor) -> int:
+        if temperature == 0:
+            return int(_allowed(log_p, forbid).argmax())
+        p = distribution(log_p, temperature=temperature, top_k=top_k, top_p=top_p, forbid=forbid)
+        reached = p.cumsum(0)
+        at = torch.rand((), dtype=torch.float64, generator=generator) * reached[-1]
+        chosen = int(torch.searchsorted(reached, at, right=True))  # the first whose share reaches beyond
+        return chosen if chosen < len(p) else int(p.nonzero()[-1])  # where rounding made `at` the whole
+
+    def write() -> Iterator[int]:
+        log_p, state = stepper.read(torch.tensor([list(prompt_ids)]), stepper.start(1))
+        while True:
+            chosen = draw(log_p[0])
+            yield chosen
+            log_p, state = stepper.step(torch.tensor([chosen]), state)
+
+    return islice(write(), length)
+
+
+def beam(
+    stepper: Stepper,
+    prompt_ids: Sequence[int],
+    *,
+    length: int,
+    width: int,
+    length_penalty: float = 0.0,
+    ends: Callable[[Sequence[int]], bool] | None = None,
+    forbid: Collection[int] = (0, 1),
+) -> list[Found]:
+    """The likeliest continuations that a search with `width` candidates finds, best first, at most `width`.
+
+    At each step every candidate is continued by every token, and the best `width` are kept; those that end are put
+    aside. The score is log p(tokens) / n^length_penalty for n tokens.
+
+    Args:
+        stepper: the model.
+        prompt_ids: what the model reads first, at least one token.
+        length: tokens of a continuation, at most.
+        width: candidates kept.
+        length_penalty: 0: shorter ones win; above 0 it lets longer ones that end compete.
+        ends: whether a continuation ends with its last token; None: none ends before `length`.
+        forbid: ids that are never taken.
+
+    Raises:
+        OptionError: a value outside its range, or an empty prompt.
+        RunError: the model's numbers are not finite.
+    """
+    for name, value, least in (("length", length, 1), ("width", width, 1), ("length_penalty", length_penalty, 0)):
+        if not least <= value < math.inf:
+            raise OptionError(f"{name} is {value}; it must be at least {least}")
+    _check_prompt(stepper, prompt_ids, forbid)
+
+    def found(ids: tuple[int, ...], total: float) -> Found:
+        return Found(ids, total, total / len(ids) ** length_penalty)
+
+    log_p, state = stepper.read(torch.tensor([list(prompt_ids)]), stepper.start(1))
+    live: list[tuple[int, ...]] = [()]
+    totals = torch.zeros(1, dtype=torch.float64)
+    done: list[Found] = []
+    for n in range(1, length + 1):
+        every = totals.unsqueeze(1) + torch.stack([_allowed(row, forbid) for row in log_p])
+        best, places = every.flatten().topk(min(2 * width, every.numel()))  # of which `width` may end
+        rows: list[int] = []
+        kept: list[tuple[int, ...]] = []
+        sums: list[float] = []
+        for total, place in zip(best.tolist(), places.tolist(), strict=True):
+            if total == -math.inf or len(kept) == width:
+                break
+            row, token = divmod(place, every.shape[1])
+            ids = (*live[row], token)
+            if n == length or (ends is not None and ends(ids)):
+                done.append(found(ids, total))
+                continue
+            rows.append(row)
+            kept.append(ids)
+            sums.append(total)
+        done = sorted(done, key=lambda f: -f.score)[:width]
+        # a candidate can only lose probability, and the penalty can do no more for it than at the full length
+        if not kept or (len(done) == width and done[-1].score >= sums[0] / length**length_penalty):
+            break
+        live, totals = kept, torch.tensor(sums, dtype=torch.float64)
+        state = stepper.select(state, torch.tensor(rows))
+        log_p, state = stepper.step(torch.tensor([ids[-1] for ids in live]), state)
+    return done
+
+
+def _allowed(log_p: Tensor, forbid: Collection[int]) -> Tensor:
+    """(V,) float64 on the CPU, -inf where forbidden."""
+    scores = log_p.double().cpu().clone()
+    if forbid:
+        scores[list(forbid)] = -math.inf
+    if not math.isfinite(float(scores.max())):
+        raise RunError(NOT_NUMBERS)
+    return scores
+
+
+def _check_prompt(stepper: Stepper, prompt_ids: Sequence[int], forbid: Collection[int]) -> None:
+    if not len(prompt_ids):
+        raise OptionError("the prompt has no tokens: give at least the one that stands before a text")
+    for name, ids in (("prompt", prompt_ids), ("forbid", forbid)):
+        wrong = [i for i in ids if not 0 <= i < stepper.vocabulary]
+        if wrong:
+            raise OptionError(f"{name} holds {wrong[0]}, but the tokens are 0 to {stepper.vocabulary - 1}")

@@ -1,0 +1,55 @@
+"""What a person can choose about generated text; nothing here imports a library, so that help is instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unroll.errors import OptionError
+from unroll.options import check_range, check_types
+
+_MANY = 2**31
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How text is continued."""
+
+    length: int = 200
+    """Tokens to write, at most."""
+    temperature: float | None = None
+    """Below 1 likely tokens become likelier, above 1 less so; 0 takes the likeliest each time (default 1)."""
+    top_k: int | None = None
+    """Draw from so many of the likeliest tokens (default: from all)."""
+    top_p: float | None = None
+    """Draw from the fewest likeliest tokens that have this probability together (default: from all)."""
+    seed: int | None = None
+    """The same seed gives the same text (default 0); the text number i of --count has this seed + i."""
+    beam: int = 0
+    """Search for the likeliest text with so many candidates at a time rather than draw one (0: draw)."""
+    length_penalty: float | None = None
+    """Beam search: divide a text's log-probability by its number of tokens to this power (default 0: do not)."""
+    count: int = 1
+    """Texts to write: drawn ones, or the best of a beam search."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range(self, "length", "count", least=1, below=_MANY)
+        check_range(self, "top_k", least=1, below=_MANY)
+        check_range(self, "temperature", "beam", "seed", "length_penalty", least=0, below=_MANY)
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise OptionError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if self.beam:
+            self._needs_none("a beam search draws nothing", "temperature", "top_k", "top_p", "seed")
+            if self.count > self.beam:
+                raise OptionError(f"count is {self.count}, but a beam of {self.beam} finds no more than {self.beam}")
+            return
+        self._needs_none("it goes with a beam search", "length_penalty")
+        if self.temperature == 0:
+            self._needs_none("at temperature 0 the likeliest token is taken", "top_k", "top_p", "seed")
+            if self.count > 1:
+                raise OptionError(f"count is {self.count}, but at temperature 0 all texts are the same")
+
+    def _needs_none(self, why: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} is set, but {why}")
