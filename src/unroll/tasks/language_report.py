@@ -113,15 +113,16 @@ def masked_tokens(model: LanguageModel, windows: MaskedWindows, frequencies: np.
 
 def lines(report: Report) -> list[str]:
     """The report for a person."""
-    bits, base = report["bits_per_token"], report["baseline_perplexity"]
+    beside = f"{report['baseline_perplexity']:.2f} for {report['baseline']}"
     shown = [
-        f"perplexity          {report['perplexity']:.4g}   ({base:.4g} for {report['baseline']})",
+        f"perplexity          {report['perplexity']:.2f}   ({beside})",
         f"nats per token      {report['nats_per_token']:.4f}",
-        f"bits per token      {bits:.4f}",
     ]
-    for unit in ("character", "byte"):
+    said: list[float] = []
+    for unit in ("token", "character", "byte"):
         value = report.get(f"bits_per_{unit}")
-        if value is not None:
+        if value is not None and value not in said:
+            said.append(value)
             shown.append(f"{f'bits per {unit}':<20}{value:.4f}")
     if "accuracy" in report:
         shown.append(f"accuracy            {report['accuracy']:.4f}")
