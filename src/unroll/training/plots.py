@@ -23,7 +23,7 @@ from unroll.files import write_whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-_GREY = "#555555"
+GREY = "#555555"
 _WIDE_FONTS = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
     *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
@@ -47,7 +47,7 @@ def plot_curves(
     epochs = [row["epoch"] for row in history]
     metric = f"valid_{monitor}"
     both = monitor != "loss" and any(metric in row for row in history)
-    figure, axes = _figure(2 if both else 1, width=9.0 if both else 5.5, height=3.8)
+    figure, axes = new_figure(2 if both else 1, width=9.0 if both else 5.5, height=3.8)
     for i, (name, label) in enumerate((("train_loss", "training"), ("valid_loss", "validation"))):
         if any(name in row for row in history):
             _line(axes[0], i, epochs, [row.get(name, math.nan) for row in history], label)
@@ -60,14 +60,14 @@ def plot_curves(
         at.set_xlabel("epoch")
         at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if best_epoch:
-            at.axvline(best_epoch, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+            at.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
     if best_epoch:
         row = next((r for r in history if r["epoch"] == best_epoch), {})
         column, at = (metric, axes[1]) if both else ("valid_loss", axes[0])
         if column in row:
-            at.plot([best_epoch], [row[column]], "o", color=_GREY, markersize=8, fillstyle="none")
-            at.set_title(f"best: {row[column]:.4g} in epoch {best_epoch}", loc="right", fontsize=9, color=_GREY)
-    _write(figure, path)
+            at.plot([best_epoch], [row[column]], "o", color=GREY, markersize=8, fillstyle="none")
+            at.set_title(f"best: {row[column]:.4g} in epoch {best_epoch}", loc="right", fontsize=9, color=GREY)
+    save_figure(figure, path)
 
 
 def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_norm: float = 0.0) -> None:
@@ -81,7 +81,7 @@ def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_nor
     Raises:
         RunError: the file cannot be written.
     """
-    figure, (at,) = _figure(1, width=9.0, height=4.2)
+    figure, (at,) = new_figure(1, width=9.0, height=4.2)
     steps = np.asarray(table["step"], dtype=float)
 
     def positive(values: Sequence[float]) -> np.ndarray:
@@ -95,15 +95,15 @@ def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_nor
         style = _DASHES[(i // len(COLOURS) + i) % len(_DASHES)]
         at.plot(steps, positive(table[name]), color=COLOURS[i % 7], linestyle=style, linewidth=1.1, label=name)
     if clip_norm:
-        at.axhline(clip_norm, color=_GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+        at.axhline(clip_norm, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         at.annotate("clip_norm", (1.0, clip_norm), (2, 0), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", va="center", fontsize=8, color=_GREY)  # fmt: skip
+                    textcoords="offset points", va="center", fontsize=8, color=GREY)  # fmt: skip
     if any(np.isfinite(positive(values)).any() for name, values in table.items() if name != "step"):
         at.set_yscale("log")
     at.set_title("norm of the gradient, before clipping", loc="left")
     at.set_xlabel("step")
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -121,10 +121,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence
     k = len(names)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = min(14.0, 2.6 + 0.55 * k)
-    figure, (at,) = _figure(1, width=size + 0.8, height=size)
+    figure, (at,) = new_figure(1, width=size + 0.8, height=size)
     image = at.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     figure.colorbar(image, ax=at, label="share of the true label", shrink=0.8)
-    fonts = _fonts()
+    fonts = text_fonts()
     short = [name if len(name) <= 20 else name[:19] + "…" for name in names]
     short = [name if _drawable(name, fonts) else f"no. {i + 1}" for i, name in enumerate(short)]
     long = any(len(name) > 3 for name in short)
@@ -143,11 +143,11 @@ def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence
         for (i, j), n in np.ndenumerate(counts):
             colour = "white" if shares[i, j] > 0.55 else "black"
             at.text(j, i, f"{n:d}", ha="center", va="center", color=colour, fontsize=font)
-    _write(figure, path)
+    save_figure(figure, path)
 
 
 @functools.cache
-def _fonts() -> list[str]:
+def text_fonts() -> list[str]:
     """Matplotlib's own font, then those installed here that draw the most of Chinese, Japanese and Korean."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
@@ -158,10 +158,11 @@ def _drawable(text: str, fonts: Sequence[str]) -> bool:
     return all(any(face.get_char_index(ord(c)) for face in faces) for c in text)
 
 
-def _figure(columns: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def new_figure(columns: int, *, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with panels beside and below each other."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
     for at in axes:
         at.spines[["top", "right"]].set_visible(False)
         at.grid(color="#E6E6E6", linewidth=0.6)
@@ -173,7 +174,12 @@ def _line(at: Axes, i: int, xs: Sequence[float], ys: Sequence[float], label: str
     at.plot(xs, ys, color=COLOURS[i], linestyle=_DASHES[i], marker="o", markersize=3.5, linewidth=1.6, label=label)
 
 
-def _write(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     content = io.BytesIO()
     figure.savefig(content, format="png")
     write_whole(Path(path), content.getvalue())
