@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -210,6 +212,51 @@ def test_what_cannot_be_shared() -> None:
         Batches(some(10), shuffle=True, rank=3, world=3)
     with pytest.raises(DataError, match="no rows"):
         Batches(some(10).subset(np.arange(0)), shuffle=True)
+
+
+def test_a_shard_is_what_that_process_would_have_made() -> None:
+    options = BatchOptions(batch_size=8, bucket=3, seed=5)
+    batches = Batches(some(100), options, shuffle=True)
+    batches.set_epoch(4)
+    next(iter(batches))
+    for rank in range(3):
+        part = batches.shard(rank, 3)
+        assert (part.epoch, part.position) == (0, 0)
+        twin = Batches(some(100), options, shuffle=True, rank=rank, world=3)
+        for at in (0, 4):
+            part.set_epoch(at)
+            twin.set_epoch(at)
+            assert rows(part) == rows(twin)
+        assert part.state_dict() == twin.state_dict()
+    with pytest.raises(DataError, match="100 rows, but 101 processes"):
+        Batches(some(100), batch_size=200, shuffle=True).shard(0, 101)
+
+
+@dataclass(frozen=True)
+class Tagged(Batch):
+    """A batch of a task that has more to say."""
+
+    extra: torch.Tensor | None = None
+    names: tuple[str, ...] = ()
+    weight: torch.Tensor | None = None
+
+    counts: ClassVar[str] = "tokens"
+
+
+def test_moving_a_batch_of_ones_own() -> None:
+    plain = next(iter(Batches(some(), shuffle=False)))
+    batch = Tagged(**vars(plain), extra=torch.ones(3, 2), names=("a", "b"))
+    there = batch.to("meta")
+    assert type(there) is Tagged
+    assert (there.counts, plain.counts) == ("tokens", "rows")
+    for name in ("x", "target", "all_targets", "extra"):
+        value = getattr(there, name)
+        assert value.device.type == "meta"
+        assert value.shape == getattr(batch, name).shape
+    assert there.lengths is batch.lengths
+    assert there.rows is batch.rows
+    assert there.weight is None
+    assert (there.names, there.total) == (("a", "b"), batch.total)
 
 
 def test_moving_a_batch() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from unroll.training.average import MovingAverage
+from unroll.training.layerwise import Layerwise
 from unroll.training.optim import make_optimizer, make_schedule
 from unroll.training.options import TrainingOptions
 
@@ -71,6 +71,8 @@ def test_plateau_drops_after_the_epochs_it_was_told() -> None:
         ({"optimizer": "sgd"}, lambda p: torch.optim.SGD(p, 0.05, momentum=0.9)),
         ({"optimizer": "sgd", "momentum": 0.0}, lambda p: torch.optim.SGD(p, 0.05)),
         ({"optimizer": "sgd", "momentum": 0.5}, lambda p: torch.optim.SGD(p, 0.05, momentum=0.5)),
+        ({"optimizer": "rmsprop", "weight_decay": 0.1}, lambda p: torch.optim.RMSprop(p, 0.05, weight_decay=0.1)),
+        ({"optimizer": "rmsprop", "momentum": 0.5}, lambda p: torch.optim.RMSprop(p, 0.05, momentum=0.5)),
     ],
 )
 def test_optimizers_step_as_torchs(options: dict, twin) -> None:
@@ -83,29 +85,6 @@ def test_optimizers_step_as_torchs(options: dict, twin) -> None:
             p.grad = p.detach().cos() * (n + 1)
             o.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
-
-
-def test_the_average_follows_its_recurrence_and_swaps_back() -> None:
-    model = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(model.weight, 2.0)
-    average = MovingAverage(model, 0.5)
-    expected, values = 2.0, [1.0, 4.0, -3.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 0.0]
-    for n, value in enumerate(values):
-        torch.nn.init.constant_(model.weight, value)
-        average.update()
-        d = min(0.5, (1 + n) / (10 + n))
-        expected = d * expected + (1 - d) * value
-    with average.in_place():
-        assert model.weight.item() == pytest.approx(expected, rel=1e-6)
-    assert model.weight.item() == 0.0
-    again = MovingAverage(model, 0.5)
-    again.load_state_dict(average.state_dict())
-    again.update()
-    average.update()
-    with average.in_place():
-        one = model.weight.item()
-    with again.in_place():
-        assert model.weight.item() == one
 
 
 @pytest.mark.parametrize(
@@ -129,3 +108,30 @@ def test_onecycle_leaves_the_momentum_as_it_was_asked_for(options: dict, name: s
         assert optimizer.param_groups[0][name] == value
         optimizer.step()
         schedule.step()
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "warmup", "plateau", "onecycle"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_schedule_scales_the_rates_of_all_layers_alike(schedule: str, name: str) -> None:
+    def run(decay: float) -> list[list[float]]:
+        opts = TrainingOptions(learning_rate=0.3, layer_decay=decay, schedule=schedule, optimizer=name)
+        model = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(3)))
+        optimizer = make_optimizer(Layerwise(model, opts).parameter_groups(), opts)
+        steps = make_schedule(optimizer, opts, per_epoch=3, total=30, better="min")
+        seen = []
+        for n in range(30):
+            for p in model.parameters():
+                p.grad = torch.ones_like(p)
+            seen.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            if isinstance(steps, ReduceLROnPlateau):
+                steps.step(float(n))
+            elif steps is not None:
+                steps.step()
+        return seen
+
+    same, layered = run(1.0), run(0.25)
+    assert {len(rates) for rates in same} == {1}
+    for (rate,), rates in zip(same, layered, strict=True):
+        assert rates == pytest.approx([rate / 16, rate / 4, rate], rel=1e-9)
+    assert schedule == "constant" or len({rate for (rate,) in same}) > 1

@@ -16,6 +16,7 @@ from unroll.training.fit import fit
 from unroll.training.options import TrainingOptions
 from unroll.training.processes import is_main, launched_outside, run_processes
 
+LAYERED = {"unfreeze_every": 1, "layer_decay": 0.5, "weight_decay": 0.01}
 BASE = {"epochs": 3, "learning_rate": 0.02, "threads": 1, "accelerator": "cpu", "checkpoint_every": 4}
 
 
@@ -33,8 +34,12 @@ def timeless(rows: list[dict]) -> list[dict]:
 
 def test_two_processes_give_what_one_gives(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     one, two = Toy(0.0), Toy(0.0)
-    alone = fit(one, ToyObjective(), *toy_data(), TrainingOptions(**BASE), tmp_path / "one", quiet=True)
-    both = fit(two, ToyObjective(), *toy_data(), TrainingOptions(**BASE, devices=2), tmp_path / "two")
+    base = BASE | LAYERED
+    alone = fit(one, ToyObjective(), *toy_data(), TrainingOptions(**base), tmp_path / "one", quiet=True)
+    both = fit(two, ToyObjective(), *toy_data(), TrainingOptions(**base, devices=2), tmp_path / "two")
+    # three epochs open three of the four layers, and nothing moves the fourth
+    for model in (one, two):
+        assert torch.equal(model.embedding.weight, Toy().embedding.weight)
     for name, p in one.state_dict().items():
         torch.testing.assert_close(two.state_dict()[name], p, rtol=0, atol=1e-6, msg=name)
     for ours, theirs in zip(timeless(both.history), timeless(alone.history), strict=True):
@@ -44,17 +49,24 @@ def test_two_processes_give_what_one_gives(tmp_path: Path, capfd: pytest.Capture
     # only the first process speaks
     assert capfd.readouterr().err.count("epoch 3/3") == 1
     with pytest.raises(OptionError, match="devices was 2 in the run to resume, and cannot become 1"):
-        fit(one, ToyObjective(), *toy_data(), TrainingOptions(**BASE), tmp_path / "two", resume=True)
+        fit(one, ToyObjective(), *toy_data(), TrainingOptions(**base), tmp_path / "two", resume=True)
 
 
 def test_two_processes_stop_together_and_resume_exactly(tmp_path: Path) -> None:
-    whole, cut, resumed = run(whole_cut_and_resumed, folder=tmp_path, base=BASE | {"devices": 2})
-    assert cut == (2, 14, True)
-    assert timeless(resumed[0]) == timeless(whole[0])
-    for name, array in whole[1].items():
-        assert (resumed[1][name] == array).all(), name
-    last = checkpoints.load(tmp_path / "cut" / "checkpoints" / "last")
+    answers = run(whole_cut_and_resumed, folder=tmp_path, base=BASE | LAYERED | {"devices": 2})
+    for whole, cut, resumed in answers.values():
+        assert cut == (2, 14, True)
+        assert timeless(resumed[0]) == timeless(whole[0])
+        for name, array in whole[1].items():
+            assert (resumed[1][name] == array).all(), name
+    last = checkpoints.load(tmp_path / "rows" / "cut" / "checkpoints" / "last")
     assert not torch.equal(last["random"][0]["cpu"], last["random"][1]["cpu"])
+    assert torch.equal(last["model"]["embedding.weight"], Toy().embedding.weight)
+    assert last["objective"] is None
+    # each process carries the state of its own two streams
+    first, second = (checkpoints.load(tmp_path / "streams" / "cut" / "checkpoints" / "last"))["objective"]
+    assert first["state"].shape == second["state"].shape == (1, 2, 8)
+    assert not torch.equal(first["state"], second["state"])
 
 
 def test_an_error_in_a_process_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,10 @@ RICH = PLAIN | {"average": "ema", "ema_decay": 0.9, "schedule": "plateau", "sche
 LONG = PLAIN | {"schedule": "onecycle", "optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 0.3}
 STEP = PLAIN | {"schedule": "cosine", "warmup_share": 0.2, "clip_value": 0.05, "average": "ema"}
 
+AVERAGED = PLAIN | {"average": "sgd", "average_patience": 1, "optimizer": "sgd", "learning_rate": 0.5}
+LAYERED = PLAIN | {"unfreeze_every": 1, "layer_decay": 0.4, "average": "ema", "weight_decay": 0.05}
+LAYERED |= {"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step", "learning_rate": 0.002}
+
 
 def run(options: dict, folder: Path, at: dict[int, str] | None = None, **more) -> tuple[Toy, Outcome]:
     model = Toy()
@@ -73,7 +77,11 @@ def test_killed_in_the_middle_of_an_epoch(options: dict, tmp_path: Path) -> None
     assert_same(resumed, whole, tmp_path / "killed", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("options", [PLAIN, RICH, LONG, STEP], ids=["plain", "plateau", "onecycle", "cosine"])
+@pytest.mark.parametrize(
+    "options",
+    [PLAIN, RICH, LONG, STEP, AVERAGED, LAYERED],
+    ids=["plain", "plateau", "onecycle", "cosine", "mean", "layers"],
+)
 def test_interrupted_again_and_again(options: dict, tmp_path: Path) -> None:
     whole = run(options, tmp_path / "whole")
     # the number of losses in each sitting: mid-epoch, the last batch of an epoch, the first of one, mid-epoch
@@ -86,6 +94,13 @@ def test_interrupted_again_and_again(options: dict, tmp_path: Path) -> None:
     assert stops == [5, 9, 10, 16]
     resumed = run(options, tmp_path / "cut", resume=True)
     assert_same(resumed, whole, tmp_path / "cut", tmp_path / "whole")
+    averages = [checkpoints.load(tmp_path / n / "checkpoints" / "last")["average"] for n in ("cut", "whole")]
+    if averages[0] is not None:
+        assert all(map(torch.equal, *(a.pop("average") for a in averages)))
+        assert averages[0] == averages[1]
+    if options is AVERAGED:
+        # the third value is the first that can fall behind, and here does
+        assert averages[0]["steps"] == PER_EPOCH, averages[0]
 
 
 def test_same_seed_same_run_and_another_seed_another(tmp_path: Path) -> None:

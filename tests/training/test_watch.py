@@ -27,6 +27,12 @@ def test_parameters_are_grouped_by_layer() -> None:
     assert GradientWatch(Two()).layers == LAYERS
     assert groups(["weight_ih_l0", "weight_hh_l12_reverse", "bias"]) == ["l0", "l12", "bias"]
     assert groups(["a.b.weight_ih_l1", "scale"]) == ["a.l1", "scale"]
+    chain = ["r.0.weight_ih_l0", "r.0.weight_ih_l1_reverse", "r.0.initial_h", "r.1.bias_hh_l0", "r.1.initial_h"]
+    assert groups(chain) == ["r.l0", "r.l1", "r.l1", "r.l2", "r.l2"]
+    assert groups(["r.weight_ih_l0", "r.weight_ih_l1", "r.norm_l0.weight", "s.norm_l0.weight"]) == [
+        *("r.l0", "r.l1", "r.l0", "s.l0")
+    ]
+    assert groups(["in.embedding.weight", "in.letters.rnn.weight_ih_l0", "in.letters.scale"]) == ["in", "in.l0", "in"]
 
 
 def test_norms_equal_those_of_the_concatenated_gradients() -> None:
@@ -71,6 +77,19 @@ def test_vanishing_after_fifty_faint_steps_in_a_row() -> None:
     ((name, what),) = watch.step(100, 1.0, faint)
     assert name == "vanishing"
     assert "recurrent.l0 got hardly any gradient (norm 1e-09 beside 0.001 in recurrent.l1 at step 100)" in what
+
+
+def test_frozen_layers_are_not_taken_for_vanishing() -> None:
+    watch = GradientWatch(Two())
+    watch.freeze(frozenset(LAYERS[:3]))
+    assert [watch.step(n, 1.0, [0.0, 0.0, 0.0, 1.0]) for n in range(1, 101)] == [[]] * 100
+    watch.freeze(frozenset(LAYERS[:2]))
+    assert [watch.step(n, 1.0, [0.0, 0.0, 1.0, 1.0]) for n in range(101, 201)] == [[]] * 100
+    # what is trained and gets nothing is still named, fifty steps after it began to be trained
+    watch.freeze(frozenset())
+    found = [watch.step(n, 1.0, [0.0, 0.0, 1.0, 1.0]) for n in range(201, 252)]
+    assert found[:49] == [[]] * 49
+    assert "recurrent.l0 got hardly any gradient (norm 0 beside 1 in recurrent.l1 at step 250)" in found[49][0][1]
 
 
 def test_the_table_stays_small_and_even() -> None:

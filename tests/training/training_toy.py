@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -92,25 +93,31 @@ def toy_data(rows: int = 72, batch_size: int = 8) -> tuple[Batches, Batches]:
     return train, valid
 
 
-def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> list:
-    """In each of several processes: a training, the same one stopped by one of the processes, the rest of it."""
+def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> dict[str, list]:
+    """In each of several processes: a training, the same one stopped by one of the processes, the rest of it.
+
+    Once of rows, once of streams whose state each process carries.
+    """
+    from streams_toy import Carrying, Speaker, streams
+
     from unroll.training.errors import Interrupted
     from unroll.training.fit import _train
 
-    answers = []
-    for name, calls in (("whole", 0), ("cut", 14), ("cut", 0)):
-        model, objective = Toy(0.3), ToyObjective()
-        train, valid = toy_data()
+    answers: dict[str, list] = {"rows": [], "streams": []}
+    for kind, (name, calls) in itertools.product(answers, (("whole", 0), ("cut", 14), ("cut", 0))):
+        rows = kind == "rows"
+        model, objective = (Toy(0.3), ToyObjective()) if rows else (Speaker(), Carrying())
+        train, valid = toy_data() if rows else streams()
         ask = calls if os.environ["LOCAL_RANK"] == "1" else 0
         try:
             outcome = _train(
-                model, objective, train, valid, TrainingOptions(**base), folder / name, resume=name == "cut",
-                quiet=True, seed=0, identity="", monitor=("accuracy", "max"),
+                model, objective, train, valid, TrainingOptions(**base), folder / kind / name, resume=name == "cut",
+                quiet=True, seed=0, identity="", monitor=objective.monitor,
                 stopped=lambda o=objective, n=ask: 0 < n <= o.calls,
             )  # fmt: skip
-            answers.append((outcome.history, {n: p.numpy() for n, p in model.state_dict().items()}))
+            answers[kind].append((outcome.history, {n: p.numpy() for n, p in model.state_dict().items()}))
         except Interrupted as stop:
-            answers.append((stop.epoch, stop.step, stop.saved))
+            answers[kind].append((stop.epoch, stop.step, stop.saved))
     return answers
 
 

@@ -33,7 +33,8 @@ def groups(names: Iterable[str]) -> list[str]:
     """The layer that each parameter belongs to: its top-level module, and the number of a recurrent layer.
 
     `recurrent.weight_ih_l0_reverse` and `recurrent.norm_l0.weight` are of `recurrent.l0`; `head.linear.weight` is of
-    `head`. Where a top-level module holds several with recurrent layers, the count goes on from one to the next.
+    `head`. Where a top-level module holds several with recurrent layers, the count goes on from one to the next. What
+    the recurrent layers of a module share, such as `recurrent.initial_h`, is of the last of them.
     """
     found: list[str] = []
     first: dict[tuple[str, str], int] = {}  # of each module with recurrent layers: the number of its l0
@@ -41,11 +42,11 @@ def groups(names: Iterable[str]) -> list[str]:
     for name in names:
         layer = _LAYER.search(name)
         top = name.split(".")[0] if "." in name else ("" if layer else name)
-        if layer is None:
+        own = (top, name[: layer.start() if layer else None].rpartition(".")[0])
+        if layer is None and own not in first:
             found.append(top)
             continue
-        own = (top, name[: layer.start()].rpartition(".")[0])
-        number = first.setdefault(own, count.get(top, 0)) + int(layer[1])
+        number = first.setdefault(own, count.get(top, 0)) + int(layer[1]) if layer else count[top] - 1
         count[top] = max(count.get(top, 0), number + 1)
         found.append(".".join(p for p in (top, f"l{number}") if p))
     return found
