@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from unroll.commands.arguments import Parser
+from unroll.errors import OptionError
 
 
 def _aside(text: str) -> None:
@@ -21,16 +23,43 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
+    parser.add_argument(
+        "--dynamic-rate",
+        type=float,
+        metavar="X",
+        help="Language models: go on learning at this rate from each window of the text, once it has been scored.",
+    )
+    parser.add_argument(
+        "--dynamic-decay",
+        type=float,
+        metavar="X",
+        help="Language models: after each such step go back this share of the way to the trained weights. Default: 0.",
+    )
+    parser.hints |= {"dynamic_rate": float, "dynamic_decay": float}
     given = parser.read(arguments)
+    if given.dynamic_decay is not None and given.dynamic_rate is None:
+        raise OptionError("--dynamic-decay goes with --dynamic-rate")
 
     from unroll.serving.predictor import load
     from unroll.tasks.task import counted
 
     predictor = load(given.run)
-    report = predictor.evaluate(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=_aside)
+    how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": _aside}
+    if given.dynamic_rate is not None:
+        how["dynamic"] = _dynamic(predictor, given)
+    report = predictor.evaluate(given.data, **how)
     if given.json:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         print(counted(report))
         print("\n".join(predictor.task.lines(report)))
     return 0
+
+
+def _dynamic(predictor: Any, given: Any) -> Any:
+    from unroll.serving.language import LanguagePredictor
+    from unroll.tasks.language_report import Dynamic
+
+    if not isinstance(predictor, LanguagePredictor):
+        raise OptionError(f"--dynamic-rate is for language models; {given.run} holds a {predictor.task.name} run")
+    return Dynamic(given.dynamic_rate, given.dynamic_decay or 0.0)

@@ -19,6 +19,8 @@ from unroll.serving.generation import beam, sample
 from unroll.serving.predictor import Predictor
 from unroll.serving.scoring import Scorer, lines_of, texts_of
 from unroll.tasks.language import LanguageTask
+from unroll.tasks.language_report import Dynamic
+from unroll.tasks.task import Report
 
 _STEPS_AT_ONCE = 512
 _UNKNOWN_NAMED = 5
@@ -76,6 +78,23 @@ class LanguagePredictor(Predictor):
 
     task: LanguageTask
     model: LanguageModel
+
+    def evaluate(
+        self,
+        data: str | Sequence[str],
+        *,
+        skip_bad_rows: bool = False,
+        encoding: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        dynamic: Dynamic | None = None,
+    ) -> Report:
+        """Perplexity and its like over the whole text; with `dynamic` the model goes on learning from it meanwhile.
+
+        Raises:
+            DataError: the text cannot be used.
+            OptionError: `dynamic` for masked prediction, or with a rate with which the model diverges.
+        """
+        return self.task.report(self.model, self.part(data, skip_bad_rows, encoding, say), dynamic)
 
     @property
     def _before(self) -> int:

@@ -47,10 +47,19 @@ class Predictor:
         Raises:
             DataError: the data cannot be used.
         """
+        return self.task.report(self.model, self.part(data, skip_bad_rows, encoding, say))
+
+    def part(
+        self, data: str | Sequence[str], skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]
+    ) -> Any:
+        """Data with the truth in it, as the task holds it.
+
+        Raises:
+            DataError: the data cannot be used.
+        """
         was = self.task.settings.source
         source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
-        part = self.task.load([data] if isinstance(data, str) else list(data), source, say)
-        return self.task.report(self.model, part)
+        return self.task.load([data] if isinstance(data, str) else list(data), source, say)
 
 
 class RecordPredictor(Predictor):

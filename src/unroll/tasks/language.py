@@ -15,7 +15,7 @@ from unroll.data.options import SourceOptions, TextOptions
 from unroll.data.passages import Cut, Passage, said
 from unroll.data.text import TextEncoder
 from unroll.data.windows import Windows
-from unroll.errors import DataError, RunError
+from unroll.errors import DataError, OptionError, RunError
 from unroll.models.language import LanguageModel, build_language_model
 from unroll.runs import ENCODER, Run
 from unroll.tasks import language_report
@@ -142,7 +142,7 @@ class LanguageTask:
         options = self.settings.language
         if options.predict == "masked":
             if dynamic is not None:
-                raise DataError("dynamic evaluation needs a model of the next token; this one predicts masked tokens")
+                raise OptionError("dynamic evaluation needs a model of the next token; this one predicts masked tokens")
             windows = self.batches(part, shuffle=False)
             assert isinstance(windows, MaskedWindows)  # noqa: S101 (just made)
             return language_report.masked_tokens(model, windows, self.frequencies)

@@ -118,12 +118,12 @@ def lines(report: Report) -> list[str]:
         f"perplexity          {report['perplexity']:.2f}   ({beside})",
         f"nats per token      {report['nats_per_token']:.4f}",
     ]
-    said: list[float] = []
+    said: list[str] = []
     for unit in ("token", "character", "byte"):
-        value = report.get(f"bits_per_{unit}")
-        if value is not None and value not in said:
+        value = f"{report.get(f'bits_per_{unit}', math.nan):.4f}"
+        if value not in ("nan", *said):
             said.append(value)
-            shown.append(f"{f'bits per {unit}':<20}{value:.4f}")
+            shown.append(f"{f'bits per {unit}':<20}{value}")
     if "accuracy" in report:
         shown.append(f"accuracy            {report['accuracy']:.4f}")
     if "dynamic_rate" in report:
@@ -154,7 +154,7 @@ def _dynamic(model: LanguageModel, corpus: Corpus, window: int, dynamic: Dynamic
     with torch.inference_mode(False), torch.enable_grad():
         for scorer, batch in _one_stream(corpus, window):
             total = _sum(moving, scorer, batch)
-            nats += float(total)
+            nats += float(total.detach())
             if not math.isfinite(nats):
                 raise OptionError(
                     f"dynamic_rate is {dynamic.rate:g}, with which the model diverges; give a smaller one"
