@@ -32,9 +32,11 @@ def names(cycles: Sequence[str]) -> tuple[str, ...]:
 
 def features(stamps: np.ndarray, cycles: Sequence[str]) -> np.ndarray:
     """The features (N, 2 len(cycles)) of stamps (N,) datetime64."""
-    share = np.stack([passed(stamps, cycle) for cycle in cycles], axis=1) if cycles else np.zeros((len(stamps), 0))
-    angle = 2 * np.pi * share
-    return np.stack([np.sin(angle), np.cos(angle)], axis=2).reshape(len(stamps), -1)
+    points = np.zeros((len(stamps), 2 * len(cycles)))
+    for i, cycle in enumerate(cycles):
+        angle = 2 * np.pi * passed(stamps, cycle)
+        points[:, 2 * i], points[:, 2 * i + 1] = np.sin(angle), np.cos(angle)
+    return points
 
 
 def passed(stamps: np.ndarray, cycle: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """How good forecasts are: functions on arrays (N, F, K), N windows, F steps, K columns.
 
 y is the forecast, t the truth. `observed` (N, F, K) bool says which truths count; none given: all. A mean over nothing
-is None. torchmetrics computes what it defines in the same way; not MAPE and sMAPE, where it puts a small number in place
-of zero. `by_step` gives any of these figures for each step of the horizon.
+is None. torchmetrics computes what it defines in the same way; not MAPE and sMAPE, where it puts a small number in
+place of zero. `by_step` gives any of these figures for each step of the horizon.
 
 A forecast is compared with what costs nothing: `repeat_last` and `seasonal_naive`.
 """
@@ -189,8 +189,11 @@ def _mask(values: np.ndarray, observed: np.ndarray | None) -> np.ndarray:
 
 
 def _counted(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor]:
-    kept = _mask(truth, observed)
-    y, t = (np.asarray(values, dtype=np.float64)[kept] for values in (forecast, truth))
+    y, t = (np.asarray(values, dtype=np.float64) for values in (forecast, truth))
+    if observed is None or observed.all():
+        y, t = np.ravel(y), np.ravel(t)
+    else:
+        y, t = y[observed], t[observed]
     return torch.from_numpy(y), torch.from_numpy(t)
 
 

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unroll.data.order import Order
+from unroll.errors import DataError, OptionError, RunError
+
+
+def epoch(order: Order) -> list[list[int]]:
+    return [order.batch(i).tolist() for i in range(order.begin(), len(order))]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("size", [1, 7, 100, 103, 500])
+def test_every_row_once(shuffle: bool, size: int) -> None:
+    batches = epoch(Order(103, size, shuffle=shuffle, seed=1))
+    assert sorted(row for batch in batches for row in batch) == list(range(103))
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    first, again, other = (Order(50, 8, shuffle=True, seed=seed) for seed in (3, 3, 4))
+    assert epoch(first) == epoch(again) != epoch(other)
+    again.set_epoch(1)
+    assert epoch(first) != epoch(again)
+    assert Order(5, 5, shuffle=True, seed=0).batch(0).tolist() == [3, 2, 1, 0, 4]
+    still = Order(50, 8, shuffle=False, seed=0)
+    still.set_epoch(9)
+    assert epoch(still)[0] == list(range(8))
+
+
+@pytest.mark.parametrize(("rows", "size", "world"), [(17, 4, 2), (16, 4, 4), (3, 4, 3), (18, 8, 3)])
+def test_processes_share_every_batch(rows: int, size: int, world: int) -> None:
+    whole = Order(rows, size, shuffle=True, seed=0)
+    parts = [whole.shard(rank, world) for rank in range(world)]
+    assert len({len(part) for part in parts}) == 1
+    for i in range(len(parts[0])):
+        each = [part.batch(i) for part in parts]
+        assert all((one == each[0]).all() for one in each)
+        assert len(each[0]) >= world
+    assert sorted(np.concatenate([parts[0].batch(i) for i in range(len(parts[0]))]).tolist()) == list(range(rows))
+
+
+def test_going_on_where_it_stood() -> None:
+    order = Order(50, 8, shuffle=True, seed=3)
+    order.set_epoch(2)
+    whole = epoch(order)
+    order.position = 3
+    other = Order(50, 8, shuffle=True, seed=3)
+    other.load_state_dict(order.state_dict())
+    other.set_epoch(2)
+    assert epoch(other) == whole[3:]
+    assert epoch(other) == whole
+    other.load_state_dict(order.state_dict())
+    other.set_epoch(3)
+    assert len(epoch(other)) == len(order)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 51}, "cannot continue: rows was 51 when the checkpoint was written, now it is 50"),
+        ({"seed": 4}, "seed was 4"),
+        ({"batch_size": 9}, "batch_size was 9"),
+        ({"position": 99}, "damaged"),
+        ({"epoch": -1}, "damaged"),
+        ({"epoch": True}, "damaged"),
+        ({"more": 1}, "damaged"),
+    ],
+)
+def test_a_state_that_does_not_fit(change: dict[str, int], message: str) -> None:
+    order = Order(50, 8, shuffle=True, seed=3)
+    with pytest.raises(RunError) as error:
+        order.load_state_dict({**order.state_dict(), **change})
+    assert message in str(error.value)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(DataError, match="there are no windows"):
+        Order(0, 8, shuffle=False, seed=0, what="windows")
+    with pytest.raises(OptionError, match="batch_size is 0"):
+        Order(5, 0, shuffle=False, seed=0)
+    with pytest.raises(OptionError, match="batch_size is 2, but 3 processes need at least a row each"):
+        Order(5, 2, shuffle=False, seed=0).shard(0, 3)
+    with pytest.raises(DataError, match="there are 5 windows, but 6 processes need at least one each"):
+        Order(5, 8, shuffle=False, seed=0, what="windows").shard(0, 6)
+    with pytest.raises(OptionError, match="rank is 2"):
+        Order(5, 8, shuffle=False, seed=0).shard(2, 2)
