@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unroll.data.options import TextOptions
-from unroll.data.tokens import MOST_CHARACTERS, TokenEncoder, bad_tokens
+from unroll.data.tokens import MOST_CHARACTERS, TokenEncoder, as_tokens, bad_tokens
 from unroll.errors import DataError, RunError
 
 SENTENCES = [["The", "cat", "saw", "the", "Dog"], ["the", "dog", "ran"], ["A", "cat"]]
@@ -123,3 +123,10 @@ def test_bad_tokens_are_named() -> None:
         7: "'tokens' has half a character (a lone surrogate) at token 1",
         9: "'tokens' holds int, not a list of tokens",
     }
+
+
+def test_a_text_is_split_and_everything_else_is_left() -> None:
+    assert as_tokens(" It's here, 电影! ") == ["It's", "here,", "电影!"]
+    assert as_tokens(" It's here, 电影! ", "words") == ["It's", "here", ",", "电", "影", "!"]
+    assert as_tokens(["a b"]) == ["a b"]
+    assert as_tokens(None) is None

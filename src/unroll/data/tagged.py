@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -105,6 +105,9 @@ class TaggingBatches(Batches):
     def shard(self, rank: int, world: int) -> TaggingBatches:
         """Rows `rank::world` of every global batch of the same data in the same order, from the start."""
         return TaggingBatches(self.part, self.options, shuffle=self.shuffle, chars=self.chars, rank=rank, world=world)
+
+    def __iter__(self) -> Iterator[TaggingBatch]:
+        return cast("Iterator[TaggingBatch]", super().__iter__())
 
     def _collate(self, every: np.ndarray) -> TaggingBatch:
         batch = super()._collate(every)

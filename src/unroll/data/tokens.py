@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from unroll.data.options import TextOptions
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.tokens/1"
+
+Split = Literal["space", "words"]
 
 MOST_CHARACTERS = 64
 """Characters of a token that are looked at: of a longer one the first and the last 32."""
@@ -170,17 +172,24 @@ class TokenEncoder:
         return cls(**lists, options=options)
 
 
+def as_tokens(value: Any, split: Split = "space") -> Any:
+    """The tokens of a text, at white space or as `split_words` finds them; what is no text stays as it is."""
+    if not isinstance(value, str):
+        return value
+    if split == "space":
+        return value.split()
+    from unroll.data.text import split_words
+
+    return split_words(value)
+
+
 def bad_tokens(values: Iterable[Any], column: str = "tokens") -> list[BadRow]:
-    """Rows that are not a list of tokens: null, no list, empty, or with a token that is not text or has no characters.
-
-    Args:
-        values: the rows' values.
-        column: name, for the reasons.
-    """
-    return [(row, reason) for row, value in enumerate(values) if (reason := _wrong(value, column))]
+    """Rows of `values` that are not lists of tokens; `column` is what the reasons call them."""
+    return [(row, reason) for row, value in enumerate(values) if (reason := wrong_tokens(value, column))]
 
 
-def _wrong(value: Any, column: str) -> str:
+def wrong_tokens(value: Any, column: str) -> str:
+    """Why a value is not a list of tokens: null, no list, empty, or with a token that is not text or empty; else ""."""
     if value is None:
         return f"'{column}' is null"
     if not isinstance(value, list | tuple | np.ndarray):

@@ -1,0 +1,175 @@
+"""From a data set to the sentences that can be used, with a tag for each token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from unroll.data.checks import BadRow, describe, good_rows
+from unroll.data.examples import values_of
+from unroll.data.labels import Labels, label_name
+from unroll.data.options import SourceOptions
+from unroll.data.schemes import SCHEMES, breach
+from unroll.data.sources import read, require_columns
+from unroll.data.tagged import Tagged
+from unroll.data.tokens import TokenEncoder, as_tokens, wrong_tokens
+from unroll.errors import nearest
+from unroll.tasks.tagging_options import TaggingOptions
+from unroll.tasks.task import Say
+
+Values = Callable[[np.ndarray | None], Iterator[Any]]
+"""Gives a column's values at given rows of the data, or all, one by one."""
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The usable sentences of tagged data.
+
+    Attributes:
+        values: gives the token lists.
+        rows: the usable rows' numbers in the data.
+        tags: numbers (T,) int32 of each usable sentence's tags among `names`.
+        names: the tags.
+        where: what to call the data in messages.
+    """
+
+    values: Values
+    rows: np.ndarray
+    tags: list[np.ndarray]
+    names: tuple[str, ...]
+    where: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def tokens(self, positions: np.ndarray) -> Iterator[list[str]]:
+        """The tokens of the usable sentences at `positions`."""
+        return self.values(self.rows[positions])
+
+    def part(self, encoder: TokenEncoder, labels: Labels, positions: np.ndarray | None = None) -> Tagged:
+        """The usable sentences, or those at `positions` among them, as arrays; all their tags are among the labels."""
+        if positions is None:
+            positions = np.arange(len(self))
+        places = {name: i for i, name in enumerate(labels.names)}
+        numbers = np.array([places[name] for name in self.names], np.int32)
+        return Tagged.encode(self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions])
+
+
+def load_sentences(
+    data: Sequence[str],
+    options: TaggingOptions,
+    source: SourceOptions,
+    say: Say,
+    known: Sequence[str] | None = None,
+) -> Sentences:
+    """Read tagged data and find its usable sentences.
+
+    Args:
+        data: files, or a hub name.
+        options: the columns, and the scheme that is to be kept.
+        source: how to read.
+        say: told what was left out.
+        known: the tags that there may be; None: any.
+
+    Raises:
+        DataError: the data cannot be read, lacks a column, or has unusable sentences and `skip_bad_rows` is off.
+    """
+    skipped: list[str] | None = [] if source.skip_bad_rows else None
+    dataset = read(data[0] if len(data) == 1 else data, encoding=source.encoding, skipped=skipped)
+    where = " ".join(data)
+    if skipped:
+        say(f"{where}: {_counted(len(skipped), 'sentence')} left out because of broken lines, the first: {skipped[0]}")
+    require_columns(dataset, [options.tokens, options.tags], where)
+    values = partial(values_of, dataset, options.tokens)
+    tags = values_of(dataset, options.tags)
+    return checked(values, tags, len(dataset), options, where, skip=source.skip_bad_rows, say=say, known=known)
+
+
+def checked(
+    values: Values,
+    tags: Iterable[Any],
+    total: int,
+    options: TaggingOptions,
+    where: str,
+    *,
+    skip: bool = False,
+    say: Say = lambda _: None,
+    known: Sequence[str] | None = None,
+) -> Sentences:
+    """The usable sentences among `total` values.
+
+    Args:
+        values: gives the values of the tokens' column.
+        tags: the values of the tags' column.
+        total: how many there are.
+        options: what the columns are called, how texts are split, and the scheme that is to be kept.
+        where: what to call the data in messages.
+        skip: leave sentences out that cannot be used.
+        say: told what was left out.
+        known: the tags that there may be; None: any.
+
+    Raises:
+        DataError: there are sentences that cannot be used and `skip` is off, or no other is left.
+    """
+
+    def tokens(rows: np.ndarray | None = None) -> Iterator[Any]:
+        return (as_tokens(value, options.split) for value in values(rows))
+
+    numbering = _Numbering(options, known)
+    bad: list[BadRow] = []
+    numbers: list[np.ndarray] = []
+    for row, (sentence, value) in enumerate(zip(tokens(), tags, strict=True)):
+        found = wrong_tokens(sentence, options.tokens) or numbering.read(as_tokens(value), len(sentence))
+        if isinstance(found, str):
+            bad.append((row, found))
+        else:
+            numbers.append(found)
+    rows = good_rows(bad, total, where, skip)
+    if bad:
+        say(f"left out: {describe(bad, total, where)}")
+    return Sentences(tokens, rows, numbers, tuple(numbering.places), where)
+
+
+class _Numbering:
+    """Numbers of tags in the order in which they appear."""
+
+    def __init__(self, options: TaggingOptions, known: Sequence[str] | None) -> None:
+        self.places: dict[str, int] = {} if known is None else {name: i for i, name in enumerate(known)}
+        self._column = options.tags
+        self._scheme = next((s for s in SCHEMES if s == options.scheme), None)
+        self._open = known is None
+        self._names: dict[Any, str | None] = {}
+
+    def read(self, tags: Any, tokens: int) -> np.ndarray | str:
+        """The numbers of a sentence's tags, or what is wrong with them."""
+        column = self._column
+        if not isinstance(tags, list | tuple | np.ndarray):
+            return f"'{column}' {'is null' if tags is None else f'holds {type(tags).__name__}, not a list of tags'}"
+        if len(tags) != tokens:
+            return f"'{column}' has {_counted(len(tags), 'tag')} for {_counted(tokens, 'token')}"
+        names = [self._name(tag) for tag in tags]
+        if None in names:
+            return f"'{column}' has no tag at token {names.index(None) + 1}"
+        if self._scheme and (wrong := breach(names, self._scheme)):  # pyright: ignore[reportArgumentType]
+            return f"'{column}' is not in the scheme {self._scheme}: {wrong}"
+        if not self._open:
+            place = next((i for i, name in enumerate(names) if name not in self.places), None)
+            if place is not None:
+                what = f"'{column}' has '{names[place]:.40}' at token {place + 1}, which the training data did not have"
+                return what + nearest(str(names[place]), self.places)
+        return np.array([self.places.setdefault(str(name), len(self.places)) for name in names], np.int32)
+
+    def _name(self, tag: Any) -> str | None:
+        if isinstance(tag, str):
+            if tag not in self._names:
+                self._names[tag] = label_name(tag)
+            return self._names[tag]
+        return None if isinstance(tag, list | tuple | dict | set | np.ndarray) else label_name(tag)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"

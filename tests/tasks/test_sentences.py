@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unroll.data.labels import Labels
+from unroll.data.options import SourceOptions, TextOptions
+from unroll.data.tokens import TokenEncoder
+from unroll.errors import DataError
+from unroll.tasks.sentences import Sentences, checked, load_sentences
+from unroll.tasks.tagging_options import TaggingOptions
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets.config
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+
+
+def given(rows: list[tuple[Any, Any]], options: TaggingOptions | None = None, **more: Any) -> Sentences:
+    tokens = [t for t, _ in rows]
+
+    def values(at: np.ndarray | None = None) -> Any:
+        return iter(tokens) if at is None else (tokens[i] for i in at)
+
+    return checked(values, [t for _, t in rows], len(rows), options or TaggingOptions(), "X", **more)
+
+
+def test_tags_are_numbered_as_they_appear_and_then_as_the_labels_are() -> None:
+    found = given([(["a", "b"], ["Y", "X"]), (["c"], ["Y"])])
+    assert found.names == ("Y", "X")
+    assert [t.tolist() for t in found.tags] == [[0, 1], [0]]
+    encoder = TokenEncoder.learn([["a", "b", "c"]], TextOptions(min_count=1))
+    part = found.part(encoder, Labels.learn(found.names), np.array([1, 0]))
+    assert [t.tolist() for t in part.tags.take(np.arange(2))] == [[1], [1, 0]]
+    assert list(found.tokens(np.array([1]))) == [["c"]]
+
+
+def test_texts_are_split_and_tags_may_be_numbers() -> None:
+    found = given([("a b.", "A B"), (("c", "d"), [1, 2.0])])
+    assert found.names == ("A", "B", "1", "2")
+    assert list(found.tokens(np.array([0]))) == [["a", "b."]]
+    assert list(given([("a b.", "A B C")], TaggingOptions(split="words")).tokens(np.array([0]))) == [["a", "b", "."]]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ((["a", "b"], ["X", "Y", "X"]), "'tags' has 3 tags for 2 tokens"),
+        ((["a", "b"], ["X"]), "'tags' has 1 tag for 2 tokens"),
+        ((["a", "b"], ["X", None]), "'tags' has no tag at token 2"),
+        ((["a", "b"], ["", "X"]), "'tags' has no tag at token 1"),
+        ((["a"], [["X"]]), "'tags' has no tag at token 1"),
+        ((["a"], None), "'tags' is null"),
+        ((["a"], 3), "'tags' holds int, not a list of tags"),
+        (([], []), "'tokens' is empty"),
+        ((None, ["X"]), "'tokens' is null"),
+        ((["a", ""], ["X", "X"]), "'tokens' has an empty text at token 2"),
+    ],
+)
+def test_bad_sentences_are_named_or_left_out(row: tuple[Any, Any], reason: str) -> None:
+    rows = [(["fine"], ["X"]), row, (["fine", "too"], ["Y", "X"])]
+    with pytest.raises(DataError) as error:
+        given(rows)
+    assert str(error.value) == f"1 of 3 rows of X cannot be used (row 2: {reason}); --skip-bad-rows leaves them out"
+    said: list[str] = []
+    found = given(rows, skip=True, say=said.append)
+    assert found.rows.tolist() == [0, 2]
+    assert said == [f"left out: 1 of 3 rows of X cannot be used (row 2: {reason})"]
+    assert len(found.part(TokenEncoder.learn([["fine"]], TextOptions(min_count=1)), Labels("single", ["X", "Y"]))) == 2
+
+
+def test_tags_that_training_did_not_have_are_refused() -> None:
+    rows = [(["a"], ["NOUN"]), (["a", "b"], ["VERB", "NUON"])]
+    with pytest.raises(DataError, match=r"row 2: 'tags' has 'NUON' at token 2, which .* did you mean 'NOUN'"):
+        given(rows, known=("NOUN", "VERB"))
+    assert given(rows, known=("NOUN", "VERB"), skip=True).names == ("NOUN", "VERB")
+
+
+def test_a_named_scheme_is_kept_to() -> None:
+    rows = [(["a", "b"], ["B-X", "I-X"]), (["a", "b"], ["O", "I-X"])]
+    with pytest.raises(DataError, match=r"row 2: 'tags' is not in the scheme BIO: 'I-X' at token 2 cannot follow 'O'"):
+        given(rows, TaggingOptions(scheme="BIO"))
+    assert len(given(rows)) == 2
+
+
+def test_files_are_read_with_their_own_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("a DT X\nb NN Y\n")
+    with (tmp_path / "a.jsonl").open("w") as file:
+        file.write(json.dumps({"words": ["a", "b"], "pos": ["DT", "NN"]}) + "\n")
+    source = SourceOptions()
+    found = load_sentences([str(tmp_path / "a.conll")], TaggingOptions(), source, print)
+    assert found.names == ("X", "Y")
+    found = load_sentences([str(tmp_path / "a.conll")], TaggingOptions(tags="column2"), source, print)
+    assert found.names == ("DT", "NN")
+    options = TaggingOptions(tokens="words", tags="pos")
+    assert load_sentences([str(tmp_path / "a.jsonl")], options, source, print).names == ("DT", "NN")
+    with pytest.raises(DataError, match=r"has no column 'tokens'"):
+        load_sentences([str(tmp_path / "a.jsonl")], TaggingOptions(), source, print)
+
+
+def test_broken_sentences_of_a_file_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("a X\n\nb\n\nc Y\n")
+    said: list[str] = []
+    source = SourceOptions(skip_bad_rows=True)
+    found = load_sentences([str(tmp_path / "a.conll")], TaggingOptions(), source, said.append)
+    assert len(found) == 2
+    assert len(said) == 1
+    assert "1 sentence left out because of broken lines, the first: " in said[0]
+    assert "line 3: 1 column" in said[0]
