@@ -317,8 +317,9 @@ def test_what_cannot_be_drawn_is_refused_at_once(options: dict[str, Any], words:
 
 @pytest.mark.parametrize("name", ["length", "width", "length_penalty"])
 def test_what_cannot_be_searched_is_refused(name: str) -> None:
+    given: dict[str, Any] = {"length": 3, "width": 2, name: -1}
     with pytest.raises(OptionError, match=f"{name} is -1"):
-        beam(Small(), PROMPT, **{"length": 3, "width": 2, name: -1})
+        beam(Small(), PROMPT, **given)
 
 
 def test_a_broken_model_is_said_to_be_broken() -> None:
