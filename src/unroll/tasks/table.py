@@ -68,7 +68,7 @@ TASKS = {
         " column of text.",
         "unroll.tasks.language_options:LanguageSettings",
         "unroll.tasks.language:LanguageTask",
-        "unroll.serving.predictor:Predictor",
+        "unroll.serving.language:LanguagePredictor",
     ),
 }
 
