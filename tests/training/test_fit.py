@@ -27,7 +27,7 @@ from unroll.training.fit import Outcome, fit
 from unroll.training.history import read_table
 from unroll.training.optim import make_optimizer, make_schedule
 from unroll.training.options import TrainingOptions
-from unroll.training.progress import Reporter, duration
+from unroll.training.progress import Reporter, duration, figure
 
 QUICK = {"epochs": 3, "learning_rate": 0.02, "threads": 1}
 
@@ -390,6 +390,12 @@ def test_long_epochs_get_a_line_every_tenth_without_a_terminal(monkeypatch: pyte
     lines = text.getvalue().splitlines()
     assert len(lines) == 10
     assert lines[0] == "epoch 1/1   10%  loss 0.5000  32 rows/s  15 min 00 s left"
+
+
+def test_figures_of_any_size_are_readable() -> None:
+    seen = (0.25, 0.0, 9.9999, 12.0, 115.2345, 1234.567, 123456.7, 12345678.0, -3.2, 1.24e-5, math.nan)
+    said = ["0.2500", "0.0000", "9.9999", "12.000", "115.23", "1234.6", "123457", "1.2346e+07", "-3.2000", "1.2e-05"]
+    assert [figure(v) for v in seen] == [*said, "nan"]
 
 
 def test_durations() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
@@ -31,6 +32,43 @@ def test_curves_without_validation_draw_the_training_loss_alone(tmp_path: Path) 
     plot_curves([{"epoch": 1.0, "train_loss": 0.4}], tmp_path / "c.png", monitor="accuracy")
     assert drawn(tmp_path / "c.png", "#0072B2")
     assert not drawn(tmp_path / "c.png", "#D55E00")
+
+
+def picture_of(values: list[float], path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The figure of a history whose perplexity is `values` and whose losses are their logarithms."""
+    kept: list[Figure] = []
+    real = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **k: (kept.append(figure), real(figure, *a, **k)))
+    rows = [
+        {"epoch": n + 1.0, "train_loss": math.log(v), "valid_loss": math.log(v), "valid_bits_per_character": v}
+        for n, v in enumerate(values)
+    ]
+    best = values.index(min(values)) + 1
+    plot_curves(rows, path, monitor="bits_per_character", best_epoch=best)
+    return kept[0]
+
+
+def test_a_value_that_falls_from_far_above_has_a_logarithmic_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = picture_of([70.0 + 900.0 * 0.9**n for n in range(300)], tmp_path / "c.png", monkeypatch)
+    loss, metric = figure.axes
+    assert (loss.get_yscale(), metric.get_yscale()) == ("linear", "log")
+    shown = [t.get_text() for t in metric.get_yticklabels()]
+    assert {"100", "200", "500", "1000"} <= set(shown)
+    # three hundred dots would hide the line
+    assert [line.get_marker() for line in metric.lines[:1]] == [""]
+    figure = picture_of([2.5, 2.1, 2.0], tmp_path / "d.png", monkeypatch)
+    assert [at.get_yscale() for at in figure.axes] == ["linear", "linear"]
+    assert figure.axes[1].lines[0].get_marker() == "o"
+
+
+def test_a_long_name_and_the_best_value_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = picture_of([123.45, 119.5], tmp_path / "c.png", monkeypatch)
+    metric = figure.axes[1]
+    left, right = (t for t in (metric._left_title, metric._right_title))  # type: ignore[attr-defined]
+    assert (left.get_text(), right.get_text()) == ("bits per character", "best: 119.5 in epoch 2")
+    assert left.get_window_extent().x1 < right.get_window_extent().x0
 
 
 def test_gradients_with_zeros_and_without_any_positive_number(tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from unroll.files import write_whole
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 GREY = "#555555"
+_MARKED = 50
+"""With more epochs than this a line has no dots."""
 _WIDE_FONTS = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
     *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
@@ -55,10 +57,13 @@ def plot_curves(
     axes[0].legend(frameon=False)
     if both:
         _line(axes[1], 2, epochs, [row.get(metric, math.nan) for row in history], "validation")
-        axes[1].set_title(f"{monitor.replace('_', ' ')} (validation)", loc="left")
+        # the sentence about the best epoch stands at the right of the same line
+        axes[1].set_title(monitor.replace("_", " "), loc="left", fontsize=min(12.0, 300.0 / max(1, len(monitor))))
+        axes[1].set_ylabel("validation", color=GREY, fontsize=9)
     for at in axes:
         at.set_xlabel("epoch")
         at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _widen(at)
         if best_epoch:
             at.axvline(best_epoch, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
     if best_epoch:
@@ -171,7 +176,19 @@ def new_figure(columns: int, *, width: float, height: float, rows: int = 1) -> t
 
 
 def _line(at: Axes, i: int, xs: Sequence[float], ys: Sequence[float], label: str) -> None:
-    at.plot(xs, ys, color=COLOURS[i], linestyle=_DASHES[i], marker="o", markersize=3.5, linewidth=1.6, label=label)
+    marker = "o" if len(xs) <= _MARKED else ""
+    at.plot(xs, ys, color=COLOURS[i], linestyle=_DASHES[i], marker=marker, markersize=3.5, linewidth=1.6, label=label)
+
+
+def _widen(at: Axes) -> None:
+    """A logarithmic scale for values that begin far above where they end, as a perplexity does."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in at.lines])
+    values = values[np.isfinite(values)]
+    if values.size and values.min() > 0 and values.max() > 10 and values.max() > 10 * values.min():
+        at.set_yscale("log")
+        at.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        at.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        at.yaxis.set_minor_formatter(NullFormatter())
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -66,7 +66,7 @@ class Reporter:
         if self._quiet or now - self._shown < 0.2:
             return
         self._shown = now
-        text = f"loss {mean_loss:.4f}  {self._value}{self._pace(now)}"
+        text = f"loss {figure(mean_loss)}  {self._value}{self._pace(now)}"
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, text=text)
         elif now - self._said >= max(10.0, 0.1 * self._batches * (now - self._started) / self._steps):
@@ -82,12 +82,12 @@ class Reporter:
         """An epoch is over; `row` is its line of the history."""
         if self._quiet:
             return
-        parts = [f"loss {row['train_loss']:.4f}"]
+        parts = [f"loss {figure(row['train_loss'])}"]
         if "valid_loss" in row:
-            parts.append(f"validation loss {row['valid_loss']:.4f}")
+            parts.append(f"validation loss {figure(row['valid_loss'])}")
         self._value = ""
         if self._monitor in row and self._monitor != "valid_loss":
-            self._value = f"{self._monitor.removeprefix('valid_')} {row[self._monitor]:.4f}  "
+            self._value = f"{self._monitor.removeprefix('valid_')} {figure(row[self._monitor])}  "
             parts.append(self._value.strip())
         self._said = now = time.monotonic()
         self._line("  ".join([self._epoch, *parts, self._pace(now), *(["best"] if best else [])]))
@@ -113,6 +113,16 @@ class Reporter:
         left = (self._left - self._steps) * elapsed / self._steps
         rate = self._passed / elapsed
         return f"{rate:.{0 if rate >= 10 else 1}f} {self._counts}/s  {duration(left)} left"
+
+
+def figure(value: float) -> str:
+    """`0.2500`, `115.23`, `12346`, `1.2e-05`: four decimals, or about five digits where those would mislead."""
+    size = abs(value)
+    if 0 < size < 1e-3:
+        return f"{value:.2g}"
+    if size >= 1e7:
+        return f"{value:.5g}"
+    return f"{value:.{next((d for d in range(4) if size >= 10 ** (4 - d)), 4)}f}"
 
 
 def duration(seconds: float) -> str:
