@@ -21,6 +21,7 @@ from unroll.training.errors import Interrupted, TrainingError
 from unroll.training.fit import Outcome, _train, fit
 from unroll.training.gather import gather
 from unroll.training.history import read_table
+from unroll.training.keeper import _moved
 from unroll.training.objective import objective_state, watched_output
 from unroll.training.options import TrainingOptions
 from unroll.training.progress import Reporter
@@ -115,6 +116,27 @@ def test_a_carried_state_that_is_damaged(damage, tmp_path: Path) -> None:
     checkpoints.save(last, checkpoints.load(last) | {"objective": damage})
     with pytest.raises(RunError, match="is damaged: its objective's state cannot be put back"):
         run(tmp_path, Strict())
+
+
+def test_a_carried_state_comes_back_on_the_device_of_the_training() -> None:
+    value = {"state": [torch.ones(2), (None, torch.zeros(1, dtype=torch.int64)), 3], "name": "a"}
+    moved = _moved(value, torch.device("meta"))
+    assert moved["state"][0].device.type == moved["state"][1][1].device.type == "meta"
+    assert (type(moved["state"][1]), moved["state"][1][0], moved["state"][2:], moved["name"]) == (tuple, None, [3], "a")
+
+
+def test_an_objective_that_says_it_carries_nothing(tmp_path: Path) -> None:
+    class Nothing(Carrying):
+        def state_dict(self):
+            return None
+
+        def load_state_dict(self, state: dict) -> None:
+            raise AssertionError("there was nothing to load")
+
+    with pytest.raises(Interrupted):
+        run(tmp_path, Nothing(), stop_at=14)
+    assert checkpoints.load(tmp_path / "checkpoints" / "last")["objective"] is None
+    assert run(tmp_path, Nothing())[1].stopped == "finished"
 
 
 def test_an_objective_without_a_state_leaves_none() -> None:

@@ -157,10 +157,11 @@ class Keeper:
         if module.scaler is not None:
             with checkpoints.restoring(self.last, "scaler"):
                 module.scaler.load_state_dict(state["scaler"])
-        load = getattr(module.objective, "load_state_dict", None)
-        if load is not None:
-            with checkpoints.restoring(self.last, "objective's state"):
-                load(state["objective"][_rank()])
+        with checkpoints.restoring(self.last, "objective's state"):
+            carried: list[Any] = state["objective"]
+            if carried is not None or objective_state(module.objective) is not None:
+                own = _moved(carried[_rank()], module.device)
+                getattr(module.objective, "load_state_dict")(own)  # noqa: B009 - not every objective has it
 
 
 def load_best(model: nn.Module, folder: Path) -> None:
@@ -192,6 +193,15 @@ def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
                 f" there and {list(tensor.shape)} here"
             )
     model.load_state_dict(saved)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """The same value with its tensors on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {k: _moved(v, device) for k, v in value.items()}
+    return type(value)(_moved(v, device) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def _rank() -> int:

@@ -80,7 +80,8 @@ def objective_state(objective: Objective) -> dict[str, Any] | None:
     """What the objective carries from one batch to the next in this process; None where it carries nothing.
 
     Tensors, lists, tuples, dictionaries, numbers, text and None can be kept. They are put into a checkpoint between
-    two batches, and given back, on the CPU, to `load_state_dict` before the first batch of a resumed training.
+    two batches and given back to `load_state_dict`, every tensor on the device of the training, before the first batch
+    of a resumed training.
     """
     given = getattr(objective, "state_dict", None)
     return None if given is None else given()
