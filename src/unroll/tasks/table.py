@@ -70,6 +70,13 @@ TASKS = {
         "unroll.tasks.language:LanguageTask",
         "unroll.serving.language:LanguagePredictor",
     ),
+    "tagging": Entry(
+        "Train a tagger: a tag for each token of a sentence, such as parts of speech or names.",
+        "CoNLL column files, CoNLL-U, or JSON lines (Parquet, ...) of token lists and tag lists; also .gz, .xz, .zst.",
+        "unroll.tasks.tagging_options:TaggingSettings",
+        "unroll.tasks.tagging:TaggingTask",
+        "unroll.serving.predictor:RecordPredictor",
+    ),
 }
 
 
