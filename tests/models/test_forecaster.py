@@ -11,7 +11,7 @@ from unroll.layers.reversible import Place
 from unroll.models.forecaster import Forecaster, Window, segment_length
 from unroll.models.forecaster_options import ForecasterOptions
 from unroll.models.options import RecurrentOptions
-from unroll.models.strategies import Sizes
+from unroll.models.strategies import Sizes, joined
 
 B, L, F, K, P, Q, S = 3, 12, 6, 2, 1, 2, 1
 STRATEGIES = ("recursive", "direct", "attention", "segment")
@@ -153,10 +153,25 @@ def test_a_stream_that_moved_on_is_the_whole_prefix_read_again(normalise: str) -
         for t in (L, L + 1):
             at = made.read(at, given._replace(x=given.x[:, t : t + 1], known=given.known[:, t : t + 1]))
         at = made.read(at, given._replace(x=given.x[:, L + 2 :], known=given.known[:, L + 2 : L + 5]))
-        answer, values = made.ahead(at, given._replace(known=given.known[:, L + 5 :]), F)
-    wanted = made(given)
-    torch.testing.assert_close(answer, wanted, rtol=0, atol=1e-12)
-    torch.testing.assert_close(values, made.output.point(wanted, given.units), rtol=0, atol=1e-12)
+    torch.testing.assert_close(made(given, F, at), made(given), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("recurrence", ["lstm", "gru"])
+def test_streams_are_joined_and_repeated(recurrence: str) -> None:
+    made = model("recursive", recurrence=recurrence, channels="independent", layers=2, output="normal")
+    given, rows = window(), range(B)
+    each = []
+    for row in rows:
+        units = Place(given.units.location[row : row + 1], given.units.scale[row : row + 1])
+        each.append(made.start(Window(*(t[row : row + 1] for t in given[:4]), units)))
+    whole, one = made(given), joined(each)
+    torch.testing.assert_close(made(given, at=one), whole, rtol=0, atol=1e-12)
+    torch.manual_seed(4)
+    paths = made.sample(given, 7)
+    torch.manual_seed(4)
+    torch.testing.assert_close(made.sample(given, 7, at=one), paths, rtol=0, atol=1e-12)
+    with pytest.raises(OptionError, match="only 'recursive' streams"):
+        model("direct").start(given)
 
 
 def test_teaching_a_recursive_model_is_one_step_ahead_everywhere() -> None:

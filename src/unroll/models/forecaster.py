@@ -18,6 +18,8 @@ from unroll.models.options import RecurrentOptions
 from unroll.models.strategies import AttentionDecoder, Direct, Recursive, Segments, Sizes, Steps, Streaming
 
 _SEGMENT = 24
+Choose = Callable[[Tensor, Place], Tensor]
+"""Parameters (B, F, K, M) and units to values (B, F, K)."""
 
 
 class Window(NamedTuple):
@@ -83,16 +85,27 @@ class Forecaster(nn.Module):
             self.options.strategy == "attention" and self.options.teacher_forcing > 0
         )
 
-    def forward(self, window: Window, horizon: int | None = None) -> Float[Tensor, "B F K M"]:
+    @property
+    def streams(self) -> bool:
+        """Whether it reads step by step and can carry its state: `start`, `read`, and `at` of the other methods."""
+        return isinstance(self.strategy, Recursive)
+
+    def forward(
+        self, window: Window, horizon: int | None = None, at: Streaming | None = None
+    ) -> Float[Tensor, "B F K M"]:
         """What is said of the next `horizon` steps (None: as many as were trained).
+
+        With `at`, which stands at the end of the look-back, the look-back is not read again.
 
         Raises:
             OptionError: the horizon is beyond the trained one, and past covariates would be needed that far.
         """
-        return self._answer(window, horizon or self.horizon, self.output.point)[0]
+        return self._answer(window, horizon or self.horizon, self.output.point, at)[0]
 
     @torch.no_grad()
-    def sample(self, window: Window, paths: int, horizon: int | None = None) -> Float[Tensor, "B N F K"]:
+    def sample(
+        self, window: Window, paths: int, horizon: int | None = None, at: Streaming | None = None
+    ) -> Float[Tensor, "B N F K"]:
         """N paths of scaled values, by PyTorch's random state.
 
         Where the strategy feeds on its answers each step of a path is drawn given the path before it (ancestral
@@ -107,13 +120,14 @@ class Forecaster(nn.Module):
             self.output.sample(window.x, window.units)
         if self.feeds:
             many = _rows(window, lambda t: t.repeat_interleave(paths, 0))
-            return self._answer(many, steps, self.output.sample)[1].unflatten(0, (-1, paths))
+            begin = None if at is None else at.repeated(paths, self.channels if self.independent else 1)
+            return self._answer(many, steps, self.output.sample, begin)[1].unflatten(0, (-1, paths))
         parameters = self(window, steps)
         return torch.stack([self.output.sample(parameters, window.units) for _ in range(paths)], 1)
 
     @torch.no_grad()
     def quantiles(
-        self, window: Window, levels: Sequence[float], horizon: int | None = None
+        self, window: Window, levels: Sequence[float], horizon: int | None = None, at: Streaming | None = None
     ) -> Float[Tensor, "B F K Q"]:
         """The quantiles of every step, rising; of `options.paths` sample paths where the strategy feeds on its answers.
 
@@ -122,7 +136,7 @@ class Forecaster(nn.Module):
         """
         if not self.feeds:
             return self.output.quantiles(self(window, horizon), levels, window.units)
-        drawn = self.sample(window, self.options.paths, horizon).sort(1).values
+        drawn = self.sample(window, self.options.paths, horizon, at).sort(1).values
         last = drawn.size(1) - 1
         found = []
         for level in levels:
@@ -188,24 +202,6 @@ class Forecaster(nn.Module):
         known, static = self._beside(window.known[:, :U]), self._beside(window.static)
         return self._recursive().read(at, self._fold(window.x), known, static)
 
-    def ahead(
-        self, at: Streaming, window: Window, horizon: int, choose: Callable[[Tensor, Place], Tensor] | None = None
-    ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F K"]]:
-        """Parameters and values of the steps to come, each value as `choose` picks it (None: the point answer).
-
-        Of `window` known (B, F, Q), static and units are used.
-        """
-        strategy, chosen = self._recursive(), []
-        pick = choose or self.output.point
-
-        def respond(raw: Tensor, base: Tensor) -> Tensor:
-            chosen.append(pick(self._put_back(raw, self._relative(self._unfold(base))), window.units))
-            return self._fold(chosen[-1])
-
-        known, static = self._beside(window.known), self._beside(window.static)
-        raw, bases = strategy.answer(at, known, static, horizon, respond)
-        return self._put_back(raw, self._relative(self._unfold(bases))), torch.cat(chosen, 1)
-
     # within
 
     def _recursive(self) -> Recursive:
@@ -213,11 +209,25 @@ class Forecaster(nn.Module):
             raise OptionError(f"strategy '{self.options.strategy}' reads whole look-backs; only 'recursive' streams")
         return self.strategy
 
-    def _answer(self, window: Window, horizon: int, choose: Callable[[Tensor, Place], Tensor]) -> tuple[Tensor, Tensor]:
+    def _ahead(self, at: Streaming, window: Window, horizon: int, choose: Choose) -> tuple[Tensor, Tensor]:
+        """As `_answer`; of `window` known (B, F, Q), static and units are used."""
+        strategy, chosen = self._recursive(), []
+
+        def respond(raw: Tensor, base: Tensor) -> Tensor:
+            chosen.append(choose(self._put_back(raw, self._relative(self._unfold(base))), window.units))
+            return self._fold(chosen[-1])
+
+        known, static = self._beside(window.known), self._beside(window.static)
+        raw, bases = strategy.answer(at, known, static, horizon, respond)
+        return self._put_back(raw, self._relative(self._unfold(bases))), torch.cat(chosen, 1)
+
+    def _answer(
+        self, window: Window, horizon: int, choose: Choose, at: Streaming | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Parameters (B, F, K, M), and the values (B, F, K) chosen from them."""
-        if isinstance(self.strategy, Recursive):
+        if at is not None or isinstance(self.strategy, Recursive):
             ahead = window._replace(known=window.known[:, window.x.size(1) :])
-            return self.ahead(self.start(window), ahead, horizon, choose)
+            return self._ahead(self.start(window) if at is None else at, ahead, horizon, choose)
         if isinstance(self.strategy, AttentionDecoder):
             chosen: list[Tensor] = []
             x, place = self.norm(window.x)
@@ -249,7 +259,7 @@ class Forecaster(nn.Module):
         return self._put_back(self.strategy(self._steps(window._replace(known=known), x)), place)
 
     def _respond(
-        self, place: Place, units: Place, choose: Callable[[Tensor, Place], Tensor], chosen: list[Tensor]
+        self, place: Place, units: Place, choose: Choose, chosen: list[Tensor]
     ) -> Callable[[Tensor, Tensor], Tensor]:
         def respond(raw: Tensor, _: Tensor) -> Tensor:
             chosen.append(choose(self._put_back(raw, place), units))

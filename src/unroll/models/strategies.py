@@ -7,7 +7,7 @@ layers see them, scaled and normalised.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -73,6 +73,28 @@ class Streaming(NamedTuple):
     """The last value, which is read together with what is known of the step after it."""
     before: Float[Tensor, "B 1 K"]
     """The value before it."""
+
+    def repeated(self, times: int, together: int = 1) -> Streaming:
+        """Every group of so many rows that stand together, so many times over."""
+        rows = torch.arange(len(self.last), device=self.last.device).view(-1, together)
+        rows = rows.repeat_interleave(times, 0).flatten()
+        state = _each(lambda s: s[0].index_select(1, rows), [self.state])
+        return Streaming(state, self.last[rows], self.before[rows])
+
+
+def joined(streams: Sequence[Streaming]) -> Streaming:
+    """The rows of all, one after the other."""
+    last, before = (torch.cat([getattr(at, name) for at in streams]) for name in ("last", "before"))
+    return Streaming(_each(lambda s: torch.cat(s, 1), [at.state for at in streams]), last, before)
+
+
+def _each(change: Callable[[list[Tensor]], Tensor], states: Sequence[Any]) -> Any:
+    """States of one form, (layers, B, H) tensors in tuples or None, to one."""
+    if states[0] is None:
+        return None
+    if isinstance(states[0], tuple):
+        return tuple(_each(change, part) for part in zip(*states, strict=True))
+    return change(list(states))
 
 
 class Recursive(nn.Module):
@@ -294,13 +316,7 @@ class Segments(nn.Module):
         if self.ahead is not None:
             future = steps.known[:, L : L + F].unflatten(1, (m, w)).flatten(2)
             q = q + self.ahead(torch.cat([future, _every_step(steps.static, m)], 2))
-        y, _ = self.recurrent(q.flatten(0, 1).unsqueeze(1), _repeated(state, m))
+        start = _each(lambda s: s[0].repeat_interleave(m, 1), [state])
+        y, _ = self.recurrent(q.flatten(0, 1).unsqueeze(1), start)
         raw = self.head(y.squeeze(1)).unflatten(1, (w, self.sizes.outputs))  # (BC m, w, M)
         return raw.unflatten(0, (-1, m)).flatten(1, 2).unsqueeze(2)
-
-
-def _repeated(state: Any, times: int) -> Any:
-    """Each row's state (layers, B, H), `times` over."""
-    if isinstance(state, tuple):
-        return tuple(_repeated(s, times) for s in state)
-    return state.repeat_interleave(times, 1)
