@@ -1,0 +1,99 @@
+"""`Tagger`: a tag for each token, with scikit-learn's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from unroll.data.checks import describe
+from unroll.data.labels import label_name
+from unroll.data.tokens import as_tokens
+from unroll.errors import DataError
+from unroll.estimators.base import Estimator, parameters, takes
+from unroll.tasks.sentences import checked
+from unroll.tasks.tagging import TaggingTask
+from unroll.tasks.tagging_options import TaggingSettings
+
+# what names columns and files means nothing to lists
+_FILES = ("tokens", "tags", "encoding", "skip_bad_rows")
+
+
+@takes(parameters(TaggingSettings, *_FILES))
+class Tagger(Estimator):
+    """A recurrent tagger of token lists.
+
+    Every option of `unroll fit tagging` is a parameter, with the same name and default; `verbose` shows the training.
+
+    X is a sequence of N token lists, or of texts that are split as `split` says. y is a sequence of N tag lists, each
+    as long as the sentence's tokens.
+
+    Attributes:
+        classes_: the tags, sorted.
+        history_: a mapping for each epoch: losses and metrics.
+        warnings_: what the watch over the training had to say.
+        model_, task_: the trained model and what encodes and decodes for it.
+
+    Raises (in `fit`, `predict` and `score`):
+        OptionError: a parameter's value cannot be used.
+        DataError: sentences that cannot be used (named), or only one tag.
+    """
+
+    def fit(self, X: Any, y: Any) -> Tagger:
+        """Train on X and y; a share `validation` of the sentences chooses the best epoch's weights."""
+        if y is None:
+            raise DataError("Tagger requires y to be passed, but the target y is None")
+        tokens, tags = _listed(X, "X"), _listed(y, "y")
+        check_consistent_length(tokens, tags)
+        settings = TaggingSettings.from_flat(self._options())
+
+        def values(rows: np.ndarray | None = None) -> Iterator[Any]:
+            return iter(tokens) if rows is None else (tokens[i] for i in rows)
+
+        try:
+            sentences = checked(values, tags, len(tokens), settings.tagging, "X and y")
+        except DataError as error:
+            raise DataError(str(error).removesuffix("; --skip-bad-rows leaves them out")) from None
+        self._train(TaggingTask.learn("tagging", settings, sentences))
+        self.classes_ = np.array(self.task_.labels.names)
+        return self
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """The tags of each sentence."""
+        check_is_fitted(self)
+        return [record["tags"] for record in self._answer(_listed(X, "X"))]
+
+    def score(self, X: Any, y: Any) -> float:
+        """The share of tokens whose tag is right."""
+        answered, wanted = self.predict(X), [as_tokens(tags) for tags in _listed(y, "y")]
+        check_consistent_length(answered, wanted)
+        for row, (one, other) in enumerate(zip(answered, wanted, strict=True), start=1):
+            if len(one) != len(other):
+                raise DataError(f"row {row} of y has tags for {len(other)} tokens, but X has {len(one)}")
+        pairs = zip(chain(*answered), chain(*wanted), strict=True)
+        return float(np.mean([a == label_name(w) for a, w in pairs]))
+
+    def _answer(self, sentences: Sequence[Any]) -> list[dict[str, Any]]:
+        if not len(sentences):
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        bad = sorted(self.task_.problems(sentences).items())
+        if bad:
+            raise DataError(describe(bad, len(sentences), "X"))
+        return self.task_.answered(self.model_, sentences)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        return tags
+
+
+def _listed(values: Any, name: str) -> Sequence[Any]:
+    if isinstance(values, str):
+        raise DataError(f"{name} is one text; give a list of token lists" if name == "X" else "y is one text")
+    return list(values)
