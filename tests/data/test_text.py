@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -286,6 +287,109 @@ def test_the_same_vocabulary_for_any_number_of_threads() -> None:
 def test_options(options: dict, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         TextOptions(**options)
+
+
+ODD = "Hello,  world!\n\n\tIt's 5$ — “good”; 很好 ζωή 🦊 e\u0301 a\u00a0b \x07 \u200d x\r\n end"
+
+
+def exact(level: str, **options: Any) -> TextOptions:
+    plain = {"vocabulary": 300, "min_count": 1, "max_length": 0, "normalize": "none", "lowercase": False}
+    return TextOptions(level=level, html=False, **plain | {"line_ends": True} | options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("punctuation", ["split", "keep"])
+@pytest.mark.parametrize("level", ["char", "bpe", "byte"])
+def test_with_line_ends_tokens_joined_are_the_text(level: str, punctuation: str) -> None:
+    encoder = TextEncoder.learn([ODD, ODD], exact(level, punctuation=punctuation))
+    ids = encoder.encode([ODD])[0]
+    assert encoder.decoder().decode(ids) == ODD
+    assert encoder.newline in ids
+    assert encoder.tokens([encoder.newline]) == ["\n"]  # type: ignore[list-item]
+    assert encoder.tokens([0, 1]) == ["<pad>", "<unk>"]
+    assert TextEncoder.from_json(encoder.to_json()).encode([ODD])[0].tolist() == ids.tolist()
+
+
+def test_bytes_are_their_own_numbers() -> None:
+    encoder = TextEncoder.learn([], exact("byte"))
+    assert encoder.size == 258
+    assert (encoder.encode([ODD])[0] - 2).astype(np.uint8).tobytes() == ODD.encode()
+    plain = TextEncoder.learn([], TextOptions(level="byte", max_length=0))
+    assert (plain.encode(["  A\n\t\u00e9 "])[0] - 2).astype(np.uint8).tobytes() == "a \u00e9".encode()
+    assert plain.newline is None
+
+
+def test_line_ends_among_words() -> None:
+    options = exact("word")
+    encoder = TextEncoder.learn([ODD, ODD], options)
+    words = ["Hello", ",", "world", "!", "<eos>", "<eos>", "It's", "5", "$", "—", "“", "good", "”", ";", "很", "好"]
+    assert encoder.tokens(encoder.encode([ODD])[0])[:16] == words
+    kept = TextEncoder.learn([ODD, ODD], exact("word", punctuation="keep"))
+    assert [w for w in kept.tokens(kept.encode([ODD])[0]) if w != "<eos>"] == ODD.split()
+    assert kept.tokens(kept.encode(["<unk> N\n"])[0])[-1] == "<eos>"
+
+
+def test_line_pieces_make_the_same_tokens_as_the_whole() -> None:
+    for level in ("char", "bpe", "byte", "word"):
+        for punctuation in ("split", "keep", "drop"):
+            encoder = TextEncoder.learn([ODD, ODD], exact(level, punctuation=punctuation))
+            lines = np.concatenate(encoder.encode(ODD.splitlines(keepends=True)))
+            assert lines.tolist() == encoder.encode([ODD])[0].tolist(), (level, punctuation)
+
+
+def test_looking_up_gives_what_the_tokenizer_gives() -> None:
+    from tokenizers import trainers
+
+    from unroll.data.text import _pipeline
+
+    draw = np.random.default_rng(0)
+    letters = "abcdef  \n\t.,!" + "".join(map(chr, range(0xC0, 0x180))) + "很好🦊\ud7ff\ue000\U0010ffff e\u0301\ufb01"
+    texts = ["".join(draw.choice(list(letters), draw.integers(60))) for _ in range(200)]
+    for level in ("char", "byte"):
+        for ends in (True, False):
+            for more in ({}, {"vocabulary": 40, "min_count": 5}, {"normalize": "NFKC", "lowercase": True}):
+                options = exact(level, **{"line_ends": ends} | more)
+                encoder = TextEncoder.learn(texts, options)
+                library = encoder._tokenizer.encode_batch_fast([*texts, "zß￿"], add_special_tokens=False)
+                for ids, found in zip(encoder.encode([*texts, "zß￿"]), library, strict=True):
+                    assert ids.tolist() == found.ids
+                if level == "char":
+                    trained = _pipeline(options)
+                    trainer = trainers.WordLevelTrainer(
+                        vocab_size=options.vocabulary or 10**6,
+                        min_frequency=options.min_count,
+                        special_tokens=["[padding token]", "[unknown token]"],
+                        show_progress=False,
+                    )
+                    trained.train_from_iterator(texts, trainer)
+                    assert trained.get_vocab() == encoder._tokenizer.get_vocab()
+
+
+def test_a_vocabulary_of_every_token() -> None:
+    texts = [" ".join(f"w{i}" for i in range(30_500))]
+    assert TextEncoder.learn(texts, exact("word", vocabulary=0)).size == 30_502
+    with pytest.raises(OptionError, match="vocabulary is 0; it must be at least 258"):
+        TextOptions(level="bpe", vocabulary=0)
+
+
+def test_a_document_from_before_there_were_line_ends() -> None:
+    encoder = TextEncoder.learn(["a a b b"], TextOptions())
+    document = json.loads(encoder.to_json())
+    del document["options"]["line_ends"]
+    assert TextEncoder.from_json(json.dumps(document)).to_json() == encoder.to_json()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "types", "tokens"),
+    [("ptb/ptb.train.txt.gz", 10_000, 929_589), ("wikitext2/wiki.train.tokens.gz", 33_278, 0)],
+)
+def test_published_counts(public_data: Path, name: str, types: int, tokens: int) -> None:
+    with gzip.open(public_data / name, "rt", encoding="utf-8") as file:
+        lines = file.readlines()
+    encoder = TextEncoder.learn(lines, exact("word", vocabulary=0, punctuation="keep"))
+    assert encoder.size == types + 2
+    if tokens:
+        assert sum(map(len, encoder.encode(lines))) == tokens
 
 
 @pytest.mark.data

@@ -139,17 +139,18 @@ def _write(base: Path, kind: np.dtype, passage: Passage, encoder: TextEncoder) -
         parts = _files(Path(folder) / base.name)
         with parts[0].open("wb") as tokens, parts[1].open("wb") as documents:
             n = rows = unknown = characters = size = places = 0
-            last = 0
+            last, waiting = 0, np.empty(0, dtype="<i8")
             for pieces in _groups(passage):
                 encoded = encoder.encode([piece.text for piece in pieces])
                 begins = n + np.cumsum([0, *(len(ids) for ids in encoded)])[:-1]
-                at = np.unique(begins[[piece.document for piece in pieces]]).astype("<i8")
-                at = at[at > last]  # documents without tokens begin where the next one does
-                documents.write(at.tobytes())
-                last, places = (int(at[-1]) if len(at) else last), places + len(at)
                 ids = np.concatenate(encoded)
                 tokens.write(ids.astype(kind).tobytes())
                 n += len(ids)
+                # documents without tokens begin where the next one does, and not at all at the end
+                at = np.unique(np.concatenate([waiting, begins[[piece.document for piece in pieces]]])).astype("<i8")
+                at, waiting = at[(at > last) & (at < n)], at[at >= n]
+                documents.write(at.tobytes())
+                last, places = (int(at[-1]) if len(at) else last), places + len(at)
                 unknown += int((ids == encoder.UNK).sum())
                 rows += sum(piece.row for piece in pieces)
                 characters += sum(len(piece.text) for piece in pieces)

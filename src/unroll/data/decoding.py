@@ -12,7 +12,14 @@ _FIRST_TOKEN = 2  # 0 is padding, 1 unknown
 # The marks of English, the western European languages, Chinese and Japanese that lean on the word before or after.
 _CLOSING = frozenset(".,;:!?)]}%…’”»›。，、；：！？）】》」』〉％")
 _OPENING = frozenset("([{¿¡$£€#‘“«‹„（【《「『〈")
-_IDEOGRAPHS = ((0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+_IDEOGRAPHS = (
+    (0x3000, 0x30FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF00, 0xFF60),
+    (0x20000, 0x3FFFF),
+)
 
 
 def _byte_signs() -> tuple[str, ...]:
@@ -32,9 +39,9 @@ class TextDecoder:
     """Text from ids that come one by one: what each adds is said as soon as it cannot change.
 
     Characters stand for themselves. Bytes and byte-pair pieces are bytes of UTF-8: a character is given when it is
-    whole, and bytes that are none are U+FFFD. Words are joined by blanks, but not around line ends, nor between Chinese
-    or Japanese characters, nor, where punctuation was split off, before closing and after opening marks. Padding is
-    nothing; what is unknown is `<unk>` among words and U+FFFD elsewhere.
+    whole, and bytes that are none are U+FFFD. Words are joined by blanks, but not around line ends, nor, where
+    punctuation was split off, before closing marks, after opening ones, and between Chinese or Japanese characters.
+    Padding is nothing; what is unknown is `<unk>` among words and U+FFFD elsewhere.
     """
 
     def __init__(self, token: Callable[[int], str | None], options: TextOptions) -> None:
@@ -85,9 +92,8 @@ class TextDecoder:
         before, self._before = self._before, word
         apart = bool(before) and "\n" not in (before, word)
         if apart and self._split:
-            apart = word not in _CLOSING and before not in _OPENING
-        if apart and _is_ideograph(before) and _is_ideograph(word):
-            apart = False
+            leaning = word in _CLOSING or before in _OPENING
+            apart = not leaning and not (_is_ideograph(before) and _is_ideograph(word))
         return f" {word}" if apart else word
 
 
