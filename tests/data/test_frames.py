@@ -167,7 +167,8 @@ def test_missing_times() -> None:
         (frame,) = frames.series
         assert frame.target[3:5, 0].tolist() == values
         assert np.flatnonzero(~frame.observed[:, 0]).tolist() == [3, 4, 20]
-        assert f"3 missing times were {'interp' if gaps == 'interpolate' else 'filled'}" in said(frames)
+        how = "interpolated" if gaps == "interpolate" else "filled with the values before"
+        assert f"times that were missing and are {how}: 3" in frames.notes
     many = shops(9, 9).drop([3])
     assert refusal(many, LONG).startswith(
         "series 'b' of x.csv lacks 1 of 9 times of frequency D, the first 2024-01-02;"
@@ -183,7 +184,7 @@ def test_missing_values() -> None:
     )
     frames = from_dataframe(df, FrameOptions(gaps="fill"))
     assert (~frames.series[0].observed).sum(0).tolist() == [0, 2]
-    assert "2 missing values were filled with the values before" in frames.notes
+    assert "values that were missing and are filled with the values before: 2" in frames.notes
     past = from_dataframe(df, FrameOptions(target=("load",), past=("temp",), gaps="fill")).series[0]
     assert past.observed.all()
     assert np.flatnonzero(~past.past_observed[:, 0]).tolist() == [5, 6]
@@ -194,7 +195,7 @@ def test_rows_before_the_first_value_are_left_out() -> None:
     frames = from_dataframe(df, FrameOptions(gaps="fill"))
     assert len(frames.series[0]) == 26
     assert frames.series[0].target[0].tolist() == [8.0, 1.0]
-    assert "4 rows at the start were left out, as some column has no value yet" in frames.notes
+    assert "rows at the start left out, as some column has no value yet: 4" in frames.notes
     empty = FrameOptions(target=("load", "temp"), gaps="fill")
     assert refusal(hourly(temp=NAN), empty) == "x.csv has no value in column 'temp'"
 
@@ -206,7 +207,7 @@ def test_known_columns_reach_into_the_future() -> None:
     frames = from_dataframe(df, options)
     (frame,) = frames.series
     assert (len(frame), frame.known.shape) == (26, (30, 3))
-    assert "4 rows after the last target hold known covariates only" in frames.notes
+    assert "rows after the last target, with known covariates only: 4" in frames.notes
     assert frames.extended(3).series[0].known.shape == (29, 3)
     with pytest.raises(DataError) as error:
         frames.extended(5)
@@ -228,7 +229,7 @@ def test_rows_at_the_same_time(how: Any, values: list[float]) -> None:
     )
     frames = from_dataframe(df, FrameOptions(duplicates=how))
     assert frames.series[0].target[:, 0].tolist() == values
-    assert f"1 rows at a time already there were merged ({how})" in frames.notes
+    assert f"merged: 1 of 4 rows, at a time already there ({how})" in frames.notes
 
 
 def test_a_mean_of_rows_passes_over_missing_values() -> None:
@@ -255,7 +256,7 @@ def test_bad_rows_stop_the_reading_or_are_left_out() -> None:
     assert "lacks 3 of 30 times" in refusal(df, skip_bad_rows=True)
     frames = from_dataframe(df, FrameOptions(gaps="interpolate"), skip_bad_rows=True)
     assert frames.series[0].target[:, 0].tolist() == (np.arange(30) * 2.0).tolist()
-    assert "3 rows that cannot be used were left out" in frames.notes
+    assert "left out: 3 of 30 rows, which cannot be used" in frames.notes
 
 
 @pytest.mark.parametrize("missing", ["", "NA", "null", "NaN", None, " n/a "])
@@ -275,6 +276,12 @@ def test_what_counts_as_missing(missing: str | None) -> None:
         (hourly().drop(columns="load"), None, "x.csv has no column of numbers to forecast; name one with --target"),
         (hourly(name="x").drop(columns="load"), None, "to forecast (column 'name' is not of numbers);"),
         (hourly(name="x"), FrameOptions(target=("name",)), "row 1: 'x' in 'name' is no finite number"),
+        (
+            hourly().assign(load="1,5"),
+            None,
+            "(column 'load' is not of numbers); numbers are written with a point, as 1.5",
+        ),
+        (hourly().assign(load=1j), None, "no column of numbers to forecast"),
         (
             hourly(size=range(30)),
             FrameOptions(static=("size",)),
@@ -305,6 +312,20 @@ def test_times_without_a_frequency() -> None:
         "equal steps"
     )
     assert len(from_dataframe(pd.DataFrame({"time": at, "y": 1.0}), FrameOptions(frequency="steps")).series[0]) == 8
+
+
+def test_months_by_another_day() -> None:
+    at = ["2020-01-15", "2020-02-15", "2020-03-15", "2020-04-15"]
+    assert refusal(pd.DataFrame({"time": at, "y": 1.0})) == (
+        "x.csv: the times in column 'time' are months apart, but on day 15; put them on the first or last day, or give "
+        "--frequency steps to take rows as equal steps"
+    )
+
+
+def test_names_of_series_are_the_same_as_numbers_and_as_texts() -> None:
+    for names in ([1, 1, 2, 2], [1.0, 1.0, 2.0, 2.0], ["1", "1", "2", "2"], pd.Categorical([1, 1, 2, 2])):
+        df = pd.DataFrame({"shop": names, "t": [0, 1, 0, 1], "y": 1.0})
+        assert from_dataframe(df, FrameOptions(series="shop")).names == ("1", "2")
 
 
 def test_the_frequency_of_most_rows_is_that_of_all() -> None:

@@ -138,6 +138,7 @@ def test_what_was_not_observed_is_not_counted() -> None:
     (batch,) = every(source)
     assert batch.observed[:, :, 0].int().tolist() == [[1, 1], [1, 1], [1, 0], [0, 0], [0, 1], [1, 0], [0, 1], [1, 1]]
     assert batch.observed_total == 10
+    assert batch.seen[3:, :, 0].int().tolist() == [[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 1, 0]]
     history = source.history()[:, :, 0]
     assert history[batch.origin == 8].tolist() == [[5, 5, 5]]
     assert history[batch.origin == 9].tolist() == [[6, 7, 8]]
@@ -170,7 +171,7 @@ def test_no_later_row_changes_an_input(gaps: Any, border: int) -> None:
     assert scales == other_scales
     kept = batch.origin <= border
     assert int(kept.sum()) == border - 6 + 1
-    for name in ("x", "past", "known", "static"):
+    for name in ("x", "seen", "past", "known", "static"):
         assert torch.equal(getattr(batch, name)[kept], getattr(changed, name)[kept]), name
     assert not torch.equal(batch.x[~kept], changed.x[~kept])
     np.testing.assert_array_equal(first.history(length=9)[kept], second.history(length=9)[kept])
@@ -185,7 +186,7 @@ def test_a_forecast_is_made_from_what_a_window_sees() -> None:
     (batch,) = every(Windows(frames, scaler, history=5, horizon=3, batch_size=99))
     now = latest(frames.upto({"s0": 20, "s1": 20}), scaler, history=5, horizon=3)
     at = batch.origin == 20
-    for name in ("x", "past", "known", "static", "series", "origin"):
+    for name in ("x", "seen", "past", "known", "static", "series", "origin"):
         assert torch.equal(getattr(now, name), getattr(batch, name)[at]), name
     assert now.target is None
     assert not now.observed.any()

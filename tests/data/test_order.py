@@ -42,6 +42,14 @@ def test_processes_share_every_batch(rows: int, size: int, world: int) -> None:
     assert sorted(np.concatenate([parts[0].batch(i) for i in range(len(parts[0]))]).tolist()) == list(range(rows))
 
 
+def test_a_process_starts_at_the_beginning() -> None:
+    order = Order(50, 8, shuffle=True, seed=3)
+    order.load_state_dict({**order.state_dict(), "epoch": 2, "position": 3})
+    part = order.shard(1, 2)
+    assert (part.epoch, part.position, part.begin(), part.rank, part.world) == (0, 0, 0, 1, 2)
+    assert (order.epoch, order.begin(), order.world) == (2, 3, 1)
+
+
 def test_going_on_where_it_stood() -> None:
     order = Order(50, 8, shuffle=True, seed=3)
     order.set_epoch(2)

@@ -74,6 +74,8 @@ def test_what_could_be_understood_otherwise_is_said() -> None:
     ("cells", "row", "message"),
     [
         (["2020-01-01", "2020-13-01"], 1, "'2020-13-01' in 't' is no time"),
+        (pd.array([1, 2, None], dtype="Int64"), 2, "'t' is empty"),
+        (np.array([1, 2**63 + 1], dtype=np.uint64), 1, "is no whole number"),
         (["2020-01-01", None], 1, "'t' is empty"),
         (["2020-01-01", "NaT"], 1, "'t' is empty"),
         (["abc", "2020-01-01"], 0, "'abc' in 't' is no time"),
@@ -84,7 +86,7 @@ def test_what_could_be_understood_otherwise_is_said() -> None:
         (["2020Q1", "2020Q5"], 1, "'2020Q5' in 't' is no time"),
     ],
 )
-def test_cells_that_are_no_times(cells: list[Any], row: int, message: str) -> None:
+def test_cells_that_are_no_times(cells: Any, row: int, message: str) -> None:
     wrong = read(cells).wrong
     assert row in wrong or len(wrong) == 1
     assert any(message in reason for reason in wrong.values())

@@ -69,11 +69,8 @@ class Table:
     def texts(self, name: str, first: int | None = None) -> np.ndarray:
         """The column as texts (N,), stripped; None where a cell is empty. `first`: of so many rows."""
         cells = self.column(name).iloc[:first].astype(object)
-        empty = cells.isna().to_numpy()
         texts = np.empty(len(cells), dtype=object)
-        for i, cell in enumerate(cells):
-            text = None if empty[i] else str(cell).strip()
-            texts[i] = None if text is None or text.lower() in _MISSING else text
+        texts[:] = [_text(cell) for cell in cells]
         return texts
 
     def numbers(self, name: str) -> Numbers:
@@ -87,18 +84,19 @@ class Table:
 
         column = self.column(name)
         kind = pd.api.types
-        if kind.is_numeric_dtype(column.dtype) and not kind.is_complex_dtype(column.dtype):
+        plain = kind.is_numeric_dtype(column.dtype) and not kind.is_complex_dtype(column.dtype)
+        if plain:
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
             empty = np.isnan(values)
-        elif kind.is_datetime64_any_dtype(column.dtype) or kind.is_timedelta64_dtype(column.dtype):
+        elif column.dtype.kind in "mMc":
             empty = column.isna().to_numpy()
             values = np.full(len(column), np.nan)
         else:
-            texts = self.texts(name)
-            empty = np.array([text is None for text in texts], dtype=bool)
-            # Texts, not the objects: numbers are what they look like, and True is text.
-            parsed: Any = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
+            parsed: Any = pd.to_numeric(column.astype(object), errors="coerce")
             values = parsed.to_numpy(dtype=np.float64)
+            empty = np.zeros(len(values), dtype=bool)
+            for row in np.flatnonzero(np.isnan(values)):
+                empty[row] = _text(column.iloc[row]) is None
         finite = np.isfinite(values)
         wrong = np.flatnonzero(~finite & ~empty)
         return Numbers(np.where(finite, values, np.nan), empty, wrong)
@@ -110,3 +108,13 @@ class Table:
     def shown(self, row: int, name: str) -> str:
         """A cell's content for a message, kept short."""
         return f"'{self.frame[name].iloc[row]!s:.40}'"
+
+
+def _text(cell: Any) -> str | None:
+    """A cell as text; whole numbers have no point, so that a name is the same as an integer and as a float."""
+    if cell is None:
+        return None
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    text = str(cell).strip()
+    return None if text.lower() in _MISSING else text

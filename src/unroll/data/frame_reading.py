@@ -13,7 +13,7 @@ from unroll.data.checks import BadRow, good_rows
 from unroll.data.frame import Frames, called
 from unroll.data.frequency import STEPS, commonest_step, infer, parse
 from unroll.data.gaps import shown
-from unroll.data.layout import Layout, cycles, require, settle
+from unroll.data.layout import TIME_NAMES, Layout, cycles, require, settle
 from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.series_options import FrameOptions
 from unroll.data.stamps import read_stamps
@@ -93,7 +93,7 @@ def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tu
         bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
-        notes.append(f"{len(table) - len(keep)} rows that cannot be used were left out")
+        notes.append(f"left out: {len(table) - len(keep)} of {len(table)} rows, which cannot be used")
     values = np.stack([column.values for column in columns], axis=1)
     codes, series = _grouped(names[keep])
     raws: list[Raw] = []
@@ -115,7 +115,7 @@ def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tu
         whose = f" of {unsorted} series" if layout.series else ""
         notes.append(f"the rows{whose} were not in the order of time and have been sorted")
     if merged:
-        notes.append(f"{merged} rows at a time already there were merged ({options.duplicates})")
+        notes.append(f"merged: {merged} of {len(keep)} rows, at a time already there ({options.duplicates})")
     return raws, notes
 
 
@@ -151,7 +151,8 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
 
 def _perhaps(table: Table, layout: Layout) -> str:
     """The column that may name the series: the first of texts that is nothing else."""
-    texts = (n for n in table.names if n not in (layout.time, *layout.static) and not table.numbers(n).numeric)
+    others = (n for n in table.names if n not in (layout.time, *layout.static) and n.strip().lower() not in TIME_NAMES)
+    texts = (n for n in others if not table.numbers(n).numeric)
     found = next(texts, None)
     return " with the column that names them" if found is None else f" '{found}'"
 
@@ -191,6 +192,11 @@ def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
     whose = f"{called(longest.name)} of {where}" if longest.name else where
     if len(longest.stamps) < 2:
         return DataError(f"{whose} has one row, from which no frequency can be inferred; give it with --frequency")
+    if day := _day_of_months(longest.stamps):
+        return DataError(
+            f"{whose}: the times in column '{layout.time}' are months apart, but on day {day}; put them on the first "
+            f"or last day, or give --frequency {STEPS} to take rows as equal steps"
+        )
     apart = np.diff(longest.stamps)
     kinds, counts = np.unique(apart, return_counts=True)
     t = int(np.flatnonzero(apart != kinds[counts.argmax()])[0]) + 1
@@ -200,6 +206,15 @@ def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
         f"{shown(longest.stamps[t])} (row {longest.rows[t] + 1}); resample the data, or give --frequency {STEPS} to "
         "take rows as equal steps"
     )
+
+
+def _day_of_months(stamps: np.ndarray) -> int:
+    """The day on which every stamp stands, each in another month; 0 where there is none."""
+    if stamps.dtype.kind != "M":
+        return 0
+    months = stamps.astype("datetime64[M]")
+    days = np.unique(stamps.astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64) + 1
+    return int(days[0]) if len(days) == 1 and (months[1:] != months[:-1]).all() else 0
 
 
 def _categories(table: Table, layout: Layout) -> tuple[tuple[str, tuple[str, ...]], ...]:

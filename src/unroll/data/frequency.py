@@ -133,14 +133,14 @@ def infer(stamps: np.ndarray) -> Frequency | None:
     Stamps may be missing, and some may lie off the grid: `Frequency.index` tells which.
 
     Returns:
-        None for fewer than two stamps, and where no step is common: fewer than half of the stamps would lie on the
-        grid.
+        None for fewer than two stamps, and where no step is common: no more than half of the stamps would lie on
+        the grid.
     """
     if len(stamps) < 2:
         return None
     found = _commonest(stamps)
     _, on = found.index(stamps)
-    return found if on.mean() >= 0.5 else None
+    return found if on.mean() > 0.5 else None
 
 
 def commonest_step(stamps: np.ndarray) -> str:

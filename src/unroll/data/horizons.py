@@ -35,6 +35,7 @@ class ForecastBatch(Batch):
         target: (B, F, K) what is to be forecast, with filled values where nothing was observed; None for a forecast.
         rows: (B,) numbers of the windows.
         total: windows of the global batch, over all processes.
+        seen: (B, L, K) bool, where the history was observed and not filled in.
         past: (B, L, P).
         known: (B, L + F, Q).
         static: (B, S).
@@ -46,6 +47,7 @@ class ForecastBatch(Batch):
 
     counts: ClassVar[str] = "windows"
 
+    seen: Tensor
     past: Tensor
     known: Tensor
     static: Tensor
@@ -163,6 +165,7 @@ class Windows(Order):
             rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             total=len(rows) if every is None else len(every),
             all_targets=None,
+            seen=torch.from_numpy(self._target.observed(at[:, None] + np.arange(-L, 0))),
             past=torch.from_numpy(self._past.history(at, L)),
             known=torch.from_numpy(self._known.values[at[:, None] + np.arange(-L, F)]),
             static=torch.from_numpy(self._static[series]),
@@ -261,6 +264,7 @@ def latest(frames: Frames, scaler: FrameScaler, *, history: int, horizon: int) -
         rows=torch.arange(B),
         total=B,
         all_targets=None,
+        seen=torch.from_numpy(np.stack([f.observed[-history:] for f in scaled])),
         past=stacked([f.past[-history:] for f in scaled]),
         known=stacked([f.known[-history - horizon :] for f in scaled]),
         static=stacked([f.static for f in scaled]),

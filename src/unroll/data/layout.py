@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
@@ -18,7 +19,7 @@ FORMAT = "unroll.layout/1"
 
 _STEP_NAMES = ("time", "timestamp", "t", "ds", "step", "time_idx")
 _CALENDAR_NAMES = ("date", "datetime", "month", "day", "week", "quarter", "year", "period")
-_TIME_NAMES = (*_STEP_NAMES, *_CALENDAR_NAMES, "日期", "时间", "時間", "月份")
+TIME_NAMES = (*_STEP_NAMES, *_CALENDAR_NAMES, "日期", "时间", "時間", "月份")
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,9 @@ def settle(table: Table, options: FrameOptions, index: str = "") -> tuple[Layout
         others = [name for name in table.names if name not in taken and name not in target]
         if not target:
             left = f" ({_listed(others)} not of numbers)" if others else ""
-            raise DataError(
-                f"{table.where or 'the table'} has no column of numbers to forecast{left}; name one with --target"
-            )
+            comma = any(re.fullmatch(r"-?\d+,\d+", text or "") for n in others for text in table.texts(n, 20))
+            remedy = "numbers are written with a point, as 1.5" if comma else "name one with --target"
+            raise DataError(f"{table.where or 'the table'} has no column of numbers to forecast{left}; {remedy}")
         notes.append(f"{'targets are' if len(target) > 1 else 'the target is'} {_quoted(target)}")
         if others:
             notes.append(f"{_listed(others)} not of numbers and left out")
@@ -200,13 +201,13 @@ def _time_columns(table: Table) -> Iterable[str]:
         if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
             yield name
     lower = {name: name.strip().lower() for name in table.names}
-    for name in sorted(table.names, key=lambda name: lower[name] not in _TIME_NAMES):
+    for name in sorted(table.names, key=lambda name: lower[name] not in TIME_NAMES):
         text = next((text for text in table.texts(name, 200) if text is not None), "")
         if is_stamp(text) and not table.numbers(name).numeric:
             yield name
     parts = {"month", "quarter", "week", "day"} & set(lower.values())
     for name in table.names:
-        if lower[name] in _TIME_NAMES:
+        if lower[name] in TIME_NAMES:
             numbers = table.numbers(name)
             values = numbers.values[~numbers.empty]
             whole = len(values) > 0 and not len(numbers.wrong) and bool((values % 1 == 0).all())

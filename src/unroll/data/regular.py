@@ -111,13 +111,15 @@ def notes_of(done: Iterable[tuple[str, Filled]], gaps: str) -> list[str]:
                 per_series.setdefault(what, []).append((name, count))
     how = "interpolated" if gaps == "interpolate" else "filled with the values before"
     texts = {
-        "stamps": f"missing times were {how}",
-        "values": f"missing values were {how}",
-        "leading": "rows at the start were left out, as some column has no value yet",
-        "ahead": "rows after the last target hold known covariates only",
+        "stamps": f"times that were missing and are {how}",
+        "values": f"values that were missing and are {how}",
+        "leading": "rows at the start left out, as some column has no value yet",
+        "ahead": "rows after the last target, with known covariates only",
     }
     return [
-        f"{sum(n for _, n in per_series[w])} {text}{_in(per_series[w])}" for w, text in texts.items() if w in per_series
+        f"{text}: {sum(count for _, count in per_series[what])}{_in(per_series[what])}"
+        for what, text in texts.items()
+        if what in per_series
     ]
 
 

@@ -65,7 +65,8 @@ def read_stamps(table: Table, name: str) -> Stamps:
         return _checked(table, name, column.dt.tz_convert("UTC").dt.tz_localize(None), (note,))
     if pd.api.types.is_datetime64_dtype(column.dtype):
         return _checked(table, name, column)
-    if column.dtype.kind in "iu" and not column.between(18000101, 22001231).all():
+    whole = isinstance(column.dtype, np.dtype) and np.can_cast(column.dtype, np.int64)
+    if whole and not column.between(18000101, 22001231).all():
         return Stamps(column.to_numpy(dtype=np.int64), {})
     texts = table.texts(name)
     first = _first(texts)
