@@ -85,7 +85,7 @@ class LanguageModel(nn.Module):
     def nll(self, features: Float[Tensor, "B T E"], target: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
         """-log p(target) at each step, in nats."""
         flat = features.reshape(-1, features.shape[-1])
-        return self.head.nll(flat, target.reshape(-1), self._matrix()).view(target.shape)
+        return self.head.nll(flat, target.flatten().contiguous(), self._matrix()).view(target.shape)
 
     def log_prob(self, features: Float[Tensor, "B E"]) -> Float[Tensor, "B V"]:
         """The logarithm of p of every token."""
