@@ -60,13 +60,22 @@ class LanguageTask:
         options = TextOptions(**asdict(settings.text))
         encoder = TextEncoder.learn((piece.text for piece in main), options)
         train = Corpus.encode(main, encoder)
+        task = cls.learn(name, settings, encoder, train)
+        valid, test = (None if p is None else Corpus.encode(p, encoder) for p in (held, last))
+        return Prepared(task, train, valid, test)
+
+    @classmethod
+    def learn(cls, name: str, settings: LanguageSettings, encoder: TextEncoder, train: Corpus) -> Self:
+        """The task that a training part makes: how often each token occurs, and the softmax's clusters from that.
+
+        Raises:
+            DataError: the vocabulary is too small for clusters.
+        """
         frequencies = train.frequencies(encoder.size)
         chosen = settings.language
         if chosen.softmax == "adaptive" and not chosen.cutoffs:
             settings = replace(settings, language=replace(chosen, cutoffs=cheapest_cutoffs(frequencies)))
-        task = cls(name, settings, encoder, frequencies)
-        valid, test = (None if p is None else Corpus.encode(p, encoder) for p in (held, last))
-        return Prepared(task, train, valid, test)
+        return cls(name, settings, encoder, frequencies)
 
     def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Corpus:
         """The tokens of other text.

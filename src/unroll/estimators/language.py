@@ -1,0 +1,120 @@
+"""`LanguageModel`: a language model of texts in memory, in scikit-learn's manner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from unroll.data.corpus import Corpus
+from unroll.data.options import TextOptions
+from unroll.data.text import TextEncoder
+from unroll.errors import DataError
+from unroll.estimators.base import Estimator, parameters, takes
+from unroll.serving.language import LanguagePredictor
+from unroll.tasks.language import LanguageTask
+from unroll.tasks.language_options import LanguageSettings
+from unroll.tasks.task import Prepared, Report
+
+
+@takes(parameters(LanguageSettings, "text", "encoding", "skip_bad_rows"))
+class LanguageModel(Estimator):
+    """A recurrent language model: how likely each token is to come next.
+
+    Every option of `unroll fit language-model` is a parameter, with the same name and default; `verbose` shows the
+    training.
+
+    X is one text, or a list of texts of which each ends a line. The last share `validation` of it, by position, chooses
+    the best epoch's weights. A larger text than memory holds is for `unroll fit language-model`.
+
+    Raises (in `fit`):
+        OptionError: a parameter's value cannot be used.
+        DataError: X holds something that is no text, or is empty.
+    """
+
+    def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
+        """Train on the texts; `y` is not used."""
+        settings = LanguageSettings.from_flat(self._options())
+        texts = _texts(X)
+        held = 0
+        if settings.batch.validation:
+            texts, held = _divided(texts, settings.batch.validation)
+        encoder = TextEncoder.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
+        parts = [texts[: len(texts) - held], texts[len(texts) - held :]]
+        train, valid = (_corpus(part, encoder, settings) if part else None for part in parts)
+        assert train is not None  # noqa: S101 (`_divided` leaves a text)
+        self._train(Prepared(LanguageTask.learn("language-model", settings, encoder, train), train, valid, None))
+        return self
+
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """What the model writes after `prompt`, piece by piece; options as in `LanguagePredictor.generate`."""
+        return self._predictor().generate(prompt, **options)
+
+    def score(self, X: str | Sequence[str], y: None = None) -> float:
+        """Minus the nats per token over all of X, read once: higher is better, as scikit-learn wants it."""
+        return -float(self.report(X)["nats_per_token"])
+
+    def perplexity(self, X: str | Sequence[str]) -> float:
+        """exp(nats per token) over all of X, read once with the state carried."""
+        return float(self.report(X)["perplexity"])
+
+    def score_lines(self, X: Sequence[str]) -> list[dict[str, Any]]:
+        """The log-probabilities of each text's tokens; see `LanguagePredictor.score`."""
+        return list(self._predictor().score(X))
+
+    def report(self, X: str | Sequence[str]) -> Report:
+        """Every figure that `unroll evaluate` gives."""
+        check_is_fitted(self)
+        return self.task_.report(self.model_, _corpus(_texts(X), self.task_.encoder, self.task_.settings))
+
+    def _predictor(self) -> LanguagePredictor:
+        check_is_fitted(self)
+        return LanguagePredictor(self.task_, self.model_)
+
+
+def _texts(X: str | Sequence[str]) -> list[str]:
+    """The lines of X, each with its end."""
+    texts = [X] if isinstance(X, str) else list(X)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"X[{i}] is of type {type(text).__name__}; a language model learns from text")
+    if not any(text.strip() for text in texts):
+        raise DataError("X holds no text")
+    return [line for text in texts for line in (text if text.endswith("\n") else f"{text}\n").splitlines(keepends=True)]
+
+
+def _divided(lines: list[str], share: float) -> tuple[list[str], int]:
+    """The lines, one of them cut where that is needed, and how many of them are the last `share` of the characters.
+
+    Raises:
+        DataError: there is too little text to be divided.
+    """
+    ends = np.cumsum([len(line) for line in lines])
+    wanted = int(ends[-1] * (1 - share))
+    at = int(np.searchsorted(ends, wanted, side="right"))
+    if at > 0:
+        return lines, len(lines) - at
+    space = lines[0].find(" ", wanted)
+    space = space if space > 0 else lines[0].rfind(" ", 0, wanted)
+    if space <= 0:
+        raise DataError("X is too short to be divided into training and validation; set validation to 0")
+    return [lines[0][:space], lines[0][space:], *lines[1:]], len(lines)
+
+
+def _corpus(lines: Sequence[str], encoder: TextEncoder, settings: LanguageSettings) -> Corpus:
+    encoded = encoder.encode(lines)
+    begins = np.cumsum([0, *(len(ids) for ids in encoded)])[:-1]
+    reset, documents = settings.language.reset_state, np.empty(0, dtype=np.int64)
+    if reset == "row":
+        documents = begins
+    elif reset == "blank":
+        after = [i > 0 and bool(line.strip()) and not lines[i - 1].strip() for i, line in enumerate(lines)]
+        documents = begins[np.array(after)]
+    start = encoder.PAD if encoder.newline is None else encoder.newline
+    tokens = np.concatenate(encoded)
+    if not len(tokens):
+        raise DataError("X has no tokens")
+    return Corpus.of(tokens, documents.tolist(), start, "X")
