@@ -14,6 +14,7 @@ COMMANDS = {
     "resume": "go on with a training that was stopped",
     "evaluate": "how good a run is on labelled data",
     "predict": "a run's answers for new data, as JSON lines",
+    "backtest": "what a forecaster would have said at one time after the other",
     "generate": "text that a language model writes after a prompt",
     "score": "how likely a language model finds each line, as JSON lines",
     "backends": "the implementations of the recurrent layers, and which of them work here",

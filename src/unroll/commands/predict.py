@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
 from unroll.errors import OptionError
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,14 +35,25 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="Answer a row that cannot be used with an error, and go on.",
     )
+    group = parser.add_argument_group("forecasting: DATA is the history, and each step after it is a line")
+    group.add_argument("--horizon", type=int, metavar="N", help="Steps to forecast, if not as many as were trained.")
+    group.add_argument("--known", nargs="+", metavar="DATA", help="Rows with the known columns of the times to come.")
+    group.add_argument("--samples", type=int, metavar="N", help="Draw so many sample paths.")
     given = parser.read(arguments)
 
-    from unroll.serving.predictor import RecordPredictor, load
+    from unroll.serving.predictor import load
 
     predictor = load(given.run)
-    if not isinstance(predictor, RecordPredictor):
+    answer_files = getattr(predictor, "predict_files", None)
+    if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")
+    more = {name: value for name in ("horizon", "known", "samples") if (value := getattr(given, name)) is not None}
+    for name in more:
+        if name not in predictor.takes:
+            raise OptionError(f"--{name} goes with forecasting, and {given.run} holds a {predictor.task.name} run")
+    if "say" in predictor.takes:
+        more["say"] = _aside
     live = given.data == ["-"]
-    for answer in predictor.predict_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding):
+    for answer in answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more):
         print(json.dumps(answer, ensure_ascii=False), flush=live)
     return 0

@@ -144,8 +144,14 @@ class Forecaster(nn.Module):
             found.append(torch.lerp(drawn[:, low], drawn[:, min(low + 1, last)], level * last - low))
         return torch.stack(found, -1)
 
-    def teach(self, window: Window, target: Float[Tensor, "B F K"], observed: Bool[Tensor, "B F K"]) -> Taught:
-        """The answers that training compares with the truth.
+    def teach(
+        self,
+        window: Window,
+        target: Float[Tensor, "B F K"],
+        observed: Bool[Tensor, "B F K"],
+        seen: Bool[Tensor, "B L K"] | None = None,
+    ) -> Taught:
+        """The answers that training compares with the truth; `seen` is what was observed in the look-back (all of it).
 
         Strategy recursive answers every step of the look-back but the first, and every step of the horizon, each given
         the true steps before it; attention is given a share of them, and none out of training; direct and segment none.
@@ -158,9 +164,9 @@ class Forecaster(nn.Module):
             known = window.known[:, : x.size(1)]
             raw = strategy.teach(self._fold(x), self._beside(known), self._beside(window.static))
             place = self._relative(x[:, :-1])
-            seen = torch.ones_like(window.x[:, 1:], dtype=torch.bool)
+            there = torch.ones_like(window.x, dtype=torch.bool) if seen is None else seen
             truth = torch.cat([window.x[:, 1:], target], 1)
-            return Taught(self._put_back(raw, place), truth, torch.cat([seen, observed], 1))
+            return Taught(self._put_back(raw, place), truth, torch.cat([there[:, 1:], observed], 1))
         if isinstance(strategy, AttentionDecoder):
             x, place = self.norm(window.x)
             respond = self._respond(place, window.units, self.output.point, [])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -28,7 +28,10 @@ class Predictor:
     Attributes:
         task: how data becomes arrays and outputs become answers.
         model: the model, in evaluation mode.
+        takes: what `predict_files`, where there is one, takes beside the options that every task has.
     """
+
+    takes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, task: Task, model: nn.Module) -> None:
         self.task = task

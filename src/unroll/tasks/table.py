@@ -77,6 +77,13 @@ TASKS = {
         "unroll.tasks.tagging:TaggingTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
+    "forecasting": Entry(
+        "Train a forecaster: the next steps of one or many series.",
+        "CSV, TSV, JSON lines or Parquet files (also .gz, .xz, .zst) of series, wide or long, with a column of times.",
+        "unroll.tasks.forecasting_options:ForecastingSettings",
+        "unroll.tasks.forecasting:ForecastingTask",
+        "unroll.serving.forecaster:ForecastPredictor",
+    ),
 }
 
 

@@ -1,0 +1,198 @@
+"""Rolling-origin backtest: what the model would have said at one time after the other, held against what came.
+
+The weights stay as they are. Each forecast is made from the rows before its origin alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unroll.data.frame import Frames
+from unroll.data.gaps import shown
+from unroll.data.horizons import Windows
+from unroll.errors import DataError, OptionError
+from unroll.files import write_whole
+from unroll.models.forecaster import Forecaster
+from unroll.tasks import forecast_report
+from unroll.tasks.forecast_answers import Answers, answer
+from unroll.tasks.forecast_report import called, number
+from unroll.tasks.forecasting import ForecastingTask
+from unroll.tasks.task import Report
+
+ORIGINS = 10
+_BY_ORIGIN = ("mae", "rmse", "mase", "mse_scaled", "mae_scaled")
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """What a backtest found.
+
+    Attributes:
+        report: as `forecast_report.report`, and `by_origin`: for each origin its figures and the naive forecasts'.
+        windows: with the truth.
+        rows: (N,) numbers of the windows answered, in the order of series and time.
+        answers: of these.
+    """
+
+    report: Report
+    windows: Windows
+    rows: np.ndarray
+    answers: Answers
+
+
+def backtest(
+    task: ForecastingTask, model: Forecaster, frames: Frames, *, origins: int | None = None, stride: int | None = None
+) -> Backtest:
+    """Forecast the horizon from the last origins of each series.
+
+    Args:
+        task: of the model.
+        model: trained.
+        frames: series that the training data had.
+        origins: how many, counted from the end (None: as many as fit, at most 10).
+        stride: rows from one to the next (None: the horizon, so that forecasts do not overlap).
+
+    Raises:
+        OptionError: a number below 1.
+        DataError: an unknown series, or one with too few rows.
+    """
+    stride = task.settings.reach.horizon if stride is None else stride
+    for name, value in (("origins", ORIGINS if origins is None else origins), ("stride", stride)):
+        if value < 1:
+            raise OptionError(f"{name} is {value}; it must be at least 1")
+    windows = task.windows(frames)
+    rows = _last(windows, origins, stride)
+    names = frames.names
+    scale = task.scaler.table(names)
+    answers = answer(model, windows, scale, seed=task.settings.batch.seed, rows=rows)
+    parts: dict[str, Any] = {
+        "scale": scale,
+        "error": np.stack([task.errors[name] for name in names]),
+        "season": task.settings.reach.season,
+        "levels": task.settings.forecaster.quantiles,
+        "targets": task.layout.target,
+    }
+    found = forecast_report.report(answers, windows, rows=rows, **parts)
+    series, firsts = windows.locate(rows)
+    found["in_training"] = _trained(task, frames, series, firsts)
+    at = np.array([str(_told(frames, s, o)) for s, o in zip(series, firsts, strict=True)])
+    found["by_origin"] = []
+    for origin in sorted(set(at.tolist()), key=lambda text: (len(text), text)):
+        own = np.flatnonzero(at == origin)
+        some = Answers(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
+        one = forecast_report.report(some, windows, rows=rows[own], **parts)
+        figures = {name: one[name] for name in _BY_ORIGIN if name in one}
+        beside = {n: {k: b[k] for k in _BY_ORIGIN if k in b} for n, b in one["baselines"].items()}
+        cover = {"coverage": one["coverage"]} if "coverage" in one else {}
+        found["by_origin"].append({"origin": origin, "windows": len(own), **figures, **cover, "baselines": beside})
+    return Backtest(found, windows, rows, answers)
+
+
+def _last(windows: Windows, origins: int | None, stride: int) -> np.ndarray:
+    """The numbers of the windows with the last origins of each series, in the order of time."""
+    rows = []
+    begins = np.concatenate([[0], windows.ends])
+    for frame, first, end in zip(windows.frames, begins, windows.ends, strict=False):
+        room = int(end - first - 1) // stride + 1 if end > first else 0
+        if origins is not None and room < origins:
+            raise DataError(
+                f"{frame.called} has {len(frame)} rows, which leaves room for {room} origins every {stride} rows,"
+                f" not {origins}"
+            )
+        count = min(room, ORIGINS) if origins is None else origins
+        rows.append(end - 1 - stride * np.arange(count)[::-1])
+    return np.concatenate(rows).astype(np.int64)
+
+
+def _told(frames: Frames, series: int, row: int) -> Any:
+    return shown(frames.series[series].stamps[row])
+
+
+def _trained(task: ForecastingTask, frames: Frames, series: np.ndarray, origins: np.ndarray) -> int:
+    """Windows whose first step the model was trained on."""
+    if not task.layout.time:
+        return 0
+    both = zip(series, origins, strict=True)
+    return sum(bool(frames.series[s].stamps[o] <= task.trained[frames.series[s].name]) for s, o in both)
+
+
+def lines(found: Report) -> list[str]:
+    """The report in words, and a row for each origin."""
+    text = forecast_report.lines(found)
+    heads = ["MAE, scaled, from", "windows", "model", *(called(name, found["season"]) for name in found["baselines"])]
+    table = [heads]
+    for one in found["by_origin"]:
+        others = (number(b["mae_scaled"]) for b in one["baselines"].values())
+        table.append([one["origin"], str(one["windows"]), number(one["mae_scaled"]), *others])
+    text += ["", *forecast_report.aligned(table)]
+    if found["in_training"]:
+        text.append(
+            f"{found['in_training']} of {found['windows']} windows begin in the rows that the model was trained on;"
+            " what they say is too good"
+        )
+    return text
+
+
+def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
+    """Every forecast with its truth (None where there is none): a record for each window, step and target."""
+    frames, levels = test.windows.frames, task.settings.forecaster.quantiles
+    truth, observed = test.windows.truth(test.rows)
+    series, origins = test.windows.locate(test.rows)
+    for i, (s, origin) in enumerate(zip(series.tolist(), origins.tolist(), strict=True)):
+        for f in range(test.windows.horizon):
+            for k, target in enumerate(frames.targets):
+                record: dict[str, Any] = {
+                    "series": frames.series[s].name,
+                    "origin": _told(frames, s, origin),
+                    "step": f + 1,
+                    "time": _told(frames, s, origin + f),
+                    "target": target,
+                    "forecast": float(test.answers.point[i, f, k]),
+                }
+                if test.answers.quantiles is not None:
+                    values = test.answers.quantiles[i, f, k].tolist()
+                    record |= {f"quantile_{q:g}": v for q, v in zip(levels, values, strict=True)}
+                record["truth"] = float(truth[i, f, k]) if observed[i, f, k] else None
+                yield record
+
+
+def write(test: Backtest, task: ForecastingTask, folder: Path) -> None:
+    """Write forecasts.csv, backtest.json, backtest.png and horizon.png into a folder, which is made.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    import json
+
+    from unroll.tasks.forecast_plots import drawn, plot_forecasts, plot_horizon
+
+    every = records(test, task)
+    first = next(every)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(first))
+    writer.writeheader()
+    writer.writerow(first)
+    writer.writerows(every)
+    write_whole(folder / "forecasts.csv", text.getvalue())
+    write_whole(folder / "backtest.json", json.dumps(test.report, indent=2, ensure_ascii=False) + "\n")
+    series, origins = test.windows.locate(test.rows)
+    panels = drawn(test.answers, series, origins)
+    levels = task.settings.forecaster.quantiles
+    plot_forecasts([_apart(p) for p in panels], test.windows.frames, folder / "backtest.png", levels=levels)
+    plot_horizon(test.report, folder / "horizon.png")
+
+
+def _apart(forecasts: list[Any]) -> list[Any]:
+    """Those that do not overlap, the last among them: forecasts over each other cannot be read."""
+    kept = []
+    for one in reversed(forecasts):
+        if not kept or one.origin + len(one.point) <= kept[-1].origin:
+            kept.append(one)
+    return kept[::-1]

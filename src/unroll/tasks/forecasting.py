@@ -1,0 +1,387 @@
+"""Forecasting: series to windows, the model and the loss for them, forecasts back in the data's units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from unroll.data.frame import Frames
+from unroll.data.frames import append, read_frames
+from unroll.data.frequency import season_length
+from unroll.data.horizons import Windows, split
+from unroll.data.layout import Layout
+from unroll.data.options import SourceOptions
+from unroll.data.scaling import FrameScaler
+from unroll.errors import DataError, OptionError, RunError, nearest
+from unroll.models.forecaster import Forecaster, segment_length
+from unroll.models.strategies import Sizes
+from unroll.runs import Run
+from unroll.tasks import forecast_report
+from unroll.tasks.forecast_answers import answer
+from unroll.tasks.forecast_metrics import naive_scale
+from unroll.tasks.forecast_objective import ForecastObjective
+from unroll.tasks.forecasting_options import ForecastingSettings
+from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
+
+SCALER = "scaler.json"
+_FORMAT = "unroll.forecasting/1"
+Stamp = np.datetime64 | np.int64
+
+
+class ForecastingTask:
+    """Forecasts of one or many series, several targets at once, from a look-back and covariates.
+
+    Attributes:
+        name: "forecasting".
+        settings: every option; horizon, lookback, season and segment are those used, never 0.
+        layout: which column of a table is what.
+        scaler: of every series, measured on its training part.
+        errors: for each series (K,), the seasonal naive error of its training part, which MASE divides by.
+        trained: for each series the last stamp of its training part.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ForecastingSettings,
+        layout: Layout,
+        scaler: FrameScaler,
+        errors: dict[str, np.ndarray],
+        trained: dict[str, Stamp],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.layout = layout
+        self.scaler = scaler
+        self.errors = errors
+        self.trained = trained
+
+    @classmethod
+    def prepare(cls, name: str, settings: ForecastingSettings, sources: Sources, say: Say) -> Prepared:
+        """Read the series, divide them by time, measure them on the training part, and cut windows.
+
+        Validation and test files hold what follows the training data.
+
+        Raises:
+            UserError: the data or the options cannot be used.
+        """
+        source = settings.source
+        frames = read_frames(
+            list(sources.data), settings.frame, encoding=source.encoding, skip_bad_rows=source.skip_bad_rows
+        )
+        for note in frames.notes:
+            say(note)
+        return cls.prepare_frames(name, settings, frames, sources, say)
+
+    @classmethod
+    def prepare_frames(
+        cls, name: str, settings: ForecastingSettings, frames: Frames, sources: Sources, say: Say
+    ) -> Prepared:
+        """The same of series that are already at hand; of `sources`, validation and test files are read."""
+        settings.refuse_unused()
+        settings = _settled(settings, frames)
+        reach = settings.reach
+        for part, files in (("valid_part", sources.valid), ("test_part", sources.test)):
+            if files and getattr(reach, part):
+                raise OptionError(f"{part} is set, and so are files for it; give one of them")
+        held = 0 if sources.test else reach.test_part or 0
+        kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach.horizon)
+        parts = split(frames, kept, held, train=reach.train_part or None)
+        rows = {part: parts.of(part) for part in ("training", "validation", "test")}
+        for part, files in (("validation", sources.valid), ("test", sources.test)):
+            if files:
+                frames, rows[part] = _followed(frames, list(files), settings, say)
+        scaler = FrameScaler.learn(frames, parts.upto, settings.frame.scaling)
+        for note in scaler.notes:
+            say(note)
+        errors = {f.name: naive_scale(f.target[:n], reach.season, f.observed[:n])
+                  for f, n in zip(frames, parts.upto.values(), strict=True)}  # fmt: skip
+        trained = {f.name: f.stamps[n - 1] for f, n in zip(frames, parts.upto.values(), strict=True)}
+        task = cls(name, settings, frames.layout, scaler, errors, trained)
+        train = task._windows(frames, rows["training"], "training")
+        valid = task._windows(frames, rows["validation"], "validation") if any(map(len, rows["validation"])) else None
+        test = task._windows(frames, rows["test"], "test") if any(map(len, rows["test"])) else None
+        for made in (train, valid, test):
+            for note in () if made is None else made.notes:
+                say(note)
+        return Prepared(task, train, valid, test)
+
+    def _windows(self, frames: Frames, rows: Sequence[range] | None, part: str) -> Windows:
+        reach, training = self.settings.reach, part == "training"
+        return Windows(
+            frames,
+            self.scaler,
+            history=reach.lookback,
+            horizon=reach.horizon,
+            rows=rows,
+            reach_back=not training,
+            stride=reach.stride if training else 1,
+            batch_size=self.settings.batch.batch_size,
+            seed=self.settings.batch.seed,
+            short="drop",
+            part=part,
+        )
+
+    def frames(self, data: Sequence[str], source: SourceOptions, say: Say) -> Frames:
+        """Series in files with the columns of the training data.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        frames = read_frames(
+            list(data),
+            self.settings.frame,
+            encoding=source.encoding,
+            skip_bad_rows=source.skip_bad_rows,
+            layout=self.layout,
+        )
+        for note in frames.notes:
+            say(note)
+        return frames
+
+    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Windows:
+        """Every window within new data of series that the training had.
+
+        Raises:
+            DataError: the data cannot be used, or has a series that the training data had not.
+        """
+        return self.windows(self.frames(data, source, say))
+
+    def windows(self, frames: Frames) -> Windows:
+        """Every window within the series.
+
+        Raises:
+            DataError: a series that the training data had not, or nothing is long enough.
+        """
+        known = tuple(self.scaler.series)
+        for frame in frames:
+            if frame.name not in self.scaler.series:
+                raise DataError(
+                    f"{frame.called} was not in the training data, which its errors are measured by"
+                    f"{nearest(frame.name, known)}"
+                )
+        return self._windows(frames, None, "")
+
+    def model(self, training: Windows | None = None) -> Forecaster:
+        """A new model for this task."""
+        settings, layout = self.settings, self.layout
+        sizes = Sizes(
+            lookback=settings.reach.lookback,
+            horizon=settings.reach.horizon,
+            channels=len(layout.target),
+            past=len(layout.past),
+            known=len(layout.known_names),
+            static=len(layout.static_names),
+            outputs=0,
+        )
+        return Forecaster(settings.forecaster, settings.recurrent, sizes)
+
+    def objective(self, training: Windows | None = None) -> ForecastObjective:
+        """The output's loss; the batches' series are those of the training part."""
+        names = tuple(self.scaler.series) if training is None else training.frames.names
+        return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
+
+    def batches(self, part: Windows, *, shuffle: bool) -> Windows:
+        """The windows, each epoch in another order or in that of time."""
+        again = part.shard(0, 1)
+        again.shuffle = shuffle
+        return again
+
+    def size(self, part: Windows) -> dict[str, int]:
+        """Windows."""
+        return {"windows": part.size}
+
+    def fingerprint(self, part: Windows) -> Iterator[bytes]:
+        """The series, what was measured of them, and where the windows lie."""
+        yield from part.frames.fingerprint()
+        yield self.scaler.to_json().encode()
+        yield part.firsts.tobytes()
+        yield part.ends.tobytes()
+
+    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+        """Series, rows and windows of each part, and the model."""
+        reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
+        named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
+        counts = [f"{part.size:,} windows to {word}" for word, part in named if part is not None]
+        season = f"a season of {reach.season}" if reach.season > 1 else "no season"
+        yield (
+            f"{len(prepared.train.frames):,} series, {', '.join(counts)}; {reach.horizon} steps from {reach.lookback},"
+            f" frequency {layout.frequency}, {season}"
+        )
+        beside = [f"{len(names)} {word}" for word, names in
+                  (("past", layout.past), ("known", layout.known_names), ("static", layout.static_names))
+                  if names]  # fmt: skip
+        segments = f" of {chosen.segment}" if chosen.strategy == "segment" else ""
+        yield (
+            f"model: {chosen.strategy}{segments}, {recurrent_layers(self.settings.recurrent)}, output {chosen.output},"
+            f" {parameters(model):,} parameters; {len(layout.target)} targets"
+            + (f", {', '.join(beside)} inputs" if beside else "")
+        )
+
+    def report(self, model: nn.Module, part: Windows) -> Report:
+        """Every figure on every window of a part, the naive forecasts' beside them."""
+        names = part.frames.names
+        scale = self.scaler.table(names)
+        return forecast_report.report(
+            answer(_forecaster(model), part, scale, seed=self.settings.batch.seed),
+            part,
+            scale=scale,
+            error=np.stack([self.errors[name] for name in names]),
+            season=self.settings.reach.season,
+            levels=self.settings.forecaster.quantiles,
+            targets=self.layout.target,
+        )
+
+    def lines(self, report: Report, *, full: bool = True) -> list[str]:
+        """The figures in a table, and whether the model is better than what costs nothing."""
+        return forecast_report.lines(report, full=full)
+
+    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+        """forecast.png: the last windows of the test or validation part; horizon.png: the error by step."""
+        from unroll.tasks.forecast_plots import drawn, plot_forecasts, plot_horizon
+
+        shown, part = ("test", prepared.test) if prepared.test is not None else ("validation", prepared.valid)
+        if part is None:
+            return
+        rows = part.ends[np.diff(part.ends, prepend=0) > 0] - 1
+        answers = answer(
+            _forecaster(model),
+            part,
+            self.scaler.table(part.frames.names),
+            seed=self.settings.batch.seed,
+            rows=rows,
+        )
+        season, levels = self.settings.reach.season, self.settings.forecaster.quantiles
+        name, other = list(forecast_report.naive(part, rows, season).items())[-1]
+        series, origins = part.locate(rows)
+        panels = drawn(answers, series, origins, other)
+        where, called = run.path / "forecast.png", forecast_report.called(name, season)
+        plot_forecasts(panels, part.frames, where, levels=levels, beside=called)
+        plot_horizon(metrics[shown], run.path / "horizon.png")
+
+    def write(self, run: Run) -> None:
+        """Write scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
+        run.write_json(
+            SCALER,
+            {
+                "format": _FORMAT,
+                "layout": json.loads(self.layout.to_json()),
+                "scaler": json.loads(self.scaler.to_json()),
+                "errors": [[name, error.tolist()] for name, error in self.errors.items()],
+                "trained": [
+                    [name, str(stamp) if _dated(stamp) else int(stamp)] for name, stamp in self.trained.items()
+                ],
+            },
+        )
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """The task of a run folder.
+
+        Raises:
+            RunError: the folder is damaged, or holds another kind of task.
+        """
+        config = run.config()
+        settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        document = run.read_json(SCALER)
+        where = run.path / SCALER
+        if not isinstance(document, dict) or document.get("format") != _FORMAT:
+            raise RunError(f"{where} is not in the form '{_FORMAT}'")
+        try:
+            layout = Layout.from_json(json.dumps(document.get("layout")))
+            scaler = FrameScaler.from_json(json.dumps(document.get("scaler")))
+        except RunError as error:
+            raise RunError(f"{where} is damaged: {error}") from None
+        if scaler.columns["target"] != layout.target or len(scaler.columns["known"]) != len(layout.known_names):
+            raise RunError(f"{where} is damaged: the scaler is for other columns than the layout's")
+        reach = settings.reach
+        if not (reach.horizon and reach.lookback and reach.season):
+            raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
+        errors = _errors(document.get("errors"), scaler, str(where))
+        return cls(
+            config["task"], settings, layout, scaler, errors, _trained(document.get("trained"), scaler, str(where))
+        )
+
+
+def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettings:
+    """The settings with horizon, lookback, season and segment as they are used."""
+    reach, chosen = settings.reach, settings.forecaster
+    season = reach.season or season_length(frames.frequency)
+    horizon = reach.horizon or season
+    lookback = reach.lookback or 2 * max(season, horizon)
+    if chosen.strategy == "segment":
+        chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
+    counts = chosen.output == "negative_binomial"
+    if counts and (bad := _no_counts(frames)):
+        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
+    reach = replace(reach, season=season, horizon=horizon, lookback=lookback)
+    return replace(settings, reach=reach, forecaster=chosen)
+
+
+def _no_counts(frames: Frames) -> str:
+    for frame in frames:
+        wrong = frame.observed & ((frame.target < 0) | (frame.target != np.floor(frame.target)))
+        if wrong.any():
+            t, k = np.argwhere(wrong)[0]
+            return f"{frame.called} has {frame.target[t, k]:g} in column '{frames.targets[k]}' (row {t + 1})"
+    return ""
+
+
+def _enough(frames: Frames, horizon: int) -> float | int:
+    """The rows held out for validation where nothing was said."""
+    return 0.1 if all(round(0.1 * len(frame)) >= horizon for frame in frames) else horizon
+
+
+def _followed(
+    frames: Frames, files: list[str], settings: ForecastingSettings, say: Say
+) -> tuple[Frames, tuple[range, ...]]:
+    """The series with what follows them in other files, and the rows of it."""
+    source = settings.source
+    more = read_frames(
+        files,
+        settings.frame,
+        encoding=source.encoding,
+        skip_bad_rows=source.skip_bad_rows,
+        layout=frames.layout,
+    )
+    for note in more.notes:
+        say(note)
+    longer = append(frames, more)
+    return longer, tuple(range(len(a), len(b)) for a, b in zip(frames, longer, strict=True))
+
+
+def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray]:
+    try:
+        # a series that has no naive error is written as null
+        found = {str(name): np.array(error, dtype=np.float64) for name, error in value}
+    except (TypeError, ValueError):
+        found = {}
+    K = len(scaler.columns["target"])
+    if found.keys() != scaler.series.keys() or any(e.shape != (K,) or (e <= 0).any() for e in found.values()):
+        raise RunError(f"{where} is damaged: 'errors' must hold {K} numbers for each series")
+    return found
+
+
+def _trained(value: Any, scaler: FrameScaler, where: str) -> dict[str, Stamp]:
+    try:
+        found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
+    except (TypeError, ValueError, OverflowError):
+        found = {}
+    if found.keys() != scaler.series.keys():
+        raise RunError(f"{where} is damaged: 'trained' must hold a time for each series")
+    return found
+
+
+def _dated(stamp: Stamp) -> bool:
+    return isinstance(stamp, np.datetime64)
+
+
+def _forecaster(model: nn.Module) -> Forecaster:
+    if not isinstance(model, Forecaster):
+        raise TypeError("the model is not a forecaster")
+    return model
