@@ -1,7 +1,7 @@
 """Recurrent sequence modelling for Python.
 
     layers        RNN, LSTM, GRU: the contract of torch.nn, with lengths, resets, steps and a trace
-    estimators    Classifier, Regressor: scikit-learn's contract
+    estimators    Classifier, Regressor, Tagger: scikit-learn's contract
     runs          load: the predictor of a run folder
 
 Names are imported where they are first used.
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unroll.errors import DataError, OptionError, RunError, UserError
     from unroll.estimators.labelled import Classifier, Regressor
+    from unroll.estimators.language import LanguageModel
+    from unroll.estimators.tagger import Tagger
     from unroll.layers.gru import GRU
     from unroll.layers.lstm import LSTM
     from unroll.layers.rnn import RNN
@@ -26,11 +28,13 @@ _HOMES = {
     "DataError": "unroll.errors",
     "GRU": "unroll.layers.gru",
     "LSTM": "unroll.layers.lstm",
+    "LanguageModel": "unroll.estimators.language",
     "OptionError": "unroll.errors",
     "Predictor": "unroll.serving.predictor",
     "RNN": "unroll.layers.rnn",
     "Regressor": "unroll.estimators.labelled",
     "RunError": "unroll.errors",
+    "Tagger": "unroll.estimators.tagger",
     "UserError": "unroll.errors",
     "load": "unroll.serving.predictor",
 }
@@ -41,10 +45,12 @@ __all__ = [
     "RNN",
     "Classifier",
     "DataError",
+    "LanguageModel",
     "OptionError",
     "Predictor",
     "Regressor",
     "RunError",
+    "Tagger",
     "UserError",
     "__version__",
     "load",
