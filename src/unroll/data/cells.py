@@ -68,7 +68,7 @@ class Table:
 
     def texts(self, name: str, first: int | None = None) -> np.ndarray:
         """The column as texts (N,), stripped; None where a cell is empty. `first`: of so many rows."""
-        cells = self.column(name).iloc[:first].astype(object)
+        cells = self.column(name).iloc[:first].to_numpy(dtype=object)
         texts = np.empty(len(cells), dtype=object)
         texts[:] = [_text(cell) for cell in cells]
         return texts
@@ -92,11 +92,10 @@ class Table:
             empty = column.isna().to_numpy()
             values = np.full(len(column), np.nan)
         else:
-            parsed: Any = pd.to_numeric(column.astype(object), errors="coerce")
-            values = parsed.to_numpy(dtype=np.float64)
-            empty = np.zeros(len(values), dtype=bool)
-            for row in np.flatnonzero(np.isnan(values)):
-                empty[row] = _text(column.iloc[row]) is None
+            cells = column.to_numpy(dtype=object)
+            values: Any = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
+            empty = np.isnan(values)
+            empty[empty] = [_text(cell) is None for cell in cells[empty]]
         finite = np.isfinite(values)
         wrong = np.flatnonzero(~finite & ~empty)
         return Numbers(np.where(finite, values, np.nan), empty, wrong)
