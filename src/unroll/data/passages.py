@@ -144,6 +144,8 @@ class Passage:
                         return begin
                     last = begin
                 continue
+            if begin >= wanted and piece.row and begin:
+                return begin
             if at > wanted:
                 found = _SPACE.search(piece.text, max(wanted - begin, 0))
                 if found and begin + found.start() > 0:
