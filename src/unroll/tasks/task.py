@@ -141,7 +141,7 @@ class RecordTask(Task, Protocol):
 def counted(report: Report) -> str:
     """What a report counted, in words: `360 rows`."""
     name, number = next(iter(report.items()))
-    return f"{number:,} {name}"
+    return f"{number:,} {name.removesuffix('s') if number == 1 else name}"
 
 
 def parameters(model: nn.Module) -> int:
