@@ -112,3 +112,19 @@ def test_the_parts_are_named_as_those_of_other_models() -> None:
 def test_options_that_cannot_be_used_are_named(options: Flat, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         TaggerOptions(**options)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk")
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_cuda_answers_as_the_processor_does(close, options: Flat) -> None:
+    model = build(options).eval()
+    x, lengths, chars, places = example()
+    scores = model(x, lengths, chars, places)
+    wanted = model.decode(scores, lengths), model.probabilities(scores, lengths).detach()
+    model = model.cuda()
+    found = model(x.cuda(), lengths, chars.cuda(), places.cuda())
+    close(found.cpu().detach(), scores.detach())
+    assert torch.equal(model.decode(found, lengths).cpu(), wanted[0])
+    close(model.probabilities(found, lengths).cpu().detach(), wanted[1])
