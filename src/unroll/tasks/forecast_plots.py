@@ -16,7 +16,7 @@ from unroll.data.frame import Frames
 from unroll.tasks.forecast_answers import Answers
 from unroll.tasks.forecast_report import called
 from unroll.tasks.task import Report
-from unroll.training.plots import COLOURS, GREY, new_figure, save_figure, text_fonts
+from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
 _PANELS = 4
 _BLUE, _ORANGE, _GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
@@ -105,8 +105,11 @@ def plot_forecasts(
             stamps = frame.stamps[forecast.origin : forecast.origin + F]
             _forecast(at, stamps, forecast, levels, beside if i == 0 else None, style)
         _axis(at, frame.stamps[rows])
+        fonts = text_fonts()
         title = " · ".join(part for part in (frame.name, frames.targets[column]) if part)
-        at.set_title(title, loc="left", fontfamily=text_fonts())
+        if not drawable(title, fonts):
+            title = f"series no. {forecasts[0].series + 1}, target no. {column + 1}"
+        at.set_title(title, loc="left", fontfamily=fonts, parse_math=False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     save_figure(figure, path)

@@ -131,7 +131,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence
     figure.colorbar(image, ax=at, label="share of the true label", shrink=0.8)
     fonts = text_fonts()
     short = [name if len(name) <= 20 else name[:19] + "…" for name in names]
-    short = [name if _drawable(name, fonts) else f"no. {i + 1}" for i, name in enumerate(short)]
+    short = [name if drawable(name, fonts) else f"no. {i + 1}" for i, name in enumerate(short)]
     long = any(len(name) > 3 for name in short)
     font = 9 if k <= 20 else 6
     shown = range(0, k, max(1, math.ceil(k / 60)))
@@ -158,7 +158,8 @@ def text_fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
 
 
-def _drawable(text: str, fonts: Sequence[str]) -> bool:
+def drawable(text: str, fonts: Sequence[str]) -> bool:
+    """Whether these fonts have every character of a text."""
     faces = [font_manager.get_font(font_manager.findfont(name)) for name in fonts]
     return all(any(face.get_char_index(ord(c)) for face in faces) for c in text)
 
