@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -209,6 +209,10 @@ class TextEncoder:
             return ids[-most:]
         head = most - most // 2
         return np.concatenate([ids[:head], ids[len(ids) - most // 2 :]])
+
+    def shortening(self, max_length: int, keep: Keep) -> TextEncoder:
+        """The same vocabulary, with other options for texts that are too long."""
+        return TextEncoder(self._tokenizer, replace(self.options, max_length=max_length, keep=keep))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""

@@ -38,8 +38,7 @@ def adopt(settings: S) -> tuple[S, TextEncoder]:
     run = Run.open(path)
     theirs, given = run.config()["options"], settings.changed()
     encoder = TextEncoder.from_json(run.read(ENCODER))
-    own = {name: getattr(settings.text, name) for name in _OWN_TEXT}
-    encoder = TextEncoder(encoder._tokenizer, replace(encoder.options, **own))
+    encoder = encoder.shortening(settings.text.max_length, settings.text.keep)
     taken = {name: theirs[name] for name in _SHAPES if name in theirs}
     for name, value in {**_values(encoder.options), **taken}.items():
         if name in given and name not in _OWN_TEXT and given[name] != value:
