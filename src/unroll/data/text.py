@@ -15,7 +15,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from unroll.data.decoding import BYTE_SIGNS, TextDecoder
-from unroll.data.options import Level, TextOptions
+from unroll.data.options import Keep, Level, TextOptions
 from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError
 
