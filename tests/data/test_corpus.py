@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,21 @@ def test_pieces_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert pieces.documents.tolist() == whole.documents.tolist()
     assert b"".join(pieces.fingerprint()) == b"".join(whole.fingerprint())
     assert pieces.frequencies(made.size).tolist() == np.bincount(whole.tokens, minlength=made.size).tolist()
+
+
+def test_another_process_maps_the_same_file(tmp_path: Path) -> None:
+    text = "some words\n\nand more of them\n" * 200
+    found = Corpus.encode(passage(tmp_path / "a.txt", text, reset="blank"), encoder(text))
+    sent = pickle.dumps(found)
+    assert len(sent) < 1000
+    there = pickle.loads(sent)  # noqa: S301 (our own)
+    assert isinstance(there.tokens, np.memmap)
+    assert there.tokens.tolist() == found.tokens.tolist()
+    assert there.documents.tolist() == found.documents.tolist()
+    assert (there.counts, there.start, there.where) == (found.counts, found.start, found.where)
+    small = pickle.loads(pickle.dumps(Corpus.of(np.arange(5), (2,))))  # noqa: S301
+    assert small.tokens.tolist() == [0, 1, 2, 3, 4]
+    assert small.documents.tolist() == [2]
 
 
 def test_a_text_without_tokens(tmp_path: Path) -> None:

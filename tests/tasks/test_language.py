@@ -326,7 +326,7 @@ def test_the_text_is_divided_by_position(tmp_path: Path) -> None:
     assert decoder().decode(found.valid.tokens) == text[750:]
     said = list(found.task.describe(found, found.task.model()))
     assert said[0] == "750 tokens to train, 250 to validate"
-    assert said[1] == "32 streams, 1 windows of about 24 tokens an epoch"
+    assert said[1] == "32 streams, 1 window of about 24 tokens an epoch"
     words = prepared(tmp_path / "b.txt", validation=0.2)
     assert len(words.train) + len(words.valid) == 12 * 17
     assert prepared(tmp_path / "c.txt", validation=0.0).valid is None
@@ -376,7 +376,7 @@ def test_a_text_of_one_token(tmp_path: Path) -> None:
     assert len(windows) == 1
     assert found.task.report(found.task.model(), found.train)["tokens"] == 1
     said = list(found.task.describe(found, found.task.model()))
-    assert said[1] == "1 streams (batch_size is 32), 1 windows of about 1 tokens an epoch"
+    assert said[1] == "1 stream (batch_size is 32), 1 window of about 1 token an epoch"
 
 
 def test_what_was_left_out_is_said(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from unroll.errors import DataError
 _READING = "1"
 _CHARACTERS_AT_ONCE = 2**20
 _TOKENS_AT_ONCE = 2**22
+_MAPPED = ("tokens", "documents")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process maps the same files; it is not sent what is in them."""
+        return {name: _as_file(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, np.memmap(*value, mode="r") if name in _MAPPED and isinstance(value, tuple) else value)
 
     @classmethod
     def encode(cls, passage: Passage, encoder: TextEncoder) -> Corpus:
@@ -114,6 +124,11 @@ class Corpus:
         for block in self.blocks():
             yield block.tobytes()
         yield self.documents.tobytes()
+
+
+def _as_file(value: Any) -> Any:
+    whole = isinstance(value, np.memmap) and value.offset == 0 and value.filename is not None
+    return (value.filename, value.dtype) if whole else value
 
 
 def _files(base: Path) -> tuple[Path, Path, Path]:

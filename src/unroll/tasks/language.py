@@ -135,7 +135,10 @@ class LanguageTask:
             if windows.streams < self.settings.batch.batch_size
             else ""
         )
-        yield f"{windows.streams} streams{fewer}, {len(windows):,} windows of about {windows.mean:.0f} tokens an epoch"
+        yield (
+            f"{_counted(windows.streams, 'stream')}{fewer},"
+            f" {_counted(len(windows), 'window')} of about {_counted(round(windows.mean), 'token')} an epoch"
+        )
         yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
         options = self.settings.language
         if options.softmax == "adaptive":
@@ -235,6 +238,10 @@ def _cut(passage: Passage, settings: LanguageSettings) -> Cut:
     if settings.language.reset_state != "never":
         return "document"
     return "anywhere" if settings.text.level in ("char", "byte") else "space"
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'s' * (number != 1)}"
 
 
 def _is_count(value: Any) -> bool:
