@@ -314,6 +314,9 @@ def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettin
     season = reach.season or season_length(frames.frequency)
     horizon = reach.horizon or season
     lookback = reach.lookback or 2 * max(season, horizon)
+    longest = max(frames, key=len)
+    if horizon >= len(longest):
+        raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
     if chosen.strategy == "segment":
         chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
     counts = chosen.output == "negative_binomial"

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+
+import unroll
+from unroll.errors import DataError, OptionError
+from unroll.estimators.forecaster import Forecaster
+
+SMALL: dict[str, Any] = {"hidden": 8, "epochs": 3, "learning_rate": 0.02, "threads": 1, "recurrence": "gru"}
+
+
+def wave(rows: int = 90) -> pd.DataFrame:
+    t = np.arange(rows)
+    rng = np.random.default_rng(0)
+    y = 50 + 10 * np.sin(2 * np.pi * t / 7) + rng.normal(0, 0.3, rows)
+    return pd.DataFrame({"day": pd.date_range("2024-01-01", periods=rows), "y": y})
+
+
+def test_fit_and_predict() -> None:
+    df = wave()
+    model = Forecaster(horizon=7, **(SMALL | {"epochs": 40, "hidden": 16})).fit(df[:83])
+    found = model.predict()
+    assert list(found.columns) == ["day", "y"]
+    assert found.day.tolist() == df.day[83:].tolist()
+    assert np.sqrt(np.mean((found.y - df.y[83:].to_numpy()) ** 2)) < 2.0
+    assert len(model.predict(3)) == 3
+    assert len(model.predict(20)) == 20
+    assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
+    assert model.n_iter_ == 40
+
+
+def test_update_goes_on_from_the_news() -> None:
+    df = wave()
+    for strategy in ("recursive", "direct"):
+        model = Forecaster(horizon=7, strategy=strategy, **SMALL).fit(df[:80])
+        before = {n: p.clone() for n, p in model.model_.named_parameters()}
+        assert model.update(df[80:85]).predict(2).day.tolist() == df.day[85:87].tolist()
+        assert all(torch.equal(p, before[n]) for n, p in model.model_.named_parameters())
+
+
+def test_quantiles_and_paths_are_columns_and_rows() -> None:
+    model = Forecaster(horizon=3, output="normal", **SMALL).fit(wave())
+    assert list(model.predict().columns) == ["day", "y", "y_0.1", "y_0.5", "y_0.9"]
+    paths = model.predict(samples=4)
+    assert list(paths.columns) == ["day", "path", "y"]
+    assert paths.path.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+
+
+def test_long_tables_series_and_arrays() -> None:
+    df = wave(60)
+    long = pd.concat([df.assign(name="a"), df.assign(name="b", y=df.y * 3)])
+    found = Forecaster(horizon=2, series="name", **SMALL).fit(long).predict()
+    assert found[["name", "day"]].to_numpy().tolist() == [
+        [n, d] for n in "ab" for d in pd.date_range("2024-03-01", periods=2)
+    ]
+    found = Forecaster(horizon=2, season=7, **SMALL).fit(df.set_index("day").y).predict()
+    assert list(found.columns) == ["day", "y"]
+    found = Forecaster(horizon=2, season=7, **SMALL).fit(df.y.to_numpy()).predict()
+    assert list(found.columns) == ["step", "value"]
+    assert found.step.tolist() == [60, 61]
+    found = Forecaster(horizon=2, season=7, **SMALL).fit(np.stack([df.y, df.y], 1)).predict()
+    assert list(found.columns) == ["step", "value_0", "value_1"]
+
+
+def test_backtest() -> None:
+    model = Forecaster(horizon=7, **SMALL).fit(wave(70))
+    report, forecasts = model.backtest(wave(90), origins=2)
+    assert report["windows"] == 2
+    assert report["in_training"] == 0
+    assert len(forecasts) == 14
+    assert forecasts.origin.unique().tolist() == ["2024-03-17", "2024-03-24"]
+    own, _ = model.backtest(origins=2)
+    assert own["in_training"] == 1
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    df = wave()
+    model = Forecaster(horizon=5, strategy="segment", **SMALL).fit(df)
+    model.save(tmp_path / "run")
+    loaded = unroll.load(tmp_path / "run")
+    found = [record["y"] for record in loaded.predict(df)]
+    np.testing.assert_allclose(found, model.predict().y)
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301
+    np.testing.assert_allclose(again.predict().y, model.predict().y)
+
+
+def test_the_contract_of_scikit_learn() -> None:
+    model = Forecaster(horizon=5, lookback=14, strategy="segment", quantiles=(0.2, 0.5, 0.8), output="quantile")
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert copy.set_params(hidden=3).get_params()["hidden"] == 3
+    assert set(model.get_params()) & {"encoding", "test_part", "validation", "bucket"} == set()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'hiden'"):
+        Forecaster(hiden=3)
+    with pytest.raises(ValueError, match="not fitted"):
+        model.predict()
+
+
+def test_the_same_seed_gives_the_same_model_and_leaves_torchs_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    one, two = (Forecaster(horizon=4, head_dropout=0.3, **SMALL).fit(wave()).predict() for _ in range(2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert one.equals(two)
+    assert not one.equals(Forecaster(horizon=4, head_dropout=0.3, seed=1, **SMALL).fit(wave()).predict())
+
+
+def test_mistakes_are_said() -> None:
+    with pytest.raises(OptionError, match="strategy is 'dirct'; did you mean 'direct'"):
+        Forecaster(strategy="dirct").fit(wave())
+    with pytest.raises(DataError, match="the horizon is 200 steps, but the series has only 90 rows"):
+        Forecaster(horizon=200, **SMALL).fit(wave())
+    with pytest.raises(DataError, match="X must be a DataFrame"):
+        Forecaster().fit(["a", "b"])
