@@ -110,7 +110,7 @@ def test_division_by_position(tmp_path: Path) -> None:
             assert text_of(train) + text_of(valid) == TEXT
             assert text_of(train)
             assert text_of(valid)
-            at, wanted = len(text_of(train)), int(len(TEXT) * (1 - share))
+            at, wanted = len(text_of(train)), int(len(TEXT) * (1 - share) + 1e-6)
             if cut == "anywhere":
                 assert at == wanted
             elif cut == "space":
@@ -120,6 +120,8 @@ def test_division_by_position(tmp_path: Path) -> None:
                 assert TEXT[at - 1] == "\n"
     assert text_of(whole.divided(0.5, "space")[0]) == "one two\n\nthree\nfour"
     assert text_of(whole.divided(0.05, "row")[1]) == "seven"
+    ten = passage(written(tmp_path / "b.txt", "0123456789"))
+    assert [text_of(ten.divided(share, "anywhere")[0]) for share in (0.9, 0.7, 0.25)] == ["0", "012", "0123456"]
 
 
 def test_division_between_documents(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ class Passage:
             DataError: there is no such place.
         """
         total = self.characters()
-        wanted = int(total * (1 - share))
+        wanted = int(total * (1 - share) + 1e-6)  # 10 (1 - 0.9) is a little less than 1
         at = wanted if cut == "anywhere" else self._boundary(wanted, total, cut)
         if not 0 < at < total:
             raise DataError(
