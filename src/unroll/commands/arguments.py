@@ -36,6 +36,7 @@ class Parser(ArgumentParser):
             prog=prog, usage=usage, description=description, formatter_class=_Formatter, exit_on_error=True
         )
         self.hints: dict[str, Any] = {}
+        self.named: frozenset[str] = frozenset()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the complaint as an `OptionError`; the command line prints it and leaves with status 2."""
@@ -63,7 +64,7 @@ class Parser(ArgumentParser):
                     more["metavar"] = _metavar(hint)
                 group.add_argument(
                     "--" + field.name.replace("_", "-"),
-                    type=hint,
+                    type=_texts if hint == tuple[str, ...] else hint,
                     default=field.default,
                     help=texts[field.name].replace("%", "%%"),
                     **more,
@@ -74,21 +75,30 @@ class Parser(ArgumentParser):
         self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")
 
     def read(self, arguments: Sequence[str]) -> Namespace:
-        """Parse a command line.
+        """Parse a command line; `named` are then the options that stand there or in the file of `--config`.
 
         Raises:
             OptionError: an unknown flag or key (the nearest one is named) or a value of the wrong type.
         """
         config, rest = _take(list(arguments)) if _CONFIG in self.flags() else (None, list(arguments))
         base = self.get_defaults()
+        named = {name for argument in rest if argument.startswith("--") for name in self._meant(argument)}
         if config is not None:
             for key, value in _yaml(config).items():
+                named.add(key)
                 if key not in self.hints:
                     raise OptionError(f"{config}: there is no option '{key}'{nearest(key, self.hints)}")
                 base[key] = check_value(key, value, self.hints[key])
         given = self.parse_args(rest, namespace=base)
         given.pop(_CONFIG.removeprefix("--"), None)
+        self.named = frozenset(named)
         return given
+
+    def _meant(self, argument: str) -> list[str]:
+        """The option that a flag names, which may be shortened; none where it is no option's."""
+        flag, flags = argument.split("=", 1)[0], self.flags()
+        meant = [flag] if flag in flags else [f for f in flags if f.startswith(flag)]
+        return [name for f in meant if (name := f.removeprefix("--").replace("-", "_")) in self.hints]
 
 
 def _yaml(path: str) -> dict[str, Any]:
@@ -135,9 +145,22 @@ def _title(cls: type) -> str:
     return f"{words} options: {summary[0].lower()}{summary[1:]}"
 
 
+def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Texts parted by commas, or a list of them as YAML writes it, for texts that hold commas."""
+    import yaml
+
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            return check_value("it", yaml.safe_load(value), tuple[str, ...])
+        except (yaml.YAMLError, OptionError):
+            raise argparse.ArgumentTypeError(f"{value!r:.60} is no list of texts, such as a,b or [a, b]") from None
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(text for part in parts if (text := part.strip()))
+
+
 def _metavar(hint: Any) -> str:
     if get_origin(hint) is tuple:
-        return "[N,...]"
+        return "TEXT,..." if get_args(hint)[0] is str else "[N,...]"
     inner = next((h for h in get_args(hint) if h is not type(None)), hint)
     return {int: "N", float: "X", bool: "true|false", str: "TEXT"}.get(inner, "VALUE")
 
