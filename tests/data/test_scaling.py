@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_a_constant_is_only_centred_and_that_is_said() -> None:
     np.testing.assert_allclose(scaler.transform(frame).target, 0, atol=1e-15)
     assert scaler.inverse_scale("", np.ones(1)).tolist() == [1.0]
     assert scaler.notes == ("never changing in the training part, and only centred (the series: 'y')",)
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+def test_values_beyond_measure_are_refused(kind: Scaling) -> None:
+    huge = np.array([[1.0, -1.7e308], [2.0, 1.7e308], [3.0, 0.0]])
+    with pytest.raises(DataError, match="the series has values too large to be measured in column 'y'; use larger"):
+        FrameScaler.learn(Frames((series("", huge),), ("x", "y")), None, kind)
+    frames = Frames((series("", huge[:, :1], static=(1.7e308,)), series("b", huge[:, :1], static=(-1.7e308,))), ("x",))
+    with pytest.raises(DataError, match="the table has values too large to be measured in column 's'"):
+        FrameScaler.learn(replace(frames, static=("s",)), None, kind)
 
 
 def test_calendar_and_categories_stay_as_they_are() -> None:

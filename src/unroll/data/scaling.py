@@ -80,12 +80,13 @@ class FrameScaler:
             kind: how to scale.
 
         Raises:
-            DataError: a column without an observed value in a training part.
+            DataError: a column without an observed value in a training part, or with values beyond measure.
         """
         columns = {"target": frames.targets, "past": frames.past, "known": frames.known, "static": frames.static}
         texts = {f"{name}={c}" for name, categories in frames.layout.categories for c in categories}
         static = np.stack([frame.static for frame in frames])
         measured, constant = _measure(static, np.ones(static.shape, dtype=bool), kind)
+        _check_size(measured, frames.static, "the table")
         left = np.array([name in texts for name in frames.static], dtype=bool)
         static = Affine(np.where(left, 0.0, measured.shift), np.where(left | constant, 1.0, measured.scale))
         empty = cls(kind, columns, {}, static, len(calendar.names(frames.layout.calendar)))
@@ -129,6 +130,7 @@ class FrameScaler:
                     f"{frame.called} has no value in column '{name}' in the {rows} rows of its training part"
                 )
             measured, constant = _measure(getattr(frame, group)[:rows], there, self.kind)
+            _check_size(measured, self.columns[group], frame.called)
             if group == "known" and self.unscaled:
                 measured.shift[-self.unscaled :], measured.scale[-self.unscaled :] = 0.0, 1.0
                 constant[-self.unscaled :] = False
@@ -224,16 +226,25 @@ def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[Affi
     C = values.shape[1]
     if kind == "none":
         return _identity(C), np.zeros(C, dtype=bool)
-    if kind == "minmax":
-        shift = np.where(there, values, np.inf).min(0)
-        scale = np.where(there, values, -np.inf).max(0) - shift
-    else:
-        count = there.sum(0)
-        shift = np.where(there, values, 0.0).sum(0) / count
-        scale = np.sqrt((np.where(there, values - shift, 0.0) ** 2).sum(0) / count)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is refused by the caller
+        if kind == "minmax":
+            shift = np.where(there, values, np.inf).min(0)
+            scale = np.where(there, values, -np.inf).max(0) - shift
+        else:
+            count = there.sum(0)
+            shift = np.where(there, values, 0.0).sum(0) / count
+            scale = np.sqrt((np.where(there, values - shift, 0.0) ** 2).sum(0) / count)
     # What is left of a constant after rounding is not a deviation.
     constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(shift))
     return Affine(shift, np.where(constant, 1.0, scale)), constant
+
+
+def _check_size(measured: Affine, columns: tuple[str, ...], whose: str) -> None:
+    large = ~(np.isfinite(measured.shift) & np.isfinite(measured.scale))
+    if large.any():
+        raise DataError(
+            f"{whose} has values too large to be measured in column '{columns[int(large.argmax())]}'; use larger units"
+        )
 
 
 def _identity(width: int) -> Affine:
