@@ -222,7 +222,7 @@ def test_the_order_and_going_on() -> None:
         ({"horizon": 50}, "the horizon is 50 steps, but the series has only 30 rows"),
         (
             {"history": 20, "horizon": 11},
-            "the series has 30 rows, but a history of 20 and a horizon of 11 need 31; give a shorter history or",
+            "the series has 30 rows, but a history of 20 and a horizon of 11 need 31; give a shorter lookback or",
         ),
         (
             {"rows": [range(8)], "reach_back": False, "part": "training"},

@@ -61,12 +61,18 @@ def test_series_of_several_lengths() -> None:
         (0.1, "2025-01-01", None, DataError, "the test part begins at 2025-01-01, but the data ends at 2024-04-09"),
         ("2023-01-01", 0, None, DataError, "leave none for training"),
         ("2024-03-01", "2024-02-01", None, OptionError, "validation comes first"),
-        (1.5, 0, None, OptionError, "validation is 1.5; it must be a share below 1, a number of rows, or a time"),
-        (-1, 0, None, OptionError, "validation is -1"),
-        (True, 0, None, OptionError, "validation is True"),
-        (0, "03/04/2024", None, OptionError, "test is '03/04/2024'"),
-        (0, "2024-02-31", None, OptionError, "test is '2024-02-31'"),
-        ("2024-03-01", 0, 50, OptionError, "train is given"),
+        (
+            1.5,
+            0,
+            None,
+            OptionError,
+            "the validation part is 1.5; it must be a share below 1, a number of rows, or a time",
+        ),
+        (-1, 0, None, OptionError, "the validation part is -1"),
+        (True, 0, None, OptionError, "the validation part is True"),
+        (0, "03/04/2024", None, OptionError, "the test part is '03/04/2024'"),
+        (0, "2024-02-31", None, OptionError, "the test part is '2024-02-31'"),
+        ("2024-03-01", 0, 50, OptionError, "the training part is given"),
         (0.1, 0.1, 0, DataError, "leave none for training"),
     ],
 )
@@ -77,6 +83,6 @@ def test_what_is_refused(validation: Any, test: Any, train: Any, error: type[Exc
 
 
 def test_whole_numbers_are_no_dates() -> None:
-    with pytest.raises(DataError, match="test is '2024-03-01', but the times of the series are whole numbers"):
+    with pytest.raises(DataError, match="the test part is '2024-03-01', but the times of the series are whole numbers"):
         split(frames(100, dates=False), 0, "2024-03-01")
     assert split(frames(100, dates=False), 0, "20").upto == {"": 80}

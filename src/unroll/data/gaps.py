@@ -52,7 +52,7 @@ def lay(stamps: np.ndarray, frequency: Frequency, called: str) -> Grid:
     if size > 1000 + _MOST_ADDED * len(stamps):
         raise DataError(
             f"{called}: {len(stamps)} rows stand on a grid of {size:,} times of frequency {frequency}; give the "
-            "--frequency the data has"
+            "--frequency the data has, or --frequency steps to take rows as equal steps"
         )
     places = number - number[0]
     every = np.arange(size)

@@ -232,7 +232,7 @@ def _float32(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         small = values.astype(np.float32)
     if not np.isfinite(small).all():
-        raise DataError("the series have values too large for 32-bit numbers; use --scaling standard or smaller units")
+        raise DataError("the series have values too large for 32-bit numbers; use --scaling standard or larger units")
     return small
 
 
@@ -250,7 +250,7 @@ def latest(frames: Frames, scaler: FrameScaler, *, history: int, horizon: int) -
     """
     for frame in frames:
         if len(frame) < history:
-            raise DataError(f"{frame.called} has {len(frame)} rows, but the model looks back on {history}")
+            raise DataError(f"{frame.called} has {_rows(len(frame))}, but the model looks back on {history}")
     scaled = [scaler.transform(frame) for frame in frames.extended(horizon)]
     B, K = len(frames), len(frames.targets)
 
@@ -282,24 +282,28 @@ def _too_short(
     whose = f"the {part} part of {frame.called}" if part else frame.called
     others = f" ({many} series are too short)" if many > 1 else ""
     if horizon > len(frame):
-        return DataError(f"the horizon is {horizon} steps, but {frame.called} has only {len(frame)} rows{others}")
+        return DataError(f"the horizon is {horizon} steps, but {frame.called} has only {_rows(len(frame))}{others}")
     if len(own) < horizon:
         return DataError(
-            f"{whose} has {len(own)} rows, but the horizon is {horizon} steps{others}; give a shorter horizon, or that "
-            "part more rows"
+            f"{whose} has {_rows(len(own))}, but the horizon is {horizon} steps{others}; give a shorter horizon, or "
+            "that part more rows"
         )
     has = own.stop if reach_back else len(own)
     before = " with the rows before it" if part and reach_back else ""
     return DataError(
-        f"{whose}{before} has {has} rows, but a history of {history} and a horizon of {horizon} need "
-        f"{history + horizon}{others}; give a shorter history or horizon, or more data"
+        f"{whose}{before} has {_rows(has)}, but a history of {history} and a horizon of {horizon} need "
+        f"{history + horizon}{others}; give a shorter lookback or horizon, or more data"
     )
 
 
 def _dropped(left: list[tuple[Frame, range]], history: int, horizon: int, part: str) -> tuple[str, ...]:
     if not left:
         return ()
-    names = ", ".join(f"'{frame.name}' ({len(own)} rows)" for frame, own in left[:3])
+    names = ", ".join(f"'{frame.name}' ({_rows(len(own))})" for frame, own in left[:3])
     more = f" and {len(left) - 3} more" if len(left) > 3 else ""
     within = f" in the {part} part" if part else ""
     return (f"left out{within}, too short for a history of {history} and a horizon of {horizon}: {names}{more}",)
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"

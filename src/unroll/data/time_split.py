@@ -63,24 +63,27 @@ def split(frames: Frames, validation: Border = 0.1, test: Border = 0.0, *, train
         DataError: a series without a row left for training, or shorter than its parts (it is named), a time that no
             series reaches.
     """
-    borders = {"train": train, "validation": validation, "test": test}
+    borders = {"training": train, "validation": validation, "test": test}
     read = {name: _read(name, value) for name, value in borders.items() if value is not None}
     if train is not None and any(isinstance(value, str) for value in read.values()):
-        raise OptionError("train is given, so train, validation and test must be shares or numbers of rows, not times")
+        raise OptionError("the training part is given, so all parts must be shares or numbers of rows, not times")
     if all(isinstance(read[part], str) for part in ("validation", "test")):
         begins, ends = (np.datetime64(str(read[part]), "ns") for part in ("validation", "test"))
         if begins >= ends:
-            raise OptionError(f"validation begins at {validation}, but test already at {test}; validation comes first")
+            raise OptionError(
+                f"the validation part begins at {validation}, but the test part at {test}; validation comes first"
+            )
     parts = []
     for frame in frames:
         N = len(frame)
         held = _rows(frame, read["test"], "test", N)
         kept = _rows(frame, read["validation"], "validation", N - held)
-        own = N - kept - held if train is None else _rows(frame, read["train"], "train", N)
+        own = N - kept - held if train is None else _rows(frame, read["training"], "training", N)
         if own + kept + held > N:
             raise DataError(f"{frame.called} has {N} rows, but training, validation and test take {own + kept + held}")
         if own < 1:
-            raise DataError(f"{frame.called} has {N} rows, of which validation and test leave none for training")
+            rows = f"{N} row{'s' if N != 1 else ''}"
+            raise DataError(f"{frame.called} has {rows}, of which validation and test leave none for training")
         parts.append((range(own), range(own, own + kept), range(own + kept, own + kept + held)))
     result = Split(frames.names, tuple(parts), tuple(map(len, frames)))
     for part in ("validation", "test"):
@@ -106,12 +109,13 @@ def _read(name: str, value: Border) -> Border:
             np.datetime64(value, "ns")
         except ValueError:
             raise OptionError(
-                f"{name} is {value!r:.40}; it must be a share below 1, a number of rows, or a time such as 2020-01-31"
+                f"the {name} part is {value!r:.40}; it must be a share below 1, a number of rows, or a time such as "
+                "2020-01-31"
             ) from None
         return value
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not (whole and value >= 0) and not (isinstance(value, float) and 0 <= value < 1):
-        raise OptionError(f"{name} is {value!r:.40}; it must be a share below 1, a number of rows, or a time")
+        raise OptionError(f"the {name} part is {value!r:.40}; it must be a share below 1, a number of rows, or a time")
     return value
 
 
@@ -120,7 +124,8 @@ def _rows(frame: Frame, value: Border, part: str, stop: int) -> int:
     if isinstance(value, str):
         if frame.stamps.dtype.kind != "M":
             raise DataError(
-                f"{part} is {value!r}, but the times of {frame.called} are whole numbers; give a number of rows"
+                f"the {part} part is {value!r}, but the times of {frame.called} are whole numbers; give a number of "
+                "rows"
             )
         return max(0, stop - int(np.searchsorted(frame.stamps, np.datetime64(value, "ns"))))
     if isinstance(value, float):
