@@ -33,7 +33,12 @@ class Parser(ArgumentParser):
 
     def __init__(self, prog: str, usage: str, description: str) -> None:
         super().__init__(
-            prog=prog, usage=usage, description=description, formatter_class=_Formatter, exit_on_error=True
+            prog=prog,
+            usage=usage,
+            description=description,
+            formatter_class=_Formatter,
+            exit_on_error=True,
+            allow_abbrev=False,
         )
         self.hints: dict[str, Any] = {}
         self.named: frozenset[str] = frozenset()
@@ -82,7 +87,7 @@ class Parser(ArgumentParser):
         """
         config, rest = _take(list(arguments)) if _CONFIG in self.flags() else (None, list(arguments))
         base = self.get_defaults()
-        named = {name for argument in rest if argument.startswith("--") for name in self._meant(argument)}
+        named = {a.split("=", 1)[0].removeprefix("--").replace("-", "_") for a in rest if a.startswith("--")}
         if config is not None:
             for key, value in _yaml(config).items():
                 named.add(key)
@@ -91,14 +96,8 @@ class Parser(ArgumentParser):
                 base[key] = check_value(key, value, self.hints[key])
         given = self.parse_args(rest, namespace=base)
         given.pop(_CONFIG.removeprefix("--"), None)
-        self.named = frozenset(named)
+        self.named = frozenset(named & self.hints.keys())
         return given
-
-    def _meant(self, argument: str) -> list[str]:
-        """The option that a flag names, which may be shortened; none where it is no option's."""
-        flag, flags = argument.split("=", 1)[0], self.flags()
-        meant = [flag] if flag in flags else [f for f in flags if f.startswith(flag)]
-        return [name for f in meant if (name := f.removeprefix("--").replace("-", "_")) in self.hints]
 
 
 def _yaml(path: str) -> dict[str, Any]:
