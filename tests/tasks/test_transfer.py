@@ -1,20 +1,27 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import unroll
+from unroll.data.options import TextOptions
 from unroll.errors import OptionError, RunError
+from unroll.models.many_to_one import build
+from unroll.runs import Run
 from unroll.tasks.labelled_options import LabelledSettings
-from unroll.tasks.transfer import adopt, take_over
+from unroll.tasks.tagging_options import TaggingSettings
+from unroll.tasks.transfer import take_over, vocabulary
+from unroll.tasks.transfer_options import TransferOptions
 
 TEXTS = ["good film", "a good one", "bad film", "such a bad one"] * 6
 LABELS = ["pos", "pos", "neg", "neg"] * 6
 SIZES: dict[str, Any] = {"hidden": 6, "embedding": 5, "recurrence": "gru", "epochs": 1, "threads": 1}
+TOKENS = [["a", "Good", "film"], ["such", "Films"]] * 6
+TAGS = [["D", "A", "N"], ["D", "N"]] * 6
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +30,21 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unroll.Classifier(**SIZES, lowercase=False, max_length=50).fit(TEXTS, LABELS).save(path)
 
 
+@pytest.fixture(scope="module")
+def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "language"
+    return unroll.LanguageModel(**SIZES, layers=2, min_count=1, batch_size=2).fit(TEXTS).save(path)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "masked"
+    model = unroll.LanguageModel(**SIZES, predict="masked", bidirectional=True, lowercase=True, batch_size=2)
+    return model.fit(TEXTS).save(path)
+
+
 def test_vocabulary_sizes_and_weights_are_taken_over(before: Path) -> None:
-    first = unroll.load(before)
+    first: Any = unroll.load(before)
     later = unroll.Classifier(init_from=str(before), epochs=1, learning_rate=1e-12, threads=1, max_length=7, seed=5)
     later.fit(["good one", "unheard of"] * 9, ["yes", "no"] * 9)
     assert later.task_.encoder.tokens(range(8)) == first.task.encoder.tokens(range(8))
@@ -43,36 +63,108 @@ def test_vocabulary_sizes_and_weights_are_taken_over(before: Path) -> None:
 
 def test_dropout_is_the_later_runs_own_choice(before: Path) -> None:
     given = {"text": "text", "init_from": str(before), "output_dropout": 0.3, "word_dropout": 0.1}
-    settings, _ = adopt(LabelledSettings.from_flat(given))
+    settings = LabelledSettings.chosen(given)
     assert (settings.recurrent.output_dropout, settings.tokens.word_dropout) == (0.3, 0.1)
     assert LabelledSettings.from_flat(settings.flat()) == settings
+
+
+def test_dropout_between_layers_needs_no_mention_of_the_layers(language: Path) -> None:
+    settings = LabelledSettings.chosen({"text": "text", "init_from": str(language), "hidden_dropout": 0.3})
+    assert (settings.recurrent.layers, settings.recurrent.hidden_dropout) == (2, 0.3)
+
+
+def test_where_the_run_is_does_not_depend_on_the_working_folder(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(before.parent)
+    assert LabelledSettings.chosen({"init_from": "before"}).transfer.init_from == str(before)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"hidden": 7}, r"hidden is 7, but it is 6 in .*before, which init_from names"),
+        ({"hidden": 128}, r"hidden is 128, but it is 6 in"),
         ({"recurrence": "rnn"}, r"recurrence is 'rnn', but it is 'gru' in"),
         ({"vocabulary": 77}, r"vocabulary is 77, but it is 20000 in"),
+        ({"lowercase": True}, r"lowercase is True, but it is False in"),
     ],
 )
 def test_what_contradicts_the_run_is_refused(before: Path, given: dict[str, Any], message: str) -> None:
-    settings = LabelledSettings.from_flat({"text": "text", "init_from": str(before), **given})
     with pytest.raises(OptionError, match=message):
-        adopt(settings)
+        LabelledSettings.chosen({"text": "text", "init_from": str(before), **given})
+
+
+def test_a_vocabulary_for_other_text_options_is_refused(before: Path) -> None:
+    with pytest.raises(OptionError, match=r"lowercase is True, but it is False in .*before, which init_from names"):
+        vocabulary(TransferOptions(str(before)), TextOptions())
 
 
 def test_a_run_that_is_not_there_or_does_not_fit_is_named(before: Path, tmp_path: Path) -> None:
-    settings = LabelledSettings.from_flat({"text": "text", "init_from": str(tmp_path / "none")})
     with pytest.raises(RunError, match="there is no run folder"):
-        adopt(settings)
-    wider = LabelledSettings.from_flat({"text": "text", "hidden": 6, "embedding": 4, "recurrence": "gru"})
-    from unroll.models.many_to_one import build
+        LabelledSettings.chosen({"text": "text", "init_from": str(tmp_path / "none")})
+    numbers = unroll.Classifier(hidden=2, epochs=1, threads=1).fit(np.eye(20)[:, :3], [0, 1] * 10)
+    path = numbers.save(tmp_path / "numbers")
+    with pytest.raises(RunError, match=r"init_from names .*numbers, a classification run without a vocabulary of text"):
+        LabelledSettings.chosen({"text": "text", "init_from": str(path)})
 
+
+def test_weights_of_another_shape_or_name_are_refused(before: Path) -> None:
+    wider = LabelledSettings.from_flat({"text": "text", "hidden": 6, "embedding": 4, "recurrence": "gru"})
     model = build(wider.model, wider.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match=r"'inputs\.embedding\.weight' has shape \[8, 5\].*needs \[8, 4\]"):
         take_over(str(before), model)
-    other = replace(wider.recurrent, layers=2, last_hidden=3)
-    model = build(wider.model, other, wider.tokens, outputs=2, vocabulary=8)
+    other = LabelledSettings.from_flat({"hidden": 6, "layers": 2, "last_hidden": 3})
+    model = build(wider.model, other.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match="whose recurrent layers do not fit"):
         take_over(str(before), model)
+
+
+@pytest.mark.parametrize("kind", ["language", "masked"])
+def test_a_tagger_starts_from_a_language_model_of_words(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    path: Path = request.getfixturevalue(kind)
+    first: Any = unroll.load(path)
+    tagger = unroll.Tagger(init_from=str(path), epochs=1, learning_rate=1e-12, threads=1).fit(TOKENS, TAGS)
+    options = tagger.task_.settings
+    assert (options.recurrent.bidirectional, options.recurrent.layers) == ((kind == "masked"), 1 + (kind != "masked"))
+    assert (options.tagger.characters, options.text.lowercase) == ("none", kind == "masked")
+    # the same word has the same id, and the upper case is folded only where the run folds it
+    table = tagger.task_.encoder.table(["film", "Good", "Films"])
+    [[film, good, unknown]] = [ids.tolist() for ids in first.task.encoder.encode(["film good Films"])]
+    assert table.words.tolist() == [0, film, good if kind == "masked" else 1, unknown]
+    assert tagger.task_.encoder.size == first.task.encoder.size
+    # what is unseen is so in the tagger's own data
+    assert set(tagger.task_.encoder.seen) == {"a", "Good", "film", "such", "Films"}
+    was, now = first.model.state_dict(), tagger.model_.state_dict()
+    taken = [name for name in was if name.startswith(("inputs.", "recurrent."))]
+    assert len(taken) == 9
+    for name in taken:
+        torch.testing.assert_close(now[name], was[name], rtol=0, atol=1e-9)
+    # the run stands by itself
+    saved = tagger.save(tmp_path / "tagger")
+    again: Any = unroll.load(saved)
+    assert again.task.settings == options
+    assert Run.open(saved).config()["options"]["init_from"] == str(path)
+    assert tagger.predict(TOKENS[:2]) == [r["tags"] for r in again.predict(TOKENS[:2])]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"characters": "recurrence"}, r"characters cannot be 'recurrence' beside init_from: its recurrent layers"),
+        ({"vectors": "glove.txt"}, r"vectors cannot be 'glove.txt' beside init_from: it has word vectors of its own"),
+        ({"bidirectional": True}, r"bidirectional is True, but it is False in .*language, which init_from names"),
+        ({"lowercase": True}, r"lowercase is True, but it is False in"),
+        ({"normalize": "NFKC"}, r"normalize is 'NFKC', but it is 'NFC' in"),
+    ],
+)
+def test_what_a_tagger_cannot_take_over_is_refused(language: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        TaggingSettings.chosen({"init_from": str(language), **given})
+
+
+def test_a_tagger_starts_from_words_only(tmp_path: Path) -> None:
+    model = unroll.LanguageModel(**SIZES, level="char", min_count=1, batch_size=2).fit(TEXTS)
+    path = model.save(tmp_path / "characters")
+    with pytest.raises(OptionError, match=r"characters, which init_from names, are of the level 'char'; a tagger can"):
+        unroll.Tagger(init_from=str(path), epochs=1).fit(TOKENS, TAGS)

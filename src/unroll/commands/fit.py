@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from unroll.commands.arguments import Parser
 from unroll.tasks.table import TASKS, entry
 
-_OWN = ("data", "test", "valid", "out", "overwrite")
-
 
 def parser(task: str) -> Parser:
     """The arguments of `unroll fit TASK`."""
@@ -45,9 +43,9 @@ def main(arguments: Sequence[str]) -> int:
         print("\n`unroll fit TASK --help` lists the options.")
         return 0 if arguments else 2
     chosen = entry(arguments[0])
-    given = parser(arguments[0]).read(arguments[1:])
-    values = vars(given)
-    settings = chosen.load_settings().from_flat({k: v for k, v in values.items() if k not in _OWN})
+    line = parser(arguments[0])
+    given = line.read(arguments[1:])
+    settings = chosen.load_settings().chosen({name: getattr(given, name) for name in line.named})
 
     from unroll.tasks.fitting import fit
     from unroll.tasks.task import Sources

@@ -218,6 +218,11 @@ class TextEncoder:
         """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
         return [self._token(int(i)) for i in ids]
 
+    def entries(self) -> list[str]:
+        """The vocabulary as it is looked up, from id 2 on."""
+        found = self._tokenizer.get_vocab()
+        return sorted(found, key=found.__getitem__)[_SPECIAL:]
+
     def _token(self, i: int) -> str:
         if i in (self.PAD, self.UNK):
             return "<unk>" if i else "<pad>"

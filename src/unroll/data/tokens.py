@@ -68,8 +68,18 @@ class TokenEncoder:
         self._seen = _numbered(self.seen, 0)
 
     @classmethod
-    def learn(cls, sentences: Iterable[Sequence[str]], options: TextOptions | None = None) -> TokenEncoder:
+    def learn(
+        cls,
+        sentences: Iterable[Sequence[str]],
+        options: TextOptions | None = None,
+        known: Sequence[str] | None = None,
+    ) -> TokenEncoder:
         """Learn both vocabularies from lists of tokens, read once and one by one.
+
+        Args:
+            sentences: the lists of tokens.
+            options: how tokens become words.
+            known: the words, in the order of their ids, where they are not to be learnt.
 
         Raises:
             DataError: no word occurs `min_count` times.
@@ -88,7 +98,7 @@ class TokenEncoder:
             for character in _cut(form):
                 characters[character] += count
         most = options.vocabulary - 2 if options.vocabulary else None
-        known = _ordered(words, options.min_count)[:most]
+        known = _ordered(words, options.min_count)[:most] if known is None else known
         if not known:
             raise DataError(f"the vocabulary is empty: no word occurs {options.min_count} times (min_count)")
         return cls(known, _ordered(characters, options.min_count), _ordered(seen, 1), options)

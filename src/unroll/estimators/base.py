@@ -78,8 +78,10 @@ class Estimator(BaseEstimator):
         return run.path
 
     def _options(self, **own: Any) -> dict[str, Any]:
-        """The parameters as flat options, and `own` beside them."""
-        return {k: v for k, v in self.get_params(deep=False).items() if k != "verbose"} | own
+        """The parameters that are not at their defaults, as flat options, and `own` beside them."""
+        standard = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
+        set_to = {k: v for k, v in self.get_params(deep=False).items() if k != "verbose"}
+        return {k: v for k, v in set_to.items() if type(v) is not type(standard[k]) or v != standard[k]} | own
 
     def _train(self, prepared: Prepared) -> None:
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:

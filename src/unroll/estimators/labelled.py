@@ -34,7 +34,7 @@ class _Labelled(Estimator):
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         own = {"text": "text"} if text else {"series": "values"}
-        settings = LabelledSettings.from_flat(self._options(**own))
+        settings = LabelledSettings.chosen(self._options(**own))
         _refuse_bad(values, settings)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
         task = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])

@@ -48,7 +48,7 @@ class Tagger(Estimator):
             raise DataError("Tagger requires y to be passed, but the target y is None")
         tokens, tags = _listed(X, "X"), _listed(y, "y")
         check_consistent_length(tokens, tags)
-        settings = TaggingSettings.from_flat(self._options())
+        settings = TaggingSettings.chosen(self._options())
 
         def values(rows: np.ndarray | None = None) -> Iterator[Any]:
             return iter(tokens) if rows is None else (tokens[i] for i in rows)

@@ -29,7 +29,7 @@ from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.objectives import MultiLabel, Regression, SingleLabel, class_weights
 from unroll.tasks.records import Records, bad_inputs, load_records
 from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
-from unroll.tasks.transfer import adopt, take_over
+from unroll.tasks.transfer import take_over, vocabulary
 from unroll.training.plots import plot_confusion
 
 _FORMAT = "unroll.targets/1"
@@ -95,7 +95,7 @@ class LabelledTask:
             spread = targets.std(0, dtype=np.float64)
             scale = np.where(spread > 0, spread, 1.0)
         if settings.transfer.init_from:
-            settings, encoder = adopt(settings)
+            encoder = vocabulary(settings.transfer, settings.text)
         elif text:
             encoder = TextEncoder.learn(inputs, settings.text)
         else:

@@ -70,7 +70,7 @@ class LabelledSettings(Settings):
         if text:
             unused |= dict.fromkeys((*_names(SeriesOptions), *_FOR_SERIES), "numeric sequences, not text")
         else:
-            of_text = (*_names(TextOptions), *_names(TransferOptions), *_FOR_TEXT)
+            of_text = (*_names(TransferOptions), *_names(TextOptions), *_FOR_TEXT)
             unused |= dict.fromkeys(of_text, "text, not numeric sequences")
         if regression:
             unused |= dict.fromkeys(_FOR_CLASSES, "classification, not regression")

@@ -24,6 +24,8 @@ class Settings:
     """Fields that stand first in help and files."""
     WITHOUT: ClassVar[tuple[str, ...]] = ()
     """Options of the groups that mean nothing to this task: they are neither shown nor taken."""
+    STARTED: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    """Options that can only have one value beside `init_from`, and why."""
 
     @classmethod
     def _order(cls) -> list[str]:
@@ -49,6 +51,20 @@ class Settings:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
         return cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+
+    @classmethod
+    def chosen(cls, given: Mapping[str, Any]) -> Self:
+        """From the options that a person gave, and no others; what starts from another run takes its sizes from there.
+
+        Raises:
+            OptionError: as `from_flat`, and for an option that contradicts the run that `init_from` names.
+            RunError: there is no such run, or it holds no text model.
+        """
+        if given.get("init_from"):
+            from unroll.tasks.transfer import started
+
+            given = started(cls, given)
+        return cls.from_flat(given)
 
     def flat(self) -> dict[str, Any]:
         """All options as one flat mapping."""

@@ -32,6 +32,7 @@ from unroll.tasks.tagging_objective import TaggingObjective
 from unroll.tasks.tagging_options import TaggingSettings
 from unroll.tasks.tagging_report import Guess
 from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.transfer import take_over, words
 from unroll.training.plots import plot_confusion
 
 TAGS = "tags.json"
@@ -114,7 +115,8 @@ class TaggingTask:
         labels = Labels.learn(main.names, where=main.where)
         share = 0.0 if held is not None else settings.batch.validation
         chosen, left = split(len(main), share, settings.batch.seed)
-        encoder = TokenEncoder.learn(main.tokens(chosen), settings.text)
+        known = words(settings.transfer, settings.text) if settings.transfer.init_from else None
+        encoder = TokenEncoder.learn(main.tokens(chosen), settings.text, known)
         vectors = None
         if settings.vectors.vectors:
             path = os.path.abspath(os.path.expanduser(settings.vectors.vectors))
@@ -141,7 +143,7 @@ class TaggingTask:
         )
 
     def model(self, training: Tagged | None = None) -> Tagger:
-        """A new model; one that is about to be trained starts with the word vectors."""
+        """A new model; one that is about to be trained starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
         legal = None
         if self.scheme is not None:
@@ -161,6 +163,8 @@ class TaggingTask:
             with torch.no_grad():
                 table[places] = torch.from_numpy(self.vectors.values)
             table.requires_grad_(not options.vectors.freeze_vectors)
+        if training is not None and options.transfer.init_from:
+            take_over(options.transfer.init_from, model)
         return model
 
     def objective(self, training: Tagged | None = None) -> TaggingObjective:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from unroll.data.options import TextOptions
 from unroll.errors import OptionError
@@ -11,6 +12,7 @@ from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.tagger_options import TaggerOptions
 from unroll.options import check_range, check_types
 from unroll.tasks.settings import Settings
+from unroll.tasks.transfer_options import TransferOptions
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class TaggingSettings(Settings):
 
     FIRST: ClassVar[tuple[str, ...]] = ("tagging",)
     WITHOUT: ClassVar[tuple[str, ...]] = ("level", "max_length", "keep", "html", "punctuation", "line_ends")
+    STARTED: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        "characters": ("none", "its recurrent layers have read the vectors of words alone"),
+        "vectors": ("", "it has word vectors of its own"),
+    }
 
     tagging: TaggingOptions = TaggingOptions()
     text: TextOptions = TextOptions()
@@ -78,3 +84,4 @@ class TaggingSettings(Settings):
     tokens: TokenOptions = TokenOptions()
     tagger: TaggerOptions = TaggerOptions()
     recurrent: RecurrentOptions = SentenceOptions()
+    transfer: TransferOptions = TransferOptions()

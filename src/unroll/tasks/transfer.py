@@ -2,50 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TypeVar
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from unroll.data.options import TextOptions
 from unroll.data.text import TextEncoder
-from unroll.errors import OptionError
-from unroll.models.options import RecurrentOptions, TokenOptions
-from unroll.options import build
+from unroll.errors import OptionError, RunError
 from unroll.runs import ENCODER, Run
-from unroll.tasks.labelled_options import LabelledSettings
+from unroll.tasks.transfer_options import TransferOptions
+
+if TYPE_CHECKING:
+    from unroll.tasks.settings import Settings
 
 # what decides the shapes and meaning of the weights that are taken over; dropout and the like stay a person's choice
-_SHAPES = (
+_SIZES = (
     *("embedding", "recurrence", "hidden", "layers", "last_hidden", "bidirectional", "projection"),
     *("nonlinearity", "reset_after", "residual", "layer_norm", "learn_initial_state"),
 )
-_PARTS = ("inputs.", "recurrent.")
 # how much of a row is read is the new task's choice
-_OWN_TEXT = ("max_length", "keep")
+_TEXT = tuple(f.name for f in fields(TextOptions) if f.name not in ("max_length", "keep"))
+_OF_WORDS = ("vocabulary", "min_count", "normalize", "lowercase")
+_PARTS = ("inputs.", "recurrent.")
 
-S = TypeVar("S", bound=LabelledSettings)
 
+def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given for a task, and those that the run settles that `init_from` names among them.
 
-def adopt(settings: S) -> tuple[S, TextEncoder]:
-    """The settings with the sizes and the text options of the run that `init_from` names, and its vocabulary.
+    These are the sizes of the layers and how text becomes ids, as far as the task has such options, and what
+    `kind.STARTED` says.
 
     Raises:
-        OptionError: an option was set that contradicts the run.
+        OptionError: an option was given that contradicts the run.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
-    path = settings.transfer.init_from
-    run = Run.open(path)
-    theirs, given = run.config()["options"], settings.changed()
-    encoder = TextEncoder.from_json(run.read(ENCODER))
-    encoder = encoder.shortening(settings.text.max_length, settings.text.keep)
-    taken = {name: theirs[name] for name in _SHAPES if name in theirs}
-    for name, value in {**_values(encoder.options), **taken}.items():
-        if name in given and name not in _OWN_TEXT and given[name] != value:
-            raise OptionError(f"{name} is {given[name]!r}, but it is {value!r} in {path}, which init_from names")
-    both = _values(settings.recurrent) | _values(settings.tokens) | taken
-    recurrent, tokens = build((RecurrentOptions, TokenOptions), both, path)
-    return replace(settings, text=encoder.options, recurrent=recurrent, tokens=tokens), encoder
+    path = os.path.abspath(os.path.expanduser(str(given["init_from"])))
+    run, known = Run.open(path), kind().flat()
+    theirs = run.config()["options"]
+    _text_encoder(run)
+    found = dict(given) | {"init_from": path}
+    for name, (value, why) in kind.STARTED.items():
+        if name in given and given[name] != value:
+            raise OptionError(f"{name} cannot be {given[name]!r} beside init_from: {why}")
+        found[name] = value
+    for name in (*_SIZES, *_TEXT):
+        if name not in known or name not in theirs:
+            continue
+        if name in given and given[name] != theirs[name]:
+            raise _contradiction(name, given[name], theirs[name], path)
+        found[name] = theirs[name]
+    return found
+
+
+def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextEncoder:
+    """The vocabulary of the run that `init_from` names, for texts shortened as `text` says.
+
+    Raises:
+        OptionError: `text` asks for another way from text to ids than the run's.
+        RunError: there is no such run, or it is damaged or holds no text model.
+    """
+    encoder = _text_encoder(Run.open(transfer.init_from)).shortening(text.max_length, text.keep)
+    _agree(text, encoder.options, _TEXT, transfer.init_from)
+    return encoder
+
+
+def words(transfer: TransferOptions, text: TextOptions) -> list[str]:
+    """The words of the run that `init_from` names, in the order of their ids from 2 on.
+
+    Raises:
+        OptionError: the run's tokens are not words.
+        RunError: there is no such run, or it is damaged or holds no text model.
+    """
+    encoder = _text_encoder(Run.open(transfer.init_from))
+    if encoder.options.level != "word":
+        raise OptionError(
+            f"the tokens of {transfer.init_from}, which init_from names, are of the level '{encoder.options.level}';"
+            " a tagger can only start from words"
+        )
+    _agree(text, encoder.options, _OF_WORDS, transfer.init_from)
+    return encoder.entries()
 
 
 @torch.no_grad()
@@ -70,5 +109,19 @@ def take_over(path: str, model: nn.Module) -> list[str]:
     return names
 
 
-def _values(options: object) -> dict[str, object]:
-    return {f.name: getattr(options, f.name) for f in fields(options)}  # pyright: ignore[reportArgumentType]
+def _agree(own: TextOptions, theirs: TextOptions, names: Iterable[str], path: str) -> None:
+    for name in names:
+        if getattr(own, name) != getattr(theirs, name):
+            raise _contradiction(name, getattr(own, name), getattr(theirs, name), path)
+
+
+def _contradiction(name: str, own: Any, theirs: Any, path: str) -> OptionError:
+    return OptionError(f"{name} is {own!r}, but it is {theirs!r} in {path}, which init_from names")
+
+
+def _text_encoder(run: Run) -> TextEncoder:
+    task = run.config()["task"]
+    try:
+        return TextEncoder.from_json(run.read(ENCODER))
+    except RunError as error:
+        raise RunError(f"init_from names {run.path}, a {task} run without a vocabulary of text: {error}") from error
