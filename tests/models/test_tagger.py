@@ -14,6 +14,8 @@ from unroll.models.tagger import Tagger
 from unroll.models.tagger import build as build_model
 from unroll.models.tagger_options import TaggerOptions
 from unroll.options import build as build_options
+from unroll.training.layerwise import Layerwise
+from unroll.training.options import TrainingOptions
 
 Flat = dict[str, Any]
 TAGS = ("B-X", "I-X", "O")
@@ -92,6 +94,12 @@ def test_a_random_field_answers_legal_sequences_only() -> None:
     assert model.probabilities(scores, lengths)[0, 0, 1].item() == 0.0
     free = build(CASES[3])
     assert free.decode(scores, lengths)[0].tolist() == [1, 1, 1, 1]
+
+
+def test_layers_are_unfrozen_from_the_head_on_with_a_random_field_too() -> None:
+    model = build({"hidden": 4, "embedding": 3, "decoder": "crf"})
+    layers = Layerwise(model, TrainingOptions(unfreeze_every=1))
+    assert layers.plan().startswith("at first only head is trained, crf from epoch 2 on, recurrent.l0 from epoch 3 on")
 
 
 def test_the_parts_are_named_as_those_of_other_models() -> None:

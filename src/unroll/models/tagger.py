@@ -40,8 +40,9 @@ class Tagger(nn.Module):
         self.inputs = inputs
         self.characters = characters
         self.recurrent = recurrent
-        self.head = head
+        # before the head: where layers are unfrozen one by one from the last, it is the head that begins
         self.crf = crf
+        self.head = head
 
     def forward(
         self,
