@@ -97,7 +97,7 @@ def test_a_random_field_answers_legal_sequences_only() -> None:
 
 
 def test_layers_are_unfrozen_from_the_head_on_with_a_random_field_too() -> None:
-    model = build({"hidden": 4, "embedding": 3, "decoder": "crf"})
+    model = build({"characters": "none", "decoder": "crf"})
     layers = Layerwise(model, TrainingOptions(unfreeze_every=1))
     assert layers.plan().startswith("at first only head is trained, crf from epoch 2 on, recurrent.l0 from epoch 3 on")
 
