@@ -175,8 +175,8 @@ def test_a_state_of_something_else() -> None:
 @pytest.mark.parametrize("n", [96, 97, 98, 99, 4])
 def test_processes_share_every_global_batch(world: int, n: int) -> None:
     examples = some(n)
-    one = Batches(examples, batch_size=8, shuffle=True, seed=1, world=1)
-    ranks = [Batches(examples, batch_size=8, shuffle=True, seed=1, rank=r, world=world) for r in range(world)]
+    one = Batches(examples, batch_size=8, shuffle=True, seed=1)
+    ranks = [one.shard(r, world) for r in range(world)]
     assert len({len(r) for r in ranks}) == 1
     together: list[list[int]] = []
     for parts in zip(*ranks, strict=True):
@@ -198,18 +198,18 @@ def test_processes_share_every_global_batch(world: int, n: int) -> None:
 
 
 def test_a_last_batch_smaller_than_the_world_joins_the_one_before() -> None:
-    ranks = [Batches(some(10), batch_size=3, shuffle=False, rank=r, world=2) for r in range(2)]
+    ranks = [Batches(some(10), batch_size=3, shuffle=False).shard(r, 2) for r in range(2)]
     assert [[b.total for b in r] for r in ranks] == [[3, 3, 4]] * 2
     assert [len(r) for r in ranks] == [3, 3]
 
 
 def test_what_cannot_be_shared() -> None:
     with pytest.raises(OptionError, match="batch_size is 2, but 3 processes"):
-        Batches(some(10), batch_size=2, shuffle=True, world=3)
+        Batches(some(10), batch_size=2, shuffle=True).shard(0, 3)
     with pytest.raises(DataError, match="2 rows, but 3 processes"):
-        Batches(some(2), batch_size=8, shuffle=True, world=3)
+        Batches(some(2), batch_size=8, shuffle=True).shard(0, 3)
     with pytest.raises(OptionError, match="rank is 3"):
-        Batches(some(10), shuffle=True, rank=3, world=3)
+        Batches(some(10), shuffle=True).shard(3, 3)
     with pytest.raises(DataError, match="no rows"):
         Batches(some(10).subset(np.arange(0)), shuffle=True)
 
@@ -222,7 +222,7 @@ def test_a_shard_is_what_that_process_would_have_made() -> None:
     for rank in range(3):
         part = batches.shard(rank, 3)
         assert (part.epoch, part.position) == (0, 0)
-        twin = Batches(some(100), options, shuffle=True, rank=rank, world=3)
+        twin = Batches(some(100), options, shuffle=True).shard(rank, 3)
         for at in (0, 4):
             part.set_epoch(at)
             twin.set_epoch(at)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from unroll.data.order import Order
+from unroll.data.order import Order as Base
 from unroll.errors import DataError, OptionError, RunError
 
 
+class Order(Base[list[int]]):
+    """Its batches are the numbers of their rows."""
+
+    def _make(self, number: int) -> list[int]:
+        return self.plan()[number][self.rank :: self.world].tolist()
+
+
 def epoch(order: Order) -> list[list[int]]:
-    return [order.batch(i).tolist() for i in range(order.begin(), len(order))]
+    return list(order)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -24,7 +30,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert epoch(first) == epoch(again) != epoch(other)
     again.set_epoch(1)
     assert epoch(first) != epoch(again)
-    assert Order(5, 5, shuffle=True, seed=0).batch(0).tolist() == [3, 2, 1, 0, 4]
+    assert epoch(Order(5, 5, shuffle=True, seed=0)) == [[3, 2, 1, 0, 4]]
     still = Order(50, 8, shuffle=False, seed=0)
     still.set_epoch(9)
     assert epoch(still)[0] == list(range(8))
@@ -35,26 +41,32 @@ def test_processes_share_every_batch(rows: int, size: int, world: int) -> None:
     whole = Order(rows, size, shuffle=True, seed=0)
     parts = [whole.shard(rank, world) for rank in range(world)]
     assert len({len(part) for part in parts}) == 1
-    for i in range(len(parts[0])):
-        each = [part.batch(i) for part in parts]
-        assert all((one == each[0]).all() for one in each)
-        assert len(each[0]) >= world
-    assert sorted(np.concatenate([parts[0].batch(i) for i in range(len(parts[0]))]).tolist()) == list(range(rows))
+    for i, each in enumerate(zip(*parts, strict=True)):
+        assert all(each)
+        together = parts[0].plan()[i].tolist()
+        assert [together[rank::world] for rank in range(world)] == list(each)
+    assert sorted(row for part in parts for batch in part for row in batch) == list(range(rows))
+    assert [len(batch) for batch in whole] == [size] * (rows // size) + [rows % size] * (rows % size > 0)
 
 
 def test_a_process_starts_at_the_beginning() -> None:
     order = Order(50, 8, shuffle=True, seed=3)
     order.load_state_dict({**order.state_dict(), "epoch": 2, "position": 3})
     part = order.shard(1, 2)
-    assert (part.epoch, part.position, part.begin(), part.rank, part.world) == (0, 0, 0, 1, 2)
-    assert (order.epoch, order.begin(), order.world) == (2, 3, 1)
+    assert (part.epoch, part.position, part.rank, part.world) == (0, 0, 1, 2)
+    assert len(epoch(part)) == len(order) == 7
+    assert (order.epoch, order.position, order.world) == (2, 3, 1)
+    assert len(epoch(order)) == 4
 
 
 def test_going_on_where_it_stood() -> None:
     order = Order(50, 8, shuffle=True, seed=3)
     order.set_epoch(2)
     whole = epoch(order)
-    order.position = 3
+    taken = iter(order)
+    for _ in range(3):
+        next(taken)
+    assert order.position == 3
     other = Order(50, 8, shuffle=True, seed=3)
     other.load_state_dict(order.state_dict())
     other.set_epoch(2)

@@ -105,10 +105,10 @@ def test_processes_share_every_window() -> None:
 def test_too_many_processes() -> None:
     with pytest.raises(OptionError, match="batch_size is 2, but 3 processes need at least a row each"):
         Windows(corpus(50), 2, 5).shard(0, 3)
-    with pytest.raises(DataError, match="the text has 2 tokens, but 3 processes need at least one each"):
-        Windows(corpus(2), 3, 5, rank=0, world=3)
+    with pytest.raises(DataError, match="there are 2 tokens, but 3 processes need at least one each"):
+        Windows(corpus(2), 3, 5).shard(0, 3)
     with pytest.raises(OptionError, match="rank is 3"):
-        Windows(corpus(50), 9, 5, rank=3, world=3)
+        Windows(corpus(50), 9, 5).shard(3, 3)
 
 
 def test_a_text_shorter_than_the_batch() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unroll.data.examples import Examples
 from unroll.data.options import BatchOptions
-from unroll.errors import DataError, OptionError, RunError
+from unroll.data.order import Order
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class BatchSource(Protocol):
         ...
 
 
-class Batches:
+class Batches(Order[Batch]):
     """An epoch's batches, iterated any number of times.
 
     With `shuffle` the rows are permuted by (seed, epoch), cut into pools of `bucket * batch_size` rows,
@@ -103,20 +103,15 @@ class Batches:
     are sorted by length, and `Batch.rows` says where each belongs. `bucket=0` does not group by length, and
     without `shuffle` then keeps the order of the data.
 
-    The order is made from raw PCG64 bits, which NumPy keeps the same in every version.
-
     Args:
         examples: the data.
-        options: batch size and bucket; `batch_size` overrides the former.
-        batch_size: rows of a global batch.
+        options: batch size, bucket and seed; the next two override them.
         shuffle: training order.
         seed: of the order.
-        rank: this process; it takes rows `rank::world` of every global batch.
-        world: number of processes. A last batch of fewer rows than processes joins the one before it.
+        batch_size: rows of a global batch.
 
     Raises:
-        DataError: no rows, or fewer rows than processes.
-        OptionError: a batch of fewer rows than processes.
+        DataError: no rows.
     """
 
     def __init__(
@@ -127,84 +122,30 @@ class Batches:
         shuffle: bool,
         seed: int | None = None,
         batch_size: int | None = None,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
         options = options or BatchOptions()
-        if batch_size is not None:
-            options = replace(options, batch_size=batch_size)
-        if seed is not None:
-            options = replace(options, seed=seed)
-        if not len(examples):
-            raise DataError("there are no rows")
-        if not 0 <= rank < world:
-            raise OptionError(f"rank is {rank!r}, but must be at least 0 and below world, which is {world!r}")
-        if options.batch_size < world:
-            raise OptionError(f"batch_size is {options.batch_size}, but {world} processes need at least a row each")
-        if len(examples) < world:
-            raise DataError(f"there are {len(examples)} rows, but {world} processes need at least a row each")
+        size = options.batch_size if batch_size is None else batch_size
+        super().__init__(len(examples), size, shuffle=shuffle, seed=options.seed if seed is None else seed)
         self.examples = examples
-        self.options = options
-        self.shuffle = shuffle
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
-        self.position = 0
-        self._start = 0
-        self._planned: tuple[int, list[np.ndarray]] | None = None
+        self.bucket = options.bucket
 
-    @property
-    def batch_size(self) -> int:
-        """Rows of a global batch."""
-        return self.options.batch_size
-
-    def __len__(self) -> int:
-        n, size = len(self.examples), self.options.batch_size
-        full, rest = divmod(n, size)
-        return max(1, full + (rest >= self.world and rest > 0))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next; a position restored for this very epoch is kept."""
-        if epoch != self.epoch:
-            self.epoch, self.position, self._start = epoch, 0, 0
-
-    def shard(self, rank: int, world: int) -> Batches:
-        """Rows `rank::world` of every global batch of the same data in the same order, from the start."""
-        return Batches(self.examples, self.options, shuffle=self.shuffle, rank=rank, world=world)
-
-    def plan(self) -> list[np.ndarray]:
-        """The rows of every global batch of the epoch, in order."""
-        epoch = self.epoch if self.shuffle else 0
-        if self._planned is None or self._planned[0] != epoch:
-            self._planned = (epoch, self._make_plan(epoch))
-        return self._planned[1]
-
-    def _make_plan(self, epoch: int) -> list[np.ndarray]:
-        n, size, lengths = len(self.examples), self.options.batch_size, self.examples.lengths
-        bits = np.random.PCG64(np.random.SeedSequence([self.options.seed, epoch]))
-        order = np.argsort(bits.random_raw(n), kind="stable") if self.shuffle else np.arange(n)
-        pool = size * self.options.bucket
+    def _plan(self, bits: np.random.PCG64) -> list[np.ndarray]:
+        n, lengths = self.size, self.examples.lengths
+        order = self._permuted(bits)
+        pool = self.batch_size * self.bucket
         if pool and not self.shuffle:
             pool = n
         if pool:
             order = np.concatenate(
                 [p[np.argsort(lengths[p], kind="stable")] for p in np.split(order, range(pool, n, pool))]
             )
-        batches = np.split(order, range(size, n, size))
-        if len(batches) > 1 and len(batches[-1]) < self.world:
-            batches[-2:] = [np.concatenate(batches[-2:])]
+        batches = self._cut(order)
         if self.shuffle:
             batches = [batches[i] for i in np.argsort(bits.random_raw(len(batches)), kind="stable")]
         return batches
 
-    def __iter__(self) -> Iterator[Batch]:
-        start, self._start = self._start, 0
-        plan = self.plan()
-        self.position = start
-        for at in range(start, len(plan)):
-            batch = self._collate(plan[at])
-            self.position = at + 1
-            yield batch
+    def _make(self, number: int) -> Batch:
+        return self._collate(self.plan()[number])
 
     def _collate(self, every: np.ndarray) -> Batch:
         rows = every[self.rank :: self.world]
@@ -230,34 +171,5 @@ class Batches:
         positions = sum(len(rows) * max(1, int(lengths[rows].max())) for rows in self.plan())
         return 1.0 - float(lengths.sum()) / positions
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the iteration stands: the epoch, the batches already handed out, and what the order depends
-        on.
-        """
-        return {
-            "epoch": self.epoch,
-            "position": self.position,
-            "rows": len(self.examples),
-            "batch_size": self.options.batch_size,
-            "bucket": self.options.bucket,
-            "seed": self.options.seed,
-        }
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken: the next iteration starts at its epoch and position.
-
-        Raises:
-            RunError: the state belongs to other data or other options, or is damaged.
-        """
-        own = self.state_dict()
-        if set(state) != set(own) or not all(type(v) is int for v in state.values()):
-            raise RunError(f"the saved position in the data is damaged: {state!r}")
-        for name in ("rows", "batch_size", "bucket", "seed"):
-            if state[name] != own[name]:
-                raise RunError(
-                    f"cannot continue: {name} was {state[name]} when the checkpoint was written, now it is {own[name]}"
-                )
-        if state["epoch"] < 0 or not 0 <= state["position"] <= len(self):
-            raise RunError(f"the saved position in the data is damaged: {state!r}")
-        self.epoch, self.position = state["epoch"], state["position"]
-        self._start = self.position
+    def _settings(self) -> dict[str, int]:
+        return {**super()._settings(), "bucket": self.bucket}

@@ -7,7 +7,7 @@ on, but for the known covariates; a gap that lasts beyond o is closed as it was 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -57,7 +57,7 @@ class ForecastBatch(Batch):
     origin: Tensor
 
 
-class Windows(Order):
+class Windows(Order[ForecastBatch]):
     """Every window over some rows of each series, in batches; see `Order` for their order.
 
     Windows are numbered series by series, each from the earliest origin on. They are cut out of the series when a batch
@@ -140,12 +140,9 @@ class Windows(Order):
         before = np.concatenate([[0], self.ends])[series]
         return series, self.firsts[series] + (rows - before) * self.stride
 
-    def __iter__(self) -> Iterator[ForecastBatch]:
-        for number in range(self.begin(), len(self)):
-            every = self.batch(number)
-            made = self.take(every[self.rank :: self.world], every)
-            self.position = number + 1
-            yield made
+    def _make(self, number: int) -> ForecastBatch:
+        every = self.plan()[number]
+        return self.take(every[self.rank :: self.world], every)
 
     def take(self, rows: np.ndarray, every: np.ndarray | None = None) -> ForecastBatch:
         """The windows with these numbers (B,), as a part of the global batch with the numbers `every`."""

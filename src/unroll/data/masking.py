@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ class MaskedWindows(Windows):
     here every chosen token is hidden, none is kept or replaced by another.
 
     Args:
-        corpus, batch_size, window, jitter, seed, rank, world: as `Windows`.
+        corpus, batch_size, window, jitter, seed: as `Windows`.
         share: of the tokens that are hidden.
         anew: hide others in every epoch.
     """
@@ -40,33 +39,17 @@ class MaskedWindows(Windows):
         anew: bool,
         jitter: float = 0.0,
         seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
-        super().__init__(corpus, batch_size, window, jitter=jitter, seed=seed, rank=rank, world=world)
+        super().__init__(corpus, batch_size, window, jitter=jitter, seed=seed)
         self.share = share
         self.anew = anew
-
-    def shard(self, rank: int, world: int) -> Self:
-        """Process number `rank`'s rows, of `world`, at the start of the first epoch."""
-        return type(self)(
-            self.corpus,
-            self.streams,
-            self.window,
-            share=self.share,
-            anew=self.anew,
-            jitter=self.jitter,
-            seed=self.seed,
-            rank=rank,
-            world=world,
-        )
 
     def _collate(self, begin: int, end: int, *, first: bool) -> StreamBatch:
         batch = super()._collate(begin, end, first=first)
         assert batch.target is not None  # noqa: S101 (Windows gives them)
         every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
         seed = np.random.SeedSequence([self.seed, self.epoch if self.anew else 0, begin])
-        draws = np.random.PCG64(seed).random_raw(self.streams * (end - begin)).reshape(self.streams, end - begin)
+        draws = np.random.PCG64(seed).random_raw(self.batch_size * (end - begin)).reshape(self.batch_size, end - begin)
         there = np.arange(end - begin) < every[:, None]
         hidden = there & (draws < np.uint64(self.share * 2**64))
         if not hidden.any():

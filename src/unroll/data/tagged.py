@@ -83,7 +83,7 @@ class TaggingBatches(Batches):
 
     Args:
         part: the sentences.
-        options, shuffle, batch_size, rank, world: as those of `Batches`.
+        options, shuffle, batch_size: as those of `Batches`.
         chars: whether the batches hold the tokens' characters.
     """
 
@@ -95,16 +95,10 @@ class TaggingBatches(Batches):
         shuffle: bool,
         chars: bool = True,
         batch_size: int | None = None,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
-        super().__init__(part.tokens, options, shuffle=shuffle, batch_size=batch_size, rank=rank, world=world)
+        super().__init__(part.tokens, options, shuffle=shuffle, batch_size=batch_size)
         self.part = part
         self.chars = chars
-
-    def shard(self, rank: int, world: int) -> TaggingBatches:
-        """Rows `rank::world` of every global batch of the same data in the same order, from the start."""
-        return TaggingBatches(self.part, self.options, shuffle=self.shuffle, chars=self.chars, rank=rank, world=world)
 
     def __iter__(self) -> Iterator[TaggingBatch]:
         return cast("Iterator[TaggingBatch]", super().__iter__())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from unroll.data.batches import Batch
 from unroll.data.corpus import Corpus
-from unroll.errors import DataError, OptionError, RunError
+from unroll.data.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class StreamBatch(Batch):
         return torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device).unsqueeze(1)
 
 
-class Windows:
+class Windows(Progress[StreamBatch]):
     """A text of N tokens as B streams that lie end to end, cut into n windows.
 
     Every token is a target exactly once an epoch. Row r has the targets floor(r N / B) to floor((r + 1) N / B) - 1 in
@@ -73,12 +72,9 @@ class Windows:
         window: steps of a window, at most, without jitter.
         jitter: j, at least 0 and below 0.5.
         seed: of the jitter.
-        rank: this process; it takes rows rank, rank + world, ...
-        world: number of processes.
 
     Raises:
-        DataError: fewer tokens than processes.
-        OptionError: a batch of fewer rows than processes.
+        DataError: there are no tokens.
     """
 
     def __init__(
@@ -89,26 +85,13 @@ class Windows:
         *,
         jitter: float = 0.0,
         seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
     ) -> None:
-        if not 0 <= rank < world:
-            raise OptionError(f"rank is {rank!r}, but must be at least 0 and below world, which is {world!r}")
-        if batch_size < world:
-            raise OptionError(f"batch_size is {batch_size}, but {world} processes need at least a row each")
-        if len(corpus) < world:
-            raise DataError(f"{corpus.where} has {len(corpus)} tokens, but {world} processes need at least one each")
+        super().__init__(len(corpus), min(batch_size, len(corpus)), "tokens")
         self.corpus = corpus
-        self.streams = min(batch_size, len(corpus))
         self.window = window
         self.jitter = jitter
         self.seed = seed
-        self.rank = rank
-        self.world = world
-        self.epoch = 0
-        self.position = 0
-        self._start = 0
-        n, B = len(corpus), self.streams
+        n, B = self.size, self.batch_size
         self._edges = np.arange(B + 1, dtype=np.int64) * n // B
         self._longest = -(-n // B)
         self._windows = -(-self._longest // window)
@@ -118,24 +101,14 @@ class Windows:
         return self._windows
 
     @property
+    def streams(self) -> int:
+        """B."""
+        return self.batch_size
+
+    @property
     def mean(self) -> float:
         """Steps of a window of the longest row, on the average."""
         return self._longest / self._windows
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose windows come next; a position restored for this very epoch is kept."""
-        if epoch != self.epoch:
-            self.epoch, self.position, self._start = epoch, 0, 0
-
-    def shard(self, rank: int, world: int) -> Self:
-        """Process number `rank`'s rows, of `world`, at the start of the first epoch.
-
-        Raises:
-            UserError: there is not enough data for so many.
-        """
-        return type(self)(
-            self.corpus, self.streams, self.window, jitter=self.jitter, seed=self.seed, rank=rank, world=world
-        )
 
     def cuts(self) -> np.ndarray:
         """(n + 1,) int64, rising: the steps of the longest row at which the epoch's windows begin, and its end."""
@@ -145,19 +118,13 @@ class Windows:
             cuts[1:-1] += (bits % np.uint64(2 * self._reach + 1)).astype(np.int64) - self._reach
         return cuts
 
-    def __iter__(self) -> Iterator[StreamBatch]:
-        """The epoch's windows, once from the position that `load_state_dict` restored, else from the first."""
-        start, self._start = self._start, 0
+    def _make(self, number: int) -> StreamBatch:
         cuts = self.cuts()
-        self.position = start
-        for at in range(start, self._windows):
-            batch = self._collate(int(cuts[at]), int(cuts[at + 1]), first=at == 0)
-            self.position = at + 1
-            yield batch
+        return self._collate(int(cuts[number]), int(cuts[number + 1]), first=number == 0)
 
     def _collate(self, begin: int, end: int, *, first: bool) -> StreamBatch:
         every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
-        rows = np.arange(self.rank, self.streams, self.world)
+        rows = np.arange(self.rank, self.batch_size, self.world)
         lengths = every[rows]
         T = max(1, int(lengths.max()))
         x, target = np.zeros((2, len(rows), T), dtype=np.int64)
@@ -187,33 +154,11 @@ class Windows:
             longest=max(1, int(every.max())),
         )
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the iteration stands, and what the windows depend on."""
+    def _settings(self) -> dict[str, int]:
         return {
-            "epoch": self.epoch,
-            "position": self.position,
-            "tokens": len(self.corpus),
-            "batch_size": self.streams,
+            "tokens": self.size,
+            "batch_size": self.batch_size,
             "windows": self._windows,
             "reach": self._reach,
             "seed": self.seed,
         }
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken: the next iteration starts at its epoch and position.
-
-        Raises:
-            RunError: the state belongs to another text or other options, or is damaged.
-        """
-        own = self.state_dict()
-        if set(state) != set(own) or not all(type(v) is int for v in state.values()):
-            raise RunError(f"the saved position in the text is damaged: {state!r}")
-        for name in ("tokens", "batch_size", "windows", "reach", "seed"):
-            if state[name] != own[name]:
-                raise RunError(
-                    f"cannot continue: {name} was {state[name]} when the checkpoint was written, now it is {own[name]}"
-                )
-        if state["epoch"] < 0 or not 0 <= state["position"] <= len(self):
-            raise RunError(f"the saved position in the text is damaged: {state!r}")
-        self.epoch, self.position = state["epoch"], state["position"]
-        self._start = self.position
