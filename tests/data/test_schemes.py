@@ -68,6 +68,7 @@ def test_tags_without_a_type_are_spans_too() -> None:
         (["NOUN", "VERB", "O"], False),
         (["O"], False),
         (["S", "E"], False),
+        (["S-PER", "O"], True),
         (["O-X", "B-X"], False),
         (["BX", "I-X"], False),
     ],

@@ -44,11 +44,11 @@ def part(tag: str) -> Part:
 
 
 def mark_spans(tags: Iterable[str]) -> bool:
-    """Whether each of `tags` is O, or B, I, E or S with or without a type, and one of them begins or is in a span."""
+    """Whether each of `tags` is O, or B, I, E or S with or without a type, and one of them is B or I or has a type."""
     parts = [part(tag) for tag in tags]
     if not all((p.prefix in ("B", "I", "E", "S")) or p == ("O", "") for p in parts):
         return False
-    return any(p.prefix in ("B", "I") for p in parts)
+    return any(p.prefix in ("B", "I") or p.kind for p in parts)
 
 
 def may_follow(scheme: Scheme, before: Part | None, after: Part | None) -> bool:
