@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from unroll.data.frequency import STEPS, Frequency, infer, parse, season_length
-from unroll.errors import OptionError
+from unroll.errors import DataError, OptionError
 
 NAMES = ("15min", "h", "2h", "D", "3D", "B", "W", "2W", "MS", "ME", "QS", "QE", "YS", "YE", "s", "250ms", "4MS")
 
@@ -105,3 +105,18 @@ def test_names_that_are_none(name: str, message: str) -> None:
     with pytest.raises(OptionError) as error:
         parse(name)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["1000000W", "1000000D", "1000000B", "101YS", "1000000h"])
+def test_a_step_of_more_than_a_hundred_years_is_refused(name: str) -> None:
+    with pytest.raises(OptionError, match=f"frequency is '{name}'; a step is at most a hundred years"):
+        parse(name)
+
+
+@pytest.mark.parametrize(("name", "within"), [("YS", 241), ("MS", 2903), ("W", 12626), ("B", 63134), ("2h", 1060667)])
+def test_times_end_with_the_year_2261(name: str, within: int) -> None:
+    origin = np.datetime64("2020-01-01", "ns")
+    assert str(parse(name).stamps(origin, np.array([within]))[0])[:4] == "2261"
+    for beyond in (within + 1, within * 100):
+        with pytest.raises(DataError, match="up to the year 2261"):
+            parse(name).stamps(origin, np.array([1, beyond]))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from unroll.errors import OptionError, nearest
+from unroll.errors import DataError, OptionError, nearest
 
 STEPS = "steps"
 
@@ -33,6 +33,9 @@ _WORDS = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "MS", "quarterl
     "A": "YS or YE",
 }
 _MOST = 10**6
+_END = int((np.datetime64("2262-01-01") - np.datetime64("1970-01-01")).astype(np.int64))
+_LONGEST = 36525 * _DAY
+"""A hundred years; times are counted in nanoseconds, of which 64 bits hold 584 years."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +89,32 @@ class Frequency:
         return count // self.months, on & (days == edge) & (count % self.months == 0)
 
     def stamps(self, origin: Any, numbers: np.ndarray) -> np.ndarray:
-        """The stamps of the grid through `origin` with these numbers (N,), 0 being `origin` itself."""
+        """The stamps of the grid through `origin` with these numbers (N,), 0 being `origin` itself.
+
+        Raises:
+            DataError: one lies after the year 2261, which `datetime64[ns]` does not hold.
+        """
         numbers = numbers.astype(np.int64) * self.n
         if self.unit == STEPS:
             return np.int64(origin) + numbers
         origin = np.asarray(origin)
         if self.unit in _FIXED:
+            _check_end(origin.astype("datetime64[D]").astype(np.int64) + numbers * (_FIXED[self.unit] / _DAY))
             return origin.astype("datetime64[ns]") + (numbers * _FIXED[self.unit]).astype("timedelta64[ns]")
         day = origin.astype("datetime64[D]")
         clock = origin.astype("datetime64[ns]") - day
         if self.unit == "B":
-            return np.busday_offset(day, numbers, roll="backward").astype("datetime64[ns]") + clock
-        months = origin.astype("datetime64[M]") + numbers * _MONTHS[self.unit]
-        return _edge(months, self.unit).astype("datetime64[ns]") + clock
+            days = np.busday_offset(day, numbers, roll="backward")
+        else:
+            days = _edge(origin.astype("datetime64[M]") + numbers * _MONTHS[self.unit], self.unit)
+        _check_end(days.astype(np.int64))
+        return days.astype("datetime64[ns]") + clock
+
+
+def _check_end(days: np.ndarray) -> None:
+    """Refuse days, counted from 1970, that are beyond `datetime64[ns]`, which would begin again at 1677."""
+    if days.size and days.max() >= _END:
+        raise DataError("times are counted up to the year 2261, and these would go beyond; give a shorter horizon")
 
 
 def _edge(months: np.ndarray, unit: str) -> np.ndarray:
@@ -119,6 +135,9 @@ def parse(text: str) -> Frequency:
     found = re.fullmatch(r"(\d{0,7})([A-Za-z]+)(-[A-Za-z]{3})?", text)
     number = int(found[1] or 1) if found else 0
     if found and found[2] in _UNITS and 0 < number <= _MOST:
+        months = _MONTHS.get(found[2], 0)
+        if number * _FIXED.get(found[2], months * _LONGEST / 1200 or _DAY) > _LONGEST:
+            raise OptionError(f"frequency is {text!r}; a step is at most a hundred years")
         if found[3]:
             raise OptionError(f"frequency is {text!r}; give '{found[1]}{found[2]}', the day or month is the data's own")
         return Frequency(found[2], number)
