@@ -10,9 +10,9 @@ from importlib import import_module
 from unroll.errors import UserError
 
 COMMANDS = {
-    "fit": "train a model on labelled sequences and leave a run folder",
+    "fit": "train a model on data and leave a run folder",
     "resume": "go on with a training that was stopped",
-    "evaluate": "how good a run is on labelled data",
+    "evaluate": "how good a run is on data with the truth in it",
     "predict": "a run's answers for new data, as JSON lines",
     "backtest": "what a forecaster would have said at one time after the other",
     "generate": "text that a language model writes after a prompt",

@@ -1,4 +1,4 @@
-"""`unroll evaluate`: how good a run is on labelled data."""
+"""`unroll evaluate`: how good a run is on data with the truth in it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ def _aside(text: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Print every metric, the baseline's beside it."""
-    parser = Parser("unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on labelled data.")
+    parser = Parser(
+        "unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on data with the truth in it."
+    )
     parser.add_argument("run", metavar="RUN", help="The run folder.")
-    parser.add_argument("data", nargs="+", metavar="DATA", help="Labelled data with the columns of the training data.")
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="Data as the run was trained on: with labels, tags or values, or text."
+    )
     parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
