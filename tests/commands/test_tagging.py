@@ -121,8 +121,8 @@ def test_bad_records_stop_the_prediction_or_are_answered_with_an_error(
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
-        ("a X\nb\n", (), "line 2: 1 column, but the lines before have 2; the token 'b' has no tag"),
-        ("a X\nb X Y\n", (), "line 2: 3 columns, but the lines before have 2"),
+        ("a X\nb\n", (), "line 2: 1 column, but other lines have 2; the token 'b' has no tag"),
+        ("a X\nb X Y\n", (), "line 2: 3 columns, but other lines have 2"),
         ("a\nb\n", (), "has no column 'tags'"),
         ("a X\n\nb X\n", (), "every token of"),
         ("a X\n\nb Y\n", ("--min-count", "5"), "no word occurs 5 times (min_count)"),

@@ -98,8 +98,8 @@ def test_a_conllu_file_may_lack_tags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.conll", "a X\nb X Y\n", "'{}', line 2: 3 columns, but the lines before have 2"),
-        ("a.conll", "a X\n\nb\n", "'{}', line 3: 1 column, but the lines before have 2; the token 'b' has no tag"),
+        ("a.conll", "a X\nb X Y\n", "'{}', line 2: 3 columns, but other lines have 2"),
+        ("a.conll", "a X\n\nb\n", "'{}', line 3: 1 column, but other lines have 2; the token 'b' has no tag"),
         ("a.conll", "a\tX\nb\t\n", "'{}', line 2: column 2 is empty"),
         ("a.conll", "a\tX\n\tX\n", "'{}', line 2: column 1 is empty"),
         ("a.conllu", "1\ta\t_\n", "'{}', line 1: 3 columns, but CoNLL-U has 10, parted by tabs"),
@@ -134,11 +134,24 @@ def test_skipping_leaves_out_the_sentence_and_goes_on(tmp_path: Path) -> None:
     dataset = read(path, skipped=skipped)
     assert dataset["tokens"][:] == [["a"], ["f"]]
     assert skipped == [
-        f"'{path}', line 4: 1 column, but the lines before have 2; the token 'c' has no tag",
+        f"'{path}', line 4: 1 column, but other lines have 2; the token 'c' has no tag",
         f"'{path}', line 7: byte 0xFF is not utf-8",
     ]
     got = list(stream(path, skip=True))
     assert [isinstance(row, Unreadable) for row in got] == [False, True, True, False]
+
+
+def test_a_first_line_that_is_unlike_the_others_is_the_broken_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("a b X\n\nb X\n\nc Y\n")
+    with pytest.raises(DataError, match=r"line 1: 3 columns, but other lines have 2$"):
+        read(path)
+    skipped: list[str] = []
+    assert read(path, skipped=skipped)["tokens"][:] == [["b"], ["c"]]
+    assert skipped == [f"'{path}', line 1: 3 columns, but other lines have 2"]
+    path.write_text("New York X\n\nNew York\tX\n\nRome\tY\n")
+    with pytest.raises(DataError, match=r"line 1: 1 column, but other lines have 2; the token 'New York X' has no tag"):
+        read(path)
 
 
 def test_another_encoding_is_guessed_and_read(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ can be used on another.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from unroll.data.files import opened_text, wrong_byte
@@ -18,6 +20,7 @@ CONLLU = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "misc")
 
 _PLACES = (1, 2, 3, 4, 5, 6, 7, 9)
 _FIELDS = 10
+_LINES_LOOKED_AT = 500
 _BLANKS = re.compile(r"[ \t]+")
 _NO_WORD = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")
 
@@ -27,28 +30,25 @@ Parse = Callable[[str, int], Cells | str]
 
 
 def column_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """CoNLL files (2000, 2002, 2003, and the like): columns parted by tabs, or by blanks if the first line has no tab.
+    """CoNLL files (2000, 2002, 2003, and the like): columns parted by tabs, or by blanks if most lines have no tab.
 
-    Every line has as many columns as the first; lines that begin with -DOCSTART- are skipped. A sentence has the
+    Every line has as many columns as most of the first 500 have (the first of them decides between equally common
+    numbers, and between tabs and blanks); lines that begin with -DOCSTART- are skipped. A sentence has the
     columns `column1`, `column2`, ..., and again `tokens` (the first) and `tags` (the last, if there are two or more).
     With a line that cannot be used it is an `Unreadable` with `skip`, else an error.
 
     Raises:
-        DataError: another number of columns than before, an empty column, bytes that are no characters.
+        DataError: another number of columns than the others, an empty column, bytes that are no characters.
     """
-    wanted, tabs = 0, False
+    wanted, tabs = _layout(path, encoding)
 
     def parse(line: str, words: int) -> Cells | str:
-        nonlocal wanted, tabs
-        if not wanted:
-            tabs = "\t" in line
-        cells = [cell.strip(" ") for cell in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
+        cells = _cells(line, tabs)
         if not all(cells):
             return f"column {cells.index('') + 1} is empty"
-        if wanted and len(cells) != wanted:
+        if len(cells) != wanted:
             tagless = f"; the token '{cells[0]:.40}' has no tag" if len(cells) == 1 else ""
-            return f"{_counted(cells)}, but the lines before have {wanted}{tagless}"
-        wanted = len(cells)
+            return f"{_counted(cells)}, but other lines have {wanted}{tagless}"
         return cells
 
     for sentence in _sentences(path, encoding, skip, parse):
@@ -93,6 +93,21 @@ def conllu_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
             continue
         row: Row = {name: [cells[i] for cells in sentence] for name, i in zip(CONLLU, _PLACES, strict=True)}
         yield {"tokens": row["form"], "tags": [None if tag == "_" else tag for tag in row["upos"]]} | row
+
+
+def _layout(path: Path, encoding: str) -> tuple[int, bool]:
+    """How many columns most of the first lines have, and whether tabs part them."""
+    with opened_text(path, encoding, lenient=True) as text:
+        lines = list(islice((line for block in _blocks(text) for _, line in block), _LINES_LOOKED_AT))
+    if not lines:
+        return 0, False
+    # Of equally common ones a counter names the first.
+    tabs = Counter("\t" in line for line in lines).most_common(1)[0][0]
+    return Counter(len(_cells(line, tabs)) for line in lines).most_common(1)[0][0], tabs
+
+
+def _cells(line: str, tabs: bool) -> Cells:
+    return [cell.strip(" ") for cell in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
 
 
 def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[list[Cells] | Unreadable]:
