@@ -60,8 +60,12 @@ def test_a_small_share_holds_out_a_row() -> None:
 
 
 def test_what_cannot_be_divided() -> None:
-    with pytest.raises(DataError, match="1 row cannot be divided"):
-        split(1, 0.5, 0)
+    with pytest.raises(DataError) as error:
+        split(1, 0.1, 0)
+    assert str(error.value) == (
+        "1 row cannot be divided into training and validation (0.1); "
+        "give validation 0 (--validation 0), or rows of its own (--valid DATA)"
+    )
     with pytest.raises(DataError, match="2 rows cannot be divided"):
         split(2, 0.9, 0)
     with pytest.raises(OptionError, match=r"validation is 1\.5"):

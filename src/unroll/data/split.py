@@ -31,7 +31,10 @@ def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray
         return every, every[:0]
     held = round(n * share) or 1
     if n - held < 1 or n < 2:
-        raise DataError(f"{n} row{'s' if n != 1 else ''} cannot be divided into training and validation ({share:g})")
+        raise DataError(
+            f"{n} row{'s' if n != 1 else ''} cannot be divided into training and validation ({share:g}); "
+            "give validation 0 (--validation 0), or rows of its own (--valid DATA)"
+        )
 
     from sklearn.model_selection import train_test_split
 
