@@ -406,6 +406,26 @@ def test_a_line_in_another_encoding_is_left_out(tmp_path: Path, name: str, conte
         read(path)
 
 
+def test_nothing_left_says_how_many_were_left_out_and_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("text,label\n电影,a\n很好,b\n".encode("gbk"))
+    with pytest.raises(DataError) as error:
+        read(path, skipped=[])
+    wrong = f"'{path}', line 2: byte 0xB5 is not utf-8"
+    assert str(error.value) == f"all 2 rows of '{path}' were left out, the first because of this: {wrong}"
+    other = tmp_path / "b.jsonl"
+    other.write_bytes("电影\n".encode("gbk"))
+    with pytest.raises(DataError, match=r"^the one row of '.*b.jsonl' was left out because of this: .*line 1: byte"):
+        read(other, skipped=[])
+    with pytest.raises(
+        DataError, match=r"^all 3 rows of the 2 files were left out, the first because of this: .*a.csv"
+    ):
+        read([path, other], skipped=[])
+    (tmp_path / "c.csv").write_text("text\n")
+    with pytest.raises(DataError, match=r"c.csv' has no rows$"):
+        read(tmp_path / "c.csv", skipped=[])
+
+
 def test_texts_in_another_encoding_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"a\r\n\xe9\r\nb")

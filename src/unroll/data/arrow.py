@@ -24,8 +24,13 @@ _READING = "1"
 _CHARACTERS_AT_ONCE = 2**21
 
 
-def no_rows(paths: Sequence[Path]) -> DataError:
-    """What to say of files without a single row."""
+def no_rows(paths: Sequence[Path], skipped: Sequence[str] = ()) -> DataError:
+    """What to say of files without a single row, or without another than those `skipped` for these reasons."""
+    if skipped:
+        where = f"'{paths[0]}'" if len(paths) == 1 else f"the {len(paths)} files"
+        if len(skipped) == 1:
+            return DataError(f"the one row of {where} was left out because of this: {skipped[0]}")
+        return DataError(f"all {len(skipped)} rows of {where} were left out, the first because of this: {skipped[0]}")
     if len(paths) > 1:
         return DataError(f"none of the {len(paths)} files has any rows")
     size = paths[0].stat().st_size
@@ -81,7 +86,7 @@ def write_arrow(cache: Path, paths: Sequence[Path], encoding: str, skip: bool = 
             except _WiderError as wider:
                 schema = wider.schema
         if not rows:
-            raise no_rows(paths)
+            raise no_rows(paths, skipped)
         if skip:
             skipped_file(cache).write_text(json.dumps(skipped), encoding="utf-8")
         part.replace(cache)
