@@ -154,6 +154,15 @@ def test_a_vocabulary_of_nothing() -> None:
         TextEncoder.learn([], TextOptions())
 
 
+def test_a_vocabulary_of_the_line_end_alone() -> None:
+    texts = ["a b\n", "a\n"]
+    with pytest.raises(OptionError, match=r"vocabulary is 3, which has room for .* the line end, but for no word"):
+        TextEncoder.learn(texts, TextOptions(vocabulary=3, min_count=1, line_ends=True))
+    with pytest.raises(DataError, match=r"no word occurs 2 times \(min_count\)"):
+        TextEncoder.learn(["a b\n", "c\n"], TextOptions(line_ends=True))
+    assert TextEncoder.learn(texts, TextOptions(vocabulary=4, min_count=1, line_ends=True)).entries() == ["\n", "a"]
+
+
 def test_half_a_surrogate_pair_is_replaced() -> None:
     encoder = TextEncoder.learn(["a \ud83d a"], TextOptions())
     assert encoder.tokens(encoder.encode(["a \ud83d"])[0]) == ["a", "<unk>"]
@@ -273,7 +282,7 @@ def test_the_same_vocabulary_for_any_number_of_threads() -> None:
     ("options", "message"),
     [
         ({"level": "words"}, r"level is 'words'; did you mean 'word'\?"),
-        ({"vocabulary": 2}, "vocabulary is 2; it must be at least 3"),
+        ({"vocabulary": 2}, "vocabulary is 2; it must be at least 3, since padding and unknown are entries too, or 0"),
         ({"vocabulary": 257, "level": "bpe"}, "vocabulary is 257; it must be at least 258"),
         ({"min_count": 0}, "min_count is 0"),
         ({"max_length": -1}, "max_length is -1; it must be at least 0"),

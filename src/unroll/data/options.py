@@ -81,6 +81,11 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.vocabulary in (1, 2):
+            raise OptionError(
+                f"vocabulary is {self.vocabulary}; it must be at least 3, since padding and unknown are entries too, "
+                "or 0 for every token there is"
+            )
         if self.vocabulary:
             check_range(self, "vocabulary", least=3, below=_COUNT_LIMIT)
         check_range(self, "min_count", least=1, below=_COUNT_LIMIT)

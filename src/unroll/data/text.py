@@ -124,7 +124,8 @@ class TextEncoder:
         """Learn the vocabulary from `texts`, read once and one by one.
 
         Raises:
-            DataError: a text is missing or not text, or no token occurs `min_count` times.
+            OptionError: `vocabulary` has room for the line end, but for no word.
+            DataError: a text is missing or not text, or no token (of words: but the line end) occurs `min_count` times.
         """
         options = options or TextOptions()
         if options.level == "byte":
@@ -152,7 +153,13 @@ class TextEncoder:
     @classmethod
     def _checked(cls, encoder: TextEncoder) -> TextEncoder:
         options = encoder.options
-        if encoder.size <= _SPECIAL:
+        ends = options.level == "word" and encoder.newline is not None
+        if ends and options.vocabulary == encoder.size == _SPECIAL + 1:
+            raise OptionError(
+                f"vocabulary is {options.vocabulary}, which has room for padding, unknown and the line end, "
+                "but for no word; it must be higher"
+            )
+        if encoder.size <= _SPECIAL + ends:
             raise DataError(
                 f"the vocabulary is empty: no {options.level} occurs {options.min_count} times (min_count) "
                 "in the training texts, or they are all empty"
