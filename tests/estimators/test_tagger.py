@@ -83,8 +83,9 @@ def test_a_saved_tagger_is_a_run(fitted: Tagger, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_used_is_named(tokens: object, tags: object, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as error:
         small(min_count=1).fit(tokens, tags)
+    assert "--" not in str(error.value)
 
 
 def test_what_cannot_be_answered_is_named(fitted: Tagger) -> None:

@@ -116,7 +116,11 @@ def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> s
     return f"{len(merged)} of {total} rows of {where} cannot be used ({named}{more})"
 
 
-def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool) -> np.ndarray:
+LEAVE_OUT = "--skip-bad-rows leaves them out"
+"""The remedy for bad rows on the command line."""
+
+
+def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool, *, remedy: str = LEAVE_OUT) -> np.ndarray:
     """The positions of the rows that can be used, int64.
 
     Args:
@@ -124,12 +128,13 @@ def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool) -> np.n
         total: number of rows looked at.
         where: file or data set, for the message.
         skip: leave bad rows out instead of raising.
+        remedy: what a person can do about them; "" where there is nothing, as for rows that are in no file.
 
     Raises:
         DataError: there are bad rows and `skip` is false, or no good row is left.
     """
     if bad and not skip:
-        raise DataError(f"{describe(bad, total, where)}; --skip-bad-rows leaves them out")
+        raise DataError(describe(bad, total, where) + (f"; {remedy}" if remedy else ""))
     keep = np.ones(total, dtype=bool)
     keep[[row for row, _ in bad]] = False
     rows = np.flatnonzero(keep)

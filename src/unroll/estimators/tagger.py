@@ -53,10 +53,7 @@ class Tagger(Estimator):
         def values(rows: np.ndarray | None = None) -> Iterator[Any]:
             return iter(tokens) if rows is None else (tokens[i] for i in rows)
 
-        try:
-            sentences = checked(values, tags, len(tokens), settings.tagging, "X and y")
-        except DataError as error:
-            raise DataError(str(error).removesuffix("; --skip-bad-rows leaves them out")) from None
+        sentences = checked(values, tags, len(tokens), settings.tagging, "X and y", remedy="")
         self._train(TaggingTask.learn("tagging", settings, sentences))
         self.classes_ = np.array(self.task_.labels.names)
         return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.checks import BadRow, describe, good_rows
+from unroll.data.checks import LEAVE_OUT, BadRow, describe, good_rows
 from unroll.data.examples import values_of
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
@@ -97,6 +97,7 @@ def checked(
     where: str,
     *,
     skip: bool = False,
+    remedy: str = LEAVE_OUT,
     say: Say = lambda _: None,
     known: Sequence[str] | None = None,
 ) -> Sentences:
@@ -109,6 +110,7 @@ def checked(
         options: what the columns are called, how texts are split, and the scheme that is to be kept.
         where: what to call the data in messages.
         skip: leave sentences out that cannot be used.
+        remedy: what a person can do about them.
         say: told what was left out.
         known: the tags that there may be; None: any.
 
@@ -128,7 +130,7 @@ def checked(
             bad.append((row, found))
         else:
             numbers.append(found)
-    rows = good_rows(bad, total, where, skip)
+    rows = good_rows(bad, total, where, skip, remedy=remedy)
     if bad:
         say(f"left out: {describe(bad, total, where)}")
     return Sentences(tokens, rows, numbers, tuple(numbering.places), where)
