@@ -70,6 +70,12 @@ def test_a_value_that_cannot_be_used_is_said_in_one_sentence(given: dict[str, ob
     assert message in str(caught.value)
 
 
+def test_a_number_alone_is_a_list_of_one() -> None:
+    assert ModelOptions(conv_filters=2, conv_kernels=5).conv_kernels == (5,)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match=r"conv_kernels is 2\.5; it must be a whole number"):
+        ModelOptions(conv_filters=2, conv_kernels=2.5)  # pyright: ignore[reportArgumentType]
+
+
 def test_numbers_of_numpy_become_pythons() -> None:
     options = RecurrentOptions(hidden=np.int64(3), output_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
     assert type(options.hidden) is int

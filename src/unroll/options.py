@@ -74,7 +74,7 @@ def check_types(instance: Any) -> None:
     """Hold every field of a frozen dataclass against its annotation; for use in `__post_init__`.
 
     Understands bool, int, float, str, `Literal`, `tuple[X, ...]` and `X | None`. Numbers of other libraries
-    become Python's, lists become tuples, and a text alone is a list of one where texts are listed.
+    become Python's, lists become tuples, and a text or number alone is a list of one where such are listed.
 
     Raises:
         OptionError: a value of another type, a choice that does not exist, or a number that is not finite.
@@ -125,10 +125,11 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
         return check_value(name, value, next(h for h in get_args(hint) if h is not type(None)))
     if origin is tuple:
         inner = get_args(hint)[0]
-        if isinstance(value, str) and inner is str:
+        if isinstance(value, str if inner is str else numbers.Real):
             value = [value]
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise OptionError(f"{name} is {_shown(value)}; it must be a list, such as [3, 5]")
+            such = {str: "[a, b]", float: "[0.1, 0.5]"}.get(inner, "[3, 5]")
+            raise OptionError(f"{name} is {_shown(value)}; it must be a list, such as {such}")
         return tuple(check_value(name, v, inner) for v in value)
     if hint is bool:
         if isinstance(value, bool):

@@ -40,6 +40,56 @@ def test_what_is_no_list_of_texts(given: str) -> None:
     assert str(error.value) == f"--target: '{given}' is no list of texts, such as a,b or [a, b]"
 
 
+@pytest.mark.parametrize(
+    ("given", "option", "read"),
+    [
+        (("--conv-kernels", "3,5"), "conv_kernels", (3, 5)),
+        (("--conv-kernels", "5"), "conv_kernels", (5,)),
+        (("--conv-kernels=[3, 5]",), "conv_kernels", (3, 5)),
+    ],
+)
+def test_lists_of_whole_numbers(given: tuple[str, ...], option: str, read: tuple[int, ...]) -> None:
+    assert fit_parser("classification").read(["data", "--out", "run", *given])[option] == read
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("0.1,0.5,0.9", (0.1, 0.5, 0.9)), ("0.5", (0.5,)), ("[0.1, 5e-1]", (0.1, 0.5)), (".25, .75,", (0.25, 0.75))],
+)
+def test_lists_of_numbers(given: str, read: tuple[float, ...]) -> None:
+    assert fit_parser("forecasting").read(["data", "--out", "run", "--quantiles", given])["quantiles"] == read
+
+
+def test_cutoffs_are_parted_by_commas() -> None:
+    found = fit_parser("language-model").read(["data", "--out", "run", "--cutoffs", "2000,10000"])
+    assert found["cutoffs"] == (2000, 10000)
+
+
+@pytest.mark.parametrize(
+    ("task", "flag", "given", "wanted"),
+    [
+        ("forecasting", "--quantiles", "low", "numbers, such as 0.1,0.5"),
+        ("forecasting", "--quantiles", "[0.1,0.5", "numbers, such as 0.1,0.5"),
+        ("classification", "--conv-kernels", "3,5.5", "whole numbers, such as 3,5"),
+        ("classification", "--conv-kernels", "3 5", "whole numbers, such as 3,5"),
+    ],
+)
+def test_what_is_no_list_of_numbers(task: str, flag: str, given: str, wanted: str) -> None:
+    with pytest.raises(OptionError) as error:
+        fit_parser(task).read(["data", "--out", "run", flag, given])
+    assert str(error.value) == f"{flag}: '{given}' is no list of {wanted}"
+
+
+def test_a_list_of_numbers_in_a_file(tmp_path: Path) -> None:
+    for text, read in (("[3, 5]", (3, 5)), ("5", (5,))):
+        (tmp_path / "o.yaml").write_text(f"conv_kernels: {text}\n")
+        found = fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
+        assert found["conv_kernels"] == read
+    (tmp_path / "o.yaml").write_text("conv_kernels: 3,5x\n")
+    with pytest.raises(OptionError, match=r"conv_kernels is '3,5x'; it must be a list, such as \[3, 5\]"):
+        fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
+
+
 def test_what_was_given_is_told_from_what_is_so_by_default(tmp_path: Path) -> None:
     (tmp_path / "o.yaml").write_text("layers: 1\nbatch-size: 8\n")
     parser = fit_parser("tagging")

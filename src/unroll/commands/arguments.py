@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -69,7 +70,7 @@ class Parser(ArgumentParser):
                     more["metavar"] = _metavar(hint)
                 group.add_argument(
                     "--" + field.name.replace("_", "-"),
-                    type=_texts if hint == tuple[str, ...] else hint,
+                    type=_reader(hint),
                     default=field.default,
                     help=texts[field.name].replace("%", "%%"),
                     **more,
@@ -144,6 +145,28 @@ def _title(cls: type) -> str:
     return f"{words} options: {summary[0].lower()}{summary[1:]}"
 
 
+def _reader(hint: Any) -> Any:
+    """What makes an option's value of its text: the annotation itself, but for lists."""
+    if get_origin(hint) is not tuple:
+        return hint
+    kind = get_args(hint)[0]
+    return _texts if kind is str else partial(_numbers, kind)
+
+
+def _numbers(kind: type[int] | type[float], value: Any) -> tuple[Any, ...]:
+    """Numbers parted by commas, in brackets or not."""
+    if not isinstance(value, str):
+        return tuple(value)
+    inner = value.strip()
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1]
+    try:
+        return tuple(kind(part) for part in inner.split(",") if part.strip())
+    except ValueError:
+        what, such = ("numbers", "0.1,0.5") if kind is float else ("whole numbers", "3,5")
+        raise argparse.ArgumentTypeError(f"{value!r:.60} is no list of {what}, such as {such}") from None
+
+
 def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
     """Texts parted by commas, or a list of them as YAML writes it, for texts that hold commas."""
     import yaml
@@ -159,7 +182,7 @@ def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
 
 def _metavar(hint: Any) -> str:
     if get_origin(hint) is tuple:
-        return "TEXT,..." if get_args(hint)[0] is str else "[N,...]"
+        return {str: "TEXT,...", float: "X,..."}.get(get_args(hint)[0], "N,...")
     inner = next((h for h in get_args(hint) if h is not type(None)), hint)
     return {int: "N", float: "X", bool: "true|false", str: "TEXT"}.get(inner, "VALUE")
 
