@@ -1,7 +1,7 @@
 """Recurrent sequence modelling for Python.
 
     layers        RNN, LSTM, GRU: the contract of torch.nn, with lengths, resets, steps and a trace
-    estimators    Classifier, Regressor, Tagger: scikit-learn's contract
+    estimators    Classifier, Regressor, Tagger, Forecaster: scikit-learn's contract
     runs          load: the predictor of a run folder
 
 Names are imported where they are first used.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unroll.errors import DataError, OptionError, RunError, UserError
+    from unroll.estimators.forecaster import Forecaster
     from unroll.estimators.labelled import Classifier, Regressor
     from unroll.estimators.language import LanguageModel
     from unroll.estimators.tagger import Tagger
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Classifier": "unroll.estimators.labelled",
     "DataError": "unroll.errors",
+    "Forecaster": "unroll.estimators.forecaster",
     "GRU": "unroll.layers.gru",
     "LSTM": "unroll.layers.lstm",
     "LanguageModel": "unroll.estimators.language",
@@ -45,6 +47,7 @@ __all__ = [
     "RNN",
     "Classifier",
     "DataError",
+    "Forecaster",
     "LanguageModel",
     "OptionError",
     "Predictor",

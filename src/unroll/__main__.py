@@ -18,7 +18,7 @@ COMMANDS = {
     "generate": "text that a language model writes after a prompt",
     "score": "how likely a language model finds each line, as JSON lines",
     "backends": "the implementations of the recurrent layers, and which of them work here",
-    "demo": "train on scikit-learn's digits, each image read as 8 rows, in under two minutes",
+    "demo": "tell scikit-learn's digits apart and forecast airline passengers, in under two minutes",
 }
 """Every command `NAME` is the function `main` of `unroll.commands.NAME`."""
 

@@ -26,7 +26,7 @@ from unroll.tasks.forecast_answers import answer
 from unroll.tasks.forecast_metrics import naive_scale
 from unroll.tasks.forecast_objective import ForecastObjective
 from unroll.tasks.forecasting_options import ForecastingSettings
-from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.task import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
 
 SCALER = "scaler.json"
 _FORMAT = "unroll.forecasting/1"
@@ -207,7 +207,7 @@ class ForecastingTask:
         """Series, rows and windows of each part, and the model."""
         reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
         named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
-        counts = [f"{part.size:,} windows to {word}" for word, part in named if part is not None]
+        counts = [f"{counted(self.size(part))} to {word}" for word, part in named if part is not None]
         season = f"a season of {reach.season}" if reach.season > 1 else "no season"
         yield (
             f"{len(prepared.train.frames):,} series, {', '.join(counts)}; {reach.horizon} steps from {reach.lookback},"
@@ -219,7 +219,7 @@ class ForecastingTask:
         segments = f" of {chosen.segment}" if chosen.strategy == "segment" else ""
         yield (
             f"model: {chosen.strategy}{segments}, {recurrent_layers(self.settings.recurrent)}, output {chosen.output},"
-            f" {parameters(model):,} parameters; {len(layout.target)} targets"
+            f" {parameters(model):,} parameters; {len(layout.target)} target{'s' * (len(layout.target) > 1)}"
             + (f", {', '.join(beside)} inputs" if beside else "")
         )
 

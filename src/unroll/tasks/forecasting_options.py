@@ -37,6 +37,9 @@ class HorizonOptions:
     nothing)."""
 
     def __post_init__(self) -> None:
+        for name in ("train_part", "valid_part", "test_part"):
+            if isinstance(value := getattr(self, name), int | float) and not isinstance(value, bool):
+                object.__setattr__(self, name, f"{value}")
         check_types(self)
         check_range(self, "horizon", "lookback", "season", least=0, below=_MANY)
         check_range(self, "stride", least=1, below=_MANY)
