@@ -75,11 +75,21 @@ def test_bad_sentences_are_named_or_left_out(row: tuple[Any, Any], reason: str) 
     assert len(found.part(TokenEncoder.learn([["fine"]], TextOptions(min_count=1)), Labels("single", ["X", "Y"]))) == 2
 
 
-def test_tags_that_training_did_not_have_are_refused() -> None:
-    rows = [(["a"], ["NOUN"]), (["a", "b"], ["VERB", "NUON"])]
-    with pytest.raises(DataError, match=r"row 2: 'tags' has 'NUON' at token 2, which .* did you mean 'NOUN'"):
-        given(rows, known=("NOUN", "VERB"))
-    assert given(rows, known=("NOUN", "VERB"), skip=True).names == ("NOUN", "VERB")
+def test_tags_that_training_did_not_have_come_last_and_are_told() -> None:
+    rows = [(["a"], ["NOUN"]), (["a", "b"], ["VERB", "NUON"]), (["c", "d"], ["NUON", "X"])]
+    said: list[str] = []
+    found = given(rows, known=("NOUN", "VERB"), say=said.append)
+    assert found.names == ("NOUN", "VERB", "NUON", "X")
+    told = "X: 3 tokens have tags that the training data did not, counted as wrong; the first is 'NUON' in row 2"
+    assert said == [told + "; did you mean 'NOUN'?"]
+    part = found.part(TokenEncoder.learn([["a"]], TextOptions(min_count=1)), Labels("single", ["NOUN", "VERB"]))
+    assert part.strange == ("NUON", "X")
+    assert [t.tolist() for t in part.tags.take(np.arange(3))] == [[0], [1, 2], [2, 3]]
+    given([rows[0], ([], ["Y"]), (["a"], ["Y"])], known=("NOUN", "VERB"), skip=True, say=said.append)
+    assert "X: 1 token has a tag that the training data did not" in said[-1]
+    assert "; the first is 'Y' in row 3" in said[-1]
+    with pytest.raises(DataError, match=r"no token of X has a tag that the training data had; the first is 'NUON' in"):
+        given(rows[2:], known=("NOUN", "VERB"))
 
 
 def test_a_named_scheme_is_kept_to() -> None:

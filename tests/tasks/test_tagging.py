@@ -208,13 +208,35 @@ def test_records_to_answer_may_be_texts(tmp_path: Path) -> None:
     assert task.answered(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran."]
 
 
-def test_new_data_keeps_to_the_tags_of_the_training(tmp_path: Path) -> None:
-    task: Any = prepare(tmp_path).task
+def test_tags_of_new_data_that_training_lacked_are_wrong(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path)
+    task: Any = prepared.task
     new = write(tmp_path / "new.conll", ["a|O b|B-ORG", "Ann|B-PER"])
-    with pytest.raises(DataError, match=r"row 1: 'tags' has 'B-ORG' at token 2, which the training data did not have"):
-        task.load([new], SourceOptions(), print)
-    part = task.load([new], SourceOptions(skip_bad_rows=True), lambda _: None)
-    assert [t.tolist() for t in part.tags.take(np.arange(1))] == [[1]]
+    part = task.load([new], SourceOptions(), lambda _: None)
+    labels = len(task.labels)
+    assert part.strange == ("B-ORG",)
+    assert [t.tolist()[-1] for t in part.tags.take(np.arange(2))] == [labels, task.labels.names.index("B-PER")]
+    report = task.report(new_model(prepared).eval(), part)
+    assert report["tokens"] == 3
+    assert report["accuracy"] <= 2 / 3 + 1e-9
+    assert report["per_tag"]["B-ORG"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "tokens": 1}
+    assert report["per_type"]["ORG"]["gold"] == 1
+    assert np.shape(report["confusion"]) == (labels + 1, labels + 1)
+
+
+def test_tags_of_the_validation_part_that_training_lacked_leave_the_scheme(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path, valid=["Ann|B-PER ran|O", "a|X b|I-PER"])
+    task: Any = prepared.task
+    assert task.scheme == "BIO"
+    assert prepared.valid is not None
+    assert prepared.valid.strange == ("X",)
+    assert "X" not in task.labels.names
+    (batch,) = task.batches(prepared.valid, shuffle=False)
+    model, objective = new_model(prepared).eval(), task.objective()
+    output, metrics = objective.output(model, batch), objective.metrics()
+    objective.update(metrics, output, batch)
+    assert torch.isfinite(objective.loss(output, batch))
+    assert metrics.compute()["accuracy"] <= 3 / 4
 
 
 def test_what_is_said_before_training(tmp_path: Path) -> None:

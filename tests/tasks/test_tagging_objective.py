@@ -100,3 +100,26 @@ def test_a_batch_without_tags_has_no_loss() -> None:
     tagger = model("softmax")
     with pytest.raises(TypeError, match="no targets"):
         TaggingObjective(NAMES, spans=False).loss(Scored(torch.zeros(5, 5, 3), tagger), batch)
+
+
+@pytest.mark.parametrize("decoder", ["softmax", "crf"])
+def test_tags_that_training_lacked_are_wrong_and_give_no_loss(decoder: str) -> None:
+    objective, tagger = TaggingObjective(NAMES, spans=True), model(decoder)
+    tokens = [["a", "b"], ["c", "d"]]
+    part = Tagged.encode(tokens, ENCODER, [np.array([0, 1]), np.array([3, 2])], ("B-Y",))
+    (batch,) = TaggingBatches(part, batch_size=2, shuffle=False)
+    scored = objective.output(tagger, batch)
+    if decoder == "crf":
+        assert tagger.crf is not None
+        known = -tagger.crf.log_likelihood(scored.scores[:1], batch.target[:1], batch.lengths[:1]).sum()
+    else:
+        logs = -scored.scores.log_softmax(2)
+        known = logs[0, 0, 0] + logs[0, 1, 1] + logs[1, 1, 2]
+    assert objective.loss(scored, batch).item() == pytest.approx(known.item() / 4, abs=1e-12)
+    metrics = objective.metrics()
+    metrics["accuracy"].update(torch.tensor([0, 1, 0, 2]), batch.target.flatten())
+    metrics["span_f1"].update(torch.tensor([[0, 1], [0, 2]]), batch.target, batch.lengths, batch.strange)
+    assert metrics["accuracy"].compute().item() == pytest.approx(3 / 4)
+    # found: two spans of X; there: one of X and one of Y
+    assert metrics["span_f1"].compute().item() == pytest.approx(2 * 1 / 4)
+    assert len(objective.watched(scored, batch)[1]) == 3

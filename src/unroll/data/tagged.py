@@ -30,15 +30,21 @@ class Tagged:
         tokens: sequences (T,) int32 of numbers of distinct tokens, from 1.
         table: what is known of each distinct token.
         tags: sequences (T,) int32 of tag numbers; None where there are none.
+        strange: tags that the training data did not have; their numbers follow those of the tags that it had.
     """
 
     tokens: Examples
     table: TokenTable
     tags: Examples | None = None
+    strange: tuple[str, ...] = ()
 
     @classmethod
     def encode(
-        cls, sentences: Iterable[Sequence[str]], encoder: TokenEncoder, tags: Sequence[np.ndarray] | None = None
+        cls,
+        sentences: Iterable[Sequence[str]],
+        encoder: TokenEncoder,
+        tags: Sequence[np.ndarray] | None = None,
+        strange: tuple[str, ...] = (),
     ) -> Tagged:
         """Encode lists of tokens, none of them empty, read once; `tags` has as many numbers for each.
 
@@ -50,7 +56,7 @@ class Tagged:
         if not rows:
             raise DataError("there are no rows")
         table = encoder.table(list(numbers))
-        return cls(Examples.from_arrays(rows), table, None if tags is None else Examples.from_arrays(tags))
+        return cls(Examples.from_arrays(rows), table, None if tags is None else Examples.from_arrays(tags), strange)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -70,10 +76,12 @@ class TaggingBatch(Batch):
         target: (B, T) int64 tag numbers, `NO_TAG` beyond each row's length; None where there are none.
         chars: (N, C) int64 character ids of the batch's N distinct tokens; None where characters are not asked for.
         places: (B, T) int64, which of them each token is; what is beyond a row's length is one without characters.
+        strange: as that of the sentences.
     """
 
     chars: Tensor | None = None
     places: Tensor | None = None
+    strange: tuple[str, ...] = ()
 
     counts: ClassVar[str] = "tokens"
 
@@ -122,6 +130,7 @@ class TaggingBatches(Batches):
             all_targets=None,
             chars=chars,
             places=places,
+            strange=self.part.strange,
         )
 
     def _targets(self, batch: Batch) -> Tensor | None:

@@ -17,7 +17,7 @@ from unroll.data.schemes import SCHEMES, breach
 from unroll.data.sources import read, require_columns
 from unroll.data.tagged import Tagged
 from unroll.data.tokens import TokenEncoder, as_tokens, wrong_tokens
-from unroll.errors import nearest
+from unroll.errors import DataError, nearest
 from unroll.tasks.tagging_options import TaggingOptions
 from unroll.tasks.task import Say
 
@@ -51,12 +51,13 @@ class Sentences:
         return self.values(self.rows[positions])
 
     def part(self, encoder: TokenEncoder, labels: Labels, positions: np.ndarray | None = None) -> Tagged:
-        """The usable sentences, or those at `positions` among them, as arrays; all their tags are among the labels."""
+        """The usable sentences, or those at `positions` among them, as arrays; `strange` are tags beside the labels."""
         if positions is None:
             positions = np.arange(len(self))
         places = {name: i for i, name in enumerate(labels.names)}
-        numbers = np.array([places[name] for name in self.names], np.int32)
-        return Tagged.encode(self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions])
+        strange = tuple(name for name in self.names if name not in places)
+        numbers = np.array([places.setdefault(name, len(places)) for name in self.names], np.int32)
+        return Tagged.encode(self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions], strange)
 
 
 def load_sentences(
@@ -72,11 +73,12 @@ def load_sentences(
         data: files, or a hub name.
         options: the columns, and the scheme that is to be kept.
         source: how to read.
-        say: told what was left out.
-        known: the tags that there may be; None: any.
+        say: told what was left out, and which tags the training data did not have.
+        known: the tags of the training data, which come first; None: these are they.
 
     Raises:
-        DataError: the data cannot be read, lacks a column, or has unusable sentences and `skip_bad_rows` is off.
+        DataError: the data cannot be read, lacks a column, has unusable sentences and `skip_bad_rows` is off, or has
+            no token with a known tag.
     """
     skipped: list[str] | None = [] if source.skip_bad_rows else None
     dataset = read(data[0] if len(data) == 1 else data, encoding=source.encoding, skipped=skipped)
@@ -111,11 +113,12 @@ def checked(
         where: what to call the data in messages.
         skip: leave sentences out that cannot be used.
         remedy: what a person can do about them.
-        say: told what was left out.
-        known: the tags that there may be; None: any.
+        say: told what was left out, and which tags the training data did not have.
+        known: the tags of the training data, which come first; None: these are they.
 
     Raises:
-        DataError: there are sentences that cannot be used and `skip` is off, or no other is left.
+        DataError: there are sentences that cannot be used and `skip` is off, or no other is left; no token has a
+            known tag.
     """
 
     def tokens(rows: np.ndarray | None = None) -> Iterator[Any]:
@@ -133,17 +136,34 @@ def checked(
     rows = good_rows(bad, total, where, skip, remedy=remedy)
     if bad:
         say(f"left out: {describe(bad, total, where)}")
+    if known is not None and len(numbering.places) > len(known):
+        say(_strangers(rows, numbers, tuple(numbering.places), len(known), where))
     return Sentences(tokens, rows, numbers, tuple(numbering.places), where)
 
 
+def _strangers(rows: np.ndarray, numbers: list[np.ndarray], names: tuple[str, ...], known: int, where: str) -> str:
+    """One sentence on the tokens whose tags are not among the first `known` names.
+
+    Raises:
+        DataError: that is every token.
+    """
+    each = [int((tags >= known).sum()) for tags in numbers]
+    row = int(rows[next(i for i, n in enumerate(each) if n)]) + 1
+    first = f"'{names[known]:.40}' in row {row}{nearest(names[known], names[:known])}"
+    if sum(each) == sum(map(len, numbers)):
+        raise DataError(f"no token of {where} has a tag that the training data had; the first is {first}")
+    n = sum(each)
+    have = f"{n:,} tokens have tags" if n > 1 else "1 token has a tag"
+    return f"{where}: {have} that the training data did not, counted as wrong; the first is {first}"
+
+
 class _Numbering:
-    """Numbers of tags in the order in which they appear."""
+    """Numbers of tags in the order in which they appear, after those of the known ones."""
 
     def __init__(self, options: TaggingOptions, known: Sequence[str] | None) -> None:
         self.places: dict[str, int] = {} if known is None else {name: i for i, name in enumerate(known)}
         self._column = options.tags
         self._scheme = next((s for s in SCHEMES if s == options.scheme), None)
-        self._open = known is None
         self._names: dict[Any, str | None] = {}
 
     def read(self, tags: Any, tokens: int) -> np.ndarray | str:
@@ -158,11 +178,6 @@ class _Numbering:
             return f"'{column}' has no tag at token {names.index(None) + 1}"
         if self._scheme and (wrong := breach(names, self._scheme)):  # pyright: ignore[reportArgumentType]
             return f"'{column}' is not in the scheme {self._scheme}: {wrong}"
-        if not self._open:
-            place = next((i for i, name in enumerate(names) if name not in self.places), None)
-            if place is not None:
-                what = f"'{column}' has '{names[place]:.40}' at token {place + 1}, which the training data did not have"
-                return what + nearest(str(names[place]), self.places)
         return np.array([self.places.setdefault(str(name), len(self.places)) for name in names], np.int32)
 
     def _name(self, tag: Any) -> str | None:

@@ -136,7 +136,7 @@ class TaggingTask:
         """Tagged data with the columns of the training data.
 
         Raises:
-            DataError: the data cannot be used, or has tags that the training data did not.
+            DataError: the data cannot be used.
         """
         return load_sentences(data, self.settings.tagging, source, say, self.labels.names).part(
             self.encoder, self.labels
@@ -187,6 +187,8 @@ class TaggingTask:
         """Vocabulary, tags, and every sentence."""
         yield self.encoder.to_json().encode()
         yield json.dumps(self._document()).encode()
+        if part.strange:
+            yield json.dumps(part.strange).encode()
         for array in (part.tokens.lengths, part.table.words, part.table.characters):
             yield array.tobytes()
         for examples in (part.tokens, part.tags):
@@ -263,7 +265,8 @@ class TaggingTask:
     def report(self, model: Tagger, part: Tagged) -> Report:
         """Every metric of the model's answers, the most common tags' beside them."""
         answered, _ = self.answer(model, part)
-        return tagging_report.report(part, answered, self.labels.names, self.guess, spans=self.spans)
+        names = (*self.labels.names, *part.strange)
+        return tagging_report.report(part, answered, names, self.guess, spans=self.spans)
 
     def lines(self, report: Report, *, full: bool = True) -> list[str]:
         """A line a figure, and tables of types and tags."""
@@ -273,7 +276,7 @@ class TaggingTask:
         """The confusion matrix of the test part, or of the validation part."""
         shown = metrics.get("test", metrics.get("validation", {}))
         if "confusion" in shown:
-            plot_confusion(shown["confusion"], self.labels.names, run.path / "confusion.png")
+            plot_confusion(shown["confusion"], list(shown["per_tag"]), run.path / "confusion.png")
 
     def _document(self) -> dict[str, Any]:
         return {
@@ -340,5 +343,7 @@ def _scheme(settings: TaggingSettings, labels: Labels, parts: Sequence[Tagged]) 
         return None
     if chosen != "auto":
         return chosen
+    K = len(labels)
     tags = (row for part in parts if part.tags for row in part.tags.take(np.arange(len(part))))
-    return scheme_of(labels.names, taken_steps(tags, len(labels)))
+    # Sentences with tags that the training data did not have say nothing of its scheme.
+    return scheme_of(labels.names, taken_steps((row for row in tags if (row < K).all()), K))

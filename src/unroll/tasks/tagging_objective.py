@@ -31,7 +31,8 @@ class TaggingObjective:
         loss = sum over sentences of -log p(tags) / tokens of the batch, those of all processes
 
     which for the softmax is the mean over tokens of -log p(tag). Accuracy counts tokens; for tags that mark spans
-    `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights.
+    `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights. A tag that the training data did not
+    have is a wrong answer to both; to the loss its token, or with the random field its sentence, adds nothing.
 
     Args:
         names: the tags.
@@ -54,8 +55,11 @@ class TaggingObjective:
     def loss(self, output: Scored, batch: TaggingBatch) -> Tensor:
         """This process's sum over the tokens of all processes."""
         target, crf = _target(batch), output.model.crf
+        strange = target >= len(self.names)
         if crf is not None:
-            return -crf.log_likelihood(output.scores, target, batch.lengths).sum() / batch.total
+            each = crf.log_likelihood(output.scores, target.masked_fill(strange, 0), batch.lengths)
+            return -each.masked_fill(strange.any(1), 0.0).sum() / batch.total
+        target = target.masked_fill(strange, NO_TAG)
         summed = functional.cross_entropy(
             output.scores.flatten(0, 1), target.flatten(), ignore_index=NO_TAG, reduction="sum"
         )
@@ -77,12 +81,13 @@ class TaggingObjective:
         inside = target != NO_TAG
         metrics["accuracy"].update(answered[inside], target[inside])
         if self.spans:
-            metrics["span_f1"].update(answered, target, batch.lengths)
+            metrics["span_f1"].update(answered, target, batch.lengths, batch.strange)
 
     def watched(self, output: Scored, batch: TaggingBatch) -> tuple[Tensor, Tensor]:
-        """The scores and the tags of the tokens, without the padding."""
-        inside = _target(batch) != NO_TAG
-        return output.scores[inside], _target(batch)[inside]
+        """The scores and the tags of the tokens, without the padding and tags that the training data did not have."""
+        target = _target(batch)
+        inside = (target != NO_TAG) & (target < len(self.names))
+        return output.scores[inside], target[inside]
 
 
 class SpanF1(Metric):
@@ -98,9 +103,16 @@ class SpanF1(Metric):
         for state in ("right", "either"):
             self.add_state(state, torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, answered: Int[Tensor, "B T"], target: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> None:
-        """Count the spans of a batch of tag numbers."""
-        told = [self._named(tags, lengths) for tags in (target, answered)]
+    def update(
+        self,
+        answered: Int[Tensor, "B T"],
+        target: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        strange: Sequence[str] = (),
+    ) -> None:
+        """Count the spans of a batch of tag numbers; `strange` are the tags whose numbers follow those of the names."""
+        names = (*self.names, *strange)
+        told = [_named(tags, lengths, names) for tags in (target, answered)]
         counts: Counts = total(count(*told).values())
         self.right += counts.right
         self.either += counts.found + counts.gold
@@ -109,9 +121,10 @@ class SpanF1(Metric):
         """The score."""
         return 2.0 * self.right / self.either.clamp(min=1)
 
-    def _named(self, tags: Tensor, lengths: Tensor) -> list[list[str]]:
-        rows = zip(tags.tolist(), lengths.tolist(), strict=True)
-        return [[self.names[i] for i in row[:n]] for row, n in rows]
+
+def _named(tags: Tensor, lengths: Tensor, names: tuple[str, ...]) -> list[list[str]]:
+    rows = zip(tags.tolist(), lengths.tolist(), strict=True)
+    return [[names[i] for i in row[:n]] for row, n in rows]
 
 
 def _target(batch: Batch) -> Tensor:

@@ -66,7 +66,7 @@ def report(
     Args:
         part: sentences with the true tags.
         answered: the tag numbers (T,) that were answered for each.
-        names: the K tags.
+        names: the K tags, those that the training data did not have at the end; they are never answered.
         guess: the baseline.
         spans: whether tags mark spans.
     """
