@@ -81,9 +81,11 @@ def test_backtest() -> None:
     assert own["in_training"] == 1
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["recursive", "direct", "attention", "segment"])
+def test_saved_and_loaded(tmp_path: Path, strategy: str) -> None:
     df = wave()
-    model = Forecaster(horizon=5, strategy="segment", **SMALL).fit(df)
+    options = {"normalise": "revin"} if strategy == "direct" else {}
+    model = Forecaster(horizon=5, strategy=strategy, **options, **(SMALL | {"epochs": 1})).fit(df)
     model.save(tmp_path / "run")
     loaded = unroll.load(tmp_path / "run")
     found = [record["y"] for record in loaded.predict(df)]

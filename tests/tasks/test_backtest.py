@@ -82,10 +82,10 @@ def test_what_lies_in_the_training_part_is_said() -> None:
     found = backtest(task, model, frames, origins=10).report
     # training ends with row 31, the origins are 20, 24, ... 56
     assert found["in_training"] == 3
-    assert lines(found)[-1].startswith("3 of 10 windows begin in the rows that the model was trained on")
+    assert any(line.startswith("3 of 10 windows begin in the rows that the model was trained") for line in lines(found))
     found = backtest(task, model, frames, origins=3).report
     assert found["in_training"] == 0
-    assert "trained on" not in lines(found)[-1]
+    assert not any("trained on" in line for line in lines(found))
 
 
 def test_everything_is_written(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def test_the_figures_are_their_definitions() -> None:
     assert found["nominal"] == pytest.approx(0.8)
     assert found["width"] == pytest.approx(2.0)
     assert found["by_step"]["model"] == pytest.approx([0.5] * F)
+    assert found["by_horizon"].keys() == {"mae", "rmse", "mape", "smape", "mase", "pinball", "coverage"}
+    assert found["by_horizon"]["mae"] == pytest.approx([0.5 * size.mean()] * F)
+    assert found["by_horizon"]["mase"] == pytest.approx([(0.5 * size / error).mean()] * F)
+    assert np.mean(found["by_horizon"]["pinball"]) == pytest.approx(found["pinball"])
+    assert np.mean(found["by_horizon"]["coverage"]) == pytest.approx(found["coverage"])
     assert found["per_target"]["b"]["mae"] == pytest.approx(0.5 * size[1])
     json.dumps(found, allow_nan=False)
 

@@ -207,9 +207,14 @@ def test_a_task_read_again_reports_the_same(trained: Path) -> None:
     wanted = json.loads((trained / "run" / "metrics.json").read_text())["test"]
     assert found["mae"] == pytest.approx(wanted["mae"], rel=1e-6)
     assert found["mase"] == pytest.approx(wanted["mase"], rel=1e-6)
-    late = write(df[df.day >= "2024-02-20"], trained / "late.csv")
+    assert found["in_training"] == wanted["in_training"] == 0
+    late = write(df[df.day >= "2024-02-10"], trained / "late.csv")
     part = task.load([late], SourceOptions(), lambda _: None)
-    assert part.size == 2 * (30 - 18 + 1)
+    assert part.size == 2 * (40 - 18 + 1)
+    # training ends on February 25, the first origin is February 22
+    found = task.report(model, part)
+    assert found["in_training"] == 8
+    assert any(line.startswith("8 of 46 windows begin in the rows") for line in task.lines(found))
 
 
 def test_a_damaged_scaler_is_named(trained: Path, tmp_path: Path) -> None:

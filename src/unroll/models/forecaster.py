@@ -279,6 +279,8 @@ class Forecaster(nn.Module):
         return Place(base if differences else torch.zeros_like(base), torch.ones_like(base))
 
     def _put_back(self, raw: Tensor, place: Place) -> Float[Tensor, "B F K M"]:
+        # sixteen bits are enough for the layers, not for log-likelihoods and levels
+        raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
         return self.output.parameters(
             self._unfold(raw), lambda v: self.norm.inverse(v, place), lambda s: self.norm.inverse_scale(s, place)
         )

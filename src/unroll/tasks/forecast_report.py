@@ -49,8 +49,9 @@ def report(
 
     `mae`, `rmse`, `mape`, `smape`, `mase`, `pinball` and `width` are in the data's units; `mse_scaled` and `mae_scaled`
     are of the values as the model has them, as tables of long-horizon benchmarks state them. With intervals, `coverage`
-    is the share of truths between the lowest and the highest level, `nominal` what it should be. `by_step` is the
-    scaled MAE for each step of the horizon. A model beats a naive forecast where both its scaled errors are smaller.
+    is the share of truths between the lowest and the highest level, `nominal` what it should be. `by_horizon` has the
+    model's figures for each step, `by_step` the scaled MAE for each step beside the naive ones'. A model beats a naive
+    forecast where both its scaled errors are smaller.
 
     Args:
         answers: of the windows.
@@ -78,6 +79,7 @@ def report(
         found["width"] = metrics.width(low, high, observed)
     found["baselines"] = {name: figures["figures"] for name, figures in every.items()}
     found["beats"] = {name: _beats(found, found["baselines"][name]) for name in every}
+    found["by_horizon"] = _by_horizon(answers, truth, observed, own, levels)
     found["by_step"] = {"model": mine["by_step"], **{name: f["by_step"] for name, f in every.items()}}
     if len(targets) > 1:
         found["per_target"] = {}
@@ -85,6 +87,28 @@ def report(
             one = (truth[..., k : k + 1], observed[..., k : k + 1], size[:, k : k + 1], own[:, k : k + 1])
             each = {n: _figures(f[..., k : k + 1], *one)["figures"] for n, f in compared.items()}
             found["per_target"][name] = {**each.pop("model"), "baselines": each}
+    return found
+
+
+def _by_horizon(
+    answers: Answers, truth: np.ndarray, observed: np.ndarray, error: np.ndarray, levels: Sequence[float]
+) -> dict[str, list[float | None]]:
+    """The model's figures for each of the F steps, in the data's units."""
+    pair = (answers.point, truth)
+    found = {
+        name: metrics.by_step(metric, *pair, observed=observed)
+        for name, metric in (
+            ("mae", metrics.mae),
+            ("rmse", metrics.rmse),
+            ("mape", metrics.mape),
+            ("smape", metrics.smape),
+        )
+    }
+    found["mase"] = metrics.by_step(metrics.mase, *pair, observed=observed, scale=error)
+    if answers.quantiles is not None:
+        bounds = (answers.quantiles[..., 0], answers.quantiles[..., -1])
+        found["pinball"] = metrics.by_step(metrics.pinball, answers.quantiles, truth, observed=observed, levels=levels)
+        found["coverage"] = metrics.by_step(metrics.coverage, *bounds, truth, observed=observed)
     return found
 
 
@@ -130,6 +154,11 @@ def lines(found: Report, *, full: bool = True) -> list[str]:
                        ("mase_left_out", "MASE leaves out {} truths of series without a naive error")):  # fmt: skip
         if name in found:
             shown.append(text.format(f"{found[name]:,}"))
+    if found.get("in_training"):
+        shown.append(
+            f"{found['in_training']:,} of {found['windows']:,} windows begin in the rows that the model was trained on;"
+            " their figures are too good"
+        )
     if full:
         shown += _steps(found, heads) + _targets(found, heads)
     return shown + verdict(found)

@@ -227,7 +227,7 @@ class ForecastingTask:
         """Every figure on every window of a part, the naive forecasts' beside them."""
         names = part.frames.names
         scale = self.scaler.table(names)
-        return forecast_report.report(
+        found = forecast_report.report(
             answer(_forecaster(model), part, scale, seed=self.settings.batch.seed),
             part,
             scale=scale,
@@ -236,6 +236,18 @@ class ForecastingTask:
             levels=self.settings.forecaster.quantiles,
             targets=self.layout.target,
         )
+        found["in_training"] = self.in_training(part)
+        return found
+
+    def in_training(self, part: Windows, rows: np.ndarray | None = None) -> int:
+        """Windows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
+        if not self.layout.time:
+            return 0
+        series, origins = part.locate(rows)
+        count = 0
+        for s, frame in enumerate(part.frames):
+            count += int((frame.stamps[origins[series == s]] <= self.trained[frame.name]).sum())
+        return count
 
     def lines(self, report: Report, *, full: bool = True) -> list[str]:
         """The figures in a table, and whether the model is better than what costs nothing."""
