@@ -38,7 +38,7 @@ def test_options_import_no_library() -> None:
         ({"calendar": ("auto", "hour")}, "calendar is auto and more; auto stands alone"),
         ({"calendar": ("hour", "hour")}, "calendar names a cycle twice"),
         ({"gaps": "fil"}, "gaps is 'fil'; did you mean 'fill'?"),
-        ({"target": "a"}, "target is 'a'; it must be a list"),
+        ({"target": 3}, "target is 3; it must be a list"),
     ],
 )
 def test_what_is_refused(values: dict[str, Any], message: str) -> None:
