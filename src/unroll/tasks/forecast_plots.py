@@ -19,6 +19,10 @@ from unroll.tasks.task import Report
 from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
 _PANELS = 4
+# by what ticks count: years, months, days, hours, minutes, seconds; a day is told with its month
+_FORMATS = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
+_ZERO = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
+_OFFSET = ["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"]
 _BLUE, _ORANGE, _GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
 
 
@@ -148,7 +152,7 @@ def _forecast(
         for q in range(len(levels) // 2):
             low, high = forecast.quantiles[:, q], forecast.quantiles[:, -1 - q]
             label = f"{levels[-1 - q] - levels[q]:.0%} interval" if named else None
-            shade: dict[str, Any] = {"color": _ORANGE, "alpha": 0.18, "linewidth": 0.0}
+            shade: dict[str, Any] = {"color": _ORANGE, "alpha": 0.15 + 0.12 * q, "linewidth": 0.0}
             at.fill_between(stamps, low, high, label=label, zorder=1, **shade)
             if len(stamps) == 1:
                 at.vlines(stamps, low, high, color=_ORANGE, alpha=0.4, linewidth=4)
@@ -161,6 +165,8 @@ def _axis(at: Axes, stamps: np.ndarray) -> None:
     if stamps.dtype.kind == "M":
         locator = dates.AutoDateLocator(minticks=4, maxticks=9)
         at.xaxis.set_major_locator(locator)
-        at.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        at.xaxis.set_major_formatter(
+            dates.ConciseDateFormatter(locator, formats=_FORMATS, zero_formats=_ZERO, offset_formats=_OFFSET)
+        )
     else:
         at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
