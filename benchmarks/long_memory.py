@@ -222,7 +222,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--adding-steps", type=int, default=3000)
+    parser.add_argument("--adding-steps", type=int, default=5000)
     parser.add_argument("--copy-steps", type=int, default=10000)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", default=default_out("long_memory"))
