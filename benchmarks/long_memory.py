@@ -20,7 +20,6 @@ import argparse
 import json
 import math
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -229,7 +228,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    result = about(shlex.join(["python", "benchmarks/long_memory.py", *sys.argv[1:]])) | {"runs": []}
+    said = ["python", "benchmarks/long_memory.py"]
+    for name in ("tasks", "seeds", "adding_steps", "copy_steps", "threads"):
+        if (value := getattr(given, name)) != parser.get_default(name):
+            said += ["--" + name.replace("_", "-"), *(value if isinstance(value, list) else [str(value)])]
+    result = about(shlex.join(said)) | {"runs": []}
     for task in given.tasks:
         for row in RUNS[task](given):
             result["runs"].append(row)
