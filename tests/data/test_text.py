@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from unroll.data.options import TextOptions
+from unroll.data.pieces import split_words
 from unroll.data.sources import stream
-from unroll.data.text import TextEncoder, split_words
+from unroll.data.text import TextEncoder
 from unroll.errors import DataError, OptionError, RunError
 
 
@@ -254,7 +255,7 @@ def test_tokens_out_of_range() -> None:
 
 THREADS = """
 import random, sys
-from unroll.data.text import TextEncoder, split_words
+from unroll.data.text import TextEncoder
 from unroll.data.options import TextOptions
 r = random.Random(0)
 letters = "abcdefgh " * 40 + "".join(map(chr, range(0x4e00, 0x4f00)))
@@ -348,7 +349,7 @@ def test_line_pieces_make_the_same_tokens_as_the_whole() -> None:
 def test_looking_up_gives_what_the_tokenizer_gives() -> None:
     from tokenizers import trainers
 
-    from unroll.data.text import _pipeline
+    from unroll.data.text import pipeline
 
     draw = np.random.default_rng(0)
     letters = "abcdef  \n\t.,!" + "".join(map(chr, range(0xC0, 0x180))) + "很好🦊\ud7ff\ue000\U0010ffff e\u0301\ufb01"
@@ -362,7 +363,7 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
                 for ids, found in zip(encoder.encode([*texts, "zß￿"]), library, strict=True):
                     assert ids.tolist() == found.ids
                 if level == "char":
-                    trained = _pipeline(options)
+                    trained = pipeline(options)
                     trainer = trainers.WordLevelTrainer(
                         vocab_size=options.vocabulary or 10**6,
                         min_frequency=options.min_count,

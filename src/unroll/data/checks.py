@@ -28,7 +28,7 @@ def bad_texts(texts: Iterable[Any], column: str = "text", options: TextOptions |
     bad: list[BadRow] = []
     keeps_tokens: Callable[[str], bool] | None = None
     if options is not None:
-        from unroll.data.text import token_check
+        from unroll.data.pieces import token_check
 
         keeps_tokens = token_check(options)
     for row, text in enumerate(texts):

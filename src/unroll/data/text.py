@@ -2,94 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import html
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 
 from unroll.data.decoding import BYTE_SIGNS, TextDecoder
 from unroll.data.options import Keep, Level, TextOptions
-from unroll.data.rows import numbered, row_of
+from unroll.data.pieces import PADDING, UNKNOWN, clean, clean_all, pipeline
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.text/1"
 
-# With a space inside, no text can produce these two: every level splits at white space.
-_PAD, _UNK = "[padding token]", "[unknown token]"
 _SPECIAL = 2
 
 # `tokenizers` spends a hundred bytes and more on every token while it works.
 _CHARACTERS_AT_ONCE = 2**20
 _NO_LIMIT = 2**31
-
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_LETTER = re.compile(r"[^\W_]")
-
-# Each of these characters is a word by itself.
-_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\u30FC"
-# Letters, marks, digits, and the joiners that Persian and the Indic scripts have within words.
-_WORD = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]&&[^{_CJK}]]"
-_WORDS = rf"{_WORD}+(?:['’]{_WORD}+)*"
-_SPACE = r"\s\p{Cc}\p{Cf}"
-_MARKS = r"\p{P}$+<=>^`|~"
-
-
-def _pattern(options: TextOptions) -> str:
-    """What a piece of text is before the vocabulary is looked up; what is in no piece is left out."""
-    if options.level in ("char", "byte"):
-        return rf"[^{_MARKS}]" if options.punctuation == "drop" else r"[\s\S]"
-    if options.line_ends:
-        return _pattern_with_line_ends(options)
-    lead = " ?" if options.level == "bpe" else ""
-    cjk = rf"{lead}[{_CJK}]"
-    if options.punctuation == "keep":
-        return rf"{cjk}|{lead}[^{_SPACE}{_CJK}]+"
-    other = rf"[^{_SPACE}\p{{L}}\p{{M}}\p{{N}}_{_MARKS if options.punctuation == 'drop' else ''}]"
-    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}"
-
-
-def _pattern_with_line_ends(options: TextOptions) -> str:
-    """Words and line ends; at the level bpe every character is in a piece, and white space only begins one."""
-    bpe = options.level == "bpe"
-    lead, blank, space = (" ?", r"\s", r"\s") if bpe else ("", r"\n", _SPACE)
-    if options.punctuation == "keep":
-        return rf"{lead}[^\s]+|{blank}"
-    cjk = rf"{lead}[{_CJK}]"
-    marks = _MARKS if options.punctuation == "drop" else ""
-    other = rf"[^{space}\p{{L}}\p{{M}}\p{{N}}_{marks}]"
-    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}|{blank}"
-
-
-def _pipeline(options: TextOptions) -> Tokenizer:
-    by_bytes = options.level in ("bpe", "byte")
-    if by_bytes:
-        tokenizer = Tokenizer(models.BPE())
-    else:
-        tokenizer = Tokenizer(models.WordLevel(unk_token=_UNK))
-    steps: list[Any] = []
-    if options.normalize != "none":
-        steps.append(normalizers.NFKC() if options.normalize == "NFKC" else normalizers.NFC())
-    if options.lowercase:
-        steps.append(normalizers.Lowercase())
-    if options.level != "word" and not options.line_ends:
-        # White space is a token here (char) or part of one (bpe), and one kind of it is enough.
-        steps += [normalizers.Replace(Regex(rf"[{_SPACE}]+"), " "), normalizers.Strip()]
-        if options.level == "bpe":
-            steps.append(normalizers.Prepend(" "))
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    pieces: list[Any] = [pre_tokenizers.Split(Regex(_pattern(options)), behavior="removed", invert=True)]
-    if by_bytes:
-        pieces.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
-        tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
-    return tokenizer
 
 
 class TextEncoder:
@@ -129,23 +62,23 @@ class TextEncoder:
         """
         options = options or TextOptions()
         if options.level == "byte":
-            vocabulary = {_PAD: 0, _UNK: 1} | {sign: byte + _SPECIAL for byte, sign in enumerate(BYTE_SIGNS)}
+            vocabulary = {PADDING: 0, UNKNOWN: 1} | {sign: byte + _SPECIAL for byte, sign in enumerate(BYTE_SIGNS)}
             return cls(_assemble(options, vocabulary, []), options)
-        tokenizer = _pipeline(options)
+        tokenizer = pipeline(options)
         if _looks_up(options, "char"):
-            vocabulary = _characters(_clean_all(texts, options), tokenizer, options)
+            vocabulary = _characters(clean_all(texts, options), tokenizer, options)
             return cls._checked(cls(_assemble(options, vocabulary, None), options))
         shared: dict[str, Any] = {
             "vocab_size": options.vocabulary or _NO_LIMIT,
             "min_frequency": options.min_count,
-            "special_tokens": [_PAD, _UNK],
+            "special_tokens": [PADDING, UNKNOWN],
             "show_progress": False,
         }
         if options.level == "bpe":
             trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
         else:
             trainer = trainers.WordLevelTrainer(**shared)
-        tokenizer.train_from_iterator(_clean_all(texts, options), trainer)
+        tokenizer.train_from_iterator(clean_all(texts, options), trainer)
         # Trained tokens that are "special" would be cut out of texts before anything else.
         model = json.loads(tokenizer.to_str())["model"]
         return cls._checked(cls(_assemble(options, model["vocab"], model.get("merges")), options))
@@ -183,7 +116,7 @@ class TextEncoder:
         encoded: list[np.ndarray] = []
         held: list[str] = []
         size = 0
-        for text in _clean_all(values, self.options, first, rows, where):
+        for text in clean_all(values, self.options, first, rows, where):
             held.append(text)
             size += len(text)
             if size >= _CHARACTERS_AT_ONCE:
@@ -199,7 +132,7 @@ class TextEncoder:
 
     def _look_up(self, text: str) -> np.ndarray:
         """The ids of bytes or characters; what the tokenizer gives, a hundred times as fast."""
-        assert self._tokenizer.normalizer is not None  # noqa: S101 (`_pipeline` sets it)
+        assert self._tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
         text = self._tokenizer.normalizer.normalize_str(text)
         if self._table is None:
             return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32) + _SPECIAL
@@ -242,7 +175,7 @@ class TextEncoder:
 
     def unknown(self, text: str) -> list[str]:
         """The pieces of a text that the vocabulary does not have, each once, as they are written."""
-        text = _clean(text, self.options)
+        text = clean(text, self.options)
         found = self._tokenizer.encode(text, add_special_tokens=False)
         at = (place for i, place in zip(found.ids, found.offsets, strict=True) if i == self.UNK)
         return list(dict.fromkeys(text[begin:end] for begin, end in at))
@@ -309,13 +242,13 @@ def _looks_up(options: TextOptions, level: Level) -> bool:
 
 def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions) -> dict[str, int]:
     """The vocabulary of the characters in `texts`, in the order of the library's own trainer."""
-    assert tokenizer.normalizer is not None  # noqa: S101 (`_pipeline` sets it)
+    assert tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(tokenizer.normalizer.normalize_str(text))
     common = sorted((c for c, n in counts.items() if n >= options.min_count), key=lambda c: (-counts[c], c))
     most = (options.vocabulary or _NO_LIMIT) - _SPECIAL
-    return {_PAD: 0, _UNK: 1} | {c: i for i, c in enumerate(common[:most], start=_SPECIAL)}
+    return {PADDING: 0, UNKNOWN: 1} | {c: i for i, c in enumerate(common[:most], start=_SPECIAL)}
 
 
 def _character_table(tokenizer: Tokenizer) -> np.ndarray:
@@ -328,7 +261,7 @@ def _character_table(tokenizer: Tokenizer) -> np.ndarray:
 
 def _assemble(options: TextOptions, vocabulary: dict[str, int], merges: list[Any] | None) -> Tokenizer:
     """The pipeline of `options` with this vocabulary."""
-    document = json.loads(_pipeline(options).to_str())
+    document = json.loads(pipeline(options).to_str())
     document["model"]["vocab"] = vocabulary
     if options.level in ("bpe", "byte"):
         document["model"]["merges"] = merges
@@ -340,54 +273,5 @@ def _check_ids(vocabulary: Any) -> None:
         raise RunError("the vocabulary is damaged: it is not a table of tokens and ids")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
-    if vocabulary.get(_PAD) != TextEncoder.PAD or vocabulary.get(_UNK) != TextEncoder.UNK:
+    if vocabulary.get(PADDING) != TextEncoder.PAD or vocabulary.get(UNKNOWN) != TextEncoder.UNK:
         raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")
-
-
-def token_check(options: TextOptions) -> Callable[[str], bool]:
-    """A function that tells whether anything of a text is left, known or unknown, once it is cleaned and split."""
-    held: list[Tokenizer] = []
-
-    def keeps_tokens(text: str) -> bool:
-        text = _clean(text, options)
-        # A letter or a digit is always part of a token, and there hardly is a text without one.
-        if _LETTER.search(text):
-            return True
-        if not held:
-            held.append(_pipeline(options))
-        normalizer, splitter = held[0].normalizer, held[0].pre_tokenizer
-        assert normalizer is not None  # noqa: S101 (`_pipeline` sets both)
-        assert splitter is not None  # noqa: S101
-        return any(piece for piece, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-
-    return keeps_tokens
-
-
-@functools.cache
-def _splitter() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Split(Regex(_pattern(TextOptions())), behavior="removed", invert=True)
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a text as the level `word` finds them, punctuation marks too, but as they are written."""
-    return [piece for piece, _ in _splitter().pre_tokenize_str(text)]
-
-
-def _clean(text: str, options: TextOptions) -> str:
-    if options.html:
-        if "<" in text:
-            text = _BREAK.sub("\n", text)
-        if "&" in text:
-            text = html.unescape(text)
-    # A lone surrogate (half of a broken JSON escape) is no character and cannot be stored.
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _clean_all(
-    texts: Iterable[Any], options: TextOptions, first: int = 0, rows: np.ndarray | None = None, where: str = ""
-) -> Iterator[str]:
-    for row, text in numbered(texts, rows, first):
-        if not isinstance(text, str):
-            found = "nothing (null)" if text is None else f"{type(text).__name__} {text!r:.40}"
-            raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
-        yield _clean(text, options)

@@ -188,7 +188,7 @@ def as_tokens(value: Any, split: Split = "space") -> Any:
         return value
     if split == "space":
         return value.split()
-    from unroll.data.text import split_words
+    from unroll.data.pieces import split_words
 
     return split_words(value)
 
