@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from unroll.errors import RunError
 
@@ -52,3 +54,18 @@ def _sentence(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full: cannot write {path}; what was written before is intact, make room and resume the run"
     return f"cannot write {path}: {error.strerror or error}; what was written before is intact"
+
+
+def read_document(text: str, form: str, what: str) -> dict[str, Any]:
+    """A JSON document that says of itself that it is of the form `form`; `what` is what messages call it.
+
+    Raises:
+        RunError: it is not JSON, or of another form.
+    """
+    try:
+        found = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RunError(f"{what} is not JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != form:
+        raise RunError(f"{what} is not in the form {form!r}")
+    return found

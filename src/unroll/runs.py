@@ -183,6 +183,17 @@ class Run:
         except (json.JSONDecodeError, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: not valid JSON") from error
 
+    def read_document(self, name: str, form: str) -> dict[str, Any]:
+        """Read JSON of the form `form`.
+
+        Raises:
+            RunError: missing, not JSON, or of another form.
+        """
+        found = self.read_json(name)
+        if not isinstance(found, dict) or found.get("format") != form:
+            raise RunError(f"{self.path / name} is not in the form '{form}'")
+        return found
+
     def write_weights(self, model: Any) -> None:
         """Write the model's state as safetensors; tied tensors are written once for each name.
 

@@ -14,6 +14,7 @@ from unroll.data.frequency import STEPS, parse
 from unroll.data.series_options import CALENDAR, FrameOptions, Gaps
 from unroll.data.stamps import is_stamp
 from unroll.errors import DataError, OptionError, RunError, nearest
+from unroll.files import read_document
 
 FORMAT = "unroll.layout/1"
 
@@ -74,12 +75,8 @@ class Layout:
         Raises:
             RunError: the document is damaged.
         """
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"the layout is not JSON: {error}") from None
-        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
-            raise RunError(f"the layout is not in the form {FORMAT!r}")
+        document = read_document(text, FORMAT, "the layout")
+        del document["format"]
         if set(document) != {f.name for f in fields(cls)}:
             raise RunError("the layout is damaged: keys are missing or unknown")
         try:

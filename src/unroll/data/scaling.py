@@ -21,6 +21,7 @@ from unroll.data import calendar
 from unroll.data.frame import Frame, Frames, called
 from unroll.data.series_options import Scaling
 from unroll.errors import DataError, RunError
+from unroll.files import read_document
 
 FORMAT = "unroll.scaler/1"
 
@@ -198,12 +199,7 @@ class FrameScaler:
         Raises:
             RunError: the document is damaged.
         """
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"the scaler is not JSON: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise RunError(f"the scaler is not in the form {FORMAT!r}")
+        document = read_document(text, FORMAT, "the scaler")
         try:
             columns = {group: _names(document["columns"][group]) for group in (*_GROUPS, "static")}
             unscaled, kind = document["unscaled"], document["kind"]

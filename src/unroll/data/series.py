@@ -12,6 +12,7 @@ import numpy as np
 from unroll.data.options import SeriesOptions
 from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError
+from unroll.files import read_document
 
 FORMAT = "unroll.series/1"
 
@@ -168,17 +169,11 @@ class SeriesEncoder:
         Raises:
             RunError: the document is damaged.
         """
+        document = read_document(text, FORMAT, "the scaler")
         try:
-            document = json.loads(text)
-            if not isinstance(document, dict) or document.get("format") != FORMAT:
-                raise RunError(f"the scaler is not in the form {FORMAT!r}")
             options = SeriesOptions(**document["options"])
             mean = np.array(document["mean"], dtype=np.float64)
             scale = np.array(document["scale"], dtype=np.float64)
-        except RunError:
-            raise
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"the scaler is not JSON: {error}") from None
         except (KeyError, TypeError, ValueError, OptionError) as error:
             raise RunError(f"the scaler is damaged: {error}") from None
         if mean.ndim != 1 or mean.shape != scale.shape or not len(mean):

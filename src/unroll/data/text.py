@@ -15,6 +15,7 @@ from unroll.data.decoding import BYTE_SIGNS, TextDecoder
 from unroll.data.options import Keep, Level, TextOptions
 from unroll.data.pieces import PADDING, UNKNOWN, clean, clean_all, pipeline
 from unroll.errors import DataError, OptionError, RunError
+from unroll.files import read_document
 
 FORMAT = "unroll.text/1"
 
@@ -211,10 +212,8 @@ class TextEncoder:
         Raises:
             RunError: the document is damaged or was edited into something that cannot be used.
         """
+        document = read_document(text, FORMAT, "the vocabulary")
         try:
-            document = json.loads(text)
-            if not isinstance(document, dict) or document.get("format") != FORMAT:
-                raise RunError(f"the vocabulary is not in the form {FORMAT!r}")
             options = TextOptions(**document["options"])
             found = document["tokenizer"]
             vocabulary, merges = found["model"]["vocab"], found["model"].get("merges")
@@ -223,8 +222,6 @@ class TextEncoder:
             known = json.loads(tokenizer.to_str())
         except RunError:
             raise
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"the vocabulary is not JSON: {error}") from None
         except OptionError as error:
             raise RunError(f"the vocabulary is damaged: {error}") from None
         except Exception as error:  # `tokenizers` raises bare Exception

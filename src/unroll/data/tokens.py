@@ -14,6 +14,7 @@ import numpy as np
 from unroll.data.checks import BadRow
 from unroll.data.options import TextOptions
 from unroll.errors import DataError, OptionError, RunError
+from unroll.files import read_document
 
 FORMAT = "unroll.tokens/1"
 
@@ -159,12 +160,7 @@ class TokenEncoder:
         Raises:
             RunError: the document is damaged.
         """
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise RunError(f"the vocabulary is not JSON: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise RunError(f"the vocabulary is not in the form {FORMAT!r}")
+        document = read_document(text, FORMAT, "the vocabulary")
         try:
             options = TextOptions(**document["options"])
         except (OptionError, KeyError, TypeError) as error:

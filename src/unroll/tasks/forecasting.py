@@ -300,10 +300,7 @@ class ForecastingTask:
         """
         config = run.config()
         settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
-        document = run.read_json(SCALER)
-        where = run.path / SCALER
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise RunError(f"{where} is not in the form '{_FORMAT}'")
+        document, where = run.read_document(SCALER, _FORMAT), run.path / SCALER
         try:
             layout = Layout.from_json(json.dumps(document.get("layout")))
             scaler = FrameScaler.from_json(json.dumps(document.get("scaler")))

@@ -313,9 +313,7 @@ class LabelledTask:
         own = settings.text if text else settings.series
         if encoder.options != own or bool(settings.labelled.text) != text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
-        document = run.read_json(LABELS)
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise RunError(f"{run.path / LABELS} is not in the form '{_FORMAT}'")
+        document = run.read_document(LABELS, _FORMAT)
         labels = Labels.from_json(json.dumps(document.get("labels")))
         if (labels.kind == "regression") != (name == "regression"):
             raise RunError(f"{run.path}: config.yaml says {name}, and {LABELS} is of kind {labels.kind}")

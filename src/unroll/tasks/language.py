@@ -184,9 +184,7 @@ class LanguageTask:
         encoder = TextEncoder.from_json(run.read(ENCODER))
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
-        document = run.read_json(FREQUENCIES)
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise RunError(f"{run.path / FREQUENCIES} is not in the form '{_FORMAT}'")
+        document = run.read_document(FREQUENCIES, _FORMAT)
         counts = document.get("counts")
         if not isinstance(counts, list) or len(counts) != encoder.size or not all(_is_count(c) for c in counts):
             raise RunError(f"{run.path / FREQUENCIES} is damaged: it must hold {encoder.size} counts")

@@ -304,9 +304,7 @@ class TaggingTask:
         encoder = TokenEncoder.from_json(run.read(ENCODER))
         if encoder.options != settings.text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how tokens are encoded")
-        document, where = run.read_json(TAGS), run.path / TAGS
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise RunError(f"{where} is not in the form '{_FORMAT}'")
+        document, where = run.read_document(TAGS, _FORMAT), run.path / TAGS
         labels = Labels.from_json(json.dumps(document.get("labels")))
         scheme, common, unseen = document.get("scheme"), document.get("common"), document.get("unseen", -1)
         if labels.kind != "single" or (scheme is not None and scheme not in SCHEMES):
