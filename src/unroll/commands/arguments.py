@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,11 @@ from unroll.errors import OptionError, nearest
 from unroll.options import check_value, help_texts
 
 _CONFIG = "--config"
+
+
+def aside(text: str) -> None:
+    """Say something beside a command's answers, which go to standard output."""
+    print(text, file=sys.stderr)
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -75,6 +81,17 @@ class Parser(ArgumentParser):
                     help=texts[field.name].replace("%", "%%"),
                     **more,
                 )
+
+    def add_run(self, what: str = "The run folder.") -> None:
+        """The argument RUN."""
+        self.add_argument("run", metavar="RUN", help=what)
+
+    def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
+        """How files are read: `--encoding`, `--skip-bad-rows`."""
+        self.add_argument(
+            "--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data."
+        )
+        self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
     def add_config(self) -> None:
         """A flag `--config FILE` with options as YAML; what is on the command line wins over it."""

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from unroll.commands.arguments import Parser
+from unroll.commands.arguments import Parser, aside
 from unroll.errors import OptionError
-
-
-def _aside(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         "What a forecaster would have said at one time after the other, beside what came and what costs nothing. Each"
         " forecast is made from the rows before its origin; nothing is trained.",
     )
-    parser.add_argument("run", metavar="RUN", help="The run folder of a forecasting run.")
+    parser.add_run("The run folder of a forecasting run.")
     parser.add_argument("data", nargs="+", metavar="DATA", help="Series with the columns of the training data.")
     parser.add_argument(
         "--origins", type=int, metavar="N", help="Forecasts of each series, the last ones (else what fits, up to 10)."
@@ -34,8 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         "--out", metavar="FOLDER", help="Folder for forecasts.csv, backtest.json, backtest.png and horizon.png."
     )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
-    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
-    parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
+    parser.add_source()
     given = parser.read(arguments)
 
     from unroll.serving.forecaster import ForecastPredictor
@@ -46,9 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if not isinstance(predictor, ForecastPredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")
     task = predictor.task
-    was = task.settings.source
-    source = replace(was, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding or was.encoding)
-    frames = task.frames(given.data, source, _aside)
+    frames = task.frames(given.data, predictor.source(given.skip_bad_rows, given.encoding), aside)
     found = backtest(task, predictor.model, frames, origins=given.origins, stride=given.stride)
     if given.out is not None:
         write(found, task, Path(given.out))

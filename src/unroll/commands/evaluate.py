@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from unroll.commands.arguments import Parser
+from unroll.commands.arguments import Parser, aside
 from unroll.errors import OptionError
-
-
-def _aside(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,13 +15,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         "unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on data with the truth in it."
     )
-    parser.add_argument("run", metavar="RUN", help="The run folder.")
+    parser.add_run()
     parser.add_argument(
         "data", nargs="+", metavar="DATA", help="Data as the run was trained on: with labels, tags or values, or text."
     )
-    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
-    parser.add_argument("--skip-bad-rows", action="store_true", help="Leave rows out that cannot be used.")
+    parser.add_source()
     parser.add_argument(
         "--dynamic-rate",
         type=float,
@@ -48,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.tasks.task import counted
 
     predictor = load(given.run)
-    how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": _aside}
+    how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": aside}
     if given.dynamic_rate is not None:
         how["dynamic"] = _dynamic(predictor, given)
     report = predictor.evaluate(given.data, **how)

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
         "unroll generate RUN [--prompt TEXT] [options]",
         "Text that a language model writes: the prompt, and what follows it as it is made.",
     )
-    parser.add_argument("run", metavar="RUN", help="The run folder of a language model.")
+    parser.add_run("The run folder of a language model.")
     parser.add_argument(
         "--prompt", default="", metavar="TEXT", help="What the text begins with; - reads it from standard input."
     )

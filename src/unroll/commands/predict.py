@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 
-from unroll.commands.arguments import Parser
+from unroll.commands.arguments import Parser, aside
 from unroll.errors import OptionError
-
-
-def _aside(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
         "unroll predict RUN DATA [DATA ...]",
         "A run's answers for new data: one JSON object a row, in order. The data is never held as a whole.",
     )
-    parser.add_argument("run", metavar="RUN", help="The run folder.")
+    parser.add_run()
     parser.add_argument(
         "data",
         nargs="+",
@@ -29,12 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         help="Data with the input column of the training data, or - for JSON lines or plain lines of text from"
         " standard input, answered as they come.",
     )
-    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
-    parser.add_argument(
-        "--skip-bad-rows",
-        action="store_true",
-        help="Answer a row that cannot be used with an error, and go on.",
-    )
+    parser.add_source("Answer a row that cannot be used with an error, and go on.")
     group = parser.add_argument_group("forecasting: DATA is the history, and each step after it is a line")
     group.add_argument("--horizon", type=int, metavar="N", help="Steps to forecast, if not as many as were trained.")
     group.add_argument("--known", nargs="+", metavar="DATA", help="Rows with the known columns of the times to come.")
@@ -52,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         if name not in predictor.takes:
             raise OptionError(f"--{name} goes with forecasting, and {given.run} holds a {predictor.task.name} run")
     if "say" in predictor.takes:
-        more["say"] = _aside
+        more["say"] = aside
     live = given.data == ["-"]
     for answer in answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more):
         print(json.dumps(answer, ensure_ascii=False), flush=live)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 
-from unroll.commands.arguments import Parser
+from unroll.commands.arguments import Parser, aside
 from unroll.errors import OptionError
-
-
-def _aside(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
         "How likely a language model finds each line or record: one JSON object each, in order, with the tokens and "
         "their log-probabilities (natural logarithms).",
     )
-    parser.add_argument("run", metavar="RUN", help="The run folder of a language model.")
+    parser.add_run("The run folder of a language model.")
     parser.add_argument(
         "data",
         nargs="+",
@@ -35,11 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="Read each line after those before it, as one text, rather than by itself.",
     )
-    parser.add_argument("--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data.")
-    parser.add_argument(
-        "--skip-bad-rows",
-        action="store_true",
-        help="Leave out lines and records that cannot be used (from standard input: answer them with an error).",
+    parser.add_source(
+        "Leave out lines and records that cannot be used (from standard input: answer them with an error)."
     )
     given = parser.read(arguments)
 
@@ -51,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run")
     live = given.data == ["-"]
     for answer in predictor.score_files(
-        given.data, carry=given.carry, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=_aside
+        given.data, carry=given.carry, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside
     ):
         print(json.dumps(answer, ensure_ascii=False), flush=live)
     return 0

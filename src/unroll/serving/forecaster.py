@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -78,8 +78,7 @@ class ForecastPredictor(Predictor):
         Raises:
             DataError: as `predict`.
         """
-        was = self.task.settings.source
-        source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
+        source = self.source(skip_bad_rows, encoding)
         frames = self.task.frames(list(data), source, say)
         table = None
         if known:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from unroll.data.options import SourceOptions
 from unroll.data.sources import Unreadable, stream
 from unroll.errors import DataError, RunError, nearest
 from unroll.runs import Run
@@ -60,9 +61,13 @@ class Predictor:
         Raises:
             DataError: the data cannot be used.
         """
-        was = self.task.settings.source
-        source = replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
+        source = self.source(skip_bad_rows, encoding)
         return self.task.load([data] if isinstance(data, str) else list(data), source, say)
+
+    def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
+        """How files are read: as the training data was, but for what is said here."""
+        was = self.task.settings.source
+        return replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
 
 
 class RecordPredictor(Predictor):
