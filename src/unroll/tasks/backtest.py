@@ -74,7 +74,7 @@ def backtest(
     answers = answer(model, windows, scale, seed=task.settings.batch.seed, rows=rows)
     parts: dict[str, Any] = {
         "scale": scale,
-        "error": np.stack([task.errors[name] for name in names]),
+        "error": task.measured.error_table(names),
         "season": task.settings.reach.season,
         "levels": task.settings.forecaster.quantiles,
         "targets": task.layout.target,

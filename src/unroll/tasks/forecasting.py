@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from torch import nn
@@ -23,14 +22,10 @@ from unroll.models.strategies import Sizes
 from unroll.runs import Run
 from unroll.tasks import forecast_report
 from unroll.tasks.forecast_answers import answer
-from unroll.tasks.forecast_metrics import naive_scale
+from unroll.tasks.forecast_measured import Measured
 from unroll.tasks.forecast_objective import ForecastObjective
 from unroll.tasks.forecasting_options import ForecastingSettings
 from unroll.tasks.task import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
-
-SCALER = "scaler.json"
-_FORMAT = "unroll.forecasting/1"
-Stamp = np.datetime64 | np.int64
 
 
 class ForecastingTask:
@@ -39,27 +34,23 @@ class ForecastingTask:
     Attributes:
         name: "forecasting".
         settings: every option; horizon, lookback, season and segment are those used, never 0.
-        layout: which column of a table is what.
-        scaler: of every series, measured on its training part.
-        errors: for each series (K,), the seasonal naive error of its training part, which MASE divides by.
-        trained: for each series the last stamp of its training part.
+        measured: the columns, and what was measured of each series on its training part.
     """
 
-    def __init__(
-        self,
-        name: str,
-        settings: ForecastingSettings,
-        layout: Layout,
-        scaler: FrameScaler,
-        errors: dict[str, np.ndarray],
-        trained: dict[str, Stamp],
-    ) -> None:
+    def __init__(self, name: str, settings: ForecastingSettings, measured: Measured) -> None:
         self.name = name
         self.settings = settings
-        self.layout = layout
-        self.scaler = scaler
-        self.errors = errors
-        self.trained = trained
+        self.measured = measured
+
+    @property
+    def layout(self) -> Layout:
+        """Which column of a table is what."""
+        return self.measured.layout
+
+    @property
+    def scaler(self) -> FrameScaler:
+        """Of every series, measured on its training part."""
+        return self.measured.scaler
 
     @classmethod
     def prepare(cls, name: str, settings: ForecastingSettings, sources: Sources, say: Say) -> Prepared:
@@ -96,13 +87,10 @@ class ForecastingTask:
         for part, files in (("validation", sources.valid), ("test", sources.test)):
             if files:
                 frames, rows[part] = _followed(frames, list(files), settings, say)
-        scaler = FrameScaler.learn(frames, parts.upto, settings.frame.scaling)
-        for note in scaler.notes:
+        measured = Measured.learn(frames, parts.upto, season=reach.season, scaling=settings.frame.scaling)
+        for note in measured.scaler.notes:
             say(note)
-        errors = {f.name: naive_scale(f.target[:n], reach.season, f.observed[:n])
-                  for f, n in zip(frames, parts.upto.values(), strict=True)}  # fmt: skip
-        trained = {f.name: f.stamps[n - 1] for f, n in zip(frames, parts.upto.values(), strict=True)}
-        task = cls(name, settings, frames.layout, scaler, errors, trained)
+        task = cls(name, settings, measured)
         train = task._windows(frames, rows["training"], "training")
         valid = task._windows(frames, rows["validation"], "validation") if any(map(len, rows["validation"])) else None
         test = task._windows(frames, rows["test"], "test") if any(map(len, rows["test"])) else None
@@ -231,7 +219,7 @@ class ForecastingTask:
             answer(_forecaster(model), part, scale, seed=self.settings.batch.seed),
             part,
             scale=scale,
-            error=np.stack([self.errors[name] for name in names]),
+            error=self.measured.error_table(names),
             season=self.settings.reach.season,
             levels=self.settings.forecaster.quantiles,
             targets=self.layout.target,
@@ -246,7 +234,7 @@ class ForecastingTask:
         series, origins = part.locate(rows)
         count = 0
         for s, frame in enumerate(part.frames):
-            count += int((frame.stamps[origins[series == s]] <= self.trained[frame.name]).sum())
+            count += int((frame.stamps[origins[series == s]] <= self.measured.trained[frame.name]).sum())
         return count
 
     def lines(self, report: Report, *, full: bool = True) -> list[str]:
@@ -278,18 +266,7 @@ class ForecastingTask:
 
     def write(self, run: Run) -> None:
         """Write scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
-        run.write_json(
-            SCALER,
-            {
-                "format": _FORMAT,
-                "layout": json.loads(self.layout.to_json()),
-                "scaler": json.loads(self.scaler.to_json()),
-                "errors": [[name, error.tolist()] for name, error in self.errors.items()],
-                "trained": [
-                    [name, str(stamp) if _dated(stamp) else int(stamp)] for name, stamp in self.trained.items()
-                ],
-            },
-        )
+        self.measured.write(run)
 
     @classmethod
     def read(cls, run: Run) -> Self:
@@ -300,21 +277,10 @@ class ForecastingTask:
         """
         config = run.config()
         settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
-        document, where = run.read_document(SCALER, _FORMAT), run.path / SCALER
-        try:
-            layout = Layout.from_json(json.dumps(document.get("layout")))
-            scaler = FrameScaler.from_json(json.dumps(document.get("scaler")))
-        except RunError as error:
-            raise RunError(f"{where} is damaged: {error}") from None
-        if scaler.columns["target"] != layout.target or len(scaler.columns["known"]) != len(layout.known_names):
-            raise RunError(f"{where} is damaged: the scaler is for other columns than the layout's")
         reach = settings.reach
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
-        errors = _errors(document.get("errors"), scaler, str(where))
-        return cls(
-            config["task"], settings, layout, scaler, errors, _trained(document.get("trained"), scaler, str(where))
-        )
+        return cls(config["task"], settings, Measured.read(run))
 
 
 def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettings:
@@ -365,32 +331,6 @@ def _followed(
         say(note)
     longer = append(frames, more)
     return longer, tuple(range(len(a), len(b)) for a, b in zip(frames, longer, strict=True))
-
-
-def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray]:
-    try:
-        # a series that has no naive error is written as null
-        found = {str(name): np.array(error, dtype=np.float64) for name, error in value}
-    except (TypeError, ValueError):
-        found = {}
-    K = len(scaler.columns["target"])
-    if found.keys() != scaler.series.keys() or any(e.shape != (K,) or (e <= 0).any() for e in found.values()):
-        raise RunError(f"{where} is damaged: 'errors' must hold {K} numbers for each series")
-    return found
-
-
-def _trained(value: Any, scaler: FrameScaler, where: str) -> dict[str, Stamp]:
-    try:
-        found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
-    except (TypeError, ValueError, OverflowError):
-        found = {}
-    if found.keys() != scaler.series.keys():
-        raise RunError(f"{where} is damaged: 'trained' must hold a time for each series")
-    return found
-
-
-def _dated(stamp: Stamp) -> bool:
-    return isinstance(stamp, np.datetime64)
 
 
 def _forecaster(model: nn.Module) -> Forecaster:
