@@ -1,0 +1,213 @@
+"""The first epochs of `recipes/ptb-awd.yaml` beside the same recipe written plainly in PyTorch.
+
+    python benchmarks/awd_lstm.py [--data DIR] [--epochs N] [--steps N] [--threads N] [--out FILE]
+
+The other side is `nn.Embedding`, three `nn.LSTM`, dropped recurrent weights, locked dropout, tied vectors, activation
+penalties and SGD whose rate is scaled by the window's length, after Merity, Keskar & Socher 2018 ("Regularizing and
+optimizing LSTM language models"). Both train in one process on the very same windows, in turns, each from weights of
+its own; after every epoch each is measured on the validation part, every token once. Given: losses, perplexities, and
+how many times longer the plain side takes for a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from environment import ROOT, about, default_out
+from unroll.commands.fit import parser
+from unroll.data.windows import StreamBatch, Windows
+from unroll.ops.subnormals import flush_subnormals
+from unroll.tasks.language import LanguageTask
+from unroll.tasks.language_options import LanguageSettings
+from unroll.tasks.task import Sources
+from unroll.training.optim import make_optimizer
+
+States = list[tuple[Tensor, Tensor]]
+
+
+def locked(x: Tensor, share: float, training: bool) -> Tensor:
+    """One mask (1, B, E) for all steps of (T, B, E)."""
+    if not training:
+        return x
+    return x * (x.new_empty(1, *x.shape[1:]).bernoulli_(1 - share) / (1 - share))
+
+
+class Plain(nn.Module):
+    """The paper's model: 400 -> 1150 -> 1150 -> 400, tied."""
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 400)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.lstms = nn.ModuleList([nn.LSTM(400, 1150), nn.LSTM(1150, 1150), nn.LSTM(1150, 400)])
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, x: Tensor, states: States | None) -> tuple[Tensor, Tensor, Tensor, States]:
+        """Logits (T, B, V), the last layer's outputs after and before dropout, and the states."""
+        table = self.embedding.weight
+        if self.training:
+            table = table * (table.new_empty(len(table), 1).bernoulli_(0.9) / 0.9)
+        y = locked(nn.functional.embedding(x, table), 0.4, self.training)
+        after, raw = [], y
+        for i, lstm in enumerate(self.lstms):
+            assert isinstance(lstm, nn.LSTM)  # noqa: S101
+            zero = y.new_zeros(1, x.shape[1], lstm.hidden_size)
+            recurrent = nn.functional.dropout(lstm.weight_hh_l0, 0.5, self.training)
+            weights = [lstm.weight_ih_l0, recurrent, lstm.bias_ih_l0, lstm.bias_hh_l0]
+            state = (zero, zero) if states is None else states[i]
+            raw, h, c = torch.lstm(y, state, weights, True, 1, 0.0, self.training, False, False)
+            after.append((h.detach(), c.detach()))
+            y = locked(raw, 0.25 if i < 2 else 0.4, self.training)
+        return nn.functional.linear(y, self.embedding.weight, self.bias), y, raw, after
+
+
+class PlainSide:
+    """Its training loop."""
+
+    def __init__(self, vocabulary: int) -> None:
+        self.model = Plain(vocabulary)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=30.0, weight_decay=1.2e-6)
+        self.states: States | None = None
+
+    def step(self, batch: StreamBatch, nominal: float) -> float:
+        """Train on a window of about `nominal` steps; the mean loss of its tokens, without the penalties."""
+        self.model.train()
+        nll, y, raw = self._nll(batch)
+        self.optimizer.zero_grad()
+        (nll + 2 * y.square().mean() + (raw[1:] - raw[:-1]).square().mean()).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 0.25)
+        self.optimizer.param_groups[0]["lr"] = 30.0 * batch.x.shape[1] / nominal
+        self.optimizer.step()
+        return nll.item()
+
+    @torch.no_grad()
+    def perplexity(self, windows: Windows) -> float:
+        """Of every token, in evaluation mode."""
+        self.model.eval()
+        kept, nats, tokens = self.states, 0.0, 0
+        for batch in windows:
+            nats += self._nll(batch)[0].item() * batch.total
+            tokens += batch.total
+        self.states = kept
+        return math.exp(nats / tokens)
+
+    def _nll(self, batch: StreamBatch) -> tuple[Tensor, Tensor, Tensor]:
+        assert batch.target is not None  # noqa: S101
+        states = None if batch.first else self.states
+        logits, y, raw, self.states = self.model(batch.x.t(), states)
+        there = batch.counted().t()
+        return nn.functional.cross_entropy(logits[there], batch.target.t()[there]), y, raw
+
+
+class OurSide:
+    """The recipe's model, objective and optimizer, without the trainer's checkpoints and watch."""
+
+    def __init__(self, task: LanguageTask) -> None:
+        self.model, self.objective = task.model(), task.objective()
+        self.optimizer = make_optimizer(self.model.parameters(), task.settings.training)
+        self.clip = task.settings.training.clip_norm
+
+    def step(self, batch: StreamBatch, nominal: float) -> float:
+        """Train on a window; the mean loss of its tokens, without the penalties."""
+        self.model.train()
+        with flush_subnormals():
+            scored = self.objective.output(self.model, batch)
+            self.optimizer.zero_grad()
+            self.objective.loss(scored, batch).backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+            self.optimizer.step()
+        return scored.nll.detach().mean().item()
+
+    @torch.no_grad()
+    def perplexity(self, windows: Windows) -> float:
+        """Of every token, in evaluation mode; the objective carries that state apart from the training's."""
+        self.model.eval()
+        nats, tokens = 0.0, 0
+        for batch in windows:
+            scored = self.objective.output(self.model, batch)
+            nats += float((scored.nll * scored.counted).sum())
+            tokens += batch.total
+        return math.exp(nats / tokens)
+
+
+def timed(step: Callable[[StreamBatch, float], float], batch: StreamBatch, nominal: float) -> tuple[float, float]:
+    """Loss and seconds."""
+    start = time.perf_counter()
+    loss = step(batch, nominal)
+    return loss, time.perf_counter() - start
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
+    arguments.add_argument("--data", default=default, help="folder that holds ptb/ptb.train.txt.gz")
+    arguments.add_argument("--epochs", type=int, default=1)
+    arguments.add_argument("--steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
+    arguments.add_argument("--threads", type=int, default=0)
+    arguments.add_argument("--out", default=default_out("awd_lstm"))
+    given = arguments.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+
+    files = {part: str(Path(given.data) / "ptb" / f"ptb.{part}.txt.gz") for part in ("train", "valid")}
+    recipe = parser("language-model").read(
+        [files["train"], "--out", "-", "--config", str(ROOT / "recipes" / "ptb-awd.yaml")]
+    )
+    options = {k: v for k, v in vars(recipe).items() if k not in ("data", "test", "valid", "out", "overwrite")}
+    settings = LanguageSettings.from_flat(options)
+    made = LanguageTask.prepare("language-model", settings, Sources([files["train"]], [files["valid"]]), print)
+    task = made.task
+    assert isinstance(task, LanguageTask)  # noqa: S101
+    torch.manual_seed(0)
+    sides: dict[str, Any] = {"unroll": OurSide(task), "plain": PlainSide(task.encoder.size)}
+    for name, side in sides.items():
+        print(f"{name}: {sum(p.numel() for p in side.model.parameters()):,} parameters")
+    windows, valid = task.batches(made.train, shuffle=True), Windows(made.valid, 10, 70)
+
+    result = about("python benchmarks/awd_lstm.py") | {"epochs": []}
+    for epoch in range(given.epochs):
+        windows.set_epoch(epoch)
+        steps = min(given.steps or len(windows), len(windows))
+        losses: dict[str, list[float]] = {name: [] for name in sides}
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for number, batch in zip(range(steps), windows, strict=False):
+            for name in sorted(sides, reverse=bool(number % 2)):
+                loss, took = timed(sides[name].step, batch, windows.mean)
+                losses[name].append(loss)
+                seconds[name].append(took)
+            if (number + 1) % 50 == 0:
+                shown = ", ".join(
+                    f"{name} {sum(values[-50:]) / 50:.3f} ({statistics.median(seconds[name]):.2f} s)"
+                    for name, values in losses.items()
+                )
+                print(f"epoch {epoch + 1}, step {number + 1} of {steps}: {shown}", flush=True)
+        ratios = sorted(p / o for p, o in zip(seconds["plain"], seconds["unroll"], strict=True))
+        row = {
+            "steps": steps,
+            "train_loss": {name: [round(sum(v[i : i + 50]) / len(v[i : i + 50]), 4) for i in range(0, len(v), 50)]
+                           for name, v in losses.items()},
+            "valid_perplexity": {name: side.perplexity(valid) for name, side in sides.items()},
+            "median_seconds_per_step": {name: statistics.median(v) for name, v in seconds.items()},
+            "plain_takes_times_as_long": {
+                "median": statistics.median(ratios),
+                "quartiles": [ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]],
+            },
+        }  # fmt: skip
+        result["epochs"].append(row)
+        Path(given.out).write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(row["valid_perplexity"]), json.dumps(row["plain_takes_times_as_long"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
