@@ -1,12 +1,15 @@
-"""The first epochs of `recipes/ptb-awd.yaml` beside the same recipe written plainly in PyTorch.
+"""Two ways to train one language model, in turns on the very same windows.
 
-    python benchmarks/awd_lstm.py [--data DIR] [--epochs N] [--steps N] [--threads N] [--out FILE]
+    python benchmarks/language_model.py awd      # recipes/ptb-awd.yaml beside the same recipe in plain PyTorch
+    python benchmarks/language_model.py softmax  # recipes/wikitext2.yaml, its adaptive softmax beside a full one
 
-The other side is `nn.Embedding`, three `nn.LSTM`, dropped recurrent weights, locked dropout, tied vectors, activation
-penalties and SGD whose rate is scaled by the window's length, after Merity, Keskar & Socher 2018 ("Regularizing and
-optimizing LSTM language models"). Both train in one process on the very same windows, in turns, each from weights of
-its own; after every epoch each is measured on the validation part, every token once. Given: losses, perplexities, and
-how many times longer the plain side takes for a step.
+awd: the other side is `nn.Embedding`, three `nn.LSTM`, dropped recurrent weights, locked dropout, tied vectors,
+activation penalties and SGD whose rate is scaled by the window's length, after Merity, Keskar & Socher 2018
+("Regularizing and optimizing LSTM language models"). softmax: the other side is the recipe with `softmax: full`.
+
+Both sides train in one process, each from weights of its own. After every epoch (or `--steps` windows of it) each is
+measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the second
+side takes for a step.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from unroll.data.windows import StreamBatch, Windows
 from unroll.ops.subnormals import flush_subnormals
 from unroll.tasks.language import LanguageTask
 from unroll.tasks.language_options import LanguageSettings
-from unroll.tasks.task import Sources
+from unroll.tasks.task import Prepared, Sources
 from unroll.training.optim import make_optimizer
 
 States = list[tuple[Tensor, Tensor]]
@@ -148,41 +151,55 @@ def timed(step: Callable[[StreamBatch, float], float], batch: StreamBatch, nomin
     return loss, time.perf_counter() - start
 
 
+def prepared(folder: Path, recipe: str, train: str, valid: str, **changed: Any) -> tuple[LanguageTask, Prepared]:
+    """The task of a recipe, with some options changed, and its data."""
+    files = [str(folder / train), "--out", "-", "--config", str(ROOT / "recipes" / recipe)]
+    given = vars(parser("language-model").read(files))
+    options = {k: v for k, v in given.items() if k not in ("data", "test", "valid", "out", "overwrite")} | changed
+    settings = LanguageSettings.from_flat(options)
+    made = LanguageTask.prepare("language-model", settings, Sources([files[0]], [str(folder / valid)]), print)
+    assert isinstance(made.task, LanguageTask)  # noqa: S101
+    return made.task, made
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("what", choices=("awd", "softmax"))
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
-    arguments.add_argument("--data", default=default, help="folder that holds ptb/ptb.train.txt.gz")
+    arguments.add_argument("--data", default=default, help="folder that holds ptb/ and wikitext2/")
     arguments.add_argument("--epochs", type=int, default=1)
     arguments.add_argument("--steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
     arguments.add_argument("--threads", type=int, default=0)
-    arguments.add_argument("--out", default=default_out("awd_lstm"))
+    arguments.add_argument("--out", default="")
     given = arguments.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
 
-    files = {part: str(Path(given.data) / "ptb" / f"ptb.{part}.txt.gz") for part in ("train", "valid")}
-    recipe = parser("language-model").read(
-        [files["train"], "--out", "-", "--config", str(ROOT / "recipes" / "ptb-awd.yaml")]
-    )
-    options = {k: v for k, v in vars(recipe).items() if k not in ("data", "test", "valid", "out", "overwrite")}
-    settings = LanguageSettings.from_flat(options)
-    made = LanguageTask.prepare("language-model", settings, Sources([files["train"]], [files["valid"]]), print)
-    task = made.task
-    assert isinstance(task, LanguageTask)  # noqa: S101
     torch.manual_seed(0)
-    sides: dict[str, Any] = {"unroll": OurSide(task), "plain": PlainSide(task.encoder.size)}
+    if given.what == "awd":
+        task, made = prepared(Path(given.data) / "ptb", "ptb-awd.yaml", "ptb.train.txt.gz", "ptb.valid.txt.gz")
+        sides: dict[str, Any] = {"unroll": OurSide(task), "plain": PlainSide(task.encoder.size)}
+    else:
+        files = (Path(given.data) / "wikitext2", "wikitext2.yaml", "wiki.train.tokens.gz", "wiki.valid.tokens.gz")
+        task, made = prepared(*files)
+        full, _ = prepared(*files, softmax="full")
+        sides = {"adaptive": OurSide(task), "full": OurSide(full)}
+    first, second = sides
     for name, side in sides.items():
         print(f"{name}: {sum(p.numel() for p in side.model.parameters()):,} parameters")
     windows, valid = task.batches(made.train, shuffle=True), Windows(made.valid, 10, 70)
 
-    result = about("python benchmarks/awd_lstm.py") | {"epochs": []}
+    said = [f"--{name} {value}" for name in ("epochs", "steps", "threads")
+            if (value := getattr(given, name)) != arguments.get_default(name)]  # fmt: skip
+    result = about(" ".join(["python", "benchmarks/language_model.py", given.what, *said])) | {"epochs": []}
+    out = Path(given.out or default_out(f"language_model_{given.what}"))
     for epoch in range(given.epochs):
         windows.set_epoch(epoch)
         steps = min(given.steps or len(windows), len(windows))
         losses: dict[str, list[float]] = {name: [] for name in sides}
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for number, batch in zip(range(steps), windows, strict=False):
-            for name in sorted(sides, reverse=bool(number % 2)):
+            for name in (first, second) if number % 2 else (second, first):
                 loss, took = timed(sides[name].step, batch, windows.mean)
                 losses[name].append(loss)
                 seconds[name].append(took)
@@ -192,21 +209,21 @@ def main() -> None:
                     for name, values in losses.items()
                 )
                 print(f"epoch {epoch + 1}, step {number + 1} of {steps}: {shown}", flush=True)
-        ratios = sorted(p / o for p, o in zip(seconds["plain"], seconds["unroll"], strict=True))
+        ratios = sorted(b / a for b, a in zip(seconds[second], seconds[first], strict=True))
         row = {
             "steps": steps,
             "train_loss": {name: [round(sum(v[i : i + 50]) / len(v[i : i + 50]), 4) for i in range(0, len(v), 50)]
                            for name, v in losses.items()},
             "valid_perplexity": {name: side.perplexity(valid) for name, side in sides.items()},
             "median_seconds_per_step": {name: statistics.median(v) for name, v in seconds.items()},
-            "plain_takes_times_as_long": {
+            f"{second}_takes_times_as_long": {
                 "median": statistics.median(ratios),
                 "quartiles": [ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]],
             },
         }  # fmt: skip
         result["epochs"].append(row)
-        Path(given.out).write_text(json.dumps(result, indent=1) + "\n")
-        print(json.dumps(row["valid_perplexity"]), json.dumps(row["plain_takes_times_as_long"]), flush=True)
+        out.write_text(json.dumps(result, indent=1) + "\n")
+        print(json.dumps(row["valid_perplexity"]), json.dumps(row[f"{second}_takes_times_as_long"]), flush=True)
 
 
 if __name__ == "__main__":
