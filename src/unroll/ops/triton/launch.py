@@ -1,0 +1,252 @@
+"""Tensors handed to the kernels, and the matrix products around them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unroll.ops.call import Call, State, Tensors
+from unroll.ops.triton import kernels
+from unroll.ops.triton.extension import interpreted
+
+CELLS = {"rnn_tanh": kernels.TANH, "rnn_relu": kernels.RELU, "lstm": kernels.LSTM, "gru": kernels.GRU}
+_X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
+"""Places in `Call.tensors`."""
+_ROWS = 16
+"""Rows of a program: the least that a matrix unit takes. It may not depend on B, or a row's result would."""
+_SLICE = 1 << 17
+"""Bytes of recurrent weights that a program's multiprocessor keeps in its cache; not tuned."""
+
+
+class Kept(NamedTuple):
+    """What the backward pass needs beside the call and its outputs; it is written over."""
+
+    gates: Tensor
+    """(T, B, WIDE)"""
+    c: Tensor | None
+    """(T, B, H) float32"""
+
+
+def width(call: Call) -> int:
+    """Values kept for each step of each row: the LSTM's four gates; the GRU's three and U_n h + c_n; else the output."""
+    gates, H = call.recurrence.gates, call.state[0].shape[1]
+    return H * (4 if gates > 1 else 1)
+
+
+def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept | None]:
+    """The outputs, the final state and, with `keep`, what `backward` needs."""
+    x, weights = _read(call), call.weights
+    T, B, _ = x.shape
+    H, G = call.state[0].shape[1], call.recurrence.gates
+    wide = width(call)
+    gx = _product(x, weights.w_ih, _bias(call), wide)
+    y = x.new_zeros(T, B, H) if call.lengths is not None else x.new_empty(T, B, H)
+    passed = x.new_empty(2, B, H)
+    passed[0] = call.state[0]
+    states = tuple(s.float().clone(memory_format=torch.contiguous_format) for s in call.state)
+    c_seq = x.new_empty(T, B, H, dtype=torch.float32) if keep and len(states) > 1 else None
+    back = [b.contiguous() for b in call.reset_state or ()]
+    b_n = weights.b_hh[2 * H :].contiguous() if G == 3 and weights.b_hh is not None else None
+    for options in _launches(call, 0, T):
+        kernels.forward[options.pop("grid")](
+            gx,
+            weights.w_hh.contiguous(),
+            b_n,
+            passed,
+            states[0],
+            states[-1],
+            y,
+            c_seq,
+            call.lengths,
+            _bytes(call.resets),
+            *_two(back),
+            BIAS=b_n is not None,
+            KEEP=keep,
+            WIDE=wide,
+            **options,
+        )
+    kept = Kept(gx, c_seq) if keep else None
+    return y, tuple(s.to(x.dtype) for s in states), kept
+
+
+def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence[bool]) -> Tensors:
+    """The gradients that are needed, in the order of `Call.tensors`, from the outputs' (None is zeros)."""
+    x, weights = _read(call), call.weights
+    T, B, D = x.shape
+    H, G = call.state[0].shape[1], call.recurrence.gates
+    wide, states = width(call), call.state
+    dy, *ends = grads
+    d_states = [
+        x.new_zeros(B, H, dtype=torch.float32) if d is None else d.float().clone(memory_format=torch.contiguous_format)
+        for d in ends
+    ]
+    back = [b.contiguous() for b in call.reset_state or ()]
+    d_back = [x.new_zeros(B, H, dtype=torch.float32) for _ in back]
+    for options in reversed(list(_launches(call, -1, T))):
+        kernels.backward[options.pop("grid")](
+            kept.gates,
+            weights.w_hh.contiguous(),
+            *_two([s.contiguous() for s in states]),
+            y,
+            kept.c,
+            None if dy is None else dy.contiguous(),
+            *_two(d_states),
+            *_two(d_back),
+            call.lengths,
+            _bytes(call.resets),
+            *_two(back),
+            GIVEN=dy is not None,
+            WIDE=wide,
+            **options,
+        )
+    flat = kept.gates.view(T * B, wide)
+    recurrent = flat[:, : G * H]
+    # the GRU's reset gate stands between the two biases of its candidate
+    inner = torch.cat([flat[:, : 2 * H], flat[:, 3 * H :]], 1) if G == 3 else recurrent
+    made = {
+        _X: lambda: (inner @ weights.w_ih).view(T, B, D),
+        _W_IH: lambda: inner.t() @ x.reshape(T * B, D),
+        _W_HH: lambda: recurrent.t() @ _before(call, y).view(T * B, H),
+        _B_IH: lambda: inner.sum(0, dtype=torch.float32).to(x.dtype),
+        _B_HH: lambda: recurrent.sum(0, dtype=torch.float32).to(x.dtype),
+    }
+    found = [make() if needed[i] and (make := made.get(i)) else None for i in range(_STATE)]
+    of_states = [*(d.to(x.dtype) for d in d_states), *(d.sum(0).to(x.dtype) for d in d_back)]
+    return (*found, *(d if n else None for d, n in zip(of_states, needed[_STATE:], strict=True)))
+
+
+def _launches(call: Call, begin: int, T: int) -> Iterator[dict[str, Any]]:
+    """The grids and what both kernels take for the steps from `begin`, launch by launch in the order of running.
+
+    All programs of a launch must run at once, because they wait for each other: the rows are divided among as many
+    launches as that takes. An interpreter runs one program after the other; it gets a launch for each step.
+    """
+    B = call.x.shape[1]
+    H, G = call.state[0].shape[1], call.recurrence.gates
+    wide = _columns(H, G, call.x.element_size())
+    across = -(-H // wide)
+    groups = -(-B // _ROWS)
+    at_once = groups if interpreted() or across == 1 else max(1, _multiprocessors(call.x.device) // across)
+    alone = interpreted() and across > 1
+    for low in range(0, groups, at_once):
+        blocks = min(at_once, groups - low)
+        for first in range(begin, T) if alone else (begin,):
+            yield {
+                "grid": (across, blocks),
+                "counters": torch.zeros(blocks, dtype=torch.int32, device=call.x.device),
+                "T": T,
+                "B": B,
+                "row0": low * _ROWS,
+                "first": first,
+                "last": first + 1 if alone else T,
+                "CELL": CELLS[call.recurrence.name].value,
+                "GATES": G,
+                "H": H,
+                "REVERSE": call.reverse,
+                "RAGGED": call.lengths is not None,
+                "CUT": call.resets is not None,
+                "BACK": call.resets is not None and call.reset_state is not None,
+                "PRECISION": _precision(),
+                "BLOCK_B": _ROWS,
+                "BLOCK_H": wide,
+                "BLOCK_K": min(64, _power(H)),
+                "num_warps": 4,
+                # More would read ahead by copies that forget to pass by the first-level cache, where what the other
+                # programs have written since is not seen, and that keep the weights out of it.
+                "num_stages": 1,
+                "launch_cooperative_grid": across > 1,
+            }
+
+
+def _columns(H: int, gates: int, size: int) -> int:
+    """Features of a program: as many as its slice of the weights leaves room for, from 16 to 64."""
+    for columns in (64, 32):
+        if columns < 2 * H and gates * columns * H * size <= _SLICE:
+            return min(columns, _power(H))
+    return 16
+
+
+def _power(n: int) -> int:
+    """The least power of two that is not below n, at least 16."""
+    return max(16, 1 << (n - 1).bit_length())
+
+
+def _precision() -> str:
+    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+
+
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+@contextlib.contextmanager
+def on_device(tensor: Tensor) -> Iterator[None]:
+    """Launch on the tensor's device and its current stream."""
+    with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
+        yield
+
+
+def _read(call: Call) -> Tensor:
+    """The input, zero in the padding, whatever stands there."""
+    if call.lengths is None:
+        return call.x
+    T = call.x.shape[0]
+    ended = torch.arange(T, device=call.x.device).unsqueeze(1) >= call.lengths
+    return call.x.masked_fill(ended.unsqueeze(2), 0.0)
+
+
+def _bias(call: Call) -> Tensor | None:
+    """What is added to W x: both biases but the GRU's recurrent one of the candidate."""
+    b_ih, b_hh = call.weights.b_ih, call.weights.b_hh
+    if b_hh is not None and call.recurrence.gates == 3:
+        b_hh = torch.cat([b_hh[: 2 * len(b_hh) // 3], torch.zeros_like(b_hh[2 * len(b_hh) // 3 :])])
+    if b_ih is None or b_hh is None:
+        return b_hh if b_ih is None else b_ih
+    return b_ih + b_hh
+
+
+def _product(x: Tensor, w: Tensor, bias: Tensor | None, wide: int) -> Tensor:
+    """(T, B, wide): x W^T + bias in the first columns."""
+    T, B, D = x.shape
+    made = x.new_empty(T * B, wide)
+    target, flat = made[:, : w.shape[0]], x.reshape(T * B, D)
+    if bias is None:
+        torch.mm(flat, w.t(), out=target)
+    else:
+        torch.addmm(bias, flat, w.t(), out=target)
+    return made.view(T, B, wide)
+
+
+def _before(call: Call, y: Tensor) -> Tensor:
+    """(T, B, H): the state that each step's recurrent product read."""
+    T, B, H = y.shape
+    before = torch.empty_like(y)
+    start = call.state[0].to(y.dtype)
+    if not call.reverse:
+        before[1:], before[0] = y[:-1], start
+    else:
+        before[:-1], before[-1] = y[1:], start
+        if call.lengths is not None:
+            last = (call.lengths - 1).clamp(min=0)
+            before.scatter_(0, last.view(1, B, 1).expand(1, B, H), start.unsqueeze(0))
+    if call.resets is not None:
+        crossed = call.resets
+        if call.reverse:
+            crossed = torch.cat([crossed[1:], torch.zeros_like(crossed[:1])])
+            if call.lengths is not None:
+                crossed = crossed & (torch.arange(1, T + 1, device=y.device).unsqueeze(1) < call.lengths)
+        back = call.reset_state[0].to(y.dtype) if call.reset_state else y.new_zeros(())
+        before = torch.where(crossed.unsqueeze(2), back, before)
+    return before
+
+
+def _bytes(resets: Tensor | None) -> Tensor | None:
+    return None if resets is None else resets.contiguous().view(torch.int8)
+
+
+def _two(tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    return [*tensors, None, None][:2] if tensors else [None, None]
