@@ -31,6 +31,7 @@ pytestmark = pytest.mark.gpu if CUDA else pytest.mark.filterwarnings("ignore:ove
 HALVES = [torch.float16, torch.bfloat16] if CUDA else [torch.float16]
 RECURRENCES = {r.name: r for r in (TANH, RELU, LSTM_RECURRENCE, RESET_AFTER)}
 TRITON = BACKENDS["triton"]
+needs_gpu = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 
 
 @pytest.fixture(autouse=True)
@@ -230,6 +231,41 @@ def test_auto_takes_it_where_it_was_measured_to_win(monkeypatch):
     assert "measured" in str(TRITON.slower(dataclasses.replace(call, resets=torch.zeros(3, 2, dtype=torch.bool))))
     monkeypatch.setattr(measured, "interpreted", lambda: True)
     assert "interpreted" in str(TRITON.slower(call))
+
+
+@needs_gpu
+@pytest.mark.parametrize("shape", [(50, 70, 40, 256), (30, 300, 64, 512), (20, 16, 24, 1000)], ids=str)
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_programs_that_wait_for_each_other(name, shape):
+    """Several programs a row block, and more of them than multiprocessors: the same as cuDNN, and bit for bit again."""
+    call = make(name, *shape, ragged=False, cut=False)
+    first = everything(TRITON.run, call)
+    for got, wanted in zip(first, everything(BACKENDS["torch"].run, call), strict=True):
+        assert apart(got, wanted.double()) <= 1e-3  # cuDNN's own float32 may be tf32
+    for _ in range(5):
+        assert all(map(torch.equal, everything(TRITON.run, call), first))
+
+
+@needs_gpu
+def test_more_steps_than_cudnn_takes():
+    call = make("gru", 70_000, 2, 3, 8)
+    assert choose(call).backend.name == "triton"
+    with torch.no_grad():
+        y, _ = TRITON.run(call)
+        wanted, _ = BACKENDS["cpu"].run(call.form.call(tuple(None if t is None else t.cpu() for t in call.tensors)))
+    assert apart(y.cpu(), wanted.double()) <= 1e-5
+
+
+@needs_gpu
+def test_another_stream():
+    call = make("lstm", 40, 8, 16, 128)
+    wanted = everything(TRITON.run, call)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        got = everything(TRITON.run, call)
+    stream.synchronize()
+    assert all(map(torch.equal, got, wanted))
 
 
 COMPILED = """

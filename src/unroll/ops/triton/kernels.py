@@ -15,7 +15,6 @@ row's state is held.
 """
 
 # pyright: reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
-# ruff: noqa: N803
 
 from __future__ import annotations
 
@@ -264,7 +263,7 @@ def backward(
         if CELL == LSTM:
             back_to_c = tl.load(dreset_c + own, mask=tile, other=0.0)
 
-    for i in range(0, end - first):
+    for i in range(end - first):
         s = end - 1 - i
         if s + 1 < steps:
             # what the step after this one hands back, now that the programs have written its gates' gradients
@@ -312,7 +311,7 @@ def backward(
             past = (earlier * B + rows)[:, None] * H + cols[None, :]
             if CUT:
                 crossed = _crossed(resets, t, rows, length, B, REVERSE)[:, None]
-            if CELL == TANH or CELL == RELU:
+            if GATES == 1:
                 value = tl.load(y + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
                 d0 = total * (1.0 - value * value) if CELL == TANH else tl.where(value > 0.0, total, 0.0)
                 tl.store(at, tl.where(now, d0, 0.0).to(kind), mask=tile)

@@ -13,6 +13,8 @@ from unroll.ops.call import Call, State, Tensors
 from unroll.ops.triton import kernels
 from unroll.ops.triton.extension import interpreted
 
+_FORWARD: Any = kernels.forward
+_BACKWARD: Any = kernels.backward
 CELLS = {"rnn_tanh": kernels.TANH, "rnn_relu": kernels.RELU, "lstm": kernels.LSTM, "gru": kernels.GRU}
 _X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
 """Places in `Call.tensors`."""
@@ -32,7 +34,7 @@ class Kept(NamedTuple):
 
 
 def width(call: Call) -> int:
-    """Values kept for each step of each row: the LSTM's four gates; the GRU's three and U_n h + c_n; else the output."""
+    """Values kept for each step of a row: the LSTM's four gates, the GRU's three and U_n h + c_n, else one."""
     gates, H = call.recurrence.gates, call.state[0].shape[1]
     return H * (4 if gates > 1 else 1)
 
@@ -42,33 +44,26 @@ def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept | None]:
     x, weights = _read(call), call.weights
     T, B, _ = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
-    wide = width(call)
-    gx = _product(x, weights.w_ih, _bias(call), wide)
+    gx = _product(x, weights.w_ih, _bias(call), width(call))
     y = x.new_zeros(T, B, H) if call.lengths is not None else x.new_empty(T, B, H)
     passed = x.new_empty(2, B, H)
     passed[0] = call.state[0]
-    states = tuple(s.float().clone(memory_format=torch.contiguous_format) for s in call.state)
+    states = [s.float().clone(memory_format=torch.contiguous_format) for s in call.state]
     c_seq = x.new_empty(T, B, H, dtype=torch.float32) if keep and len(states) > 1 else None
-    back = [b.contiguous() for b in call.reset_state or ()]
     b_n = weights.b_hh[2 * H :].contiguous() if G == 3 and weights.b_hh is not None else None
-    for options in _launches(call, 0, T):
-        kernels.forward[options.pop("grid")](
-            gx,
-            weights.w_hh.contiguous(),
-            b_n,
-            passed,
-            states[0],
-            states[-1],
-            y,
-            c_seq,
-            call.lengths,
-            _bytes(call.resets),
-            *_two(back),
-            BIAS=b_n is not None,
-            KEEP=keep,
-            WIDE=wide,
-            **options,
-        )
+    arguments = _shared(call) | {
+        "gx": gx,
+        "b_n": b_n,
+        "passed": passed,
+        "h_state": states[0],
+        "c_state": states[-1],
+        "y": y,
+        "c_seq": c_seq,
+        "BIAS": b_n is not None,
+        "KEEP": keep,
+    }
+    for grid, place in _launches(call, 0):
+        _FORWARD[grid](**arguments, **place)
     kept = Kept(gx, c_seq) if keep else None
     return y, tuple(s.to(x.dtype) for s in states), kept
 
@@ -78,32 +73,29 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
     x, weights = _read(call), call.weights
     T, B, D = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
-    wide, states = width(call), call.state
+    states = call.state
     dy, *ends = grads
     d_states = [
         x.new_zeros(B, H, dtype=torch.float32) if d is None else d.float().clone(memory_format=torch.contiguous_format)
         for d in ends
     ]
-    back = [b.contiguous() for b in call.reset_state or ()]
-    d_back = [x.new_zeros(B, H, dtype=torch.float32) for _ in back]
-    for options in reversed(list(_launches(call, -1, T))):
-        kernels.backward[options.pop("grid")](
-            kept.gates,
-            weights.w_hh.contiguous(),
-            *_two([s.contiguous() for s in states]),
-            y,
-            kept.c,
-            None if dy is None else dy.contiguous(),
-            *_two(d_states),
-            *_two(d_back),
-            call.lengths,
-            _bytes(call.resets),
-            *_two(back),
-            GIVEN=dy is not None,
-            WIDE=wide,
-            **options,
-        )
-    flat = kept.gates.view(T * B, wide)
+    d_back = [x.new_zeros(B, H, dtype=torch.float32) for _ in call.reset_state or ()]
+    arguments = _shared(call) | {
+        "kept": kept.gates,
+        "h0": states[0].contiguous(),
+        "c0": states[-1].contiguous(),
+        "y": y,
+        "c_seq": kept.c,
+        "dy": None if dy is None else dy.contiguous(),
+        "dh_state": d_states[0],
+        "dc_state": d_states[-1],
+        "dreset_h": d_back[0] if d_back else None,
+        "dreset_c": d_back[-1] if d_back else None,
+        "GIVEN": dy is not None,
+    }
+    for grid, place in reversed(list(_launches(call, -1))):
+        _BACKWARD[grid](**arguments, **place)
+    flat = kept.gates.view(T * B, width(call))
     recurrent = flat[:, : G * H]
     # the GRU's reset gate stands between the two biases of its candidate
     inner = torch.cat([flat[:, : 2 * H], flat[:, 3 * H :]], 1) if G == 3 else recurrent
@@ -119,53 +111,69 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
     return (*found, *(d if n else None for d, n in zip(of_states, needed[_STATE:], strict=True)))
 
 
-def _launches(call: Call, begin: int, T: int) -> Iterator[dict[str, Any]]:
-    """The grids and what both kernels take for the steps from `begin`, launch by launch in the order of running.
+def _shared(call: Call) -> dict[str, Any]:
+    """What both kernels take."""
+    T, B, _ = call.x.shape
+    H, G = call.state[0].shape[1], call.recurrence.gates
+    back = [b.contiguous() for b in call.reset_state or ()]
+    return {
+        "w_hh": call.weights.w_hh.contiguous(),
+        "lengths": call.lengths,
+        "resets": None if call.resets is None else call.resets.contiguous().view(torch.int8),
+        "reset_h": back[0] if back else None,
+        "reset_c": back[-1] if back else None,
+        "T": T,
+        "B": B,
+        "CELL": CELLS[call.recurrence.name].value,
+        "GATES": G,
+        "WIDE": width(call),
+        "H": H,
+        "REVERSE": call.reverse,
+        "RAGGED": call.lengths is not None,
+        "CUT": call.resets is not None,
+        "BACK": call.resets is not None and bool(back),
+        "PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
+        "BLOCK_B": _ROWS,
+        "BLOCK_H": _columns(call),
+        "BLOCK_K": min(64, _power(H)),
+        "num_warps": 4,
+        # More would read ahead by copies that forget to pass by the first-level cache, where what the other programs
+        # have written since is not seen, and that keep the weights out of it.
+        "num_stages": 1,
+    }
+
+
+def _launches(call: Call, begin: int) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """The grid and the place of each launch, for the steps from `begin`, in the order of running.
 
     All programs of a launch must run at once, because they wait for each other: the rows are divided among as many
     launches as that takes. An interpreter runs one program after the other; it gets a launch for each step.
     """
-    B = call.x.shape[1]
-    H, G = call.state[0].shape[1], call.recurrence.gates
-    wide = _columns(H, G, call.x.element_size())
-    across = -(-H // wide)
+    T, B, _ = call.x.shape
+    across = -(-call.state[0].shape[1] // _columns(call))
     groups = -(-B // _ROWS)
     at_once = groups if interpreted() or across == 1 else max(1, _multiprocessors(call.x.device) // across)
     alone = interpreted() and across > 1
     for low in range(0, groups, at_once):
         blocks = min(at_once, groups - low)
         for first in range(begin, T) if alone else (begin,):
-            yield {
-                "grid": (across, blocks),
-                "counters": torch.zeros(blocks, dtype=torch.int32, device=call.x.device),
-                "T": T,
-                "B": B,
-                "row0": low * _ROWS,
-                "first": first,
-                "last": first + 1 if alone else T,
-                "CELL": CELLS[call.recurrence.name].value,
-                "GATES": G,
-                "H": H,
-                "REVERSE": call.reverse,
-                "RAGGED": call.lengths is not None,
-                "CUT": call.resets is not None,
-                "BACK": call.resets is not None and call.reset_state is not None,
-                "PRECISION": _precision(),
-                "BLOCK_B": _ROWS,
-                "BLOCK_H": wide,
-                "BLOCK_K": min(64, _power(H)),
-                "num_warps": 4,
-                # More would read ahead by copies that forget to pass by the first-level cache, where what the other
-                # programs have written since is not seen, and that keep the weights out of it.
-                "num_stages": 1,
-                "launch_cooperative_grid": across > 1,
-            }
+            yield (
+                (across, blocks),
+                {
+                    "counters": torch.zeros(blocks, dtype=torch.int32, device=call.x.device),
+                    "row0": low * _ROWS,
+                    "first": first,
+                    "last": first + 1 if alone else T,
+                    "launch_cooperative_grid": across > 1,
+                },
+            )
 
 
-def _columns(H: int, gates: int, size: int) -> int:
+def _columns(call: Call) -> int:
     """Features of a program: as many as its slice of the weights leaves room for, from 16 to 64."""
+    H = call.state[0].shape[1]
     for columns in (64, 32):
-        if columns < 2 * H and gates * columns * H * size <= _SLICE:
+        if columns < 2 * H and call.recurrence.gates * columns * H * call.x.element_size() <= _SLICE:
             return min(columns, _power(H))
     return 16
 
@@ -173,10 +181,6 @@ def _columns(H: int, gates: int, size: int) -> int:
 def _power(n: int) -> int:
     """The least power of two that is not below n, at least 16."""
     return max(16, 1 << (n - 1).bit_length())
-
-
-def _precision() -> str:
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
 def _multiprocessors(device: torch.device) -> int:
@@ -242,11 +246,3 @@ def _before(call: Call, y: Tensor) -> Tensor:
         back = call.reset_state[0].to(y.dtype) if call.reset_state else y.new_zeros(())
         before = torch.where(crossed.unsqueeze(2), back, before)
     return before
-
-
-def _bytes(resets: Tensor | None) -> Tensor | None:
-    return None if resets is None else resets.contiguous().view(torch.int8)
-
-
-def _two(tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    return [*tensors, None, None][:2] if tensors else [None, None]
