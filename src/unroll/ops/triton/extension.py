@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 
 import torch
 
+_COMPILER = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
 _INSTALLED = importlib.util.find_spec("triton") is not None
 
 
@@ -25,8 +27,8 @@ def missing() -> str | None:
         return "there is no CUDA device"
     if torch.version.hip is not None:
         return "it has not been tried on AMD's GPUs"
-    if torch.cuda.get_device_capability() < (8, 0):
-        return "it needs a GPU of compute capability 8.0 or above"
+    if not _COMPILER:
+        return "Triton builds its launchers with a C compiler, and none was found"
     return None
 
 

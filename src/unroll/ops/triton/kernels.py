@@ -3,9 +3,10 @@
 A program owns a tile of the state, BLOCK_B rows by BLOCK_H features, and carries it in float32 from step to step. What
 a step needs of the other features it reads from global memory, where each program puts its tile at the end of a step:
 the programs of the same rows wait for each other once a step (`_together`), those of other rows never. Each program
-multiplies with its own slice of the recurrent weights only, which stays in its multiprocessor's cache.
+multiplies with its own slice of the recurrent weights only, which it reads anew at every step: waiting empties its
+multiprocessor's cache, so that they come from the second level's.
 
-Sums are made in one order, whatever B and T, by one program: the same numbers at every run, and for a row alone.
+Their sums are made in one order, whatever B and T, by one program: the same numbers at every run, and for a row alone.
 
 A launch covers the steps `first` to `last` - 1 in the order of running. One launch may cover all where all its
 programs run at once; in as many launches as steps nobody waits.
@@ -21,21 +22,25 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+# numbers that differ from call to call: nothing is compiled anew for them
+_OF_THE_CALL = ("T", "B", "row0", "first", "last")
 TANH, RELU, LSTM, GRU = (tl.constexpr(i) for i in range(4))
 
 
 @triton.jit
 def _tanh(x):
-    return 1.0 - 2.0 / (tl.exp(2.0 * x) + 1.0)
+    small = x * (1.0 + x * x * (-1.0 / 3.0 + x * x * (2.0 / 15.0)))  # where the other loses its digits
+    return tl.where(tl.abs(x) < 0.1, small, 1.0 - 2.0 / (tl.exp(2.0 * x) + 1.0))
 
 
 @triton.jit
 def _together(counter, target):
     """Wait until every program of these rows has come here; what they wrote before can then be read."""
     tl.debug_barrier()
-    tl.atomic_add(counter, 1, sem="acq_rel")
-    while tl.atomic_add(counter, 0, sem="acq_rel") < target:
+    tl.atomic_add(counter, 1, sem="release")
+    while tl.atomic_add(counter, 0, sem="relaxed") < target:
         pass
+    tl.atomic_add(counter, 0, sem="acquire")
     tl.debug_barrier()
 
 
@@ -61,7 +66,7 @@ def _product(acc, block, w_hh, cols, ks, live, H: tl.constexpr, GATE: tl.constex
     return tl.dot(block, w, acc, input_precision=PRECISION)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_OF_THE_CALL)
 def forward(
     gx,  # (T, B, WIDE): W x + b in the first GATES * H; with KEEP, the gates are written over it
     w_hh,  # (GATES * H, H)
@@ -193,7 +198,7 @@ def forward(
         tl.store(c_state + own, c, mask=tile)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_OF_THE_CALL)
 def backward(
     kept,  # (T, B, WIDE): the gates; their gradients are written over them, zero beyond a row's length
     w_hh,  # (GATES * H, H)
@@ -329,7 +334,7 @@ def backward(
                         if BACK:
                             back = tl.load(reset_c + cols, mask=wide, other=0.0).to(tl.float32)
                         c = tl.where(crossed, back[None, :], c)
-                    bent = _tanh(g1 * c + g0 * g2)
+                    bent = _tanh(tl.load(c_seq + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0))
                     deep = dc + total * g3 * (1.0 - bent * bent)
                     d0 = deep * g2 * g0 * (1.0 - g0)
                     d1 = deep * c * g1 * (1.0 - g1)

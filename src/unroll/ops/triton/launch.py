@@ -21,37 +21,34 @@ _X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
 _ROWS = 16
 """Rows of a program: the least that a matrix unit takes. It may not depend on B, or a row's result would."""
 _SLICE = 1 << 17
-"""Bytes of recurrent weights that a program's multiprocessor keeps in its cache; not tuned."""
+"""Bytes of recurrent weights that a program reads at each step, at most; not tuned."""
+_BLOCKS = 65535
+"""What a grid may have in its second direction."""
 
 
 class Kept(NamedTuple):
     """What the backward pass needs beside the call and its outputs; it is written over."""
 
-    gates: Tensor
-    """(T, B, WIDE)"""
+    gates: Tensor | None
+    """(T, B, WIDE), of LSTM and GRU"""
     c: Tensor | None
     """(T, B, H) float32"""
 
 
-def width(call: Call) -> int:
-    """Values kept for each step of a row: the LSTM's four gates, the GRU's three and U_n h + c_n, else one."""
-    gates, H = call.recurrence.gates, call.state[0].shape[1]
-    return H * (4 if gates > 1 else 1)
-
-
-def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept | None]:
-    """The outputs, the final state and, with `keep`, what `backward` needs."""
+def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept]:
+    """The outputs, the final state and, with `keep`, what `backward` needs of an LSTM or a GRU."""
     x, weights = _read(call), call.weights
     T, B, _ = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
-    gx = _product(x, weights.w_ih, _bias(call), width(call))
+    keep = keep and G > 1
+    gx = _product(x, weights.w_ih, _bias(call), _width(call, keep=keep))
     y = x.new_zeros(T, B, H) if call.lengths is not None else x.new_empty(T, B, H)
     passed = x.new_empty(2, B, H)
     passed[0] = call.state[0]
     states = [s.float().clone(memory_format=torch.contiguous_format) for s in call.state]
     c_seq = x.new_empty(T, B, H, dtype=torch.float32) if keep and len(states) > 1 else None
     b_n = weights.b_hh[2 * H :].contiguous() if G == 3 and weights.b_hh is not None else None
-    arguments = _shared(call) | {
+    arguments = _shared(call, gx) | {
         "gx": gx,
         "b_n": b_n,
         "passed": passed,
@@ -64,8 +61,7 @@ def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept | None]:
     }
     for grid, place in _launches(call, 0):
         _FORWARD[grid](**arguments, **place)
-    kept = Kept(gx, c_seq) if keep else None
-    return y, tuple(s.to(x.dtype) for s in states), kept
+    return y, tuple(s.to(x.dtype) for s in states), Kept(gx if keep else None, c_seq)
 
 
 def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence[bool]) -> Tensors:
@@ -74,14 +70,15 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
     T, B, D = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
     states = call.state
+    gates = x.new_empty(T, B, H) if kept.gates is None else kept.gates
     dy, *ends = grads
     d_states = [
         x.new_zeros(B, H, dtype=torch.float32) if d is None else d.float().clone(memory_format=torch.contiguous_format)
         for d in ends
     ]
     d_back = [x.new_zeros(B, H, dtype=torch.float32) for _ in call.reset_state or ()]
-    arguments = _shared(call) | {
-        "kept": kept.gates,
+    arguments = _shared(call, gates) | {
+        "kept": gates,
         "h0": states[0].contiguous(),
         "c0": states[-1].contiguous(),
         "y": y,
@@ -95,10 +92,11 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
     }
     for grid, place in reversed(list(_launches(call, -1))):
         _BACKWARD[grid](**arguments, **place)
-    flat = kept.gates.view(T * B, width(call))
-    recurrent = flat[:, : G * H]
-    # the GRU's reset gate stands between the two biases of its candidate
-    inner = torch.cat([flat[:, : 2 * H], flat[:, 3 * H :]], 1) if G == 3 else recurrent
+    flat = gates.view(T * B, -1)
+    recurrent = inner = flat[:, : G * H]
+    if G == 3 and (needed[_X] or needed[_W_IH] or needed[_B_IH]):
+        # the reset gate stands between the input's and the recurrent part of the candidate
+        inner = torch.cat([flat[:, : 2 * H], flat[:, 3 * H :]], 1)
     made = {
         _X: lambda: (inner @ weights.w_ih).view(T, B, D),
         _W_IH: lambda: inner.t() @ x.reshape(T * B, D),
@@ -111,14 +109,14 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
     return (*found, *(d if n else None for d, n in zip(of_states, needed[_STATE:], strict=True)))
 
 
-def _shared(call: Call) -> dict[str, Any]:
+def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
     """What both kernels take."""
     T, B, _ = call.x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
     back = [b.contiguous() for b in call.reset_state or ()]
     return {
         "w_hh": call.weights.w_hh.contiguous(),
-        "lengths": call.lengths,
+        "lengths": None if call.lengths is None else call.lengths.clamp(0, T).contiguous(),
         "resets": None if call.resets is None else call.resets.contiguous().view(torch.int8),
         "reset_h": back[0] if back else None,
         "reset_c": back[-1] if back else None,
@@ -126,19 +124,18 @@ def _shared(call: Call) -> dict[str, Any]:
         "B": B,
         "CELL": CELLS[call.recurrence.name].value,
         "GATES": G,
-        "WIDE": width(call),
+        "WIDE": gates.shape[2],
         "H": H,
         "REVERSE": call.reverse,
         "RAGGED": call.lengths is not None,
         "CUT": call.resets is not None,
         "BACK": call.resets is not None and bool(back),
-        "PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
+        "PRECISION": "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee",
         "BLOCK_B": _ROWS,
         "BLOCK_H": _columns(call),
         "BLOCK_K": min(64, _power(H)),
         "num_warps": 4,
-        # More would read ahead by copies that forget to pass by the first-level cache, where what the other programs
-        # have written since is not seen, and that keep the weights out of it.
+        # more would read ahead by copies that do not pass by the first-level cache as the kernels ask
         "num_stages": 1,
     }
 
@@ -147,13 +144,15 @@ def _launches(call: Call, begin: int) -> Iterator[tuple[tuple[int, int], dict[st
     """The grid and the place of each launch, for the steps from `begin`, in the order of running.
 
     All programs of a launch must run at once, because they wait for each other: the rows are divided among as many
-    launches as that takes. An interpreter runs one program after the other; it gets a launch for each step.
+    launches as that takes. Where the programs of a row do not run at once, as in an interpreter, which runs one after
+    the other, each step is a launch.
     """
     T, B, _ = call.x.shape
     across = -(-call.state[0].shape[1] // _columns(call))
     groups = -(-B // _ROWS)
-    at_once = groups if interpreted() or across == 1 else max(1, _multiprocessors(call.x.device) // across)
-    alone = interpreted() and across > 1
+    room = 0 if interpreted() else _multiprocessors(call.x.device)
+    alone = across > max(1, room)
+    at_once = min(groups, _BLOCKS) if alone or across == 1 else room // across
     for low in range(0, groups, at_once):
         blocks = min(at_once, groups - low)
         for first in range(begin, T) if alone else (begin,):
@@ -164,7 +163,7 @@ def _launches(call: Call, begin: int) -> Iterator[tuple[tuple[int, int], dict[st
                     "row0": low * _ROWS,
                     "first": first,
                     "last": first + 1 if alone else T,
-                    "launch_cooperative_grid": across > 1,
+                    "launch_cooperative_grid": across > 1 and not alone,
                 },
             )
 
@@ -192,6 +191,12 @@ def on_device(tensor: Tensor) -> Iterator[None]:
     """Launch on the tensor's device and its current stream."""
     with torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext():
         yield
+
+
+def _width(call: Call, *, keep: bool) -> int:
+    """Values for each step of a row: W x + b, and to be kept for the GRU U_n h + c_n beside its gates."""
+    gates, H = call.recurrence.gates, call.state[0].shape[1]
+    return H * (4 if keep and gates > 1 else gates)
 
 
 def _read(call: Call) -> Tensor:

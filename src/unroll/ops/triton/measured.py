@@ -36,8 +36,10 @@ def slower(call: Call) -> str | None:
     if interpreted():
         return "Triton's kernels are interpreted"
     ragged, H = call.lengths is not None or call.resets is not None, call.state[0].shape[1]
+    kind = call.x.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else call.x.dtype
     for won in WON:
-        if (won.recurrence, won.dtype, won.ragged) == (call.recurrence.name, call.x.dtype, ragged) and H in won.hidden:
+        if (won.recurrence, won.dtype, won.ragged) == (call.recurrence.name, dtype, ragged) and H in won.hidden:
             return None
     if aten.refuse(call) is not None:
         return None

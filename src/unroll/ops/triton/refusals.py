@@ -8,7 +8,8 @@ from unroll.ops.call import Call, Recurrence
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER
 from unroll.ops.lstm import LSTM
-from unroll.ops.transforms import in_memory, plain, transformed
+from unroll.ops.memory import misfit
+from unroll.ops.transforms import transformed
 from unroll.ops.triton.extension import interpreted
 
 RECURRENCES = {r.name: r for r in (TANH, RELU, LSTM, RESET_AFTER)}
@@ -32,27 +33,16 @@ def refuse(call: Call) -> str | None:
     never = lacks(call.recurrence, call.recurrent_mask is not None)
     if never is not None:
         return never
-    x, weights = call.x, call.weights
+    x = call.x
     if not x.is_cuda and not (interpreted() and x.is_cpu):
         return f"the GPU kernels compute on CUDA devices, not on the device '{x.device.type}'"
-    if weights.w_hr is not None:
+    if x.is_cuda and torch.cuda.get_device_capability(x.device) < (8, 0):
+        return "the GPU kernels need a GPU of compute capability 8.0 or above"
+    if call.weights.w_hr is not None:
         return "the GPU kernels have no projection"
-    if 0 in x.shape or 0 in weights.w_hh.shape:
+    if x.shape[1] == 0:
         return "there is nothing to compute"
-    if (weights.b_ih is None) != (weights.b_hh is None):
-        return "the GPU kernels take both biases or none"
     cast = torch.is_autocast_enabled(x.device.type)
-    for tensor in call.tensors:
-        if tensor is None:
-            continue
-        if not plain(tensor):
-            return f"the GPU kernels may not know tensors of type {type(tensor).__name__}"
-        if tensor.device != x.device:
-            return "its tensors are on different devices"
-        if not in_memory(tensor):
-            return "the GPU kernels read plain memory"
-        if tensor.is_floating_point() and not cast and tensor.dtype != x.dtype:
-            return "its tensors are of different types"
-    if not cast and x.dtype not in _DTYPES:
+    if x.dtype not in _DTYPES:
         return f"the GPU kernels do not take {x.dtype}"
-    return None
+    return misfit(call, "the GPU kernels", cast=cast)
