@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +38,7 @@ class Kept(NamedTuple):
 
 def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept]:
     """The outputs, the final state and, with `keep`, what `backward` needs of an LSTM or a GRU."""
+    call = _bounded(call)
     x, weights = _read(call), call.weights
     T, B, _ = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
@@ -66,6 +68,7 @@ def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept]:
 
 def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence[bool]) -> Tensors:
     """The gradients that are needed, in the order of `Call.tensors`, from the outputs' (None is zeros)."""
+    call = _bounded(call)
     x, weights = _read(call), call.weights
     T, B, D = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
@@ -116,7 +119,7 @@ def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
     back = [b.contiguous() for b in call.reset_state or ()]
     return {
         "w_hh": call.weights.w_hh.contiguous(),
-        "lengths": None if call.lengths is None else call.lengths.clamp(0, T).contiguous(),
+        "lengths": call.lengths,
         "resets": None if call.resets is None else call.resets.contiguous().view(torch.int8),
         "reset_h": back[0] if back else None,
         "reset_c": back[-1] if back else None,
@@ -197,6 +200,13 @@ def _width(call: Call, *, keep: bool) -> int:
     """Values for each step of a row: W x + b, and to be kept for the GRU U_n h + c_n beside its gates."""
     gates, H = call.recurrence.gates, call.state[0].shape[1]
     return H * (4 if keep and gates > 1 else gates)
+
+
+def _bounded(call: Call) -> Call:
+    """The call with lengths side by side in memory and within 0 and T, whatever was given: they become addresses."""
+    if call.lengths is None:
+        return call
+    return replace(call, lengths=call.lengths.clamp(0, call.x.shape[0]).contiguous())
 
 
 def _read(call: Call) -> Tensor:
