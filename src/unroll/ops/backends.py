@@ -13,6 +13,9 @@ from unroll.ops.call import Call, Recurrence, Result, State
 from unroll.ops.cpu import extension, live, refusals, serve
 from unroll.ops.differentiable import graphed
 from unroll.ops.transforms import plain, transformed
+from unroll.ops.triton import extension as gpu
+from unroll.ops.triton import measured
+from unroll.ops.triton import refusals as gpu_refusals
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ def _naive(call: Call) -> Result:
     return graphed(naive.run, call)
 
 
+def _triton(call: Call) -> Result:
+    from unroll.ops.triton import serve  # imports Triton
+
+    return serve.run(call)
+
+
 BACKENDS: dict[str, Backend] = {
     b.name: b
     for b in (
@@ -64,6 +73,15 @@ BACKENDS: dict[str, Backend] = {
             refuse=refusals.refuse,
             slower=refusals.slower,
             run=serve.run,
+        ),
+        Backend(
+            name="triton",
+            about=gpu.about,
+            missing=gpu.missing,
+            lacks=gpu_refusals.lacks,
+            refuse=gpu_refusals.refuse,
+            slower=measured.slower,
+            run=_triton,
         ),
         Backend(
             name="torch",
