@@ -38,9 +38,9 @@ def _together(counter, target):
     """Wait until every program of these rows has come here; what they wrote before can then be read."""
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release")
-    while tl.atomic_add(counter, 0, sem="relaxed") < target:
+    # Triton makes a load of this, and would leave it out where its value were not used
+    while tl.atomic_add(counter, 0, sem="acquire") < target:
         pass
-    tl.atomic_add(counter, 0, sem="acquire")
     tl.debug_barrier()
 
 
