@@ -5,7 +5,12 @@
 
 awd: the other side is `nn.Embedding`, three `nn.LSTM`, dropped recurrent weights, locked dropout, tied vectors,
 activation penalties and SGD whose rate is scaled by the window's length, after Merity, Keskar & Socher 2018
-("Regularizing and optimizing LSTM language models"). softmax: the other side is the recipe with `softmax: full`.
+("Regularizing and optimizing LSTM language models"). There the rate is scaled, and with it weight decay; here the loss,
+before the gradient is clipped. softmax: the other side is the recipe with `softmax: full`.
+
+Neither side has a schedule, an average of its weights, checkpoints or a watch: what is compared are steps of the recipe
+at its learning rate. Both have what is no part of the question: the same windows, subnormal numbers flushed, an
+optimizer in one pass (`fused`), and a softmax that keeps its scores for the gradient, however many they are.
 
 Both sides train in one process, each from weights of its own. After every epoch (or `--steps` windows of it) each is
 measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the second
@@ -19,6 +24,7 @@ import json
 import math
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +36,7 @@ from torch import Tensor, nn
 from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
 from unroll.data.windows import StreamBatch, Windows
+from unroll.layers import adaptive
 from unroll.ops.subnormals import flush_subnormals
 from unroll.tasks.language import LanguageTask
 from unroll.tasks.language_options import LanguageSettings
@@ -80,7 +87,7 @@ class PlainSide:
 
     def __init__(self, vocabulary: int) -> None:
         self.model = Plain(vocabulary)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=30.0, weight_decay=1.2e-6)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=30.0, weight_decay=1.2e-6, fused=True)
         self.states: States | None = None
 
     def step(self, batch: StreamBatch, nominal: float) -> float:
@@ -109,12 +116,15 @@ class PlainSide:
         assert batch.target is not None  # noqa: S101
         states = None if batch.first else self.states
         logits, y, raw, self.states = self.model(batch.x.t(), states)
-        there = batch.counted().t()
-        return nn.functional.cross_entropy(logits[there], batch.target.t()[there]), y, raw
+        logits, target = logits.flatten(0, 1), batch.target.t().flatten()
+        if not batch.whole:
+            there = batch.counted().t().flatten()
+            logits, target = logits[there], target[there]
+        return nn.functional.cross_entropy(logits, target), y, raw
 
 
 class OurSide:
-    """The recipe's model, objective and optimizer, without the trainer's checkpoints and watch."""
+    """The recipe's model, objective and optimizer."""
 
     def __init__(self, task: LanguageTask) -> None:
         self.model, self.objective = task.model(), task.objective()
@@ -124,12 +134,11 @@ class OurSide:
     def step(self, batch: StreamBatch, nominal: float) -> float:
         """Train on a window; the mean loss of its tokens, without the penalties."""
         self.model.train()
-        with flush_subnormals():
-            scored = self.objective.output(self.model, batch)
-            self.optimizer.zero_grad()
-            self.objective.loss(scored, batch).backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
-            self.optimizer.step()
+        scored = self.objective.output(self.model, batch)
+        self.optimizer.zero_grad()
+        self.objective.loss(scored, batch).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
         return scored.nll.detach().mean().item()
 
     @torch.no_grad()
@@ -146,9 +155,10 @@ class OurSide:
 
 def timed(step: Callable[[StreamBatch, float], float], batch: StreamBatch, nominal: float) -> tuple[float, float]:
     """Loss and seconds."""
-    start = time.perf_counter()
-    loss = step(batch, nominal)
-    return loss, time.perf_counter() - start
+    with flush_subnormals():
+        start = time.perf_counter()
+        loss = step(batch, nominal)
+        return loss, time.perf_counter() - start
 
 
 def prepared(folder: Path, recipe: str, train: str, valid: str, **changed: Any) -> tuple[LanguageTask, Prepared]:
@@ -175,6 +185,7 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
 
+    adaptive._BLOCK = sys.maxsize
     torch.manual_seed(0)
     if given.what == "awd":
         task, made = prepared(Path(given.data) / "ptb", "ptb-awd.yaml", "ptb.train.txt.gz", "ptb.valid.txt.gz")
