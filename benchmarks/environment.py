@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def about(command: str) -> dict[str, Any]:
-    """Date, command, hardware, versions and commit; `dirty` where the tree is not what the commit holds."""
+    """Date, command, hardware, versions and commit; `dirty` where a tracked file is not as the commit has it."""
     return {
         "date": date.today().isoformat(),
         "command": command,

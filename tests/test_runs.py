@@ -196,3 +196,18 @@ def test_json_holds_no_nan(tmp_path: Path) -> None:
     (run.path / "metrics.json").unlink()
     with pytest.raises(RunError, match=r"metrics.json is missing"):
         run.read_json("metrics.json")
+
+
+def test_a_document_names_its_form_and_is_json(tmp_path: Path) -> None:
+    run = written(tmp_path / "run")[0]
+    for text, why in (
+        ('{"format": "other/1"}', "is not in the form 'own/1'"),
+        ("[]", "is not in the form 'own/1'"),
+        ('{"format": ', "is not JSON"),
+        ('{"format": "own/1", "n": ' + "1" * 5000 + "}", "is not JSON"),
+    ):
+        run.write("d.json", text)
+        with pytest.raises(RunError, match=why):
+            run.read_document("d.json", "own/1")
+    run.write("d.json", '{"format": "own/1", "n": 1}')
+    assert run.read_document("d.json", "own/1")["n"] == 1

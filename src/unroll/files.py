@@ -64,7 +64,7 @@ def read_document(text: str, form: str, what: str) -> dict[str, Any]:
     """
     try:
         found = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
         raise RunError(f"{what} is not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != form:
         raise RunError(f"{what} is not in the form {form!r}")

@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from unroll.errors import RunError, nearest
-from unroll.files import write_whole
+from unroll.files import read_document, write_whole
 
 FORMAT = 1
 CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
@@ -178,9 +178,10 @@ class Run:
         Raises:
             RunError: missing or not JSON.
         """
+        text = self.read(name)
         try:
-            return json.loads(self.read(name))
-        except (json.JSONDecodeError, RecursionError) as error:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
             raise RunError(f"{self.path / name} is damaged: not valid JSON") from error
 
     def read_document(self, name: str, form: str) -> dict[str, Any]:
@@ -189,10 +190,7 @@ class Run:
         Raises:
             RunError: missing, not JSON, or of another form.
         """
-        found = self.read_json(name)
-        if not isinstance(found, dict) or found.get("format") != form:
-            raise RunError(f"{self.path / name} is not in the form '{form}'")
-        return found
+        return read_document(self.read(name), form, str(self.path / name))
 
     def write_weights(self, model: Any) -> None:
         """Write the model's state as safetensors; tied tensors are written once for each name.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import io
 import json
 import signal
@@ -80,7 +81,9 @@ def test_the_prompt_from_standard_input(
 
 def test_text_comes_piece_by_piece_and_stops_at_ctrl_c(run: str) -> None:
     command = [sys.executable, "-m", "unroll", "generate", run, "--length", "100000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # what runs in the background of a shell does not hear of Ctrl-C, and neither would its children
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heard) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert len(process.stdout.read(20)) == 20  # long before the end

@@ -276,15 +276,15 @@ import re
 from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from unroll.ops.triton import kernels
+from unroll.ops.triton.backward import backward
+from unroll.ops.triton.forward import forward
 
 FLOATS = {"h_state", "c_state", "c_seq", "dh_state", "dc_state", "dreset_h", "dreset_c"}
 KINDS = {"lengths": "*i64", "resets": "*i8", "counters": "*i32"} | dict.fromkeys(FLOATS, "*fp32")
 KINDS |= dict.fromkeys(("T", "B", "row0", "first", "last"), "i32")
 for capability in (80, 90):
     for cell, gates in ((0, 1), (2, 4), (3, 3)):
-        for function, more in (("forward", {"KEEP": True, "BIAS": True}), ("backward", {"GIVEN": True})):
-            kernel = getattr(kernels, function)
+        for kernel, more in ((forward, {"KEEP": True, "BIAS": True}), (backward, {"GIVEN": True})):
             for H in (130, 256):
                 const = dict(CELL=cell, GATES=gates, WIDE=H * (4 if gates > 1 else 1), H=H, REVERSE=1, RAGGED=1, CUT=1,
                              BACK=1, PRECISION="ieee", BLOCK_B=16, BLOCK_H=32, BLOCK_K=64, **more)

@@ -13,6 +13,7 @@ import numpy as np
 
 from unroll.data.rows import numbered, row_of
 from unroll.errors import DataError, OptionError, RunError, nearest
+from unroll.files import read_document
 
 Kind = Literal["single", "multi", "regression"]
 FORMAT = "unroll.labels/1"
@@ -173,12 +174,7 @@ class Labels:
         Raises:
             RunError: the document is damaged.
         """
-        try:
-            document = json.loads(text)
-        except (json.JSONDecodeError, RecursionError, TypeError) as error:
-            raise RunError(f"the labels are not JSON: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise RunError(f"the labels are not in the form {FORMAT!r}")
+        document = read_document(text, FORMAT, "the labels")
         kind, names = document.get("kind"), document.get("names")
         if kind not in ("single", "multi", "regression"):
             raise RunError(f"the labels are damaged: kind is {kind!r}")

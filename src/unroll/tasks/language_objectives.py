@@ -38,8 +38,9 @@ class NextToken:
         AR = mean over b, t, e of d(y)_bte^2;  TAR = mean over b, t > 1, e of (y_bte - y_b(t-1)e)^2
 
     with n the window's tokens. `nominal` is the mean number of tokens of a window and the same for all, so that a
-    longer window has a larger loss, which has the effect of a learning rate scaled by its length. AR and TAR, of what
-    the softmax is given after and before dropout, belong to training only.
+    longer window has a larger loss, which with SGD, where the gradient is not clipped, has the effect of a learning
+    rate scaled by its length. AR and TAR, of what the softmax is given after and before dropout, belong to training
+    only.
 
     The state goes on from window to window, its history is cut, and training and validation each have their own.
     Truncated backpropagation: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of

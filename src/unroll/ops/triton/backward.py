@@ -1,0 +1,187 @@
+"""The backward kernel: the gradients of the gates' arguments at every step, and of the states."""
+
+# pyright: reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, tanh, time_of, together
+
+
+@triton.jit(do_not_specialize=OF_THE_CALL)
+def backward(
+    kept,  # (T, B, WIDE): the gates; their gradients are written over them, zero beyond a row's length
+    w_hh,  # (GATES * H, H)
+    h0,  # (B, H)
+    c0,  # (B, H)
+    y,  # (T, B, H)
+    c_seq,  # (T, B, H) float32, LSTM
+    dy,  # (T, B, H)
+    dh_state,  # (B, H) float32: of the final state, and then of h0
+    dc_state,  # (B, H) float32, LSTM
+    dreset_h,  # (B, H) float32: of the reset state, by row
+    dreset_c,  # (B, H) float32
+    lengths,
+    resets,
+    reset_h,
+    reset_c,
+    counters,
+    T,
+    B,
+    row0,
+    first,
+    last,
+    CELL: tl.constexpr,
+    GATES: tl.constexpr,
+    WIDE: tl.constexpr,
+    H: tl.constexpr,
+    REVERSE: tl.constexpr,
+    RAGGED: tl.constexpr,
+    CUT: tl.constexpr,
+    BACK: tl.constexpr,
+    GIVEN: tl.constexpr,  # there is a dy
+    PRECISION: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """The gradients of the gates' arguments at every step, and of the states; steps `last` - 1 down to `first`.
+
+    What a step hands back to the one before it needs the gradients of all gates, which other programs write: it is
+    made at the beginning of the one before. Step -1, which is none, therefore ends the run.
+
+    In `kept`, GRU: of r, z, the recurrent and the input's part of the candidate.
+    """
+    shared: tl.constexpr = H > BLOCK_H
+    kind = y.dtype.element_ty
+    rows = row0 + tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)
+    cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
+    there, wide = rows < B, cols < H
+    tile = there[:, None] & wide[None, :]
+    own = rows[:, None] * H + cols[None, :]
+    length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
+    steps = tl.max(length, 0) if RAGGED else T
+    end = tl.minimum(last, steps)
+
+    if RAGGED and last == T:
+        for t in range(steps, T):
+            for gate in tl.static_range(WIDE // H):
+                far = kept + ((tl.zeros_like(rows) + t) * B + rows)[:, None] * WIDE + gate * H + cols[None, :]
+                tl.store(far, tl.zeros((BLOCK_B, BLOCK_H), kind), mask=tile)
+
+    dh = tl.load(dh_state + own, mask=tile, other=0.0)
+    dc, back_to_h, back_to_c = dh, dh, dh
+    if CELL == LSTM:
+        dc = tl.load(dc_state + own, mask=tile, other=0.0)
+    if BACK:
+        back_to_h = tl.load(dreset_h + own, mask=tile, other=0.0)
+        if CELL == LSTM:
+            back_to_c = tl.load(dreset_c + own, mask=tile, other=0.0)
+
+    for i in range(end - first):
+        s = end - 1 - i
+        if s + 1 < steps:
+            # what the step after this one hands back, now that the programs have written its gates' gradients
+            t = time_of(rows, steps, s + 1, REVERSE)
+            live = t < length
+            through = tl.zeros((BLOCK_B, BLOCK_H), tl.float32)
+            for gate in tl.static_range(GATES):
+                for k in range(0, H, BLOCK_K):
+                    ks = k + tl.arange(0, BLOCK_K)
+                    block = tl.load(
+                        kept + (t * B + rows)[:, None] * WIDE + gate * H + ks[None, :],
+                        mask=live[:, None] & (ks < H)[None, :],
+                        other=0.0,
+                        cache_modifier=".cg",
+                    )
+                    w = tl.load(
+                        w_hh + (gate * H + ks)[:, None] * H + cols[None, :],
+                        mask=(ks < H)[:, None] & wide[None, :],
+                        other=0.0,
+                    )
+                    through = tl.dot(block, w, through, input_precision=PRECISION)
+            dh += through
+            if CUT:
+                crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
+                if BACK:
+                    back_to_h += tl.where(crossed, dh, 0.0)
+                dh = tl.where(crossed, 0.0, dh)
+                if CELL == LSTM:
+                    if BACK:
+                        back_to_c += tl.where(crossed, dc, 0.0)
+                    dc = tl.where(crossed, 0.0, dc)
+        if s >= 0:
+            t = time_of(rows, steps, s, REVERSE)
+            live = t < length
+            now = live[:, None] & wide[None, :]
+            # the step before this one in the order of running, where the row has one
+            earlier = t + 1 if REVERSE else t - 1
+            has = live & (earlier >= 0) & (earlier < length)
+            follows = has[:, None] & wide[None, :]
+
+            total = dh
+            if GIVEN:
+                total += tl.load(dy + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
+            at = kept + (t * B + rows)[:, None] * WIDE + cols[None, :]
+            past = (earlier * B + rows)[:, None] * H + cols[None, :]
+            if CUT:
+                crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
+            if GATES == 1:
+                value = tl.load(y + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
+                d0 = total * (1.0 - value * value) if CELL == TANH else tl.where(value > 0.0, total, 0.0)
+                tl.store(at, tl.where(now, d0, 0.0).to(kind), mask=tile)
+                dh = tl.where(live[:, None], 0.0, dh)
+            else:
+                g0 = tl.load(at, mask=now, other=0.0).to(tl.float32)
+                g1 = tl.load(at + H, mask=now, other=0.0).to(tl.float32)
+                g2 = tl.load(at + 2 * H, mask=now, other=0.0).to(tl.float32)
+                g3 = tl.load(at + 3 * H, mask=now, other=0.0).to(tl.float32)
+                if CELL == LSTM:
+                    c = tl.load(c_seq + past, mask=follows, other=0.0)
+                    c = tl.where(has[:, None], c, tl.load(c0 + own, mask=tile, other=0.0).to(tl.float32))
+                    if CUT:
+                        back = tl.zeros((BLOCK_H,), tl.float32)
+                        if BACK:
+                            back = tl.load(reset_c + cols, mask=wide, other=0.0).to(tl.float32)
+                        c = tl.where(crossed, back[None, :], c)
+                    bent = tanh(tl.load(c_seq + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0))
+                    deep = dc + total * g3 * (1.0 - bent * bent)
+                    d0 = deep * g2 * g0 * (1.0 - g0)
+                    d1 = deep * c * g1 * (1.0 - g1)
+                    d2 = deep * g0 * (1.0 - g2 * g2)
+                    d3 = total * bent * g3 * (1.0 - g3)
+                    dc = tl.where(live[:, None], deep * g1, dc)
+                    dh = tl.where(live[:, None], 0.0, dh)
+                else:
+                    h = tl.load(y + past, mask=follows, other=0.0).to(tl.float32)
+                    h = tl.where(has[:, None], h, tl.load(h0 + own, mask=tile, other=0.0).to(tl.float32))
+                    if CUT:
+                        back = tl.zeros((BLOCK_H,), tl.float32)
+                        if BACK:
+                            back = tl.load(reset_h + cols, mask=wide, other=0.0).to(tl.float32)
+                        h = tl.where(crossed, back[None, :], h)
+                    d3 = total * (1.0 - g1) * (1.0 - g2 * g2)
+                    d0 = d3 * g3 * g0 * (1.0 - g0)
+                    d1 = total * (h - g2) * g1 * (1.0 - g1)
+                    d2 = d3 * g0
+                    dh = tl.where(live[:, None], total * g1, dh)
+                tl.store(at, tl.where(now, d0, 0.0).to(kind), mask=tile)
+                tl.store(at + H, tl.where(now, d1, 0.0).to(kind), mask=tile)
+                tl.store(at + 2 * H, tl.where(now, d2, 0.0).to(kind), mask=tile)
+                tl.store(at + 3 * H, tl.where(now, d3, 0.0).to(kind), mask=tile)
+        if i + 1 < end - first:
+            if shared:
+                blocks = tl.num_programs(0)
+                together(counters + tl.program_id(1), (i + 1) * blocks)
+            else:
+                tl.debug_barrier()
+
+    tl.store(dh_state + own, dh, mask=tile)
+    if CELL == LSTM:
+        tl.store(dc_state + own, dc, mask=tile)
+    if BACK:
+        tl.store(dreset_h + own, back_to_h, mask=tile)
+        if CELL == LSTM:
+            tl.store(dreset_c + own, back_to_c, mask=tile)

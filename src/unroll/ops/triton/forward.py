@@ -1,0 +1,149 @@
+"""The forward kernel: every output and the final state of one layer and direction."""
+
+# pyright: reportGeneralTypeIssues=false, reportArgumentType=false, reportOperatorIssue=false
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from unroll.ops.triton.device import LSTM, OF_THE_CALL, RELU, TANH, crossed_rows, tanh, time_of, together
+
+
+@triton.jit
+def _product(acc, block, w_hh, cols, ks, live, H: tl.constexpr, GATE: tl.constexpr, PRECISION: tl.constexpr):
+    """Acc + block (rows, K) @ U^T for the columns of one gate."""
+    w = tl.load(w_hh + (GATE * H + cols)[None, :] * H + ks[:, None], mask=live, other=0.0)
+    return tl.dot(block, w, acc, input_precision=PRECISION)
+
+
+@triton.jit(do_not_specialize=OF_THE_CALL)
+def forward(
+    gx,  # (T, B, WIDE): W x + b in the first GATES * H; with KEEP, the gates are written over it
+    w_hh,  # (GATES * H, H)
+    b_n,  # (H,): the GRU's recurrent bias of the candidate
+    passed,  # (2, B, H): the state as the products read it, after even and odd steps; the first holds h0
+    h_state,  # (B, H) float32: h0, and then the final state
+    c_state,  # (B, H) float32, LSTM
+    y,  # (T, B, H), zero where there are lengths
+    c_seq,  # (T, B, H) float32, with KEEP, LSTM
+    lengths,  # (B,) int64
+    resets,  # (T, B) int8
+    reset_h,  # (H,)
+    reset_c,  # (H,)
+    counters,  # one for each BLOCK_B rows, zero
+    T,
+    B,
+    row0,
+    first,
+    last,
+    CELL: tl.constexpr,
+    GATES: tl.constexpr,
+    WIDE: tl.constexpr,
+    H: tl.constexpr,
+    REVERSE: tl.constexpr,
+    RAGGED: tl.constexpr,
+    CUT: tl.constexpr,
+    BACK: tl.constexpr,  # there is a reset state
+    BIAS: tl.constexpr,
+    KEEP: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    """Every output and the final state."""
+    shared: tl.constexpr = H > BLOCK_H
+    kind = passed.dtype.element_ty
+    rows = row0 + tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)
+    cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
+    there, wide = rows < B, cols < H
+    tile = there[:, None] & wide[None, :]
+    own = rows[:, None] * H + cols[None, :]
+    length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
+    steps = tl.max(length, 0) if RAGGED else T
+    end = tl.minimum(last, steps)
+
+    h = tl.load(h_state + own, mask=tile, other=0.0)
+    c = tl.load(c_state + own, mask=tile, other=0.0) if CELL == LSTM else h
+    back_h = tl.load(reset_h + cols, mask=wide, other=0.0).to(tl.float32) if BACK else tl.zeros((BLOCK_H,), tl.float32)
+    back_c = back_h
+    if BACK and CELL == LSTM:
+        back_c = tl.load(reset_c + cols, mask=wide, other=0.0).to(tl.float32)
+    bias = tl.load(b_n + cols, mask=wide, other=0.0).to(tl.float32) if BIAS else tl.zeros((BLOCK_H,), tl.float32)
+
+    for s in range(first, end):
+        t = time_of(rows, steps, s, REVERSE)
+        live = t < length
+        crossed = live
+        if CUT:
+            crossed = crossed_rows(resets, t, rows, length, B, REVERSE)
+            h = tl.where(crossed[:, None], back_h[None, :], h)
+            c = tl.where(crossed[:, None], back_c[None, :], c)
+
+        a0 = tl.zeros((BLOCK_B, BLOCK_H), tl.float32)
+        a1, a2, a3 = a0, a0, a0
+        before = passed + (s % 2) * B * H
+        for k in range(0, H, BLOCK_K):
+            ks = k + tl.arange(0, BLOCK_K)
+            block = tl.load(
+                before + rows[:, None] * H + ks[None, :],
+                mask=there[:, None] & (ks < H)[None, :],
+                other=0.0,
+                cache_modifier=".cg",
+            )
+            if CUT:
+                back = tl.zeros((BLOCK_K,), kind)
+                if BACK:
+                    back = tl.load(reset_h + ks, mask=ks < H, other=0.0).to(kind)
+                block = tl.where(crossed[:, None], back[None, :], block)
+            both = (ks < H)[:, None] & wide[None, :]
+            a0 = _product(a0, block, w_hh, cols, ks, both, H, 0, PRECISION)
+            if GATES > 1:
+                a1 = _product(a1, block, w_hh, cols, ks, both, H, 1, PRECISION)
+                a2 = _product(a2, block, w_hh, cols, ks, both, H, 2, PRECISION)
+            if GATES > 3:
+                a3 = _product(a3, block, w_hh, cols, ks, both, H, 3, PRECISION)
+
+        at = gx + (t * B + rows)[:, None] * WIDE + cols[None, :]
+        now = live[:, None] & wide[None, :]
+        x0 = tl.load(at, mask=now, other=0.0).to(tl.float32)
+        if CELL == TANH:
+            new = tanh(x0 + a0)
+        elif CELL == RELU:
+            a = x0 + a0
+            new = tl.where(a < 0.0, 0.0, a)
+        else:
+            x1 = tl.load(at + H, mask=now, other=0.0).to(tl.float32)
+            x2 = tl.load(at + 2 * H, mask=now, other=0.0).to(tl.float32)
+            g0, g1 = tl.sigmoid(x0 + a0), tl.sigmoid(x1 + a1)
+            if CELL == LSTM:
+                x3 = tl.load(at + 3 * H, mask=now, other=0.0).to(tl.float32)
+                g2, g3 = tanh(x2 + a2), tl.sigmoid(x3 + a3)
+                c_new = g1 * c + g0 * g2
+                new = g3 * tanh(c_new)
+                c = tl.where(live[:, None], c_new, c)
+                if KEEP:
+                    tl.store(c_seq + (t * B + rows)[:, None] * H + cols[None, :], c, mask=now)
+            else:
+                g3 = a2 + bias[None, :]
+                g2 = tanh(x2 + g0 * g3)
+                new = (1.0 - g1) * g2 + g1 * h
+            if KEEP:
+                tl.store(at, g0.to(kind), mask=now)
+                tl.store(at + H, g1.to(kind), mask=now)
+                tl.store(at + 2 * H, g2.to(kind), mask=now)
+                tl.store(at + 3 * H, g3.to(kind), mask=now)
+        h = tl.where(live[:, None], new, h)
+        tl.store(y + (t * B + rows)[:, None] * H + cols[None, :], new.to(kind), mask=now)
+        tl.store(passed + ((s + 1) % 2) * B * H + own, h.to(kind), mask=tile)
+        if s + 1 < end:
+            if shared:
+                blocks = tl.num_programs(0)
+                together(counters + tl.program_id(1), (s + 1 - first) * blocks)
+            else:
+                tl.debug_barrier()
+
+    tl.store(h_state + own, h, mask=tile)
+    if CELL == LSTM:
+        tl.store(c_state + own, c, mask=tile)
