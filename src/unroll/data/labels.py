@@ -174,7 +174,7 @@ class Labels:
         Raises:
             RunError: the document is damaged.
         """
-        document = read_document(text, FORMAT, "the labels")
+        document = read_document(text, FORMAT, "the list of labels")
         kind, names = document.get("kind"), document.get("names")
         if kind not in ("single", "multi", "regression"):
             raise RunError(f"the labels are damaged: kind is {kind!r}")
