@@ -169,7 +169,7 @@ def test_json_there_and_back() -> None:
     ],
 )
 def test_damaged_json(document: object) -> None:
-    with pytest.raises(RunError, match="labels (is|are)"):
+    with pytest.raises(RunError, match=r"labels (is|are)"):
         Labels.from_json(json.dumps(document))
     with pytest.raises(RunError, match="not JSON"):
         Labels.from_json("{")
