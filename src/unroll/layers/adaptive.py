@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from unroll.errors import OptionError
 
-_BLOCK = 2**24
-"""So many scores are kept for the gradient at a time (64 MiB in float32); beyond it they are computed again."""
+_BLOCK = 2**26
+"""So many scores are kept for the gradient at a time (256 MiB in float32); beyond it they are computed again."""
 _Linear = tuple[Tensor, Tensor | None]
 """A matrix and, where there is one, its bias."""
 
