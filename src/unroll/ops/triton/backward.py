@@ -7,7 +7,22 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, tanh, time_of, together
+from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, tanh, tile_of, time_of, together
+
+
+@triton.jit
+def _read_by_the_step(before, start, has, cols, tile, H: tl.constexpr):
+    """The state that a step began with: what the step before left, where the row `has` one, else what was given."""
+    left = tl.load(before, mask=has[:, None] & (cols < H)[None, :], other=0.0).to(tl.float32)
+    return tl.where(has[:, None], left, tl.load(start, mask=tile, other=0.0).to(tl.float32))
+
+
+@triton.jit
+def _set_back(state, crossed, reset, cols, H: tl.constexpr, BACK: tl.constexpr):
+    """The reset state, or zero, in the rows that are set back before the step."""
+    if BACK:
+        return tl.where(crossed, tl.load(reset + cols, mask=cols < H, other=0.0).to(tl.float32)[None, :], state)
+    return tl.where(crossed, 0.0, state)
 
 
 @triton.jit(do_not_specialize=OF_THE_CALL)
@@ -56,11 +71,8 @@ def backward(
     """
     shared: tl.constexpr = H > BLOCK_H
     kind = y.dtype.element_ty
-    rows = row0 + tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)
-    cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
+    rows, cols, tile, own = tile_of(row0, B, H, BLOCK_B, BLOCK_H)
     there, wide = rows < B, cols < H
-    tile = there[:, None] & wide[None, :]
-    own = rows[:, None] * H + cols[None, :]
     length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
     steps = tl.max(length, 0) if RAGGED else T
     end = tl.minimum(last, steps)
@@ -119,15 +131,12 @@ def backward(
             # the step before this one in the order of running, where the row has one
             earlier = t + 1 if REVERSE else t - 1
             has = live & (earlier >= 0) & (earlier < length)
-            follows = has[:, None] & wide[None, :]
 
             total = dh
             if GIVEN:
                 total += tl.load(dy + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
             at = kept + (t * B + rows)[:, None] * WIDE + cols[None, :]
             past = (earlier * B + rows)[:, None] * H + cols[None, :]
-            if CUT:
-                crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
             if GATES == 1:
                 value = tl.load(y + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
                 d0 = total * (1.0 - value * value) if CELL == TANH else tl.where(value > 0.0, total, 0.0)
@@ -138,14 +147,12 @@ def backward(
                 g1 = tl.load(at + H, mask=now, other=0.0).to(tl.float32)
                 g2 = tl.load(at + 2 * H, mask=now, other=0.0).to(tl.float32)
                 g3 = tl.load(at + 3 * H, mask=now, other=0.0).to(tl.float32)
+                if CUT:
+                    crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
                 if CELL == LSTM:
-                    c = tl.load(c_seq + past, mask=follows, other=0.0)
-                    c = tl.where(has[:, None], c, tl.load(c0 + own, mask=tile, other=0.0).to(tl.float32))
+                    c = _read_by_the_step(c_seq + past, c0 + own, has, cols, tile, H)
                     if CUT:
-                        back = tl.zeros((BLOCK_H,), tl.float32)
-                        if BACK:
-                            back = tl.load(reset_c + cols, mask=wide, other=0.0).to(tl.float32)
-                        c = tl.where(crossed, back[None, :], c)
+                        c = _set_back(c, crossed, reset_c, cols, H, BACK)
                     bent = tanh(tl.load(c_seq + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0))
                     deep = dc + total * g3 * (1.0 - bent * bent)
                     d0 = deep * g2 * g0 * (1.0 - g0)
@@ -155,13 +162,9 @@ def backward(
                     dc = tl.where(live[:, None], deep * g1, dc)
                     dh = tl.where(live[:, None], 0.0, dh)
                 else:
-                    h = tl.load(y + past, mask=follows, other=0.0).to(tl.float32)
-                    h = tl.where(has[:, None], h, tl.load(h0 + own, mask=tile, other=0.0).to(tl.float32))
+                    h = _read_by_the_step(y + past, h0 + own, has, cols, tile, H)
                     if CUT:
-                        back = tl.zeros((BLOCK_H,), tl.float32)
-                        if BACK:
-                            back = tl.load(reset_h + cols, mask=wide, other=0.0).to(tl.float32)
-                        h = tl.where(crossed, back[None, :], h)
+                        h = _set_back(h, crossed, reset_h, cols, H, BACK)
                     d3 = total * (1.0 - g1) * (1.0 - g2 * g2)
                     d0 = d3 * g3 * g0 * (1.0 - g0)
                     d1 = total * (h - g2) * g1 * (1.0 - g1)

@@ -46,6 +46,15 @@ def together(counter, target):
 
 
 @triton.jit
+def tile_of(row0, B, H: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_H: tl.constexpr):
+    """The program's rows and features, where in its tile the state has any, and their places in (B, H)."""
+    rows = row0 + tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)
+    cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
+    tile = (rows < B)[:, None] & (cols < H)[None, :]
+    return rows, cols, tile, rows[:, None] * H + cols[None, :]
+
+
+@triton.jit
 def time_of(rows, steps, s, REVERSE: tl.constexpr):
     """The t of step s, for every row the same; 64 bits wide."""
     if REVERSE:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import LSTM, OF_THE_CALL, RELU, TANH, crossed_rows, tanh, time_of, together
+from unroll.ops.triton.device import LSTM, OF_THE_CALL, RELU, TANH, crossed_rows, tanh, tile_of, time_of, together
 
 
 @triton.jit
@@ -55,11 +55,8 @@ def forward(
     """Every output and the final state."""
     shared: tl.constexpr = H > BLOCK_H
     kind = passed.dtype.element_ty
-    rows = row0 + tl.program_id(1).to(tl.int64) * BLOCK_B + tl.arange(0, BLOCK_B)
-    cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
+    rows, cols, tile, own = tile_of(row0, B, H, BLOCK_B, BLOCK_H)
     there, wide = rows < B, cols < H
-    tile = there[:, None] & wide[None, :]
-    own = rows[:, None] * H + cols[None, :]
     length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
     steps = tl.max(length, 0) if RAGGED else T
     end = tl.minimum(last, steps)
