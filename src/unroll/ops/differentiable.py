@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ from torch import Tensor
 from unroll.ops import naive
 from unroll.ops.call import Call, Form, Result, Tensors
 from unroll.ops.subnormals import flush_subnormals
-from unroll.ops.transforms import graph_is_kept
+from unroll.ops.transforms import graph_is_kept, in_memory, plain, transformed
 
 Outputs = tuple[Tensor, ...]
 """`y` and the final state."""
@@ -80,6 +81,26 @@ class _Differentiable(torch.autograd.Function):
         if torch.is_grad_enabled():
             return (None, *exact_gradients(ctx.rule.form, tensors, needed, grads, ctx.rule.autocast))
         return (None, *ctx.rule.backward(tensors, kept, grads, needed, graph_is_kept()))
+
+
+class KernelRule(ABC):
+    """The part that every rule of kernels has: kernels read memory, so a gradient must lie in some."""
+
+    form: Form
+    autocast: Autocast
+
+    def backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed, again: bool) -> Tensors:
+        """The kernels' gradients; the definition's where a gradient is being transformed or is no plain tensor."""
+        grads = tuple(None if g is None else g.resolve_neg() for g in grads)
+        if transformed() or not all(g is None or (plain(g) and in_memory(g)) for g in grads):
+            return exact_gradients(self.form, tensors, needed, grads, self.autocast)
+        if all(g is None for g in grads):
+            return (None,) * len(tensors)
+        return self.gradients(tensors, kept, grads, needed)
+
+    @abstractmethod
+    def gradients(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed) -> Tensors:
+        """The tensors' gradients from the outputs', not all of which are None."""
 
 
 def exact_gradients(form: Form, tensors: Tensors, needed: Needed, grads: Tensors, autocast: Autocast) -> Tensors:

@@ -9,8 +9,8 @@ from torch import Tensor
 from unroll.ops.call import Call, Form, Result, Tensors
 from unroll.ops.cpu import operators
 from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
-from unroll.ops.differentiable import Needed, Outputs, differentiable, exact_gradients, no_autocast
-from unroll.ops.transforms import compiling, in_memory, plain, transformed
+from unroll.ops.differentiable import KernelRule, Needed, Outputs, differentiable, no_autocast
+from unroll.ops.transforms import compiling
 
 
 def run(call: Call) -> Result:
@@ -20,7 +20,7 @@ def run(call: Call) -> Result:
     return differentiable(_Kernels(call.form), call)
 
 
-class _Kernels:
+class _Kernels(KernelRule):
     """The rule of the compiled kernels: they keep the gates, in whose place the gradient's parts are written."""
 
     autocast = staticmethod(no_autocast)
@@ -37,12 +37,7 @@ class _Kernels:
         self.kept = True
         return outputs, (outputs[0], saved)
 
-    def backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed, again: bool) -> Tensors:
-        grads = tuple(None if g is None else g.resolve_neg() for g in grads)
-        if transformed() or not all(g is None or (plain(g) and in_memory(g)) for g in grads):
-            return exact_gradients(self.form, tensors, needed, grads, no_autocast)
-        if all(g is None for g in grads):
-            return (None,) * len(tensors)
+    def gradients(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed) -> Tensors:
         inputs = Inputs(*spread(self.form, tensors))
         y, saved = kept
         intact, self.kept = self.kept, False  # taken: another thread may come for the same graph

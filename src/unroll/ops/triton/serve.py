@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, Form, Result, Tensors
-from unroll.ops.differentiable import Needed, Outputs, differentiable, exact_gradients
-from unroll.ops.transforms import in_memory, plain, transformed
+from unroll.ops.differentiable import KernelRule, Needed, Outputs, differentiable
 from unroll.ops.triton.launch import Kept, backward, forward, on_device
 
 
@@ -25,7 +24,7 @@ def run(call: Call) -> Result:
         return differentiable(_Kernels(call.form, kind), call)
 
 
-class _Kernels:
+class _Kernels(KernelRule):
     """The rule of the GPU kernels: they keep the gates, over which their gradients are written."""
 
     def __init__(self, form: Form, kind: str) -> None:
@@ -53,18 +52,9 @@ class _Kernels:
         self.kept = True
         return (y, *state), (y, *kept)
 
-    def backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed, again: bool) -> Tensors:
-        with self.autocast():
-            return self._backward(tensors, kept, grads, needed)
-
-    def _backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed) -> Tensors:
-        grads = tuple(None if g is None else g.resolve_neg() for g in grads)
-        if transformed() or not all(g is None or (plain(g) and in_memory(g)) for g in grads):
-            return exact_gradients(self.form, tensors, needed, grads, self.autocast)
-        if all(g is None for g in grads):
-            return (None,) * len(tensors)
+    def gradients(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed) -> Tensors:
         call = self.form.call(tensors)
-        with on_device(call.x):
+        with self.autocast(), on_device(call.x):
             y, *saved = kept
             intact, self.kept = self.kept, False  # taken: another thread may come for the same graph
             again = self.form.recurrence.gates > 1 and not intact
