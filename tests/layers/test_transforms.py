@@ -223,6 +223,21 @@ def test_autocast(cls, backend, ragged, memory):
 
 
 @every_class
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_backward_pass_inside_autocast_has_the_precision_of_the_forward_pass(cls, backend, again):
+    module = cls(D, H, backend=backend)
+    x = torch.randn(T, B, D).requires_grad_()
+    inputs = [x, *module.parameters()]
+    wanted = torch.autograd.grad(module(x)[0].square().sum(), inputs)
+    loss = module(x)[0].square().sum()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch.autograd.grad(loss, inputs, create_graph=again)
+    for f, w in zip(found, wanted, strict=True):
+        torch.testing.assert_close(f, w, atol=1e-5, rtol=1e-5)
+
+
+@every_class
 def test_half_precision_weights(close, cls):
     module = cls(D, H).to(torch.bfloat16)
     x = torch.randn(T, B, D, dtype=torch.bfloat16).requires_grad_()

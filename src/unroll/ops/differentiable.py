@@ -84,7 +84,7 @@ class _Differentiable(torch.autograd.Function):
 
 
 class KernelRule(ABC):
-    """The part that every rule of kernels has: kernels read memory, so a gradient must lie in some."""
+    """What the rules of all kernels do before their gradients: kernels read memory, so a gradient must lie in some."""
 
     form: Form
     autocast: Autocast
@@ -110,7 +110,7 @@ def exact_gradients(form: Form, tensors: Tensors, needed: Needed, grads: Tensors
         # Aliases, so that the gradient stops here even where one tensor was made from another.
         inputs = tuple(None if t is None else t.view_as(t) for t in tensors)
         y, state = naive.run(form.call(inputs))
-    return _gradients((y, *state), inputs, needed, grads, create=create)
+        return _gradients((y, *state), inputs, needed, grads, create=create)
 
 
 class _Graph:
@@ -146,7 +146,7 @@ class _Graph:
             with self.autocast():
                 inner = self._run(tensors, needed)
         again = again and self.form.memory == "save"
-        with self._flushed():
+        with self.autocast(), self._flushed():
             found = _gradients(inner[1], inner[0], needed, grads, keep=again)
         self.inner = inner if again else None
         return found
