@@ -157,19 +157,19 @@ def test_json_there_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("document", "why"),
     [
-        [],
-        {"format": "other"},
-        {"format": "unroll.labels/1", "kind": "one", "names": ["a", "b"]},
-        {"format": "unroll.labels/1", "kind": "single", "names": ["a"]},
-        {"format": "unroll.labels/1", "kind": "single", "names": ["a", "a"]},
-        {"format": "unroll.labels/1", "kind": "single", "names": ["a", 1]},
-        {"format": "unroll.labels/1", "kind": "multi", "names": []},
+        ([], "not in the form 'unroll.labels/1'"),
+        ({"format": "other"}, "not in the form 'unroll.labels/1'"),
+        ({"format": "unroll.labels/1", "kind": "one", "names": ["a", "b"]}, "labels are damaged: kind"),
+        ({"format": "unroll.labels/1", "kind": "single", "names": ["a"]}, "labels are damaged: names are missing"),
+        ({"format": "unroll.labels/1", "kind": "single", "names": ["a", "a"]}, "labels are damaged"),
+        ({"format": "unroll.labels/1", "kind": "single", "names": ["a", 1]}, "labels are damaged: names is not a list"),
+        ({"format": "unroll.labels/1", "kind": "multi", "names": []}, "labels are damaged: names are missing"),
     ],
 )
-def test_damaged_json(document: object) -> None:
-    with pytest.raises(RunError, match=r"labels (is|are)"):
+def test_damaged_json(document: object, why: str) -> None:
+    with pytest.raises(RunError, match=why):
         Labels.from_json(json.dumps(document))
     with pytest.raises(RunError, match="not JSON"):
         Labels.from_json("{")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, tanh, tile_of, time_of, together
+from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, lengths_of, tanh, tile_of, time_of, together
 
 
 @triton.jit
@@ -69,12 +69,10 @@ def backward(
 
     In `kept`, GRU: of r, z, the recurrent and the input's part of the candidate.
     """
-    shared: tl.constexpr = H > BLOCK_H
     kind = y.dtype.element_ty
     rows, cols, tile, own = tile_of(row0, B, H, BLOCK_B, BLOCK_H)
-    there, wide = rows < B, cols < H
-    length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
-    steps = tl.max(length, 0) if RAGGED else T
+    wide = cols < H
+    length, steps = lengths_of(lengths, rows, T, B, RAGGED)
     end = tl.minimum(last, steps)
 
     if RAGGED and last == T:
@@ -175,11 +173,7 @@ def backward(
                 tl.store(at + 2 * H, tl.where(now, d2, 0.0).to(kind), mask=tile)
                 tl.store(at + 3 * H, tl.where(now, d3, 0.0).to(kind), mask=tile)
         if i + 1 < end - first:
-            if shared:
-                blocks = tl.num_programs(0)
-                together(counters + tl.program_id(1), (i + 1) * blocks)
-            else:
-                tl.debug_barrier()
+            together(counters, i + 1, H > BLOCK_H)
 
     tl.store(dh_state + own, dh, mask=tile)
     if CELL == LSTM:

@@ -35,14 +35,19 @@ def tanh(x):
 
 
 @triton.jit
-def together(counter, target):
-    """Wait until every program of these rows has come here; what they wrote before can then be read."""
+def together(counters, times, SHARED: tl.constexpr):
+    """Wait until every program of these rows has come here `times` times; what they wrote before can then be read.
+
+    Not SHARED: the program is the only one of its rows, and its own threads wait for each other.
+    """
     tl.debug_barrier()
-    tl.atomic_add(counter, 1, sem="release")
-    # Triton makes a load of this, and would leave it out where its value were not used
-    while tl.atomic_add(counter, 0, sem="acquire") < target:
-        pass
-    tl.debug_barrier()
+    if SHARED:
+        counter, target = counters + tl.program_id(1), times * tl.num_programs(0)
+        tl.atomic_add(counter, 1, sem="release")
+        # Triton makes a load of this, and would leave it out where its value were not used
+        while tl.atomic_add(counter, 0, sem="acquire") < target:
+            pass
+        tl.debug_barrier()
 
 
 @triton.jit
@@ -52,6 +57,13 @@ def tile_of(row0, B, H: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_H: tl.constex
     cols = tl.program_id(0) * BLOCK_H + tl.arange(0, BLOCK_H)
     tile = (rows < B)[:, None] & (cols < H)[None, :]
     return rows, cols, tile, rows[:, None] * H + cols[None, :]
+
+
+@triton.jit
+def lengths_of(lengths, rows, T, B, RAGGED: tl.constexpr):
+    """The rows' lengths, and the longest of them."""
+    length = tl.load(lengths + rows, mask=rows < B, other=0) if RAGGED else tl.where(rows < B, T, 0)
+    return length, tl.max(length, 0) if RAGGED else T
 
 
 @triton.jit

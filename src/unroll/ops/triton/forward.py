@@ -7,7 +7,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import LSTM, OF_THE_CALL, RELU, TANH, crossed_rows, tanh, tile_of, time_of, together
+from unroll.ops.triton.device import (
+    LSTM,
+    OF_THE_CALL,
+    RELU,
+    TANH,
+    crossed_rows,
+    lengths_of,
+    tanh,
+    tile_of,
+    time_of,
+    together,
+)
 
 
 @triton.jit
@@ -53,12 +64,10 @@ def forward(
     BLOCK_K: tl.constexpr,
 ):
     """Every output and the final state."""
-    shared: tl.constexpr = H > BLOCK_H
     kind = passed.dtype.element_ty
     rows, cols, tile, own = tile_of(row0, B, H, BLOCK_B, BLOCK_H)
     there, wide = rows < B, cols < H
-    length = tl.load(lengths + rows, mask=there, other=0) if RAGGED else tl.where(there, T, 0)
-    steps = tl.max(length, 0) if RAGGED else T
+    length, steps = lengths_of(lengths, rows, T, B, RAGGED)
     end = tl.minimum(last, steps)
 
     h = tl.load(h_state + own, mask=tile, other=0.0)
@@ -135,11 +144,7 @@ def forward(
         tl.store(y + (t * B + rows)[:, None] * H + cols[None, :], new.to(kind), mask=now)
         tl.store(passed + ((s + 1) % 2) * B * H + own, h.to(kind), mask=tile)
         if s + 1 < end:
-            if shared:
-                blocks = tl.num_programs(0)
-                together(counters + tl.program_id(1), (s + 1 - first) * blocks)
-            else:
-                tl.debug_barrier()
+            together(counters, s + 1 - first, H > BLOCK_H)
 
     tl.store(h_state + own, h, mask=tile)
     if CELL == LSTM:
