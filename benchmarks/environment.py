@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,26 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+_HELD = {
+    "avx512": {},
+    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "portable": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+}
+ISAS = tuple(_HELD)
+"""The instruction sets that a comparison can be held to."""
+
+
+def hold_to(isa: str | None) -> None:
+    """Start this program anew with both `unroll` and PyTorch held to an instruction set, if they are not already.
+
+    Both read the environment when they are imported. None: each takes the best that the processor has.
+    """
+    if isa is None:
+        return
+    wanted = {"UNROLL_ISA": isa, **_HELD[isa]}
+    if all(os.environ.get(name) == value for name, value in wanted.items()):
+        return
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)  # noqa: S606  # this same program
 
 
 def about(command: str) -> dict[str, Any]:
