@@ -17,6 +17,7 @@ struct WeightGradients {
   const T **a, **x, **h, **reset_h, **d, **m;
   OuterProducts<T> gates, projection;
   OuterScratch<T> own, own_projection;
+  bool begun;  // the results hold something
 
   UNROLL_INLINE void lay(Layout& out) {
     const Problem& p = all->p;
@@ -27,6 +28,7 @@ struct WeightGradients {
     reset_h = out.take<const T*>(kBlock);
     d = out.take<const T*>(kBlock);
     m = out.take<const T*>(kBlock);
+    begun = false;
     gates = {};
     gates.H = p.H, gates.apart = all->Hp, gates.planes = C::kPlanes, gates.a = a;
     gates.sums = p.db_ih == nullptr && p.db_hh == nullptr ? nullptr : all->sums;
@@ -49,17 +51,18 @@ struct WeightGradients {
     own_projection.lay(out, projection);
   }
 
-  void run(index begin, index end, bool first, int member, int members) const {
+  void run(index begin, index end, int member, int members) {
     const Problem& p = all->p;
     index K = 0;
     const auto add = [&] {
-      outer_block(gates, own, K, first, member, members);
-      if (projection.count > 0) outer_block(projection, own_projection, K, first, member, members);
+      outer_block(gates, own, K, !begun, member, members);
+      if (projection.count > 0) outer_block(projection, own_projection, K, !begun, member, members);
       K = 0;
-      first = false;
+      begun = true;
     };
     for (index n = begin; n < end; ++n) {
       for (index rank = 0; rank < all->plan.active(n); ++rank) {
+        if (!all->alive(n, rank, begin)) continue;
         a[K] = all->gates(n, rank, begin);
         x[K] = walk->x(rank, n);
         h[K] = walk->h_before(rank, n);
@@ -92,18 +95,22 @@ void input_gradients(const Backward<T, C>& all, const Walk<T>& walk, index n, in
   for (; at < until; ++at) {
     while (all.plan.offset(n + 1) - before <= at) ++n;
     const index rank = before + at - all.plan.offset(n);
+    T* const dx = static_cast<T*>(p.dx) + walk.time(rank, n) * p.dx_time + all.plan.row(rank) * p.dx_row;
+    if (!all.alive(n, rank, n0)) {
+      std::memset(dx, 0, p.D * sizeof(T));
+      continue;
+    }
     from[count] = all.gates(n, rank, n0) + C::kFirstX * all.Hp;
-    to[count] = static_cast<T*>(p.dx) + walk.time(rank, n) * p.dx_time + all.plan.row(rank) * p.dx_row;
+    to[count] = dx;
     if (++count == kList) flush();
   }
   if (count > 0) flush();
 }
 
-// What is left when all steps are done.
+// What is left when all steps are done; `none`: no step had a gradient.
 template <class T, class C>
-void finish_backward(const Backward<T, C>& all) {
+void finish_backward(const Backward<T, C>& all, bool none) {
   const Problem& p = all.p;
-  const bool none = all.plan.total() == 0;
   const auto clear = [](void* of, index count) {
     if (of != nullptr) std::memset(of, 0, count * sizeof(T));
   };
@@ -181,6 +188,7 @@ void backward(const Problem& p, const Plan& plan) {
 
   for (index end = plan.steps; end > 0;) {
     const index begin = all.block_begin(end);
+    std::memset(all.live, 0, std::size_t(plan.offset(end) - plan.offset(begin)));
     if (all.cut.by_units) {
       team(members, [&](int member, int count, Barrier& barrier) {
         BackwardChunk<T, C>& chunk = chunks[member];
@@ -197,12 +205,11 @@ void backward(const Problem& p, const Plan& plan) {
         chunks[part].run(begin, end, 0, 1, nullptr);
       });
     }
-    const bool first = end == plan.steps;
     const index of_weights = weighs ? helpers : 0, of_x = p.dx == nullptr ? 0 : helpers;
     // an item's memory is its own: the item, not the thread, has a number
     each(of_weights + of_x, helpers, [&](index item) {
       if (item < of_weights) {
-        weights[item].run(begin, end, first, int(item), helpers);
+        weights[item].run(begin, end, int(item), helpers);
       } else {
         const index part = item - of_weights;
         input_gradients<T, C>(all, walk, begin, end, begin, part, helpers, chunks[part].from, chunks[part].to);
@@ -210,7 +217,7 @@ void backward(const Problem& p, const Plan& plan) {
     });
     end = begin;
   }
-  finish_backward(all);
+  finish_backward(all, !weights[0].begun);
 }
 
 }  // namespace unroll::UNROLL_ISA

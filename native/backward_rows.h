@@ -2,6 +2,9 @@
 //
 // With `recompute` the gates of a block of steps are computed again first: all states are known, so the block's
 // steps need not wait for each other.
+//
+// A step of a row whose gradients of h and c are all zero is left out: its gates' gradients would be zero too. So it
+// is between two outputs that a loss looks at, and before the first of them once the gradient has vanished.
 #pragma once
 
 #include "forward.h"
@@ -22,6 +25,7 @@ struct Backward {
   T *w_h, *w_x, *w_second, *zeros;
   T *dh, *dc, *dreset_h, *dreset_c;  // by rank
   T *own_gates, *d_output;           // by packed step: of a block, or of all
+  std::uint8_t* live;                // likewise: whether there is a gradient
   T* sums;
   ForwardWeights<T, C> again;
 
@@ -69,6 +73,7 @@ struct Backward {
     dreset_c = p.dreset_c == nullptr ? nullptr : out.take<T>(p.B * Hp);
     own_gates = elman() || recomputes() ? out.take<T>(most_packed() * gates_width()) : nullptr;
     d_output = p.w_hr == nullptr ? nullptr : out.take<T>(most_packed() * Rp);
+    live = out.take<std::uint8_t>(most_packed());
     sums = out.take<T>(C::kPlanes * Hp);
     if (recomputes()) again.lay(out, p);
   }
@@ -109,6 +114,9 @@ struct Backward {
     if (own_gates != nullptr) return own_gates + (at - plan.offset(n0)) * gates_width();
     return static_cast<T*>(p.saved) + at * p.saved_width();
   }
+  UNROLL_INLINE std::uint8_t& alive(index n, index rank, index n0) const {
+    return live[plan.offset(n) + rank - plan.offset(n0)];
+  }
   UNROLL_INLINE T* cell(index n, index rank) const {
     T* const row = static_cast<T*>(p.saved) + (plan.offset(n) + rank) * p.saved_width();
     return p.recompute ? row : row + C::kPlanes * Hp;
@@ -117,6 +125,22 @@ struct Backward {
     return recomputes() ? gates(n, rank, n0) + C::kPlanes * Hp : cell(n, rank) + Hp;
   }
 };
+
+// Whether any of n numbers is not zero (NaN is not), or not finite.
+template <bool FINITE, class T>
+UNROLL_INLINE bool any(const T* of, index n) {
+  constexpr index kMany = 16;
+  index i = 0;
+  for (; i + kMany <= n; i += kMany) {
+    int found = 0;
+    for (index k = i; k < i + kMany; ++k) found |= FINITE ? !(of[k] - of[k] == T(0)) : of[k] != T(0);
+    if (found) return true;
+  }
+  for (; i < n; ++i) {
+    if (FINITE ? !(of[i] - of[i] == T(0)) : of[i] != T(0)) return true;
+  }
+  return false;
+}
 
 // Ranks [first, last) on the way back.
 template <class T, class C>
@@ -127,7 +151,8 @@ struct BackwardChunk {
   T* d_second;     // (rows, Hp): the gradient of r * h, or of what is projected
   const T** from;  // (kList or rows,)
   T** to;
-  Frame<T> f;  // to compute gates again
+  index* ranks;  // (rows,): those that have a gradient
+  Frame<T> f;    // to compute gates again
 
   index rows() const { return last - first; }
   UNROLL_INLINE index list() const { return rows() > kList ? rows() : kList; }
@@ -140,6 +165,7 @@ struct BackwardChunk {
     d_second = all->second() ? out.take<T>(rows() * all->Hp) : nullptr;
     from = out.take<const T*>(list());
     to = out.take<T*>(list());
+    ranks = out.take<index>(rows());
     if (all->recomputes()) {
       f = all->again.frame(all->p);
       lay_rows(f, out, list());
@@ -194,6 +220,7 @@ struct BackwardChunk {
     const index u1 = member + 1 == members ? Rp : end_panel * kPanel * L;
     for (index n = end; n-- > begin;) {
       const index a = active(n), later = active(n + 1);
+      index count = 0;
       for (index k = 0; k < a; ++k) {
         const index rank = first + k, b = all->plan.row(rank);
         T* const dh = all->dh + rank * Rp;
@@ -202,16 +229,26 @@ struct BackwardChunk {
           const T* const dy = static_cast<const T*>(p.dy) + walk->time(rank, n) * p.dy_time + b * p.dy_row;
           for (index u = u0; u < u1; u += L) store(dh + u, load(dh + u) + load_first(dy + u, p.R - u));
         }
+        if (has_gradient(rank, n, u0, u1)) {
+          ranks[count++] = rank;
+        } else if (barrier != nullptr) {  // another member's units may have one
+          for (int g = 0; g < C::kPlanes; ++g) {
+            std::memset(all->gates(n, rank, begin) + g * Hp + u0, 0, (u1 - u0) * sizeof(T));
+          }
+        }
       }
-      if (p.w_hr != nullptr) unproject(n, begin, a);
-      for (index k = 0; k < a; ++k) back(n, begin, first + k, u0, p.w_hr == nullptr ? u1 : Hp);
-      if (p.cell == unroll::Cell::gru_reset_before) back_reset(n, begin, a);
+      for (index k = 0; k < count; ++k) __atomic_store_n(&all->alive(n, ranks[k], begin), 1, __ATOMIC_RELAXED);
+      if (p.w_hr != nullptr) unproject(n, begin, count);
+      for (index k = 0; k < count; ++k) back(n, begin, k, u0, p.w_hr == nullptr ? u1 : Hp);
+      if (p.cell == unroll::Cell::gru_reset_before) back_reset(n, begin, count);
       if (barrier != nullptr) barrier->wait();
+      count = 0;
       for (index k = 0; k < a; ++k) {
-        from[k] = all->gates(n, first + k, begin) + C::kFirstH * Hp;
-        to[k] = all->dh + (first + k) * Rp;
+        if (__atomic_load_n(&all->alive(n, first + k, begin), __ATOMIC_RELAXED) == 0) continue;
+        from[count] = all->gates(n, first + k, begin) + C::kFirstH * Hp;
+        to[count++] = all->dh + (first + k) * Rp;
       }
-      multiply<T, C::kDirect>(a, from, C::kH * Hp, all->w_h, p.R, begin_panel, end_panel, to, true);
+      multiply<T, C::kDirect>(count, from, C::kH * Hp, all->w_h, p.R, begin_panel, end_panel, to, true);
       if (p.resets == nullptr) continue;
       for (index k = 0; k < a; ++k) {
         const index rank = first + k;
@@ -222,6 +259,16 @@ struct BackwardChunk {
         move(all->dc + rank * Hp, all->dreset_c == nullptr ? nullptr : all->dreset_c + rank * Hp, u0, c1);
       }
     }
+  }
+
+  // Whether any gradient of units [u0, u1) is not zero, or would become so where zero times infinity is NaN.
+  UNROLL_INLINE bool has_gradient(index rank, index n, index u0, index u1) const {
+    const Problem& p = all->p;
+    const index c1 = p.w_hr == nullptr ? u1 : all->Hp;
+    return any<false>(all->dh + rank * all->Rp + u0, u1 - u0) ||
+           (p.c0 != nullptr && any<false>(all->dc + rank * all->Hp + u0, c1 - u0)) ||
+           any<true>(walk->x(rank, n), p.D) || any<true>(walk->h_before(rank, n), p.R) ||
+           any<true>(walk->y(rank, n), p.R);
   }
 
   // The gradient at a row's last step is that of its final state.
@@ -248,8 +295,9 @@ struct BackwardChunk {
     }
   }
 
-  UNROLL_INLINE void back(index n, index begin, index rank, index u0, index u1) const {
+  UNROLL_INLINE void back(index n, index begin, index k, index u0, index u1) const {
     const Problem& p = all->p;
+    const index rank = ranks[k];
     BackRow<T> s;
     s.H = p.H, s.Hp = all->Hp, s.u0 = u0, s.u1 = u1;
     s.gates = all->gates(n, rank, begin);
@@ -257,40 +305,41 @@ struct BackwardChunk {
     s.c_before = c_before(rank, n);
     s.c = p.c0 == nullptr ? nullptr : all->cell(n, rank);
     s.y = walk->y(rank, n);
-    s.dh = p.w_hr == nullptr ? all->dh + rank * all->Rp : d_second + (rank - first) * all->Hp;
+    s.dh = p.w_hr == nullptr ? all->dh + rank * all->Rp : d_second + k * all->Hp;
     s.dc = p.c0 == nullptr ? nullptr : all->dc + rank * all->Hp;
     C::back(s);
   }
 
   // From the gradient of the outputs to that of what was projected.
-  void unproject(index n, index begin, index a) {
+  void unproject(index n, index begin, index count) {
     const Problem& p = all->p;
-    for (index k = 0; k < a; ++k) {
-      const T* const dh = all->dh + (first + k) * all->Rp;
-      T* const kept = all->d_output + (all->plan.offset(n) + first + k - all->plan.offset(begin)) * all->Rp;
+    for (index k = 0; k < count; ++k) {
+      const T* const dh = all->dh + ranks[k] * all->Rp;
+      T* const kept = all->d_output + (all->plan.offset(n) + ranks[k] - all->plan.offset(begin)) * all->Rp;
       std::memcpy(kept, dh, all->Rp * sizeof(T));
       from[k] = dh;
       to[k] = d_second + k * all->Hp;
       std::memset(to[k], 0, all->Hp * sizeof(T));
     }
-    multiply<T, false>(a, from, p.R, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
+    multiply<T, false>(count, from, p.R, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
   }
 
   // Through the candidate's product to r.
-  void back_reset(index n, index begin, index a) {
+  void back_reset(index n, index begin, index count) {
     const Problem& p = all->p;
-    for (index k = 0; k < a; ++k) {
-      from[k] = all->gates(n, first + k, begin) + 2 * all->Hp;
+    for (index k = 0; k < count; ++k) {
+      from[k] = all->gates(n, ranks[k], begin) + 2 * all->Hp;
       to[k] = d_second + k * all->Hp;
       std::memset(to[k], 0, all->Hp * sizeof(T));
     }
-    multiply<T, false>(a, from, p.H, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
-    for (index k = 0; k < a; ++k) {
+    multiply<T, false>(count, from, p.H, all->w_second, p.H, 0, column_panels<T>(p.H), to, true);
+    for (index k = 0; k < count; ++k) {
+      const index rank = ranks[k];
       BackRow<T> s{};
       s.H = p.H, s.Hp = all->Hp, s.u0 = 0, s.u1 = all->Hp;
-      s.gates = all->gates(n, first + k, begin);
-      s.h_before = walk->h_before(first + k, n);
-      s.dh = all->dh + (first + k) * all->Rp;
+      s.gates = all->gates(n, rank, begin);
+      s.h_before = walk->h_before(rank, n);
+      s.dh = all->dh + rank * all->Rp;
       GruResetBeforeCell::back_reset(s, to[k]);
     }
   }

@@ -66,7 +66,7 @@ struct LstmCell {
     const index u = panel * L;
     Vec<T> acc[MR][4];
     begin<T, 4>(acc, f, r, u, f.w_x + panel * f.D * 4 * L);
-    product<T, 0, 4>(acc, f.h + r, f.w_h + panel * f.R * 4 * L, f.R);
+    product<T, 0, 4, false>(acc, f.h + r, f.w_h + panel * f.R * 4 * L, f.R);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const LstmUnits<T> unit(acc[m][0], acc[m][1], acc[m][2], acc[m][3], load_first(f.c_before[r + m] + u, f.H - u));
@@ -117,7 +117,7 @@ struct GruCell {
     const index u = panel * L;
     Vec<T> acc[MR][4];
     begin<T, 3>(acc, f, r, u, f.w_x + panel * f.D * 3 * L);
-    product<T, 1, 3>(acc, f.h + r, f.w_h + panel * f.R * 3 * L, f.R);
+    product<T, 1, 3, false>(acc, f.h + r, f.w_h + panel * f.R * 3 * L, f.R);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const Vec<T> h_before = load_first(f.h[r + m] + u, f.H - u);
@@ -165,7 +165,7 @@ struct GruResetBeforeCell {
     const index u = panel * L;
     Vec<T> acc[MR][3];
     begin<T, 3>(acc, f, r, u, f.w_x + panel * f.D * 3 * L);
-    product<T, 0, 2>(acc, f.h + r, f.w_h + panel * f.R * 2 * L, f.R);
+    product<T, 0, 2, false>(acc, f.h + r, f.w_h + panel * f.R * 2 * L, f.R);
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) {
       const Vec<T> reset = sigmoid<T>(acc[m][0]);
@@ -190,7 +190,7 @@ struct GruResetBeforeCell {
       }
       const T* reset_h[MR];
       for (int m = 0; m < MR; ++m) reset_h[m] = f.extra[r + m];
-      product<T, 0, NV>(acc, reset_h, f.w_second + panel_offset<T>(f.H, panel), f.H);
+      product<T, 0, NV, false>(acc, reset_h, f.w_second + panel_offset<T>(f.H, panel), f.H);
       for (int m = 0; m < MR; ++m) {
         for (int v = 0; v < NV; ++v) {
           const index u = first + v * L;
@@ -245,8 +245,8 @@ struct ElmanCell {
         const Vec<T> b = load(f.bias + first + v * L);
         for (int m = 0; m < MR; ++m) acc[m][v] = f.projected ? load(f.gates[r + m] + first + v * L) : b;
       }
-      if (!f.projected) product<T, 0, NV>(acc, f.x + r, f.w_x + panel_offset<T>(f.D, panel), f.D);
-      product<T, 0, NV>(acc, f.h + r, f.w_h + panel_offset<T>(f.R, panel), f.R);
+      if (!f.projected) product<T, 0, NV, true>(acc, f.x + r, f.w_x + panel_offset<T>(f.D, panel), f.D);
+      product<T, 0, NV, false>(acc, f.h + r, f.w_h + panel_offset<T>(f.R, panel), f.R);
       for (int m = 0; m < MR; ++m) {
         for (int v = 0; v < NV; ++v) {
           const index u = first + v * L;

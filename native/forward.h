@@ -23,19 +23,17 @@ void project(const Frame<T>& f, index rows, index panel) {
     const index unit = C::kColumns ? panel * kPanel * L : panel * L;
     const index apart = C::kColumns ? L : f.Hp;
     const T* const w_x = f.w_x + (C::kColumns ? panel_offset<T>(f.D, panel) : panel * f.D * NV * L);
-    row_blocks(rows, [&](index r, int size) {
-      with_constant<kRows>(size, [&](auto mr) {
-        constexpr int MR = decltype(mr)::value;
-        Vec<T> acc[MR][NV];
-        for (int v = 0; v < NV; ++v) {
-          const Vec<T> b = load(f.bias + v * apart + unit);
-          for (int m = 0; m < MR; ++m) acc[m][v] = b;
-        }
-        product<T, 0, NV>(acc, f.x + r, w_x, f.D);
-        for (int m = 0; m < MR; ++m) {
-          for (int v = 0; v < NV; ++v) store(f.gates[r + m] + v * apart + unit, acc[m][v]);
-        }
-      });
+    row_blocks<tile_rows(NV)>(rows, [&](index r, auto mr) {
+      constexpr int MR = decltype(mr)::value;
+      Vec<T> acc[MR][NV];
+      for (int v = 0; v < NV; ++v) {
+        const Vec<T> b = load(f.bias + v * apart + unit);
+        for (int m = 0; m < MR; ++m) acc[m][v] = b;
+      }
+      product<T, 0, NV, true>(acc, f.x + r, w_x, f.D);
+      for (int m = 0; m < MR; ++m) {
+        for (int v = 0; v < NV; ++v) store(f.gates[r + m] + v * apart + unit, acc[m][v]);
+      }
     });
   });
 }
@@ -43,9 +41,8 @@ void project(const Frame<T>& f, index rows, index panel) {
 // One step of `rows` rows: a panel of its units.
 template <class T, class C>
 UNROLL_INLINE void step_panel(const Frame<T>& f, index rows, index panel) {
-  row_blocks(rows, [&](index r, int size) {
-    with_constant<kRows>(size, [&](auto mr) { C::template tile<T, decltype(mr)::value>(f, r, panel); });
-  });
+  row_blocks<tile_rows(C::kColumns ? kPanel : C::kX)>(
+      rows, [&](index r, auto mr) { C::template tile<T, decltype(mr)::value>(f, r, panel); });
 }
 
 // What comes after all units' panels: the panels of the second product.
@@ -58,9 +55,7 @@ UNROLL_INLINE index second_panels(const Problem& p) {
 template <class T>
 void step_second(const Frame<T>& f, const Problem& p, index rows, index panel) {
   if (p.cell == unroll::Cell::gru_reset_before) {
-    row_blocks(rows, [&](index r, int size) {
-      with_constant<kRows>(size, [&](auto mr) { GruResetBeforeCell::second<T, decltype(mr)::value>(f, r, panel); });
-    });
+    row_blocks<kRows>(rows, [&](index r, auto mr) { GruResetBeforeCell::second<T, decltype(mr)::value>(f, r, panel); });
   } else if (f.y != nullptr) {
     multiply<T, false>(rows, const_cast<const T* const*>(f.extra), f.H, f.w_second, f.R, panel, panel + 1, f.y, false);
   }

@@ -39,7 +39,7 @@ UNROLL_INLINE void begin(Vec<T> (&acc)[MR][NV], const Frame<T>& f, index r, inde
 #pragma GCC unroll 8
     for (int m = 0; m < MR; ++m) acc[m][v] = given ? load(f.gates[r + m] + v * f.Hp + unit) : b;
   }
-  if (!f.projected) product<T, 0, N>(acc, f.x + r, w_x, f.D);
+  if (!f.projected) product<T, 0, N, true>(acc, f.x + r, w_x, f.D);
 }
 
 }  // namespace unroll::UNROLL_ISA

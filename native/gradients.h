@@ -8,7 +8,8 @@
 
 namespace unroll::UNROLL_ISA {
 
-constexpr index kBlock = 128;  // steps summed in registers before they are added to the result
+constexpr index kBlock = 128;  // steps that are packed at once
+constexpr index kSumRun = 16;  // a bias's gradient is summed in runs, as are the products
 
 // (planes * H, columns) from gate gradients a (planes of H, `apart` apart) and b (columns).
 template <class T>
@@ -51,12 +52,17 @@ void pack_columns(T* out, const T* const* a, index K, index first, int size, ind
   constexpr int L = kLanes<T>;
   constexpr int kVectors = (kRows + L - 1) / L;
   Vec<T> sum[kVectors] = {};
-  for (index k = 0; k < K; ++k) {
-    for (int v = 0; v < kVectors; ++v) {
-      const Vec<T> x = load_first(a[k] + first + v * L, limit - first - v * L);
-      sum[v] += x;
-      store(out + k * size + v * L, x);  // what is too much is overwritten by the next
+  for (index k = 0; k < K;) {
+    const index end = k + kSumRun < K ? k + kSumRun : K;
+    Vec<T> run[kVectors] = {};
+    for (; k < end; ++k) {
+      for (int v = 0; v < kVectors; ++v) {
+        const Vec<T> x = load_first(a[k] + first + v * L, limit - first - v * L);
+        run[v] += x;
+        store(out + k * size + v * L, x);  // what is too much is overwritten by the next
+      }
     }
+    for (int v = 0; v < kVectors; ++v) sum[v] += run[v];
   }
   if (sums == nullptr) return;
   T lanes[kVectors * L];
@@ -75,18 +81,13 @@ void outer_rows(const OuterProduct<T>& product, const T* a, const T* b, index K,
     with_constant<kPanel>(panel_vectors<T>(columns, c), [&](auto nv) {
       with_constant<kRows>(size, [&](auto mr) {
         constexpr int NV = decltype(nv)::value, MR = decltype(mr)::value;
-        Vec<T> acc[MR][NV];
+        Vec<T> acc[MR][NV] = {};
+        run_packed<T>(acc, a, panel, K);
         for (int m = 0; m < MR; ++m) {
           for (int v = 0; v < NV; ++v) {
-            const index at = column + v * L;
-            acc[m][v] = first ? Vec<T>{} : load_first(out + m * columns + at, columns - at);
-          }
-        }
-        product_packed<T>(acc, a, MR, panel, K);
-        for (int m = 0; m < MR; ++m) {
-          for (int v = 0; v < NV; ++v) {
-            const index at = column + v * L;
-            store_first(out + m * columns + at, acc[m][v], columns - at);
+            const index n = columns - column - v * L;
+            T* const to = out + m * columns + column + v * L;
+            store_first(to, first ? acc[m][v] : load_first(to, n) + acc[m][v], n);
           }
         }
       });

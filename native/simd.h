@@ -22,17 +22,19 @@ namespace unroll::UNROLL_ISA {
 
 #if defined(__AVX512F__)
 constexpr int kBytes = 64;
-constexpr int kRows = 6;  // rows of a tile: 6 x 4 accumulators of 32 registers
+constexpr int kSums = 24;  // of 32 registers
 #elif defined(__AVX2__)
 constexpr int kBytes = 32;
-constexpr int kRows = 3;  // 3 x 4 of 16 registers
+constexpr int kSums = 12;  // of 16 registers
 #elif defined(__aarch64__)
 constexpr int kBytes = 16;
-constexpr int kRows = 6;
+constexpr int kSums = 24;
 #else
 constexpr int kBytes = 16;
-constexpr int kRows = 3;
+constexpr int kSums = 12;
 #endif
+
+constexpr int kRows = 6;  // rows of a tile
 
 template <class T>
 struct Types;
