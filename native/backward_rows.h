@@ -130,6 +130,7 @@ struct Backward {
 template <bool FINITE, class T>
 UNROLL_INLINE bool any(const T* of, index n) {
   constexpr index kMany = 16;
+  if (!FINITE && n > 0 && *of != T(0)) return true;
   index i = 0;
   for (; i + kMany <= n; i += kMany) {
     int found = 0;
@@ -229,6 +230,7 @@ struct BackwardChunk {
           const T* const dy = static_cast<const T*>(p.dy) + walk->time(rank, n) * p.dy_time + b * p.dy_row;
           for (index u = u0; u < u1; u += L) store(dh + u, load(dh + u) + load_first(dy + u, p.R - u));
         }
+        if (n > begin) fetch_ahead(n - 1, begin, rank, b, u0, u1);
         if (has_gradient(rank, n, u0, u1)) {
           ranks[count++] = rank;
         } else if (barrier != nullptr) {  // another member's units may have one
@@ -258,6 +260,26 @@ struct BackwardChunk {
         const index c1 = p.w_hr == nullptr ? u1 : Hp;
         move(all->dc + rank * Hp, all->dreset_c == nullptr ? nullptr : all->dreset_c + rank * Hp, u0, c1);
       }
+    }
+  }
+
+  // What the step before will read: processors look ahead in ascending order only.
+  UNROLL_INLINE void fetch_ahead(index n, index begin, index rank, index b, index u0, index u1) const {
+    const Problem& p = all->p;
+    constexpr index kLine = 64 / sizeof(T);
+    const index c1 = u1 < all->Hp ? u1 : all->Hp;
+    const T* const dy =
+        p.dy == nullptr ? nullptr : static_cast<const T*>(p.dy) + walk->time(rank, n) * p.dy_time + b * p.dy_row;
+    const T* const state = all->elman() ? walk->y(rank, n) : walk->h_before(rank, n);
+    for (index u = u0; u < u1; u += kLine) {
+      if (dy != nullptr) __builtin_prefetch(dy + u);
+      if (p.c0 == nullptr) __builtin_prefetch(state + u);
+    }
+    if (all->own_gates != nullptr) return;
+    const T* const gates = all->gates(n, rank, begin);
+    for (index u = u0; u < c1; u += kLine) {
+      for (index plane = 0; plane * all->Hp < all->gates_width(); ++plane)
+        __builtin_prefetch(gates + plane * all->Hp + u);
     }
   }
 

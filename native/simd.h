@@ -146,18 +146,12 @@ UNROLL_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 // 1 / x for x from 1 to 2, to 12 binary places or more.
 template <class T>
 UNROLL_INLINE Vec<T> rough_reciprocal(Vec<T> x) {
-  if constexpr (sizeof(T) == 8) {
-    return T(1) / x;
-  } else {
 #if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
     return (Vec<T>)_mm512_maskz_rcp14_ps(__mmask16(-1), (__m512)x);  // the plain one warns in GCC 12
-#elif defined(__AVX2__)
-    const Vec<T> r = (Vec<T>)_mm256_rcp_ps((__m256)x);
-    return fma<T>(r, fma<T>(-r, x, broadcast(T(1))), r);
-#else
-    return T(1) / x;
-#endif
   }
+#endif
+  return T(1) / x;
 }
 
 // Lane by lane `a > b ? a : b`; NaN in b is kept.

@@ -1,0 +1,89 @@
+"""Calls for the compiled kernels, and what comes out of them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unroll.ops.backends import BACKENDS
+from unroll.ops.call import Call, Weights
+from unroll.ops.cpu import extension
+from unroll.ops.elman import RELU, TANH
+from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
+from unroll.ops.lstm import LSTM
+
+F32, F64 = torch.float32, torch.float64
+CPU = BACKENDS["cpu"]
+RECURRENCES = {
+    "tanh": (TANH, False),
+    "relu": (RELU, False),
+    "gru": (RESET_AFTER, False),
+    "gru before": (RESET_BEFORE, False),
+    "lstm": (LSTM, False),
+    "projected": (LSTM, True),
+}
+every_recurrence = pytest.mark.parametrize("name", RECURRENCES)
+SETS = extension.kernels.instruction_sets() if extension.kernels is not None else []
+
+
+def make(name, T, B, D, H, dtype=F64, *, ragged=False, cut=False, back=False, bias=True, leaves=True, **more):
+    """A call of random numbers; what stands in its padding is NaN."""
+    recurrence, projected = RECURRENCES[name]
+    R = max(1, H // 2) if projected else H
+
+    def draw(*shape, scale=1.0):
+        return (torch.randn(*shape, dtype=dtype) * scale).requires_grad_(leaves)
+
+    rows, small = recurrence.gates * H, H**-0.5
+    weights = Weights(
+        draw(rows, D, scale=D**-0.5),
+        draw(rows, R, scale=small),
+        draw(rows) if bias else None,
+        draw(rows) if bias else None,
+        draw(R, H, scale=small) if projected else None,
+    )
+    widths = (R, H)[: len(recurrence.states)]
+    x = draw(T, B, D)
+    lengths = None
+    if ragged:
+        lengths = torch.randint(0, T + 1, (B,))
+        padding = torch.arange(T).unsqueeze(1) >= lengths
+        x = x.detach().masked_fill(padding.unsqueeze(2), float("nan")).requires_grad_(leaves)
+    return Call(
+        recurrence,
+        x,
+        tuple(draw(B, w) for w in widths),
+        weights,
+        lengths,
+        torch.rand(T, B) < 0.3 if cut else None,
+        tuple(draw(w) for w in widths) if back else None,
+        **more,
+    )
+
+
+def results(call, run, grads=None):
+    """The outputs, the final state and the gradients of all that can have one."""
+    y, state = run(call)
+    leaves = [t for t in call.tensors if t is not None and t.requires_grad]
+    if not leaves:
+        return [y, *state]
+    generator = torch.Generator().manual_seed(1)
+    loss = torch.zeros((), dtype=y.dtype)
+    for i, out in enumerate((y, *state)):
+        weight = torch.randn(out.shape, generator=generator, dtype=out.dtype)
+        if grads is None or i in grads:
+            loss = loss + (out * weight).sum()
+    if not loss.requires_grad:
+        return [y, *state, *[None] * len(leaves)]
+    return [y, *state, *torch.autograd.grad(loss, leaves, allow_unused=True)]
+
+
+def run_cpu(call):
+    assert CPU.refuse(call) is None
+    return CPU.run(call)
+
+
+def same(one, other):
+    for i, (a, b) in enumerate(zip(one, other, strict=True)):
+        assert (a is None) == (b is None), i
+        assert a is None or torch.equal(a, b), f"result {i} differs by {(a - b).abs().max()}"
