@@ -3,10 +3,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string_view>
 
 #include "dispatch.h"
+#include "dlpack.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -125,9 +127,11 @@ void run(void (*Kernels::*kernel)(const Problem&, const Plan&), const nb::kwargs
   (chosen().*kernel)(p, rows.plan());
 }
 
-// PyTorch's types, by which tensors are known here. They are never given back: they live as long as Python.
+// PyTorch's types, by which tensors are known here, and its way to look at them. They are never given back: they live
+// as long as Python.
 struct TorchNames {
-  nb::handle tensor, parameter, float32, float64, empty_like;
+  nb::handle tensor, parameter, empty_like;
+  const unroll::DLPackExchangeAPI* exchange = nullptr;
 };
 
 TorchNames& torch_names() {
@@ -135,59 +139,40 @@ TorchNames& torch_names() {
   return names;
 }
 
-PyObject* dtype_name() {
-  static PyObject* const name = PyUnicode_InternFromString("dtype");
-  return name;
-}
+void* address(const unroll::DLTensor& t) { return static_cast<char*>(t.data) + t.byte_offset; }
 
-PyObject* shape_name() {
-  static PyObject* const name = PyUnicode_InternFromString("shape");
-  return name;
-}
-
-bool is_true(nb::handle object, PyObject* name) {
-  const nb::object value = nb::steal(PyObject_GetAttr(object.ptr(), name));
-  return value.ptr() == Py_True;
-}
-
-void* address(nb::handle tensor) {
-  static PyObject* const name = PyUnicode_InternFromString("data_ptr");
-  const nb::object at = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), name));
-  return at.is_valid() ? PyLong_AsVoidPtr(at.ptr()) : nullptr;
-}
-
-// Where a tensor's numbers are, if it is PyTorch's own kind, of this shape and dtype, on the CPU, contiguous.
-void* looked_at(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
-  static PyObject* const is_cpu = PyUnicode_InternFromString("is_cpu");
-  static PyObject* const is_contiguous = PyUnicode_InternFromString("is_contiguous");
+// Whether the tensor is PyTorch's own kind, of float32 or float64 on the CPU, contiguous; if so, `out` is its look.
+bool look(nb::handle tensor, unroll::DLTensor& out) {
   static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
   const TorchNames& torch = torch_names();
-  PyTypeObject* const type = Py_TYPE(tensor.ptr());
-  if (static_cast<void*>(type) != torch.tensor.ptr() && static_cast<void*>(type) != torch.parameter.ptr())
-    return nullptr;
-  if (nb::steal(PyObject_GetAttr(tensor.ptr(), dtype_name())).ptr() != dtype.ptr()) return nullptr;
-  const nb::object found = nb::steal(PyObject_GetAttr(tensor.ptr(), shape_name()));
-  if (!found.is_valid() || !PyTuple_Check(found.ptr()) || PyTuple_GET_SIZE(found.ptr()) != Py_ssize_t(shape.size()))
-    return nullptr;
-  Py_ssize_t at = 0;
-  for (const unroll::index size : shape) {
-    if (PyLong_AsSsize_t(PyTuple_GET_ITEM(found.ptr(), at++)) != size) return nullptr;
+  void* const type = Py_TYPE(tensor.ptr());
+  if (torch.exchange == nullptr || (type != torch.tensor.ptr() && type != torch.parameter.ptr())) return false;
+  if (torch.exchange->look(tensor.ptr(), &out) != 0) return false;
+  if (out.device.type != unroll::kDLCPU || out.dtype.code != unroll::kDLFloat || out.dtype.lanes != 1) return false;
+  if (out.dtype.bits != 32 && out.dtype.bits != 64) return false;
+  std::int64_t dense = 1;
+  for (int d = out.ndim - 1; d >= 0 && out.strides != nullptr; --d) {
+    if (out.shape[d] != 1 && out.strides[d] != dense) return false;
+    dense *= out.shape[d];
   }
-  if (!is_true(tensor, is_cpu)) return nullptr;
-  if (nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_contiguous)).ptr() != Py_True) return nullptr;
   // A negated view's memory holds other numbers; a parameter is none.
-  if (static_cast<void*>(type) == torch.tensor.ptr() &&
-      nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg)).ptr() != Py_False) {
-    return nullptr;
-  }
-  return address(tensor);
+  return type == torch.parameter.ptr() || nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg)).ptr() == Py_False;
 }
 
-// The same; what a tensor raises when it is asked is not an error here.
-void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll::index> shape) {
-  void* const at = looked_at(tensor, dtype, shape);
-  if (at == nullptr) PyErr_Clear();
-  return at;
+// Where the tensor's numbers are, if it can be looked at and has this shape and width.
+void* numbers(nb::handle tensor, bool wide, std::initializer_list<unroll::index> shape) {
+  unroll::DLTensor t;
+  if (!look(tensor, t) || (t.dtype.bits == 64) != wide || t.ndim != int(shape.size())) {
+    PyErr_Clear();  // what a tensor raises when it is looked at is not an error here
+    return nullptr;
+  }
+  return std::equal(shape.begin(), shape.end(), t.shape) ? address(t) : nullptr;
+}
+
+void* made(nb::handle tensor) {
+  unroll::DLTensor t;
+  if (torch_names().exchange->look(tensor.ptr(), &t) != 0) throw nb::python_error();
+  return address(t);
 }
 
 // One step of a stack of layers: (y, h, c or None) after it, or None if a tensor is not what it must be: x (B, D),
@@ -196,24 +181,22 @@ void* numbers(nb::handle tensor, nb::handle dtype, std::initializer_list<unroll:
 nb::object step(const char* cell, int threads, unroll::index layers, unroll::index D, unroll::index H, unroll::index R,
                 nb::handle x, nb::handle h, nb::handle c, nb::list weights) {
   const TorchNames& torch = torch_names();
-  if (static_cast<void*>(Py_TYPE(x.ptr())) != torch.tensor.ptr()) return nb::none();
-  const nb::object dtype = nb::steal(PyObject_GetAttr(x.ptr(), dtype_name()));
-  const nb::object shape = nb::steal(PyObject_GetAttr(x.ptr(), shape_name()));
-  if (!dtype.is_valid() || !shape.is_valid() || !PyTuple_Check(shape.ptr()) || PyTuple_GET_SIZE(shape.ptr()) != 2) {
+  unroll::DLTensor input;
+  if (!look(x, input) || input.ndim != 2 || input.shape[1] != D) {
     PyErr_Clear();  // the long way round says what is wrong
     return nb::none();
   }
-  const unroll::index B = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape.ptr(), 0));  // len(x) would take longer
+  const unroll::index B = input.shape[0];
   unroll::StepProblem p;
   p.cell = cell_named(cell);
-  p.wide = dtype.ptr() == torch.float64.ptr();
+  const bool wide = p.wide = input.dtype.bits == 64;
+  p.x = address(input);
   p.threads = threads;
   p.layers = layers, p.B = B, p.D = D, p.H = H, p.R = R;
   const bool two = p.cell == Cell::lstm;
-  if ((dtype.ptr() != torch.float32.ptr() && !p.wide) || layers < 1 || B < 1 ||
-      unroll::index(weights.size()) != 5 * layers || (p.x = numbers(x, dtype, {B, D})) == nullptr ||
-      (p.h = numbers(h, dtype, {layers, B, R})) == nullptr ||
-      (two && (p.c = numbers(c, dtype, {layers, B, H})) == nullptr)) {
+  if (layers < 1 || B < 1 || unroll::index(weights.size()) != 5 * layers ||
+      (p.h = numbers(h, wide, {layers, B, R})) == nullptr ||
+      (two && (p.c = numbers(c, wide, {layers, B, H})) == nullptr)) {
     return nb::none();
   }
   unroll::Problem gates;
@@ -224,9 +207,9 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
     const nb::handle w = weights[k];
     if (w.is_none() && k % 5 >= 2) continue;
     const unroll::index columns = k == 0 ? D : R;
-    at[k] = k % 5 < 2   ? numbers(w, dtype, {rows, columns})
-            : k % 5 < 4 ? numbers(w, dtype, {rows})
-                        : numbers(w, dtype, {R, H});
+    at[k] = k % 5 < 2   ? numbers(w, wide, {rows, columns})
+            : k % 5 < 4 ? numbers(w, wide, {rows})
+                        : numbers(w, wide, {R, H});
     if (at[k] == nullptr) return nb::none();
   }
   for (unroll::index k = 0; k < 5 * layers; k += 5) {  // both biases or none; a projection where there must be one
@@ -236,9 +219,9 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
   p.weights = at.data();
   const nb::object y = D == R ? torch.empty_like(x) : x.attr("new_empty")(nb::make_tuple(B, R));
   const nb::object h_after = torch.empty_like(h), c_after = two ? torch.empty_like(c) : nb::none();
-  p.y = address(y);
-  p.h_after = address(h_after);
-  p.c_after = two ? address(c_after) : nullptr;
+  p.y = made(y);
+  p.h_after = made(h_after);
+  p.c_after = two ? made(c_after) : nullptr;
   {
     const nb::gil_scoped_release released;
     chosen().step(p);
@@ -269,10 +252,18 @@ NB_MODULE(_kernels, m) {
         return p.saved_width();
       },
       nb::arg("cell"), nb::arg("H"), nb::arg("projected") = false, nb::arg("recompute") = false);
-  m.def("set_torch", [](nb::object tensor, nb::object parameter, nb::object float32, nb::object float64,
-                        nb::object empty_like) {
-    torch_names() = {tensor.release(), parameter.release(), float32.release(), float64.release(), empty_like.release()};
-  });
+  m.def(
+      "set_torch",
+      [](nb::object tensor, nb::object parameter, nb::object empty_like, nb::object exchange) {
+        TorchNames& torch = torch_names();
+        torch.tensor = tensor.release(), torch.parameter = parameter.release(), torch.empty_like = empty_like.release();
+        if (exchange.is_none()) return;
+        void* const api = PyCapsule_GetPointer(exchange.ptr(), unroll::kExchangeName);
+        if (api == nullptr) throw nb::python_error();
+        torch.exchange = static_cast<const unroll::DLPackExchangeAPI*>(api);
+        if (torch.exchange->major != 1) torch.exchange = nullptr;
+      },
+      nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
   m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg().none(), nb::arg());
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });

@@ -1,6 +1,7 @@
 from collections.abc import Callable
+from typing import Any
 
-from torch import Tensor, dtype
+from torch import Tensor
 
 # The contract of native/: tensors come as addresses (0 is "none"), strides count elements, features lie side by side.
 # Weights, states and lengths are contiguous. All numbers are float32, or float64 where `double`. Lengths are int64,
@@ -19,14 +20,9 @@ def set_pool(parallel: int, thread_num: int, num_threads: int, /) -> None:
     """The OpenMP to run on, by its functions; all 0: each call starts threads of its own."""
 
 def set_torch(
-    tensor: type[Tensor],
-    parameter: type[Tensor],
-    float32: dtype,
-    float64: dtype,
-    empty_like: Callable[[Tensor], Tensor],
-    /,
+    tensor: type[Tensor], parameter: type[Tensor], empty_like: Callable[[Tensor], Tensor], exchange: Any, /
 ) -> None:
-    """What `step` knows tensors by, and makes them with."""
+    """What `step` knows tensors by, makes them with and looks at them by: DLPack's exchange API, or None."""
 
 def step(
     cell: str,

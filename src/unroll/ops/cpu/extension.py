@@ -21,7 +21,8 @@ except ImportError as error:  # it is here, and says why it cannot be used
 else:
     # Two pools of threads in one process would fight for the cores.
     kernels.set_pool(*(addresses("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads") or (0, 0, 0)))
-    kernels.set_torch(torch.Tensor, torch.nn.Parameter, torch.float32, torch.float64, torch.empty_like)
+    exchange = getattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+    kernels.set_torch(torch.Tensor, torch.nn.Parameter, torch.empty_like, exchange)
 
 
 def missing() -> str | None:
