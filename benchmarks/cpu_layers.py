@@ -1,6 +1,7 @@
 """Speed and memory of `unroll.RNN`, `LSTM` and `GRU` on the CPU beside `torch.nn`'s, and beside other libraries.
 
-    python benchmarks/cpu_layers.py [--quick] [--threads N] [--rounds N] [--out FILE] [--backend NAME]
+    python benchmarks/cpu_layers.py [--isa avx512|avx2|portable] [--quick] [--threads N] [--rounds N] [--out FILE]
+        [--backend NAME]
         [--cells LIST] [--directions LIST] [--modes LIST] [--lengths LIST] [--shapes LIST]
         [--peers LIST --peer-python PROGRAM]
 
@@ -17,7 +18,8 @@ median and the quartiles over the rounds are reported. GFLOP/s count the product
 of what `torch.mm` reaches on square matrices in the same run. A case during which other processes were busy is
 marked: threads that wait for each other step by step then lose most of their time, and not each side the same. Peak
 memory is measured in a process for each side. Peers run in processes of their own and take turns with one that has
-`unroll`.
+`unroll`. --isa holds both `unroll` and PyTorch to an instruction set, so that a processor that has a better one shows
+what others do.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ import cpu_layers_peers
 import unroll
 from cpu_layers_report import figures, line, peer_line, shares, slowest, summary
 from cpu_layers_sides import CELLS, Case, Others, check, compare, matrix_rate, measure, prepare
-from environment import default_out, git, processor
+from environment import ISAS, default_out, git, held, hold_to, processor
+from unroll.ops.cpu.extension import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = (
@@ -123,6 +126,7 @@ def options() -> argparse.ArgumentParser:
         ("shapes", tuple("x".join(map(str, s)) for s in SHAPES)),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=_some(choices), default=",".join(choices), help=",".join(choices))
+    parser.add_argument("--isa", choices=ISAS, help="instruction set of all sides; default: each takes its best")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
     parser.add_argument("--rounds", type=int, default=0, help="0: as many as fit in about a second, at least 5")
     parser.add_argument("--backend", default="auto", help="of unroll")
@@ -140,11 +144,13 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     parser = options()
     given = parser.parse_args()
+    hold_to(given.isa)
     if given.quick:
         given.rounds = given.rounds or 3
     if given.threads:
         torch.set_num_threads(given.threads)
-    out = given.out or (None if given.quick else default_out("cpu_layers"))
+    name = "-".join(["cpu_layers"] + ([given.isa] if given.isa else []))
+    out = given.out or (None if given.quick else default_out(name))
     rate = matrix_rate(10)
     result = _about(parser, given) | {"memory": [], "peers": []}
     print(f"{torch.get_num_threads()} threads, torch.mm {rate:.0f} GFLOP/s. Each case: who served, the time of unroll,")
@@ -219,7 +225,7 @@ def _about(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[s
         text = ",".join(value) if isinstance(value, list) else str(value)
         if value is True:
             said.append("--quick")
-        elif name not in ("out", "peer_python") and str(default) != text and value != default:
+        elif name not in ("out", "peer_python") and value is not None and str(default) != text and value != default:
             said += [f"--{name}", text]
     affinity = getattr(os, "sched_getaffinity", None)
     return {
@@ -227,10 +233,12 @@ def _about(parser: argparse.ArgumentParser, given: argparse.Namespace) -> dict[s
         "command": shlex.join(said),
         "hardware": {
             "processor": processor(),
+            "instruction_sets": kernels.instruction_sets(),
             "cores": os.cpu_count(),
             "cores_usable": len(affinity(0)) if affinity else os.cpu_count(),
             "caches": _caches(),
         },
+        "isa": {"unroll": kernels.instruction_set(), "torch": torch.backends.cpu.get_cpu_capability(), "held": held()},
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
         "versions": {

@@ -35,6 +35,11 @@ def hold_to(isa: str | None) -> None:
     os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)  # noqa: S606  # this same program
 
 
+def held() -> dict[str, str]:
+    """What in the environment holds `unroll` or PyTorch to an instruction set."""
+    return {name: os.environ[name] for name in ("UNROLL_ISA", *_HELD["avx2"]) if name in os.environ}
+
+
 def about(command: str) -> dict[str, Any]:
     """Date, command, hardware, versions and commit; `dirty` where a tracked file is not as the commit has it."""
     return {
@@ -44,6 +49,7 @@ def about(command: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "commit": git("rev-parse", "HEAD"),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "held": held(),
     }
 
 
