@@ -12,6 +12,7 @@
 namespace unroll::UNROLL_ISA {
 
 constexpr index kRun = 64;
+constexpr int kAhead = 1024;  // bytes of a panel
 
 // Rows as pointers to each; rows packed side by side, a[k][MR].
 template <class T, int MR>
@@ -57,6 +58,10 @@ UNROLL_INLINE void add_runs(Vec<T> (&acc)[MR][NV], const Rows& a, const T* panel
   const T* from = panel + (k * N + FIRST) * L;
 #pragma GCC unroll 4
   for (index i = 0; i < count; ++i) {
+    if constexpr (FIRST == 0 && G < N) {  // processors do not look ahead for every second line
+#pragma GCC unroll 8
+      for (int v = 0; v < N * kBytes; v += 64) __builtin_prefetch(reinterpret_cast<const char*>(from) + kAhead + v);
+    }
 #pragma GCC unroll 4
     for (int p = 0; p < P; ++p) {
       const T* const b = from + p * kRun * N * L;
