@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unroll.errors import OptionError, nearest
-from unroll.ops import aten, naive
-from unroll.ops.call import Call, Recurrence, Result, State
+from unroll.ops import aten, half, naive
+from unroll.ops.call import Call, NotServedError, Recurrence, Result, State
 from unroll.ops.cpu import extension, live, refusals, serve
 from unroll.ops.differentiable import graphed
 from unroll.ops.transforms import plain, transformed
@@ -51,9 +51,11 @@ def _nothing(*_: object) -> None:
 
 def _naive(call: Call) -> Result:
     """The definition; where nothing stands against it, with subnormal numbers flushed in its gradient."""
-    if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
+    if not call.x.is_cpu:
         return naive.run(call)
-    return graphed(naive.run, call)
+    wanted = half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state)
+    freely = not transformed() and all(t is None or plain(t) for t in call.tensors)
+    return half.narrowed(*(graphed(naive.run, call) if freely else naive.run(call)), wanted)
 
 
 def _triton(call: Call) -> Result:
@@ -125,6 +127,23 @@ def choose(call: Call, wanted: str = "auto") -> Choice:
             return Choice(backend, passed_over)
         passed_over[backend.name] = reason
     raise OptionError("no backend can serve this call: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
+
+
+def run(call: Call, wanted: str = "auto") -> tuple[Choice, Result]:
+    """What `call` gets, and what that makes of it.
+
+    A backend that finds out at work that it cannot serve the call refuses its like from then on: the next one serves.
+
+    Raises:
+        OptionError: there is no backend of that name, or it cannot serve the call.
+    """
+    choice = choose(call, wanted)
+    try:
+        return choice, choice.backend.run(call)
+    except NotServedError:
+        if choice.backend.refuse(call) is None:
+            raise
+    return run(call, wanted)
 
 
 def step(

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from unroll.ops import half
 from unroll.ops.call import Call, Form, Result, Tensors
 from unroll.ops.cpu import operators
 from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
@@ -15,6 +16,11 @@ from unroll.ops.transforms import compiling
 
 def run(call: Call) -> Result:
     """The outputs and the final state."""
+    return half.through_float32(_exact, call) if half.concerns(call.x) else _exact(call)
+
+
+def _exact(call: Call) -> Result:
+    """In the dtype of the tensors, which is one that the kernels know."""
     if compiling():
         return operators.run(call)
     return differentiable(_Kernels(call.form), call)
