@@ -94,7 +94,7 @@ def test_missing_backend(monkeypatch):
         backends.require("cpu", LSTM, False)
 
 
-ONEDNN_SAID = (
+ONEDNN_SAID = "could not create a primitive descriptor for the LSTM forward propagation primitive"
     "could not create a primitive descriptor for the LSTM forward propagation primitive. Run workload with more"
 )
 
