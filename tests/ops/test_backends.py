@@ -95,8 +95,6 @@ def test_missing_backend(monkeypatch):
 
 
 ONEDNN_SAID = "could not create a primitive descriptor for the LSTM forward propagation primitive"
-    "could not create a primitive descriptor for the LSTM forward propagation primitive. Run workload with more"
-)
 
 
 @pytest.fixture
