@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
+from unroll.ops import onednn
 from unroll.ops.cpu import extension
 
 BF16, F16, F32, F64 = torch.bfloat16, torch.float16, torch.float32, torch.float64
@@ -28,7 +29,6 @@ MAKERS = {
     "projected": (LSTM, nn.LSTM, {"proj_size": 2}),
 }
 FORMS = {"bfloat16": (BF16, False), "float16": (F16, False), "autocast": (BF16, True), "autocast float16": (F16, True)}
-ONEDNN = {BF16: torch.ops.mkldnn._is_mkldnn_bf16_supported, F16: torch.ops.mkldnn._is_mkldnn_fp16_supported}
 every_module = pytest.mark.parametrize("name", MAKERS)
 every_form = pytest.mark.parametrize("form", FORMS)
 needs_kernels = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
@@ -109,7 +109,7 @@ def test_nearer_to_float64_than_torch(name, form):
     theirs = MAKERS[name][1](24, 32, num_layers=2, **MAKERS[name][2], dtype=half.dtype)
     theirs.load_state_dict(half.module.state_dict())
     x = half.draw(30, 8, 24)
-    if name == "lstm" and half.autocast and not ONEDNN[half.low]():
+    if name == "lstm" and half.autocast and not onednn.computes(half.low):
         with pytest.raises(RuntimeError, match="could not create a primitive"):
             half.results(theirs, x)
         return

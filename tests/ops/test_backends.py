@@ -8,7 +8,7 @@ import torch
 import unroll
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
-from unroll.ops import aten, backends
+from unroll.ops import aten, backends, onednn
 from unroll.ops.backends import available, choose
 from unroll.ops.call import Call, NotServedError, Weights
 from unroll.ops.cpu import extension
@@ -166,7 +166,7 @@ def test_who_cannot_serve_but_does_not_say_so_is_an_error_not_a_loop(monkeypatch
 @pytest.mark.parametrize("low", [torch.bfloat16, torch.float16], ids=str)
 def test_torch_knows_before_it_calls_what_onednn_lacks(without_cpu, monkeypatch, low):
     """Only a float32 LSTM without a projection goes to oneDNN unasked; PyTorch itself computes all else."""
-    monkeypatch.setattr(aten, "_onednn_computes", lambda dtype: dtype is not low)
+    monkeypatch.setattr(onednn, "computes", lambda dtype: dtype is not low)
     told = f"oneDNN has no {str(low)[6:]} LSTM for this processor, and autocast asks for one"
     asked = call()
     torch_backend = backends.BACKENDS["torch"]
@@ -179,10 +179,10 @@ def test_torch_knows_before_it_calls_what_onednn_lacks(without_cpu, monkeypatch,
         assert result.y.dtype == low
         with pytest.raises(OptionError, match=f"'torch' cannot serve this call: {told}"):
             backends.run(asked, "torch")
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        monkeypatch.setattr(onednn, "used", lambda: False)
         assert torch_backend.refuse(asked) is None
         monkeypatch.undo()
-        monkeypatch.setattr(aten, "_onednn_computes", lambda dtype: False)
+        monkeypatch.setattr(onednn, "computes", lambda dtype: False)
         assert torch_backend.refuse(call(RESET_AFTER)) is None
         assert torch_backend.refuse(call(TANH)) is None
         w = asked.weights._replace(w_hh=torch.randn(16, 2), w_hr=torch.randn(2, 4))
@@ -191,7 +191,7 @@ def test_torch_knows_before_it_calls_what_onednn_lacks(without_cpu, monkeypatch,
         halves = asked.form.call(tuple(None if t is None else t.to(low) for t in asked.tensors))
         assert torch_backend.refuse(halves) is None
     with torch.autocast("cpu", dtype=torch.bfloat16 if low is torch.float16 else torch.float16):
-        monkeypatch.setattr(aten, "_onednn_computes", lambda dtype: dtype is not low)
+        monkeypatch.setattr(onednn, "computes", lambda dtype: dtype is not low)
         assert torch_backend.refuse(asked) is None
 
 

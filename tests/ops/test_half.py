@@ -12,7 +12,7 @@ from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
-from unroll.ops import half
+from unroll.ops import half, onednn
 from unroll.ops.elman import TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 from unroll.ops.lstm import LSTM as LSTM_RECURRENCE
@@ -66,8 +66,7 @@ def caught_or_dtypes(module, x, hx, low):
 @pytest.mark.parametrize("name", MODULES)
 def test_dtypes_under_autocast_are_those_of_torch(name, low, backend):
     ours, theirs, options = MODULES[name]
-    computes = {BF16: torch.ops.mkldnn._is_mkldnn_bf16_supported, F16: torch.ops.mkldnn._is_mkldnn_fp16_supported}
-    if name == "lstm" and not computes[low]():
+    if name == "lstm" and not onednn.computes(low):
         pytest.skip(f"PyTorch has no LSTM in {low} on this processor")
     ours, theirs = ours(D, H, **options, backend=backend), theirs(D, H, **options)
     found = 0

@@ -9,13 +9,13 @@ input gets one feature more, which is 1 in the padding and whose weights close t
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from unroll.ops import onednn
 from unroll.ops.call import Call, NotServedError, Recurrence, Result, State, Weights
 from unroll.ops.differentiable import graphed
 from unroll.ops.rows import Group, groups, move
@@ -102,22 +102,12 @@ def _beyond_onednn(call: Call) -> str | None:
     x = call.x
     if not (x.is_cpu and x.dtype is torch.float32 and torch.is_autocast_enabled("cpu")):
         return None
-    if call.recurrence.name != "lstm" or call.weights.w_hr is not None or not torch.backends.mkldnn.enabled:
+    if call.recurrence.name != "lstm" or call.weights.w_hr is not None or not onednn.used():
         return None
     low = torch.get_autocast_dtype("cpu")
-    if not torch.backends.mkldnn.is_available() or _onednn_computes(low):
+    if onednn.computes(low):
         return None
     return f"oneDNN has no {str(low).removeprefix('torch.')} LSTM for this processor, and autocast asks for one"
-
-
-@functools.cache
-def _onednn_computes(dtype: torch.dtype) -> bool:
-    """Whether oneDNN computes in this dtype of 16 bits on this processor."""
-    known = {
-        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
-        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
-    }
-    return dtype not in known or known[dtype]()
 
 
 def _run(call: Call) -> Result:
