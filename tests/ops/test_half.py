@@ -61,7 +61,7 @@ def caught_or_dtypes(module, x, hx, low):
     return [t.dtype for t in (y, *(end if isinstance(end, tuple) else (end,)))]
 
 
-@pytest.mark.parametrize("backend", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 @pytest.mark.parametrize("low", [BF16, F16], ids=str)
 @pytest.mark.parametrize("name", MODULES)
 def test_dtypes_under_autocast_are_those_of_torch(name, low, backend):

@@ -51,11 +51,9 @@ def _nothing(*_: object) -> None:
 
 def _naive(call: Call) -> Result:
     """The definition; where nothing stands against it, with subnormal numbers flushed in its gradient."""
-    if not call.x.is_cpu:
+    if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
         return naive.run(call)
-    wanted = half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state)
-    freely = not transformed() and all(t is None or plain(t) for t in call.tensors)
-    return half.narrowed(*(graphed(naive.run, call) if freely else naive.run(call)), wanted)
+    return graphed(naive.run, call)
 
 
 def _triton(call: Call) -> Result:
@@ -139,11 +137,14 @@ def run(call: Call, wanted: str = "auto") -> tuple[Choice, Result]:
     """
     choice = choose(call, wanted)
     try:
-        return choice, choice.backend.run(call)
+        result = choice.backend.run(call)
     except NotServedError:
         if choice.backend.refuse(call) is None:
             raise
-    return run(call, wanted)
+        return run(call, wanted)
+    if call.x.is_cpu and half.concerns(call.x):  # the same dtypes, whoever served
+        result = half.narrowed(*result, half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state))
+    return choice, result
 
 
 def step(

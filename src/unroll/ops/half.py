@@ -1,12 +1,12 @@
 """Numbers of 16 bits on the CPU, autocast's among them: what a call gives back, and float32 kernels for them.
 
-`through_float32` widens what comes in and narrows what goes out by operations that autograd knows, so that the rules of
-the kernels see float32 alone. Inside a call nothing is rounded to 16 bits, the state from step to step included.
+What comes in is widened and what goes out is narrowed by operations that autograd knows, so that the rules of the
+kernels see float32 alone. Inside a call nothing is rounded to 16 bits, the state from step to step included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -38,16 +38,13 @@ def alike(tensors: Iterable[object]) -> bool:
     return len(found) == 1 if autocast_dtype() is None else found <= set(CAST)
 
 
-def through_float32(function: Callable[[Call], Result], call: Call) -> Result:
-    """`function(call)`, computed in float32."""
-    wanted = dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state)
-    wide = (t if t is None or not t.is_floating_point() else t.float() for t in call.tensors)
-    y, state = function(call.form.call(tuple(wide)))
-    return narrowed(y, state, wanted)
+def widened(call: Call) -> Call:
+    """The same call in float32."""
+    return call.form.call(tuple(t if t is None or not t.is_floating_point() else t.float() for t in call.tensors))
 
 
 def narrowed(y: Tensor, state: State, wanted: Dtypes) -> Result:
-    """What was computed in float32, in the dtypes it is to have."""
+    """What was computed in whatever dtype, in those it is to have."""
     return Result(y.to(wanted[0]), tuple(s.to(dtype) for s, dtype in zip(state, wanted[1], strict=True)))
 
 
