@@ -82,5 +82,10 @@ def test_bad_calls_are_refused():
         cpu_forward(*given[:4], torch.randn(18, 5), *given[5:], **said)
     with pytest.raises(OptionError, match=r"lengths must be from 0 to 4, the number of steps, got \[2, 5, 0, 1, 3\]"):
         cpu_forward(given[0], torch.tensor([2, 5, 0, 1, 3]), *given[2:], **said)
+    half = tuple(t.bfloat16() if t is not None and t.is_floating_point() else t for t in given)
+    with pytest.raises(OptionError, match=r"do not take torch\.bfloat16"):
+        cpu_forward(*half, **said)
+    with torch.autocast("cpu"), pytest.raises(OptionError, match="different types"):
+        cpu_forward(given[0], *half[1:], **said)
     with pytest.raises(OptionError, match="both biases"):
         cpu_forward(*given[:5], None, *given[6:], **said)

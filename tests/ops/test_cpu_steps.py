@@ -107,12 +107,42 @@ def test_what_it_cannot_serve_goes_the_long_way(close, quick, name):
     assert float(module.weight_ih_l0.grad.abs().sum()) > 0
 
 
-def test_autocast_goes_the_long_way(quick):
+@every_module
+@pytest.mark.parametrize("form", ["bfloat16", "float16", "autocast"])
+def test_steps_of_16_bits_are_the_sequence(close, quick, name, form):
+    low = torch.float16 if form == "float16" else torch.bfloat16
+    dtype = torch.float32 if form == "autocast" else low
+    for B, layers, bias in itertools.product((1, 3), (1, 3), (True, False)):
+        module = make(name, 7, 33, num_layers=layers, bias=bias, dtype=dtype)
+        x = torch.randn(4, B, 7, dtype=dtype)
+        exact = make(name, 7, 33, num_layers=layers, bias=bias, dtype=torch.float64)
+        exact.load_state_dict(module.state_dict())
+        with torch.no_grad(), torch.autocast("cpu", dtype=low, enabled=form == "autocast"):
+            whole, end = module(x)
+            wanted, _ = exact(x.double())
+            y, state = module.step(x[0])
+            parts = [y]
+            for x_t in x[1:]:
+                y, state = module.step(x_t, state)
+                parts.append(y)
+        assert module.used == (("cpu", {}),)
+        close(torch.stack(parts).to(low), whole.to(low))
+        close([s.to(low) for s in states(state)], [s.to(low) for s in states(end)])
+        close(torch.stack(parts).to(low), wanted.to(low))
+    assert len(quick) == 3 * 8
+    assert all(quick)
+
+
+def test_steps_of_16_bits_refuse_what_does_not_fit(quick):
     module = GRU(6, 8)
     x, h = torch.randn(2, 6), torch.randn(1, 2, 8)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        y, _ = module.step(x, h)
-        assert torch.equal(y, module(x.unsqueeze(0), h)[0][0])
+    with torch.no_grad():
+        with pytest.raises(ValueError, match="does not match weight dtype"):
+            module.step(x.bfloat16(), h.bfloat16())
+        with pytest.raises(RuntimeError, match="same dtype"):
+            module.bfloat16().step(x.bfloat16(), h)
+        with torch.autocast("cpu"), pytest.raises(RuntimeError, match="Double"):
+            module.float().step(x, h.double())
     assert not any(quick)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from unroll import LSTM
 from unroll.data.batches import Batch, Batches
 from unroll.data.examples import Examples
 from unroll.training.options import TrainingOptions
@@ -31,7 +32,7 @@ class Toy(nn.Module):
         generator = torch.random.get_rng_state()
         torch.manual_seed(seed)
         self.embedding = nn.Embedding(20, 8)
-        self.recurrent = nn.LSTM(8, 12, 2, dropout=dropout, batch_first=True)
+        self.recurrent = LSTM(8, 12, 2, dropout=dropout, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(12, CLASSES)
         torch.random.set_rng_state(generator)

@@ -18,8 +18,8 @@ from unroll.layers.initialise import Init
 from unroll.layers.sequences import Lengths, Resets, Sequences, read
 from unroll.layers.step import Names, Stepper, Used
 from unroll.layers.trace import DirectionTrace, Trace
-from unroll.ops import naive
-from unroll.ops.backends import choose, require
+from unroll.ops import backends, naive
+from unroll.ops.backends import require
 from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
 from unroll.ops.transforms import compiling
 
@@ -218,11 +218,11 @@ class Recurrent(nn.Module):
         used: list[Used] = []
 
         def run(call: Call, _: int) -> Result:
-            choice = choose(call, self.backend)
+            choice, result = backends.run(call, self.backend)
             entry = Used(choice.backend.name, choice.passed_over)
             if entry not in used:
                 used.append(entry)
-            return choice.backend.run(call)
+            return result
 
         y, state = self._run(sequences, state, run)
         if not compiling():

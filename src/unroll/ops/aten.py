@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from unroll.ops.call import Call, Recurrence, Result, State, Weights
+from unroll.ops import onednn
+from unroll.ops.call import Call, NotServedError, Recurrence, Result, State, Weights
 from unroll.ops.differentiable import graphed
 from unroll.ops.rows import Group, groups, move
 from unroll.ops.transforms import plain, transformed
@@ -59,12 +60,54 @@ def refuse(call: Call) -> str | None:
     for t in call.tensors:
         if t is not None and not plain(t):
             return f"PyTorch's kernels may not know tensors of type {type(t).__name__}"
-    return None
+    return _beyond_onednn(call) or _FAILED.get(_kind(call))
 
 
 def run(call: Call) -> Result:
-    """The outputs and the final state."""
-    return graphed(_run, call)
+    """The outputs and the final state.
+
+    Raises:
+        NotServedError: oneDNN has no kernel for such a call, which it says only when it is called.
+    """
+    try:
+        return graphed(_run, call)
+    except RuntimeError as error:
+        if _NO_KERNEL not in str(error):
+            raise
+        reason = f"oneDNN has no kernel for it on this processor ({str(error).split('. ')[0]})"
+        _FAILED[_kind(call)] = reason
+        raise NotServedError(reason) from error
+
+
+_NO_KERNEL = "could not create a primitive"
+_Kind = tuple[str, str, bool, torch.dtype, torch.dtype | None, bool]
+_FAILED: dict[_Kind, str] = {}
+"""What oneDNN turned out not to serve, and what it said."""
+
+
+def _kind(call: Call) -> _Kind:
+    """What decides which of PyTorch's kernels a call gets, but its sizes."""
+    device = call.x.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    projected, training = call.weights.w_hr is not None, torch.is_grad_enabled()
+    return call.recurrence.name, device, projected, call.x.dtype, low, training
+
+
+def _beyond_onednn(call: Call) -> str | None:
+    """Why oneDNN, which PyTorch calls without asking, has no kernel for this call on this processor, or None.
+
+    PyTorch gives oneDNN every float32 LSTM without a projection, and only then autocast brings it to 16 bits. All else
+    of 16 bits that oneDNN cannot compute, PyTorch computes itself.
+    """
+    x = call.x
+    if not (x.is_cpu and x.dtype is torch.float32 and torch.is_autocast_enabled("cpu")):
+        return None
+    if call.recurrence.name != "lstm" or call.weights.w_hr is not None or not onednn.used():
+        return None
+    low = torch.get_autocast_dtype("cpu")
+    if onednn.computes(low):
+        return None
+    return f"oneDNN has no {str(low).removeprefix('torch.')} LSTM for this processor, and autocast asks for one"
 
 
 def _run(call: Call) -> Result:

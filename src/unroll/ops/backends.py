@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unroll.errors import OptionError, nearest
-from unroll.ops import aten, naive
-from unroll.ops.call import Call, Recurrence, Result, State
+from unroll.ops import aten, half, naive
+from unroll.ops.call import Call, NotServedError, Recurrence, Result, State
 from unroll.ops.cpu import extension, live, refusals, serve
 from unroll.ops.differentiable import graphed
 from unroll.ops.transforms import plain, transformed
@@ -125,6 +125,26 @@ def choose(call: Call, wanted: str = "auto") -> Choice:
             return Choice(backend, passed_over)
         passed_over[backend.name] = reason
     raise OptionError("no backend can serve this call: " + "; ".join(f"{n}: {r}" for n, r in passed_over.items()))
+
+
+def run(call: Call, wanted: str = "auto") -> tuple[Choice, Result]:
+    """What `call` gets, and what that makes of it.
+
+    A backend that finds out at work that it cannot serve the call refuses its like from then on: the next one serves.
+
+    Raises:
+        OptionError: there is no backend of that name, or it cannot serve the call.
+    """
+    choice = choose(call, wanted)
+    try:
+        result = choice.backend.run(call)
+    except NotServedError:
+        if choice.backend.refuse(call) is None:
+            raise
+        return run(call, wanted)
+    if call.x.is_cpu and half.concerns(call.x):  # the same dtypes, whoever served
+        result = half.narrowed(*result, half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state))
+    return choice, result
 
 
 def step(

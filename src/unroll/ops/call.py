@@ -95,6 +95,10 @@ class Form(NamedTuple):
         )
 
 
+class NotServedError(RuntimeError):
+    """A backend found out at work that it cannot serve a call; its `refuse` says so from then on."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A recurrence to be run over time.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from unroll.ops.call import Call
@@ -10,13 +12,13 @@ from unroll.ops.transforms import compiling, in_memory, plain
 _SHAPES = "its tensors do not fit each other"
 
 
-def misfit(call: Call, kernels: str, *, cast: bool = False) -> str | None:
+def misfit(call: Call, kernels: str, *, cast: Collection[torch.dtype] = ()) -> str | None:
     """Why they cannot, or None.
 
     Args:
         call: the call.
         kernels: what they are called in the reason.
-        cast: the tensors will be brought to one dtype; until then they may differ.
+        cast: tensors of these dtypes will be brought to one; until then they may differ.
     """
     x, weights = call.x, call.weights
     T, B, D = x.shape
@@ -45,7 +47,8 @@ def misfit(call: Call, kernels: str, *, cast: bool = False) -> str | None:
             return f"{kernels} may not know tensors of type {type(tensor).__name__}"
         if tensor.shape != shape:
             return _SHAPES
-        if (tensor.dtype != x.dtype and not cast) or tensor.device != x.device:
+        brought = tensor.dtype in cast and x.dtype in cast
+        if (tensor.dtype != x.dtype and not brought) or tensor.device != x.device:
             return "its tensors are of different types or on different devices"
         if not tracing and not in_memory(tensor):  # what an operator is given has been put into memory
             return f"{kernels} read plain memory"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from unroll.ops import half
 from unroll.ops.call import Call, Recurrence
+from unroll.ops.cpu import measured
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 from unroll.ops.lstm import LSTM
@@ -26,8 +28,7 @@ def lacks(recurrence: Recurrence, recurrent_dropout: bool) -> str | None:
 
 def slower(call: Call) -> str | None:
     """Why another backend, which can serve this call too, is faster for it."""
-    del call  # no such call has been measured
-    return None
+    return measured.slower_in_16_bits(call)
 
 
 def refuse(call: Call) -> str | None:
@@ -37,15 +38,18 @@ def refuse(call: Call) -> str | None:
         return f"the compiled kernels cannot be used inside {inside}"
     if compiling() and torch.onnx.is_in_onnx_export():
         return "ONNX has no such operator"
-    if torch.is_autocast_enabled("cpu"):
-        return "the compiled kernels do not follow autocast"
-    return lacks(call.recurrence, call.recurrent_mask is not None) or unfit(call)
+    never = lacks(call.recurrence, call.recurrent_mask is not None)
+    return never or _unfit(call, (torch.float64, *half.CAST), cast=half.autocast_dtype() is not None)
 
 
 def unfit(call: Call) -> str | None:
-    """Why these tensors cannot be given to the kernels, which look at nothing but their addresses."""
+    """Why these tensors cannot be given to the kernels as they are: they look at nothing but their addresses."""
+    return _unfit(call, (torch.float32, torch.float64), cast=False)
+
+
+def _unfit(call: Call, dtypes: tuple[torch.dtype, ...], *, cast: bool) -> str | None:
     if not call.x.is_cpu:
         return f"the compiled kernels compute on the CPU, not on the device '{call.x.device.type}'"
-    if call.x.dtype not in (torch.float32, torch.float64):
+    if call.x.dtype not in dtypes:
         return f"the compiled kernels do not take {call.x.dtype}"
-    return misfit(call, "the compiled kernels")
+    return misfit(call, "the compiled kernels", cast=half.CAST if cast else ())

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from unroll.ops import half
 from unroll.ops.call import Call, Form, Result, Tensors
 from unroll.ops.cpu import operators
 from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
@@ -14,7 +15,9 @@ from unroll.ops.transforms import compiling
 
 
 def run(call: Call) -> Result:
-    """The outputs and the final state."""
+    """The outputs and the final state; of a call of 16 bits in float32."""
+    if half.concerns(call.x):
+        call = half.widened(call)
     if compiling():
         return operators.run(call)
     return differentiable(_Kernels(call.form), call)

@@ -42,7 +42,7 @@ def refuse(call: Call) -> str | None:
         return "the GPU kernels have no projection"
     if x.shape[1] == 0:
         return "there is nothing to compute"
-    cast = torch.is_autocast_enabled(x.device.type)
+    cast = _DTYPES if torch.is_autocast_enabled(x.device.type) else ()
     if x.dtype not in _DTYPES:
         return f"the GPU kernels do not take {x.dtype}"
     return misfit(call, "the GPU kernels", cast=cast)
