@@ -18,7 +18,7 @@ from torch import Tensor
 from unroll.ops.call import Call, Recurrence, Result, State, Weights
 from unroll.ops.differentiable import graphed
 from unroll.ops.rows import Group, groups, move
-from unroll.ops.transforms import plain, transformed
+from unroll.ops.transforms import differentiated, plain, tracing, transformed
 
 _KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "lstm": torch._VF.lstm,  # type: ignore[attr-defined]  # torch.lstm without the guess between overloads
@@ -41,7 +41,7 @@ def lacks(recurrence: Recurrence, recurrent_dropout: bool) -> str | None:
 
 def refuse(call: Call) -> str | None:
     """Why PyTorch's kernels cannot serve this call."""
-    inside = transformed()
+    inside = differentiated() if tracing() else transformed()
     if inside is not None:
         return f"PyTorch's kernels cannot be used inside {inside}"
     never = lacks(call.recurrence, call.recurrent_mask is not None)
@@ -52,7 +52,10 @@ def refuse(call: Call) -> str | None:
         return f"it is not known to be right on the device '{x.device.type}'"
     if x.dtype not in _DTYPES:
         return f"PyTorch's kernels do not take {x.dtype}"
-    if x.shape[1] == 0:
+    if tracing():
+        if call.resets is not None:
+            return "torch.jit.trace would keep the number of segments that its example's resets make"
+    elif x.shape[1] == 0:
         return "PyTorch's gradient for a batch of no rows is uninitialised memory"
     if x.is_cuda and torch.backends.cudnn.enabled and x.shape[0] > _CUDNN_STEPS:
         return f"cuDNN takes at most {_CUDNN_STEPS} steps"
@@ -64,7 +67,8 @@ def refuse(call: Call) -> str | None:
 
 def run(call: Call) -> Result:
     """The outputs and the final state."""
-    return graphed(_run, call)
+    # A trace holds PyTorch's operators and no functions of Python.
+    return _run(call) if tracing() else graphed(_run, call)
 
 
 def _run(call: Call) -> Result:
@@ -73,9 +77,9 @@ def _run(call: Call) -> Result:
         y, state = _kernel(call, x, call.state, call.weights)
         return Result(y.flip(0) if call.reverse else y, state)
 
-    T, B, D = call.x.shape
-    rows_first = call.x.transpose(0, 1).is_contiguous()
-    x = (call.x.transpose(0, 1) if rows_first else call.x).reshape(T * B, D)
+    T, B = call.x.shape[:2]
+    rows_first = not tracing() and call.x.transpose(0, 1).is_contiguous()
+    x = (call.x.transpose(0, 1) if rows_first else call.x).flatten(0, 1)
     made = groups(call)
     if not made:
         return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
@@ -105,7 +109,7 @@ def _group(call: Call, group: Group, x: Tensor, close: Tensor | None) -> tuple[T
     if close is not None:
         weights = weights._replace(w_ih=torch.cat([weights.w_ih, close.to(weights.w_ih.dtype)], 1))
     y, ends = _kernel(call, x, state, weights)
-    N = len(group.lengths)
+    N = group.lengths.shape[0]
     last = (group.lengths - 1).clamp(min=0) * N + torch.arange(N, device=x.device)
     return y, (y.flatten(0, 1).index_select(0, last), *ends[1:])
 
@@ -138,6 +142,10 @@ def _joined(made: list[Group]) -> tuple[Tensor, Tensor]:
 
 def _final(call: Call, made: list[Group], ends: State) -> State:
     """Each row's state from its last segment's end; a row without one keeps the state it was given."""
+    if call.resets is None:  # the segments are the rows
+        return tuple(
+            torch.where(made[0].final.unsqueeze(1), e, s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
+        )
     rows, final = _cat([g.rows for g in made]), _cat([g.final for g in made])
     S, B = len(rows), call.x.shape[1]
     which = torch.where(final, torch.arange(S, device=rows.device), -1)

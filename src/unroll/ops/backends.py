@@ -97,7 +97,7 @@ BACKENDS: dict[str, Backend] = {
             about=lambda: "the definition, step by step in plain PyTorch",
             missing=_nothing,
             lacks=_nothing,
-            refuse=_nothing,
+            refuse=naive.refuse,
             slower=_nothing,
             run=_naive,
         ),
