@@ -70,8 +70,8 @@ class LSTM(Recurrent):
     """
 
     get_expected_cell_size = nn.LSTM.get_expected_cell_size
-    check_forward_args = nn.LSTM.check_forward_args
-    permute_hidden = nn.LSTM.permute_hidden
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]  # as in torch.nn itself
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -122,18 +122,18 @@ def _lengths(lengths: Lengths, x: Tensor, batched: bool) -> Tensor:
             "torch.jit.trace would keep these lengths: make them a tensor, and an input of what is traced"
         )
     try:
-        rows = torch.as_tensor(lengths)
+        rows = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths)
     except (TypeError, ValueError) as error:
         raise OptionError(f"lengths must be whole numbers, one for each row: {error}") from error
-    if rows.numel() and (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool):
-        raise OptionError(f"lengths must be whole numbers, got {rows.dtype}")
     if not batched and rows.dim() == 0:
         rows = rows.unsqueeze(0)
-    unrecorded(_check_shape, rows, x)
+    unrecorded(_check_form, rows, x)
     return rows.to(torch.int64)
 
 
-def _check_shape(rows: Tensor, x: Tensor) -> None:
+def _check_form(rows: Tensor, x: Tensor) -> None:
+    if rows.numel() and (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool):
+        raise OptionError(f"lengths must be whole numbers, got {rows.dtype}")
     if rows.shape != x.shape[1:2]:
         raise OptionError(f"lengths must have the shape ({x.shape[1]},), one for each row, got {tuple(rows.shape)}")
 

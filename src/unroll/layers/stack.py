@@ -16,11 +16,11 @@ from unroll.layers import initialise
 from unroll.layers.checks import check_flags, check_input, check_state
 from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
 from unroll.layers.initialise import Init
-from unroll.layers.quantization import check_quantization
 from unroll.layers.sequences import Lengths, Resets, Sequences, read
 from unroll.layers.step import Names, Stepper, Used
 from unroll.layers.symbolic import leaf, symbolic
 from unroll.layers.trace import DirectionTrace, Trace
+from unroll.layers.weights import LiveWeights
 from unroll.ops import naive
 from unroll.ops.backends import choose, require
 from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
@@ -35,7 +35,7 @@ _OPTIONS: dict[str, Any] = {
 """What they are by default."""
 
 
-class Recurrent(nn.RNNBase):
+class Recurrent(LiveWeights):
     """The base of `RNN`, `LSTM` and `GRU`: they say which equations, this runs them.
 
     Parameters are made, named and shaped by `torch.nn`'s own base (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and
@@ -164,22 +164,6 @@ class Recurrent(nn.RNNBase):
         self._bind()
 
     @property
-    def _flat_weights(self) -> list[Any]:
-        """The recurrent parameters as they are now, which `torch.nn` keeps in a list."""
-        return [getattr(self, name, None) for name in self._flat_weights_names]
-
-    @_flat_weights.setter
-    def _flat_weights(self, weights: Sequence[Any]) -> None:
-        for name, old, new in zip(self._flat_weights_names, self._flat_weights, weights, strict=True):
-            if new is not old:
-                setattr(self, name, new)
-
-    def __setattr__(self, attr: str, value: Any) -> None:
-        if attr == "qconfig":
-            check_quantization(type(self).__name__, value)
-        nn.Module.__setattr__(self, attr, value)
-
-    @property
     def used(self) -> tuple[Used, ...]:
         """The backend that served the last call, with what was passed over and why.
 
@@ -205,9 +189,6 @@ class Recurrent(nn.RNNBase):
                 nn.init.zeros_(parameter)
         for norm in self.children():
             norm.reset_parameters()  # type: ignore[operator]  # a LayerNorm
-
-    def flatten_parameters(self) -> None:
-        """Nothing: `torch.nn` moves its weights into one block here. Kept for callers that ask."""
 
     def extra_repr(self) -> str:
         """The arguments that are not as they are by default, as `torch.nn` writes them."""

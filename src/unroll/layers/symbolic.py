@@ -23,7 +23,7 @@ def symbolic(*arguments: Any) -> TracerBase | None:
     return None
 
 
-def leaf(tracer: TracerBase, layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Proxy:
+def leaf(tracer: TracerBase, layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """The call of the layer as a node.
 
     Raises:

@@ -122,7 +122,7 @@ def _closing(call: Call) -> Tensor | None:
     """
     x, H = call.x, call.state[-1].shape[-1]
     if call.recurrence.name == "lstm":
-        return torch.tensor([-1e4, 1e4, 0.0, 0.0], device=x.device).repeat_interleave(H).unsqueeze(1)
+        return torch.cat([torch.full((H, 1), v, device=x.device) for v in (-1e4, 1e4, 0.0, 0.0)])
     if call.recurrence.name == "rnn_relu":
         half = x.dtype == torch.float16 or torch.is_autocast_enabled(x.device.type)
         return torch.full((H, 1), -3e4 if half else -1e30, device=x.device)
@@ -175,7 +175,7 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
             weights.b_ih is not None,  # has biases
             1,  # layers
             0.0,  # dropout
-            torch.is_grad_enabled(),  # keep what the gradient needs
+            torch.is_grad_enabled() or tracing(),  # keep what the gradient needs
             False,  # bidirectional
             False,  # batch first
         )

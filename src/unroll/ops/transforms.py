@@ -43,11 +43,11 @@ def unrecorded(function: Callable[..., _Found], *arguments: Any) -> _Found:
     if not tracing():
         return function(*arguments)
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # not in the stubs
     try:
         return function(*arguments)
     finally:
-        torch._C._set_tracing_state(state)
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def differentiated() -> str | None:
