@@ -18,7 +18,8 @@ def _packed(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tens
         raise ValueError("lengths must have the shape (batch,), one for each row")
     if bool(((lengths < 0) | (lengths > steps)).any()):
         raise ValueError("lengths must be from 0 to the number of steps")
-    # A row without steps takes one, which is then dropped: packed, there is no such row.
+    # A row without steps takes one of zeros, whose results are dropped: packed, there is no such row.
+    x = x.masked_fill(_none(lengths, x, batch_first), 0.0)
     ordered, order = lengths.cpu().clamp(min=1).sort(descending=True)
     order = order.to(x.device)
     data, sizes = _pack_padded_sequence(x.index_select(0 if batch_first else 1, order), ordered, batch_first)
@@ -30,8 +31,12 @@ def _padded(y: Tensor, sizes: Tensor, order: Tensor, x: Tensor, lengths: Tensor,
     steps = x.size(1) if batch_first else x.size(0)
     y, _ = _pad_packed_sequence(y, sizes, batch_first, 0.0, steps)
     y = y.index_select(0 if batch_first else 1, order.argsort())
-    none = lengths.to(x.device) == 0
-    return y.masked_fill(none.view(-1, 1, 1) if batch_first else none.view(1, -1, 1), 0.0)
+    return y.masked_fill(_none(lengths, y, batch_first), 0.0)
+
+
+def _none(lengths: Tensor, x: Tensor, batch_first: bool) -> Tensor:
+    """Which rows of x have no steps."""
+    return (lengths.to(x.device) == 0).view(-1, 1, 1) if batch_first else (lengths.to(x.device) == 0).view(1, -1, 1)
 
 
 def _end(end: Tensor, start: Tensor, order: Tensor, lengths: Tensor) -> Tensor:
