@@ -33,10 +33,7 @@ def refuse(call: Call) -> str | None:
 def frozen() -> str | None:
     """Why no call of the definition can be right here, or None."""
     if tracing():
-        return (
-            "torch.jit.trace would keep the number of steps of its example; torch.export takes the definition for "
-            "that number and says so"
-        )
+        return "torch.jit.trace would keep the definition for the number of steps of its example: take torch.export"
     return None
 
 
