@@ -187,8 +187,9 @@ class Recurrent(LiveWeights):
         for name, parameter in self.named_parameters(recurse=False):
             if name.startswith("initial_"):
                 nn.init.zeros_(parameter)
-        for norm in self.children():
-            norm.reset_parameters()  # type: ignore[operator]  # a LayerNorm
+        for module in self.children():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
 
     def extra_repr(self) -> str:
         """The arguments that are not as they are by default, as `torch.nn` writes them."""

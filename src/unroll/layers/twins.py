@@ -43,7 +43,7 @@ def scriptable(model: nn.Module) -> nn.Module:
 
 def _copied(model: nn.Module, kinds: _Kinds) -> nn.Module:
     for name, module in model.named_modules():
-        reason = unlike(module) if isinstance(module, Recurrent) else None
+        reason = _unlike(module) if isinstance(module, Recurrent) else None
         if reason is not None:
             where = f"'{name}' " if name else ""
             raise OptionError(f"torch.nn has no layer like {where}({type(module).__name__}): {reason}")
@@ -60,7 +60,7 @@ def _copied(model: nn.Module, kinds: _Kinds) -> nn.Module:
     return model
 
 
-def unlike(layer: Recurrent) -> str | None:
+def _unlike(layer: Recurrent) -> str | None:
     """Why `torch.nn` has no such layer, or None."""
     if type(layer) not in _TORCH:
         return "it is of another class than RNN, LSTM and GRU, or has parametrized weights"

@@ -57,7 +57,7 @@ def refuse(call: Call) -> str | None:
             return "torch.jit.trace would keep the number of segments that its example's resets make"
     elif x.shape[1] == 0:
         return "PyTorch's gradient for a batch of no rows is uninitialised memory"
-    if x.is_cuda and torch.backends.cudnn.enabled and x.shape[0] > _CUDNN_STEPS:
+    if x.is_cuda and torch.backends.cudnn.enabled and not tracing() and x.shape[0] > _CUDNN_STEPS:
         return f"cuDNN takes at most {_CUDNN_STEPS} steps"
     for t in call.tensors:
         if t is not None and not plain(t):

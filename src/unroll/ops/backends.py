@@ -103,7 +103,7 @@ BACKENDS: dict[str, Backend] = {
         ),
     )
 }
-"""Fastest first: the order in which `auto` asks. The last one serves every call."""
+"""Fastest first: the order in which `auto` asks. The last one serves every call outside of a trace."""
 
 
 def choose(call: Call, wanted: str = "auto") -> Choice:
