@@ -224,4 +224,4 @@ def test_loops_over_recurrent_layers_find_ours():
         for weights in module.all_weights:
             for weight in weights:
                 nn.init.constant_(weight, 0.5)
-    assert all(float(w.min()) == 0.5 for m in found for w in m._flat_weights)
+    assert all(bool((w == 0.5).all()) for m in found for w in m._flat_weights)
