@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from unroll.errors import OptionError
-from unroll.layers import initialise
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
@@ -99,10 +98,3 @@ def test_remember_leaves_the_other_weights_as_they_were(cls):
 def test_remember_can_be_had_on_the_meta_device():
     with torch.device("meta"):
         assert LSTM(D, H, remember=10).bias_ih_l0.is_meta
-
-
-def test_shapes_in_the_order_of_torch():
-    for projection in (0, 2):
-        theirs = torch.nn.LSTM(D, 4, proj_size=projection).named_parameters()
-        found = initialise.shapes(4, D, 4, projection, True)
-        assert {n.removesuffix("_l0"): tuple(p.shape) for n, p in theirs} == found

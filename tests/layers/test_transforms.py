@@ -12,6 +12,7 @@ from torch import nn
 from torch._dynamo import lookup_backend
 from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 from torch.nn.utils import parametrize
+from torch.utils.flop_counter import FlopCounterMode
 
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
@@ -190,6 +191,27 @@ def test_what_goes_to_onnx_is_of_pytorchs_operators(monkeypatch):
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     program = torch.export.export(LSTM(D, H).eval(), (torch.randn(T, B, D),), strict=False)
     assert not any("unroll" in str(n.target) for n in program.graph.nodes)
+
+
+def test_a_dispatch_mode_gets_the_definition(close):
+    module, x = GRU(D, H), torch.randn(T, B, D)
+    wanted = module(x)
+    with FlopCounterMode(display=False) as counter:
+        close(module(x), wanted)
+    assert counter.get_total_flops() == 2 * T * B * (D + H) * 3 * H
+    assert "a dispatch mode" in module.used[0].passed_over["torch"]
+
+
+@needs_kernels
+def test_exports_resets(close):
+    module = GRU(D, H, batch_first=True, reset_after=False).eval()
+    sizes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    given = {"resets": torch.rand(5, 9) < 0.3}
+    program = torch.export.export(
+        module, (torch.randn(5, 9, D),), given, dynamic_shapes={"input": sizes, "resets": sizes}, strict=False
+    )
+    x, resets = torch.randn(3, 20, D), torch.rand(3, 20) < 0.3
+    close(program.module()(x, resets=resets), module(x, resets=resets))
 
 
 def test_exports():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
-import warnings
 from typing import Any
 
 from torch import Tensor
@@ -12,44 +10,16 @@ from torch.nn.utils.rnn import PackedSequence
 from unroll.ops.transforms import autocasting
 
 
-def check_options(
-    input_size: int,
-    hidden_size: int,
-    num_layers: int,
-    bias: bool,
-    batch_first: bool,
-    dropout: float,
-    proj_size: int,
-) -> None:
-    """The constructor's arguments.
+def check_flags(num_layers: int, bidirectional: bool) -> None:
+    """Two arguments of the constructor that `torch.nn` refuses at the first call only.
 
     Raises:
-        ValueError, TypeError: as `torch.nn`.
+        TypeError: one is not of its type.
     """
-    if not isinstance(dropout, numbers.Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
-        raise ValueError(
-            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
-        )
-    if dropout > 0 and num_layers == 1:
-        warnings.warn(
-            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-            stacklevel=4,
-        )
-    for name, flag in (("bias", bias), ("batch_first", batch_first)):
-        if not isinstance(flag, bool):
-            raise TypeError(f"{name} should be of type bool, got: {type(flag).__name__}")
-    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-        if not isinstance(size, int):
-            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
-        if size <= 0:
-            raise ValueError(f"{name} must be greater than zero")
-    if num_layers <= 0:
-        raise ValueError("num_layers must be greater than zero")
-    if proj_size < 0:
-        raise ValueError("proj_size should be a positive integer or zero to disable projections")
-    if proj_size >= hidden_size:
-        raise ValueError("proj_size has to be smaller than hidden_size")
+    if isinstance(num_layers, bool):
+        raise TypeError("num_layers should be of type int, got: bool")
+    if not isinstance(bidirectional, bool):
+        raise TypeError(f"bidirectional should be of type bool, got: {type(bidirectional).__name__}")
 
 
 def check_input(layer: str, x: Tensor | PackedSequence, batch_first: bool, input_size: int, weight: Tensor) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.initialise import Init
+from unroll.layers.sequences import Lengths, Resets
 from unroll.layers.stack import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
@@ -23,8 +28,8 @@ class GRU(Recurrent):
     Paper: Cho et al. 2014.
 
     The arguments up to `dtype` are those of `torch.nn.GRU`, as are parameters, outputs, gradients and
-    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
-    `torch.jit.script`.
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. For `torch.jit.script`
+    and quantization see `layers.twins`.
 
     Args:
         input_size: D, the features of x.
@@ -88,9 +93,9 @@ class GRU(Recurrent):
         layer_norm: bool = False,
         memory: Memory = "save",
         backend: str = "auto",
-        proj_size: None = None,
+        proj_size: Any = ...,
     ) -> None:
-        if proj_size is not None:
+        if proj_size is not ...:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         super().__init__(
             RESET_AFTER if reset_after else RESET_BEFORE,
@@ -120,6 +125,21 @@ class GRU(Recurrent):
             backend=backend,
         )
         self.reset_after = reset_after
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
+        hx: Tensor | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Resets | None = None,
+    ) -> tuple[Any, Tensor]:
+        """Run over whole sequences: as `LSTM.forward`, but the state is one tensor (L * directions, B, H).
+
+        Raises:
+            RuntimeError, ValueError, OptionError: as `LSTM.forward`.
+        """
+        return self._forward(input, hx, lengths, resets)
 
     def extra_repr(self) -> str:
         """As `torch.nn` writes it, and `reset_after` if it is not so there."""

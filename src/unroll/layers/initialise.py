@@ -17,17 +17,6 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 """The parameters of one layer and direction, as `torch.nn` names them, in the order of `Weights`."""
 
 
-def shapes(gates: int, features: int, hidden: int, projection: int, bias: bool) -> dict[str, tuple[int, ...]]:
-    """The shapes of those that there are, in the order in which `torch.nn` draws them."""
-    rows = gates * hidden
-    found: dict[str, tuple[int, ...]] = {"weight_ih": (rows, features), "weight_hh": (rows, projection or hidden)}
-    if bias:
-        found |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-    if projection:
-        found["weight_hr"] = (projection, hidden)
-    return found
-
-
 def check_start(start: str, bias: bool, forget_bias: float | None, remember: int) -> None:
     """The options that say how a layer starts.
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.initialise import Init
+from unroll.layers.sequences import Lengths, Resets
 from unroll.layers.stack import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.lstm import LSTM as RECURRENCE
@@ -24,8 +29,8 @@ class LSTM(Recurrent):
     Papers: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000; Sak, Senior & Beaufays 2014.
 
     The arguments up to `dtype` are those of `torch.nn.LSTM`, as are parameters, outputs, gradients and
-    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
-    `torch.jit.script`.
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. For `torch.jit.script`
+    and quantization see `layers.twins`.
 
     Args:
         input_size: D, the features of x.
@@ -63,6 +68,10 @@ class LSTM(Recurrent):
         ValueError, TypeError: as `torch.nn.LSTM`.
         OptionError: one of the further arguments cannot be used.
     """
+
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]  # as in torch.nn itself
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -118,3 +127,33 @@ class LSTM(Recurrent):
             memory=memory,
             backend=backend,
         )
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
+        hx: tuple[Tensor, Tensor] | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Resets | None = None,
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
+        """Run over whole sequences.
+
+        Args:
+            input: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one row, or a `PackedSequence`.
+            hx: the state (h, c) to start from, (L * directions, B, R) and (L * directions, B, H); for one row
+                without B. None: zeros, or the learnt initial state.
+            lengths: (B,) the rows' lengths, in any order, on any device, zeros allowed. What stands beyond
+                them is never read; the output there is zero, the final state is that at the row's own
+                last step, and the reverse direction starts there.
+            resets: (B, T) bool, whatever `batch_first`: the state is set back to zero, or to the learnt
+                initial state, before step t; it does not cross that border in either direction.
+
+        Returns:
+            The outputs of the last layer, in the form of `input` with D replaced by R * directions, and the
+            final state, in the form of `hx`.
+
+        Raises:
+            RuntimeError, ValueError: as `torch.nn` for shapes, types and devices that do not fit.
+            OptionError: lengths or resets do not fit, or no backend, or not the one named, can serve the call.
+        """
+        return self._forward(input, hx, lengths, resets)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.initialise import Init
+from unroll.layers.sequences import Lengths, Resets
 from unroll.layers.stack import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.elman import RELU, TANH
@@ -22,8 +25,8 @@ class RNN(Recurrent):
     Papers: Elman 1990; Le, Jaitly & Hinton 2015 (rectified).
 
     The arguments up to `dtype` are those of `torch.nn.RNN`, as are parameters, outputs, gradients and
-    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. It cannot be compiled by
-    `torch.jit.script`.
+    errors. The rest, `lengths`, `resets`, `step` and `trace` are not in `torch.nn`. For `torch.jit.script`
+    and quantization see `layers.twins`.
 
     Args:
         input_size: D, the features of x.
@@ -83,9 +86,9 @@ class RNN(Recurrent):
         layer_norm: bool = False,
         memory: Memory = "save",
         backend: str = "auto",
-        proj_size: None = None,
+        proj_size: Any = ...,
     ) -> None:
-        if proj_size is not None:
+        if proj_size is not ...:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
@@ -117,3 +120,18 @@ class RNN(Recurrent):
             backend=backend,
         )
         self.nonlinearity = nonlinearity
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
+        hx: Tensor | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Resets | None = None,
+    ) -> tuple[Any, Tensor]:
+        """Run over whole sequences: as `LSTM.forward`, but the state is one tensor (L * directions, B, H).
+
+        Raises:
+            RuntimeError, ValueError, OptionError: as `LSTM.forward`.
+        """
+        return self._forward(input, hx, lengths, resets)

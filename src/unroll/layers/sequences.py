@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.errors import OptionError
 from unroll.ops.rows import move
-from unroll.ops.transforms import plain, transformed
+from unroll.ops.transforms import plain, tracing, transformed, unrecorded
 
 Lengths = Tensor | Many[int] | int
 Resets = Tensor | Many[Many[bool]] | Many[bool]
@@ -28,8 +28,8 @@ class Sequences:
     """(B,) on x's device; None: all are T"""
     resets: Tensor | None
     """(T, B) bool"""
-    steps: int
-    """T as it came"""
+    cut: int
+    """How many steps were cut"""
     batch_first: bool
     batched: bool
     packed: PackedSequence | None
@@ -41,8 +41,8 @@ class Sequences:
         if self.packed is not None and self.places is not None:
             data = move(y.flatten(0, 1), self.places[1], self.places[0])
             return PackedSequence(data, *self.packed[1:])
-        if self.steps > y.shape[0]:
-            y = torch.cat([y, y.new_zeros(self.steps - y.shape[0], *y.shape[1:])])
+        if self.cut:
+            y = torch.cat([y, y.new_zeros(self.cut, *y.shape[1:])])
         if not self.batched:
             return y.squeeze(1)
         return y.transpose(0, 1) if self.batch_first else y
@@ -77,23 +77,26 @@ def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None,
         x = x.unsqueeze(1)
     elif batch_first:
         x = x.transpose(0, 1)
-    T, B = x.shape[:2]
     if resets is not None:
-        resets = _resets(resets, x, batched)
-    steps = T
+        resets = unrecorded(_resets, resets, x, batched)
+    cut = 0
     if lengths is not None:
         rows = _lengths(lengths, x, batched)
         if _known(rows):
-            _check(rows, T)
-            T = max(1, int(rows.max())) if B else T
+            steps, B = x.shape[:2]
+            _check(rows, steps)
+            T = max(1, int(rows.max())) if B else steps
+            cut = steps - T
             x, resets = x[:T], None if resets is None else resets[:T]
             lengths = None if bool((rows == T).all()) else rows.to(x.device)
         else:
             lengths = rows.to(x.device)
-    return Sequences(x, lengths, resets, steps, batch_first, batched, None, None)
+    return Sequences(x, lengths, resets, cut, batch_first, batched, None, None)
 
 
 def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
+    if tracing():
+        raise OptionError("torch.jit.trace cannot follow a PackedSequence; give the padded input and lengths=")
     if lengths is not None:
         raise OptionError("lengths cannot be given with a PackedSequence, which has its own")
     data, sizes = packed.data, packed.batch_sizes
@@ -110,21 +113,29 @@ def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | 
         if packed.sorted_indices is not None:
             resets = resets.index_select(1, packed.sorted_indices)
     rows = None if int(sizes[-1]) == B else inside.sum(0).to(data.device)
-    return Sequences(x, rows, resets, T, False, True, packed, places)
+    return Sequences(x, rows, resets, 0, False, True, packed, places)
 
 
 def _lengths(lengths: Lengths, x: Tensor, batched: bool) -> Tensor:
+    if tracing() and not isinstance(lengths, Tensor):
+        raise OptionError(
+            "torch.jit.trace would keep these lengths: make them a tensor, and an input of what is traced"
+        )
     try:
-        rows = torch.as_tensor(lengths)
+        rows = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths)
     except (TypeError, ValueError) as error:
         raise OptionError(f"lengths must be whole numbers, one for each row: {error}") from error
-    if rows.numel() and (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool):
-        raise OptionError(f"lengths must be whole numbers, got {rows.dtype}")
     if not batched and rows.dim() == 0:
         rows = rows.unsqueeze(0)
+    unrecorded(_check_form, rows, x)
+    return rows.to(torch.int64)
+
+
+def _check_form(rows: Tensor, x: Tensor) -> None:
+    if rows.numel() and (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool):
+        raise OptionError(f"lengths must be whole numbers, got {rows.dtype}")
     if rows.shape != x.shape[1:2]:
         raise OptionError(f"lengths must have the shape ({x.shape[1]},), one for each row, got {tuple(rows.shape)}")
-    return rows.to(torch.int64)
 
 
 def _known(rows: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -12,23 +13,34 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.errors import OptionError, nearest
 from unroll.layers import initialise
-from unroll.layers.checks import check_input, check_options, check_state
+from unroll.layers.checks import check_flags, check_input, check_state
 from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
 from unroll.layers.initialise import Init
 from unroll.layers.sequences import Lengths, Resets, Sequences, read
 from unroll.layers.step import Names, Stepper, Used
+from unroll.layers.symbolic import leaf, symbolic
 from unroll.layers.trace import DirectionTrace, Trace
+from unroll.layers.weights import LiveWeights
 from unroll.ops import backends, naive
 from unroll.ops.backends import require
 from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
-from unroll.ops.transforms import compiling
+from unroll.ops.transforms import compiling, unrecorded
+
+_OPTIONS: dict[str, Any] = {
+    "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
+    "bidirectional": False, "init": "torch", "forget_bias": None, "remember": 0, "learn_initial_state": False,
+    "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0,
+    "weight_dropout": 0.0, "residual": False, "layer_norm": False, "memory": "save", "backend": "auto",
+}  # fmt: skip
+"""What they are by default."""
 
 
-class Recurrent(nn.Module):
+class Recurrent(LiveWeights):
     """The base of `RNN`, `LSTM` and `GRU`: they say which equations, this runs them.
 
-    Parameters are named and shaped as in `torch.nn` (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and
-    looked up at each call, so that they may be shared, parametrized or swapped (`torch.func`).
+    Parameters are made, named and shaped by `torch.nn`'s own base (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and
+    looked up at each call, so that they may be shared, parametrized or swapped (`torch.func`). The layers are not
+    also `torch.nn.LSTM` and so on: `torch.compile` refuses every instance of those.
     """
 
     def __init__(
@@ -60,8 +72,7 @@ class Recurrent(nn.Module):
         memory: Memory,
         backend: str,
     ) -> None:
-        super().__init__()
-        check_options(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        check_flags(num_layers, bidirectional)
         check_shares(
             input_dropout=input_dropout,
             hidden_dropout=hidden_dropout,
@@ -76,16 +87,8 @@ class Recurrent(nn.Module):
             raise OptionError(f"memory is {memory!r}{nearest(str(memory), get_args(Memory))}")
         require(backend, recurrence, recurrent_dropout > 0)
 
+        # Before the constructor of torch.nn, which starts the weights as these say.
         self.recurrence = recurrence
-        self.mode = mode
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = float(dropout)
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
         self.init = init
         self.forget_bias = forget_bias
         self.remember = remember
@@ -100,29 +103,30 @@ class Recurrent(nn.Module):
         self.memory: Memory = memory
         self.backend = backend
         self._used: tuple[Used, ...] = ()
-        self._names: list[Names] = []
-
-        directions = 2 if bidirectional else 1
-
-        def parameter(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
-
-        for layer in range(num_layers):
-            columns = input_size if layer == 0 else self.features
-            for suffix in ("", "_reverse")[:directions]:
-                tail = f"_l{layer}{suffix}"
-                shapes = initialise.shapes(recurrence.gates, columns, hidden_size, proj_size, bias)
-                for name, shape in shapes.items():
-                    self.register_parameter(name + tail, parameter(*shape))
-                self._names.append(tuple(n + tail if n in shapes else None for n in initialise.NAMES))
+        with warnings.catch_warnings(record=True) as told:
+            super().__init__(
+                mode,
+                input_size,
+                hidden_size,
+                num_layers,
+                bias,
+                batch_first,
+                dropout,
+                bidirectional,
+                proj_size,
+                device,
+                dtype,
+            )
+        for warning in told:  # at the line that makes the layer
+            warnings.warn(warning.message, stacklevel=3)
+        self._bind()
         if learn_initial_state:
             for name, size in zip(recurrence.states, self._state_sizes, strict=True):
-                self.register_parameter(f"initial_{name}", parameter(num_layers * directions, size))
+                zeros = torch.zeros(len(self._names), size, device=device, dtype=dtype)
+                self.register_parameter(f"initial_{name}", nn.Parameter(zeros))
         if layer_norm:
             for layer in range(num_layers):
                 self.add_module(f"norm_l{layer}", nn.LayerNorm(self.features, device=device, dtype=dtype))
-        self._steps = Stepper(recurrence, self._names, (num_layers, input_size, hidden_size, self._output_size))
-        self.reset_parameters()
 
     @property
     def features(self) -> int:
@@ -137,10 +141,27 @@ class Recurrent(nn.Module):
     def _state_sizes(self) -> tuple[int, ...]:
         return (self._output_size, self.hidden_size)[: len(self.recurrence.states)]
 
-    @property
-    def all_weights(self) -> list[list[Tensor]]:
-        """The recurrent parameters of each layer and direction, as `torch.nn` lists them."""
-        return [[getattr(self, n) for n in names if n is not None] for names in self._names]
+    def _bind(self) -> None:
+        """Make what a call needs of the options."""
+        tails = [names[0].removeprefix("weight_ih") for names in self._all_weights]
+        self._names: list[Names] = [
+            tuple(n + tail if n + tail in names else None for n in initialise.NAMES)
+            for names, tail in zip(self._all_weights, tails, strict=True)
+        ]
+        sizes = (self.num_layers, self.input_size, self.hidden_size, self._output_size)
+        self._steps = Stepper(self.recurrence, self._names, sizes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_names", "_steps")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what an earlier version may have written: what it did not know is as it is by default."""
+        if "_all_weights" not in state:
+            flat = [[n for n in names if n is not None] for names in state["_names"]]
+            state = {**state, "_all_weights": flat, "_flat_weights_names": [n for names in flat for n in names]}
+        super().__setstate__({"_used": (), **_OPTIONS, **state})
+        self._bind()
 
     @property
     def used(self) -> tuple[Used, ...]:
@@ -152,68 +173,38 @@ class Recurrent(nn.Module):
 
     def reset_parameters(self) -> None:
         """Start anew: as `torch.nn` does (the same seed gives the same weights), or as `init` says."""
-        named_weights = {n: getattr(self, n) for names in self._names for n in names if n is not None}
+        named_weights = {n: getattr(self, n) for names in self._all_weights for n in names}
         if self.init == "orthogonal":
             initialise.orthogonal(named_weights.items(), self.recurrence.gates)
         else:
             initialise.uniform(dict.fromkeys(named_weights.values()), self.hidden_size)
-        for _, _, b_ih, b_hh, _ in self._names:
+        for names in self._all_weights:
             if self.forget_bias is not None:
-                initialise.forget(named_weights[str(b_ih)], named_weights[str(b_hh)], self.forget_bias)
+                initialise.forget(named_weights[names[2]], named_weights[names[3]], self.forget_bias)
             elif self.remember:
                 gates, steps = self.recurrence.gates, self.remember
-                initialise.chrono(named_weights[str(b_ih)], named_weights[str(b_hh)], gates, steps)
-        if self.learn_initial_state:
-            for name in self.recurrence.states:
-                nn.init.zeros_(getattr(self, f"initial_{name}"))
-        if self.layer_norm:
-            for layer in range(self.num_layers):
-                getattr(self, f"norm_l{layer}").reset_parameters()
-
-    def flatten_parameters(self) -> None:
-        """Nothing: `torch.nn` moves its weights into one block here. Kept for callers that ask."""
+                initialise.chrono(named_weights[names[2]], named_weights[names[3]], gates, steps)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name.startswith("initial_"):
+                nn.init.zeros_(parameter)
+        for module in self.children():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
 
     def extra_repr(self) -> str:
         """The arguments that are not as they are by default, as `torch.nn` writes them."""
         parts = [f"{self.input_size}, {self.hidden_size}"]
-        plain = {
-            "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
-            "bidirectional": False, "init": "torch", "forget_bias": None, "remember": 0, "learn_initial_state": False,
-            "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0,
-            "weight_dropout": 0.0, "residual": False, "layer_norm": False, "memory": "save", "backend": "auto",
-        }  # fmt: skip
-        parts += [f"{k}={getattr(self, k)!r}" for k, v in plain.items() if getattr(self, k) != v]
+        parts += [f"{k}={getattr(self, k)!r}" for k, v in _OPTIONS.items() if getattr(self, k) != v]
         return ", ".join(parts)
 
-    def forward(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
-        hx: Any = None,
-        *,
-        lengths: Lengths | None = None,
-        resets: Resets | None = None,
+    def _forward(
+        self, x: Tensor | PackedSequence, hx: Any, lengths: Lengths | None, resets: Resets | None
     ) -> tuple[Any, Any]:
-        """Run over whole sequences.
-
-        Args:
-            input: (T, B, D), (B, T, D) if `batch_first`, (T, D) for one row, or a `PackedSequence`.
-            hx: the state to start from, (L * directions, B, H), a tuple (h, c) for an LSTM; for one row
-                without B. None: zeros, or the learnt initial state.
-            lengths: (B,) the rows' lengths, in any order, on any device, zeros allowed. What stands beyond
-                them is never read; the output there is zero, the final state is that at the row's own
-                last step, and the reverse direction starts there.
-            resets: (B, T) bool, whatever `batch_first`: the state is set back to zero, or to the learnt
-                initial state, before step t; it does not cross that border in either direction.
-
-        Returns:
-            The outputs of the last layer, in the form of `input` with D replaced by H * directions, and the
-            final state, in the form of `hx`.
-
-        Raises:
-            RuntimeError, ValueError: as `torch.nn` for shapes, types and devices that do not fit.
-            OptionError: lengths or resets do not fit, or the backend named cannot serve the call.
-        """
-        sequences = self._read(input, lengths, resets)
+        """What `forward` does: see `LSTM.forward`."""
+        tracer = symbolic(x, hx, lengths, resets)
+        if tracer is not None:
+            return leaf(tracer, self, (x, hx), {"lengths": lengths, "resets": resets})
+        sequences = self._read(x, lengths, resets)
         state = self._start(sequences, hx)
         used: list[Used] = []
 
@@ -256,6 +247,9 @@ class Recurrent(nn.Module):
         """
         if isinstance(x, PackedSequence):
             raise OptionError("trace() takes padded sequences and lengths, not a PackedSequence")
+        frozen = naive.frozen()
+        if frozen is not None:
+            raise OptionError(f"trace() cannot be called here: {frozen}")
         sequences = self._read(x, lengths, resets)
         start = self._start(sequences, state)
         parts: list[DirectionTrace] = []
@@ -272,7 +266,7 @@ class Recurrent(nn.Module):
 
     def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
         weight = getattr(self, str(self._names[0][0]))
-        check_input(type(self).__name__, x, self.batch_first, self.input_size, weight)
+        unrecorded(check_input, type(self).__name__, x, self.batch_first, self.input_size, weight)
         return read(x, self.batch_first, lengths, resets)
 
     def _run(
@@ -305,7 +299,7 @@ class Recurrent(nn.Module):
             if self.layer_norm:
                 y = getattr(self, f"norm_l{layer}")(y)
                 if lengths is not None:
-                    steps = torch.arange(len(y), device=y.device).unsqueeze(1)
+                    steps = torch.arange(y.shape[0], device=y.device).unsqueeze(1)
                     y = y.masked_fill((steps >= lengths).unsqueeze(-1), 0.0)
             if self.residual and layer > 0:
                 y = y + x
@@ -332,17 +326,20 @@ class Recurrent(nn.Module):
 
     def _start(self, sequences: Sequences, hx: Any) -> State:
         """The state to start from, in the order of the rows, each (L * directions, B, H)."""
-        x, names = sequences.x, self.recurrence.states
-        k = self.num_layers * (2 if self.bidirectional else 1)
-        shapes = [(k, x.shape[1], size) for size in self._state_sizes]
-        if hx is None and self.learn_initial_state:
-            learnt = (getattr(self, f"initial_{name}") for name in names)
-            return tuple(h.unsqueeze(1).expand(s) for h, s in zip(learnt, shapes, strict=True))
-        if hx is None:
-            zeros = torch.zeros(shapes[0], dtype=x.dtype, device=x.device)
-            return tuple(zeros if s == shapes[0] else zeros.new_zeros(s) for s in shapes)
-        given = check_state(type(self).__name__, hx, names, x, sequences.batched, shapes)
-        return tuple(sequences.state_in(h) for h in given)
+        if hx is not None:
+            return tuple(sequences.state_in(h) for h in unrecorded(self._given, sequences, hx))
+        x, sizes = sequences.x, self._state_sizes
+        k, B = len(self._names), x.shape[1]
+        if self.learn_initial_state:
+            learnt = (getattr(self, f"initial_{name}") for name in self.recurrence.states)
+            return tuple(h.unsqueeze(1).expand(k, B, size) for h, size in zip(learnt, sizes, strict=True))
+        zeros = torch.zeros((k, B, sizes[0]), dtype=x.dtype, device=x.device)
+        return tuple(zeros if size == sizes[0] else zeros.new_zeros((k, B, size)) for size in sizes)
+
+    def _given(self, sequences: Sequences, hx: Any) -> tuple[Tensor, ...]:
+        x = sequences.x
+        shapes = [(len(self._names), x.shape[1], size) for size in self._state_sizes]
+        return check_state(type(self).__name__, hx, self.recurrence.states, x, sequences.batched, shapes)
 
     def _out(self, sequences: Sequences, state: State) -> Any:
         state = tuple(sequences.state_out(s) for s in state)

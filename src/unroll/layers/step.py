@@ -62,7 +62,7 @@ class Stepper:
             if quick is not None:
                 return quick
         time = 1 if module.batch_first and x_t.dim() == 2 else 0
-        y, state = module.forward(x_t.unsqueeze(time), state)
+        y, state = module._forward(x_t.unsqueeze(time), state, None, None)
         return y.squeeze(time), state
 
     def _quick(self, module: Recurrent, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:

@@ -19,7 +19,7 @@ from unroll.ops import onednn
 from unroll.ops.call import Call, NotServedError, Recurrence, Result, State, Weights
 from unroll.ops.differentiable import graphed
 from unroll.ops.rows import Group, groups, move
-from unroll.ops.transforms import plain, transformed
+from unroll.ops.transforms import differentiated, plain, tracing, transformed
 
 _KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "lstm": torch._VF.lstm,  # type: ignore[attr-defined]  # torch.lstm without the guess between overloads
@@ -42,7 +42,7 @@ def lacks(recurrence: Recurrence, recurrent_dropout: bool) -> str | None:
 
 def refuse(call: Call) -> str | None:
     """Why PyTorch's kernels cannot serve this call."""
-    inside = transformed()
+    inside = differentiated() if tracing() else transformed()
     if inside is not None:
         return f"PyTorch's kernels cannot be used inside {inside}"
     never = lacks(call.recurrence, call.recurrent_mask is not None)
@@ -53,9 +53,12 @@ def refuse(call: Call) -> str | None:
         return f"it is not known to be right on the device '{x.device.type}'"
     if x.dtype not in _DTYPES:
         return f"PyTorch's kernels do not take {x.dtype}"
-    if x.shape[1] == 0:
+    if tracing():
+        if call.resets is not None:
+            return "torch.jit.trace would keep the number of segments that its example's resets make"
+    elif x.shape[1] == 0:
         return "PyTorch's gradient for a batch of no rows is uninitialised memory"
-    if x.is_cuda and torch.backends.cudnn.enabled and x.shape[0] > _CUDNN_STEPS:
+    if x.is_cuda and torch.backends.cudnn.enabled and not tracing() and x.shape[0] > _CUDNN_STEPS:
         return f"cuDNN takes at most {_CUDNN_STEPS} steps"
     for t in call.tensors:
         if t is not None and not plain(t):
@@ -70,7 +73,8 @@ def run(call: Call) -> Result:
         NotServedError: oneDNN has no kernel for such a call, which it says only when it is called.
     """
     try:
-        return graphed(_run, call)
+        # A trace holds PyTorch's operators and no functions of Python.
+        return _run(call) if tracing() else graphed(_run, call)
     except RuntimeError as error:
         if _NO_KERNEL not in str(error):
             raise
@@ -116,9 +120,9 @@ def _run(call: Call) -> Result:
         y, state = _kernel(call, x, call.state, call.weights)
         return Result(y.flip(0) if call.reverse else y, state)
 
-    T, B, D = call.x.shape
-    rows_first = call.x.transpose(0, 1).is_contiguous()
-    x = (call.x.transpose(0, 1) if rows_first else call.x).reshape(T * B, D)
+    T, B = call.x.shape[:2]
+    rows_first = not tracing() and call.x.transpose(0, 1).is_contiguous()
+    x = (call.x.transpose(0, 1) if rows_first else call.x).flatten(0, 1)
     made = groups(call)
     if not made:
         return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
@@ -148,7 +152,7 @@ def _group(call: Call, group: Group, x: Tensor, close: Tensor | None) -> tuple[T
     if close is not None:
         weights = weights._replace(w_ih=torch.cat([weights.w_ih, close.to(weights.w_ih.dtype)], 1))
     y, ends = _kernel(call, x, state, weights)
-    N = len(group.lengths)
+    N = group.lengths.shape[0]
     last = (group.lengths - 1).clamp(min=0) * N + torch.arange(N, device=x.device)
     return y, (y.flatten(0, 1).index_select(0, last), *ends[1:])
 
@@ -161,7 +165,7 @@ def _closing(call: Call) -> Tensor | None:
     """
     x, H = call.x, call.state[-1].shape[-1]
     if call.recurrence.name == "lstm":
-        return torch.tensor([-1e4, 1e4, 0.0, 0.0], device=x.device).repeat_interleave(H).unsqueeze(1)
+        return torch.cat([torch.full((H, 1), v, device=x.device) for v in (-1e4, 1e4, 0.0, 0.0)])
     if call.recurrence.name == "rnn_relu":
         half = x.dtype == torch.float16 or torch.is_autocast_enabled(x.device.type)
         return torch.full((H, 1), -3e4 if half else -1e30, device=x.device)
@@ -181,6 +185,10 @@ def _joined(made: list[Group]) -> tuple[Tensor, Tensor]:
 
 def _final(call: Call, made: list[Group], ends: State) -> State:
     """Each row's state from its last segment's end; a row without one keeps the state it was given."""
+    if call.resets is None:  # the segments are the rows
+        return tuple(
+            torch.where(made[0].final.unsqueeze(1), e, s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
+        )
     rows, final = _cat([g.rows for g in made]), _cat([g.final for g in made])
     S, B = len(rows), call.x.shape[1]
     which = torch.where(final, torch.arange(S, device=rows.device), -1)
@@ -210,7 +218,7 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
             weights.b_ih is not None,  # has biases
             1,  # layers
             0.0,  # dropout
-            torch.is_grad_enabled(),  # keep what the gradient needs
+            torch.is_grad_enabled() or tracing(),  # keep what the gradient needs
             False,  # bidirectional
             False,  # batch first
         )

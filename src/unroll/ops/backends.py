@@ -97,13 +97,13 @@ BACKENDS: dict[str, Backend] = {
             about=lambda: "the definition, step by step in plain PyTorch",
             missing=_nothing,
             lacks=_nothing,
-            refuse=_nothing,
+            refuse=naive.refuse,
             slower=_nothing,
             run=_naive,
         ),
     )
 }
-"""Fastest first: the order in which `auto` asks. The last one serves every call."""
+"""Fastest first: the order in which `auto` asks. The last one serves every call outside of a trace."""
 
 
 def choose(call: Call, wanted: str = "auto") -> Choice:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, Result
+from unroll.ops.transforms import tracing
 
 
 class Recorded(NamedTuple):
@@ -21,6 +22,19 @@ class Recorded(NamedTuple):
     """By name, each (T, B, R or H): the state after the step; zero beyond a row's length."""
     gates: dict[str, Tensor]
     """By name, each (T, B, H): the gates' values; zero beyond a row's length."""
+
+
+def refuse(call: Call) -> str | None:
+    """Why the definition cannot serve this call."""
+    del call
+    return frozen()
+
+
+def frozen() -> str | None:
+    """Why no call of the definition can be right here, or None."""
+    if tracing():
+        return "torch.jit.trace would keep the definition for the number of steps of its example: take torch.export"
+    return None
 
 
 def run(call: Call) -> Result:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call
+from unroll.ops.transforms import tracing
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,16 @@ def move(x: Tensor, source: Tensor, target: Tensor, *, flagged: bool = False) ->
     as well, where PyTorch's own would add up rows one by one. `flagged` adds a column that is 1 in the rows
     that were not taken and 0 elsewhere.
     """
+    if tracing():
+        return _recorded(x, source, flagged)
     return _Move.apply(x, source, target, flagged)  # type: ignore[return-value]  # untyped in torch
+
+
+def _recorded(x: Tensor, source: Tensor, flagged: bool) -> Tensor:
+    """The move in operators that a trace can hold, and the exporter to ONNX knows."""
+    none = (source < 0).unsqueeze(1)
+    taken = x.index_select(0, source.clamp(min=0)).masked_fill(none, 0.0)
+    return torch.cat([taken, none.to(x.dtype)], 1) if flagged else taken
 
 
 class _Move(torch.autograd.Function):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
+
+_Found = TypeVar("_Found")
+_Function = TypeVar("_Function", bound=Callable[..., int])
 
 
 def compiling() -> bool:
@@ -23,11 +26,28 @@ def transformed() -> str | None:
     inside = differentiated()
     if inside is not None:
         return inside
-    if torch._C._get_tracing_state() is not None:
+    if tracing():
         return "torch.jit.trace"
     if torch._C._len_torch_dispatch_stack() > 0:
         return "a dispatch mode"
     return None
+
+
+def tracing() -> bool:
+    """Whether `torch.jit.trace` is recording, for itself or for the exporter to ONNX that is built on it."""
+    return not compiling() and torch._C._get_tracing_state() is not None
+
+
+def unrecorded(function: Callable[..., _Found], *arguments: Any) -> _Found:
+    """`function(*arguments)` out of sight of `torch.jit.trace`, where a shape is plain numbers: for what only looks."""
+    if not tracing():
+        return function(*arguments)
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]  # not in the stubs
+    try:
+        return function(*arguments)
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def differentiated() -> str | None:
@@ -37,9 +57,6 @@ def differentiated() -> str | None:
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation"
     return None
-
-
-_Function = TypeVar("_Function", bound=Callable[..., int])
 
 
 def constant_when_compiled(function: _Function) -> _Function:

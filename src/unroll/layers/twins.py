@@ -1,0 +1,87 @@
+"""Models with PyTorch's own layers in the place of ours, for tools that know no others."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from unroll.errors import OptionError
+from unroll.layers.gru import GRU
+from unroll.layers.lstm import LSTM
+from unroll.layers.rnn import RNN
+from unroll.layers.scripting import ScriptableGRU, ScriptableLSTM, ScriptableRNN
+from unroll.layers.stack import Recurrent
+
+_Kinds = dict[type[Recurrent], type[nn.RNN | nn.GRU | nn.LSTM]]
+_TORCH: _Kinds = {RNN: nn.RNN, GRU: nn.GRU, LSTM: nn.LSTM}
+_SCRIPTABLE: _Kinds = {RNN: ScriptableRNN, GRU: ScriptableGRU, LSTM: ScriptableLSTM}
+_DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
+
+
+def to_torch(model: nn.Module) -> nn.Module:
+    """Copy a model with `torch.nn`'s layers in the place of ours, with the same weights, numbers and `state_dict`.
+
+    For what goes by the exact type: `torch.ao.quantization`. They take no `lengths` and no `resets`.
+
+    Raises:
+        OptionError: `torch.nn` has no such layer.
+    """
+    return _copied(model, _TORCH)
+
+
+def scriptable(model: nn.Module) -> nn.Module:
+    """Copy a model with layers that `torch.jit.script` can compile in the place of ours; likewise.
+
+    They take `lengths` as a tensor (B,), and no `resets`.
+
+    Raises:
+        OptionError: `torch.nn` has no such layer.
+    """
+    return _copied(model, _SCRIPTABLE)
+
+
+def _copied(model: nn.Module, kinds: _Kinds) -> nn.Module:
+    for name, module in model.named_modules():
+        reason = _unlike(module) if isinstance(module, Recurrent) else None
+        if reason is not None:
+            where = f"'{name}' " if name else ""
+            raise OptionError(f"torch.nn has no layer like {where}({type(module).__name__}): {reason}")
+    model = copy.deepcopy(model)
+    made: dict[nn.Module, nn.Module] = {}  # a layer that stands in two places stays one
+    if isinstance(model, Recurrent):
+        return _twin(model, kinds)
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if isinstance(child, Recurrent):
+                if child not in made:
+                    made[child] = _twin(child, kinds)
+                parent._modules[name] = made[child]
+    return model
+
+
+def _unlike(layer: Recurrent) -> str | None:
+    """Why `torch.nn` has no such layer, or None."""
+    if type(layer) not in _TORCH:
+        return "it is of another class than RNN, LSTM and GRU, or has parametrized weights"
+    if any(name not in layer._parameters for name in layer._flat_weights_names):
+        return "a weight is no parameter; remove what computes it (prune.remove, remove_weight_norm)"
+    for name in ("learn_initial_state", "residual", "layer_norm"):
+        if getattr(layer, name):
+            return f"it has {name}"
+    if not getattr(layer, "reset_after", True):
+        return "it has reset_after=False"
+    for name in _DROPOUTS:
+        if getattr(layer, name) and layer.training:
+            return f"it has {name}; call eval() first"
+    return None
+
+
+def _twin(layer: Recurrent, kinds: _Kinds) -> nn.RNNBase:
+    """The layer as `torch.nn` has it, with the same parameters, hooks and mode."""
+    kind = kinds[type(layer)]
+    known = vars(kind(1, 1, device="meta"))
+    state = {name: value for name, value in layer.__getstate__().items() if name in known}
+    twin = kind.__new__(kind)
+    twin.__setstate__({**state, "_flat_weights": layer._flat_weights})
+    return twin

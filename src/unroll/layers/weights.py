@@ -1,0 +1,47 @@
+"""PyTorch's base of recurrent layers, with weights that are looked up when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from unroll.errors import OptionError
+from unroll.layers.quantization import check_quantization
+
+
+class LiveWeights(nn.RNNBase):
+    """`torch.nn.RNNBase`, whose `_flat_weights` are the parameters as they are now.
+
+    There it is a list that is kept in step with them at each assignment and each call.
+    """
+
+    @property
+    def _flat_weights(self) -> list[Any]:
+        return [getattr(self, name, None) for name in self._flat_weights_names]
+
+    @_flat_weights.setter
+    def _flat_weights(self, weights: Sequence[Any]) -> None:
+        for name, old, new in zip(self._flat_weights_names, self._flat_weights, weights, strict=True):
+            if new is not old:
+                setattr(self, name, new)
+
+    def __setattr__(self, attr: str, value: Any) -> None:
+        if attr == "qconfig":
+            check_quantization(type(self).__name__, value)
+        nn.Module.__setattr__(self, attr, value)
+
+    def flatten_parameters(self) -> None:
+        """Nothing: `torch.nn` moves its weights into one block here. Kept for callers that ask."""
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Refuse `torch.jit.script`, which would put what this gives in the layer's place in the model itself.
+
+        Raises:
+            OptionError: always.
+        """
+        raise OptionError(
+            f"torch.jit.script cannot compile unroll.{type(self).__name__}; script "
+            "unroll.layers.twins.scriptable(model), or take torch.export"
+        )
