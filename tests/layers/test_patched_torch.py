@@ -68,7 +68,9 @@ def test_compiles_whole_once_the_compiler_is_let_in(close, name):
 @pytest.mark.skipif(shutil.which("c++") is None, reason="the compiler of torch.compile needs one of C++")
 @pytest.mark.filterwarnings("ignore:`torch.jit")  # of the compiler's own
 @pytest.mark.usefixtures("patched")
-def test_compiles_whole_by_the_compiler_itself(close):
+def test_compiles_whole_by_the_compiler_itself(close, monkeypatch, tmp_path):
+    # PyTorch reads code compiled for another instruction set out of a folder that processes share.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     model = nn.Sequential(nn.Linear(3, 4), torch.nn.LSTM(4, 5))
     assert type(model[1]) is unroll.LSTM
     compiled = torch.compile(model, fullgraph=True)
