@@ -226,19 +226,13 @@ void multiply(index rows, const T* const* a, index K, const T* packed, index col
       constexpr int NV = decltype(nv)::value;
       row_blocks<tile_rows(NV)>(rows, [&](index r, auto mr) {
         constexpr int MR = decltype(mr)::value;
-        Vec<T> acc[MR][NV];
-        for (int m = 0; m < MR; ++m) {
-          for (int v = 0; v < NV; ++v) {
-            const index at = column + v * L;
-            const index n = padded ? L : columns - at;
-            acc[m][v] = ADD ? load_first(out[r + m] + at, n) : Vec<T>{};
-          }
-        }
+        Vec<T> acc[MR][NV] = {};
         product<T, 0, NV, true>(acc, a + r, panel, K);
         for (int m = 0; m < MR; ++m) {
           for (int v = 0; v < NV; ++v) {
-            const index at = column + v * L;
-            store_first(out[r + m] + at, acc[m][v], padded ? L : columns - at);
+            const index n = padded ? L : columns - column - v * L;
+            T* const to = out[r + m] + column + v * L;
+            store_first(to, ADD ? load_first(to, n) + acc[m][v] : acc[m][v], n);
           }
         }
       });

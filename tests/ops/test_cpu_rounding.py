@@ -20,7 +20,7 @@ def results(layer, x, gradient):
     x = x.detach().clone().requires_grad_()
     y, _ = layer(x)
     y.backward(gradient)
-    return {"y": y.detach(), "dx": x.grad, **{n: p.grad for n, p in layer.named_parameters() if "weight" in n}}
+    return {"y": y.detach(), "dx": x.grad, **{n: p.grad for n, p in layer.named_parameters()}}
 
 
 @pytest.mark.parametrize("H", [64, 500])
