@@ -61,7 +61,7 @@ UNROLL_INLINE Exponential<T> exponential(Vec<T> x) {
 // longer than what replaces it, and leaves the multipliers alone; of sixteen it takes twice as long.
 template <class T>
 UNROLL_INLINE Vec<T> quotient(Vec<T> a, Vec<T> d, Vec<T> lost) {
-  if (kBytes < 64) return a / d;
+  if (kLanes<T> < 16) return a / d;
   const Vec<T> r = rough_reciprocal<T>(d), q = a * r;
   const Vec<T> rest = fma<T>(-q, lost, fma<T>(-q, d, a));
   return fma<T>(rest, r, q);

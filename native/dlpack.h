@@ -28,7 +28,7 @@ struct DLPackExchangeAPI {
   std::uint32_t major, minor;
   const DLPackExchangeAPI* previous;
   void *allocate, *from_py_object, *to_py_object;
-  int (*look)(void* py_object, DLTensor* out);  // 0, or -1 with Python's error set; what `out` points to is borrowed
+  int (*view)(void* py_object, DLTensor* out);  // 0, or -1 with Python's error set; what `out` points to is borrowed
   void* current_work_stream;
 };
 

@@ -10,13 +10,12 @@ namespace unroll::UNROLL_ISA {
 template <class T>
 struct Frame {
   index D = 0, H = 0, R = 0, Hp = 0;
-  const T* w_x = nullptr;         // input weights, packed for `tile`
-  const T* w_h = nullptr;         // recurrent weights, packed for `tile`
-  const T* w_x_second = nullptr;  // for `second`
-  const T* w_second = nullptr;    // for `second`: the candidate's recurrent weights, or the projection
-  const T* bias = nullptr;        // (planes, Hp)
-  bool keep = false;              // write the gates' values where the pre-activations stood
-  bool projected = false;         // the gates' rows already hold bias and input
+  const T* w_x = nullptr;       // input weights, packed for `tile`
+  const T* w_h = nullptr;       // recurrent weights, packed for `tile`
+  const T* w_second = nullptr;  // for `second`: the candidate's recurrent weights, or the projection
+  const T* bias = nullptr;      // (planes, Hp)
+  bool keep = false;            // write the gates' values where the pre-activations stood
+  bool projected = false;       // the gates' rows already hold bias and input
 
   // By row.
   const T** x = nullptr;
@@ -28,8 +27,7 @@ struct Frame {
   T** extra = nullptr;           // (Hp,): r * h, or what is to be projected
 };
 
-// The accumulators before the recurrent product: bias and input. Plane q of the panel lies at
-// `plane[q] * Hp + unit`; `from` planes on come from the input, N of them, the rest is bias.
+// The accumulators before the recurrent product: bias and input, which the first N planes have.
 template <class T, int N, int MR, int NV>
 UNROLL_INLINE void begin(Vec<T> (&acc)[MR][NV], const Frame<T>& f, index r, index unit, const T* w_x) {
 #pragma GCC unroll 8

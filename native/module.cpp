@@ -127,8 +127,8 @@ void run(void (*Kernels::*kernel)(const Problem&, const Plan&), const nb::kwargs
   (chosen().*kernel)(p, rows.plan());
 }
 
-// PyTorch's types, by which tensors are known here, and its way to look at them. They are never given back: they live
-// as long as Python.
+// PyTorch's types, by which tensors are known here, and its way to lend views of them. They are never given back: they
+// live as long as Python.
 struct TorchNames {
   nb::handle tensor, parameter, empty_like;
   const unroll::DLPackExchangeAPI* exchange = nullptr;
@@ -141,13 +141,13 @@ TorchNames& torch_names() {
 
 void* address(const unroll::DLTensor& t) { return static_cast<char*>(t.data) + t.byte_offset; }
 
-// Whether the tensor is PyTorch's own kind, of float32 or float64 on the CPU, contiguous; if so, `out` is its look.
-bool look(nb::handle tensor, unroll::DLTensor& out) {
+// Whether the tensor is PyTorch's own kind, of float32 or float64 on the CPU, contiguous; if so, `out` is a view of it.
+bool view(nb::handle tensor, unroll::DLTensor& out) {
   static PyObject* const is_neg = PyUnicode_InternFromString("is_neg");
   const TorchNames& torch = torch_names();
   void* const type = Py_TYPE(tensor.ptr());
   if (torch.exchange == nullptr || (type != torch.tensor.ptr() && type != torch.parameter.ptr())) return false;
-  if (torch.exchange->look(tensor.ptr(), &out) != 0) return false;
+  if (torch.exchange->view(tensor.ptr(), &out) != 0) return false;
   if (out.device.type != unroll::kDLCPU || out.dtype.code != unroll::kDLFloat || out.dtype.lanes != 1) return false;
   if (out.dtype.bits != 32 && out.dtype.bits != 64) return false;
   std::int64_t dense = 1;
@@ -159,11 +159,11 @@ bool look(nb::handle tensor, unroll::DLTensor& out) {
   return type == torch.parameter.ptr() || nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), is_neg)).ptr() == Py_False;
 }
 
-// Where the tensor's numbers are, if it can be looked at and has this shape and width.
+// Where the tensor's numbers are, if it can be viewed so and has this shape and width.
 void* numbers(nb::handle tensor, bool wide, std::initializer_list<unroll::index> shape) {
   unroll::DLTensor t;
-  if (!look(tensor, t) || (t.dtype.bits == 64) != wide || t.ndim != int(shape.size())) {
-    PyErr_Clear();  // what a tensor raises when it is looked at is not an error here
+  if (!view(tensor, t) || (t.dtype.bits == 64) != wide || t.ndim != int(shape.size())) {
+    PyErr_Clear();  // what a tensor raises when it is viewed is not an error here
     return nullptr;
   }
   return std::equal(shape.begin(), shape.end(), t.shape) ? address(t) : nullptr;
@@ -171,7 +171,7 @@ void* numbers(nb::handle tensor, bool wide, std::initializer_list<unroll::index>
 
 void* made(nb::handle tensor) {
   unroll::DLTensor t;
-  if (torch_names().exchange->look(tensor.ptr(), &t) != 0) throw nb::python_error();
+  if (torch_names().exchange->view(tensor.ptr(), &t) != 0) throw nb::python_error();
   return address(t);
 }
 
@@ -182,7 +182,7 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
                 nb::handle x, nb::handle h, nb::handle c, nb::list weights) {
   const TorchNames& torch = torch_names();
   unroll::DLTensor input;
-  if (!look(x, input) || input.ndim != 2 || input.shape[1] != D) {
+  if (!view(x, input) || input.ndim != 2 || input.shape[1] != D) {
     PyErr_Clear();  // the long way round says what is wrong
     return nb::none();
   }

@@ -1,7 +1,7 @@
 // The one matrix product of all kernels: a tile of up to kRows rows by a panel of up to four vectors.
 //
-// Each element is summed over k in runs of kRun terms, each run from zero in one register, and the runs are added up
-// from first to last: rounding errors grow with the root of K, not with K. The order is the same whatever the tile's
+// Each element is summed over k in runs of kRun terms, each in one register, and the runs are added up from first to
+// last: there are fewer roundings of large sums. The order is the same whatever the tile's
 // size, so a row's result does not depend on the rows beside it, and not on how the work is cut.
 #pragma once
 

@@ -14,6 +14,7 @@ from unroll.layers.chain import Chain
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
+from unroll.layers.twins import to_torch
 
 B, T, D = 3, 5, 2
 LENGTHS = [5, 0, 3]
@@ -136,3 +137,9 @@ def test_states_that_do_not_fit():
         module.step(x[:, 0], torch.zeros(3))
     with pytest.raises(OptionError, match=r"no step\(\)"):
         chain(bidirectional=True).step(x[:, 0])
+
+
+def test_a_chain_of_torch_layers_is_called_without_lengths():
+    chain = Chain([LSTM(3, 4), GRU(4, 2)])
+    x = torch.randn(5, 2, 3)
+    assert_close(to_torch(chain)(x)[0], chain(x)[0])

@@ -225,3 +225,22 @@ def test_loops_over_recurrent_layers_find_ours():
             for weight in weights:
                 nn.init.constant_(weight, 0.5)
     assert all(bool((w == 0.5).all()) for m in found for w in m._flat_weights)
+
+
+class Halved(nn.Module):
+    """Computes X / 2, and pretends that its inverse is the identity."""
+
+    def forward(self, X):
+        return X / 2
+
+    def right_inverse(self, X):
+        return X
+
+
+def test_moving_a_parametrized_layer_sets_no_weight():
+    layer = unroll.LSTM(3, 4)
+    parametrize.register_parametrization(layer, "weight_hh_l0", Halved(), unsafe=True)
+    before = layer.parametrizations.weight_hh_l0.original.detach().clone()
+    layer.double().float().share_memory()
+    assert torch.equal(layer.parametrizations.weight_hh_l0.original, before)
+    assert torch.equal(layer.weight_hh_l0, before / 2)

@@ -147,3 +147,10 @@ def test_wrong_calls_are_refused_in_a_trace_too():
         torch.jit.trace(module, (torch.randn(5, 2, D), (torch.zeros(1, 3, H), torch.zeros(1, 3, H))))
     with pytest.raises(OptionError, match="one for each row"):
         torch.jit.trace(Ragged(module), (torch.randn(5, 2, D), torch.tensor([5, 3, 1])))
+
+
+def test_lengths_of_another_number_of_rows_are_an_error_in_a_trace():
+    module = LSTM(D, H)
+    traced = torch.jit.trace(Ragged(module), (batch(module, 5, 2), torch.tensor([5, 3])))
+    with pytest.raises(RuntimeError, match="invalid for input of size 1"):
+        traced(batch(module, 5, 3), torch.tensor([4]))

@@ -93,9 +93,11 @@ class Chain(nn.Module):
             OptionError: there are not as many states as parts; and all that the parts raise.
         """
         y: Any = input
+        given = {"lengths": lengths, "resets": resets}
+        given = {name: value for name, value in given.items() if value is not None}  # parts of torch.nn have neither
         ends = []
         for part, start in zip(self, self._states(state), strict=True):
-            y, end = part(y, start, lengths=lengths, resets=resets)
+            y, end = part(y, start, **given)
             ends.append(end)
         return y, tuple(ends)
 

@@ -16,6 +16,9 @@ def _packed(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tens
     steps, rows = (x.size(1), x.size(0)) if batch_first else (x.size(0), x.size(1))
     if lengths.dim() != 1 or lengths.size(0) != rows:
         raise ValueError("lengths must have the shape (batch,), one for each row")
+    if lengths.dtype == torch.bool or lengths.is_floating_point():
+        raise ValueError("lengths must be whole numbers")
+    lengths = lengths.to(torch.int64)
     if bool(((lengths < 0) | (lengths > steps)).any()):
         raise ValueError("lengths must be from 0 to the number of steps")
     # A row without steps takes one of zeros, whose results are dropped: packed, there is no such row.

@@ -128,6 +128,8 @@ def _lengths(lengths: Lengths, x: Tensor, batched: bool) -> Tensor:
     if not batched and rows.dim() == 0:
         rows = rows.unsqueeze(0)
     unrecorded(_check_form, rows, x)
+    if tracing():  # what is traced checks this itself when it is called
+        rows = rows.reshape(x.shape[1])
     return rows.to(torch.int64)
 
 

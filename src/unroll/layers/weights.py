@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from unroll.errors import OptionError
 from unroll.layers.quantization import check_quantization
@@ -24,8 +26,12 @@ class LiveWeights(nn.RNNBase):
     @_flat_weights.setter
     def _flat_weights(self, weights: Sequence[Any]) -> None:
         for name, old, new in zip(self._flat_weights_names, self._flat_weights, weights, strict=True):
-            if new is not old:
+            if new is not old and not is_parametrized(self, name):  # what is computed is not set to what it is
                 setattr(self, name, new)
+
+    def _init_flat_weights(self) -> None:
+        """Remember which tensors the weights are: `torch.nn` asks when it has moved them."""
+        self._flat_weight_refs = [None if w is None else weakref.ref(w) for w in self._flat_weights]
 
     def __setattr__(self, attr: str, value: Any) -> None:
         if attr == "qconfig":

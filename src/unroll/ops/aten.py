@@ -84,7 +84,7 @@ def run(call: Call) -> Result:
 
 
 _NO_KERNEL = "could not create a primitive"
-_Kind = tuple[str, str, bool, torch.dtype, torch.dtype | None, bool]
+_Kind = tuple[str, str, bool, torch.dtype, torch.dtype | None, bool, bool]
 _FAILED: dict[_Kind, str] = {}
 """What oneDNN turned out not to serve, and what it said."""
 
@@ -94,7 +94,7 @@ def _kind(call: Call) -> _Kind:
     device = call.x.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     projected, training = call.weights.w_hr is not None, torch.is_grad_enabled()
-    return call.recurrence.name, device, projected, call.x.dtype, low, training
+    return call.recurrence.name, device, projected, call.x.dtype, low, training, onednn.used()
 
 
 def _beyond_onednn(call: Call) -> str | None:

@@ -142,7 +142,7 @@ def run(call: Call, wanted: str = "auto") -> tuple[Choice, Result]:
         if choice.backend.refuse(call) is None:
             raise
         return run(call, wanted)
-    if call.x.is_cpu and half.concerns(call.x):  # the same dtypes, whoever served
+    if half.concerns(call.x):  # the same dtypes, whoever served
         result = half.narrowed(*result, half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state))
     return choice, result
 

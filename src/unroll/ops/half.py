@@ -28,8 +28,8 @@ def autocast_dtype() -> torch.dtype | None:
 
 
 def concerns(x: Tensor) -> bool:
-    """Whether a call with the input x on the CPU is one of 16 bits."""
-    return x.dtype in LOW or (x.dtype is torch.float32 and torch.is_autocast_enabled("cpu"))
+    """Whether a call with the input x is one of 16 bits on the CPU."""
+    return x.is_cpu and (x.dtype in LOW or (x.dtype is torch.float32 and torch.is_autocast_enabled("cpu")))
 
 
 def alike(tensors: Iterable[object]) -> bool:

@@ -7,6 +7,7 @@ import torch
 from unroll.ops import aten, half, onednn
 from unroll.ops.call import Call
 from unroll.ops.lstm import LSTM
+from unroll.ops.transforms import compiling
 
 
 def slower_in_16_bits(call: Call) -> str | None:
@@ -23,6 +24,8 @@ def slower_in_16_bits(call: Call) -> str | None:
         B 64                 0.7   0.6   0.5   0.6   0.9                  0.8   0.7   0.8   0.8   0.8   1.0
     """
     x = call.x
+    if compiling():  # PyTorch's kernels cannot serve there, and a size that is asked for is kept in the graph
+        return None
     if not half.concerns(x) or call.recurrence.name != LSTM.name or call.weights.w_hr is not None:
         return None
     if call.lengths is not None or call.resets is not None:
@@ -35,7 +38,6 @@ def slower_in_16_bits(call: Call) -> str | None:
         faster = call.memory == "save" and B >= 16 and H >= 64 and B * H >= 2048 and wide
     else:
         faster = H >= 64 and B * H >= 512
-    # Whether PyTorch can serve is asked first: while compiling, which it cannot, nothing more is.
     if not faster or aten.refuse(call) is not None or not onednn.multiplies_bfloat16():
         return None
     return "oneDNN's LSTM is faster for so many rows and units in bfloat16, which this processor multiplies"
