@@ -20,7 +20,7 @@ class Frame:
 
     Attributes:
         name: "" where the data is one series.
-        stamps: (N,) datetime64[ns] or int64, rising.
+        stamps: (N,) datetime64[ns] or int64, rising; with a time zone, as `unroll.data.zones.Clock` counts them.
         target: (N, K) float64.
         past: (N, P) float64, covariates known up to now.
         known: (N + A, Q) float64, covariates also known in the future, and then the calendar's features; A rows (mostly
@@ -145,7 +145,8 @@ class Frames:
         if not columns:
             ahead = np.zeros((horizon, 0))
             if self.layout.calendar:
-                ahead = calendar.features(future_stamps(frame, self.frequency, horizon), self.layout.calendar)
+                stamps = future_stamps(frame, self.frequency, horizon)
+                ahead = calendar.features(self.layout.clock.local(stamps), self.layout.calendar)
             known = np.concatenate([frame.known[:N], ahead])
         return replace(frame, known=known)
 

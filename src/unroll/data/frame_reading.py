@@ -11,13 +11,15 @@ import numpy as np
 from unroll.data.cells import Table
 from unroll.data.checks import BadRow, good_rows
 from unroll.data.frame import Frames, called
-from unroll.data.frequency import STEPS, commonest_step, infer, parse
+from unroll.data.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.gaps import shown
 from unroll.data.layout import TIME_NAMES, Layout, cycles, require, settle
 from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.series_options import FrameOptions
-from unroll.data.stamps import read_stamps
-from unroll.errors import DataError, nearest
+from unroll.data.moments import moments
+from unroll.data.rows import grouped
+from unroll.data.zones import Clock, on_the_clock
+from unroll.errors import DataError, OptionError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,7 @@ def frames_of(
         layout, notes = settle(table, options, index)
     require(table, layout)
     layout = replace(layout, gaps=options.gaps)
-    raws, said = _raws(table, layout, options, skip)
+    layout, raws, said = _raws(table, layout, options, skip, trained)
     notes += said
     if not trained:
         layout, said = _timed(raws, layout, options, where)
@@ -47,7 +49,8 @@ def frames_of(
     statics = _statics(table, layout, raws)
     series, done = [], []
     for raw, static in zip(raws, statics, strict=True):
-        frame, filled = regular(replace(raw, static=static), layout, where)
+        raw = replace(raw, stamps=_rising(raw, layout), static=static)
+        frame, filled = regular(raw, layout, where)
         series.append(frame)
         done.append((raw.name, filled))
     notes += notes_of(done, layout.gaps)
@@ -74,20 +77,29 @@ def _with_index(df: pd.DataFrame | pd.Series) -> tuple[pd.DataFrame, str]:
     return df.reset_index(drop=True), ""
 
 
-def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tuple[list[Raw], list[str]]:
-    """Each series' rows in the order of time; series in the order of their first row."""
+def _raws(
+    table: Table, layout: Layout, options: FrameOptions, skip: bool, trained: bool
+) -> tuple[Layout, list[Raw], list[str]]:
+    """The layout with its time zone, and each series' rows in the order of time; series by their first row.
+
+    With a time zone, stamps are instants in UTC.
+    """
     numeric = (*layout.target, *layout.past, *layout.known)
     notes: list[str] = []
     bad: list[BadRow] = []
-    stamps = np.arange(len(table))
-    if layout.time:
-        read = read_stamps(table, layout.time)
-        stamps, notes = read.values, [*read.notes]
-        bad += read.wrong.items()
     names = np.full(len(table), "", dtype=object)
     if layout.series:
         names = table.texts(layout.series)
         bad += [(row, f"'{layout.series}' is empty") for row, name in enumerate(names) if name is None]
+    stamps = np.arange(len(table))
+    if layout.time:
+        if not trained:
+            layout = replace(layout, zone=options.time_zone)
+        layout, read = moments(table, layout, names, trained)
+        stamps, notes = read.values, [*read.notes]
+        bad += read.wrong.items()
+    elif options.time_zone and not trained:
+        raise OptionError(f"time_zone is {options.time_zone}, but {table.where} has no column of times")
     columns = [table.numbers(name) for name in numeric]
     for name, column in zip(numeric, columns, strict=True):
         bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
@@ -95,7 +107,7 @@ def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tu
     if len(keep) < len(table):
         notes.append(f"left out: {len(table) - len(keep)} of {len(table)} rows, which cannot be used")
     values = np.stack([column.values for column in columns], axis=1)
-    codes, series = _grouped(names[keep])
+    codes, series = grouped(names[keep])
     raws: list[Raw] = []
     unsorted, merged = 0, 0
     order = np.argsort(codes, kind="stable")
@@ -116,14 +128,7 @@ def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tu
         notes.append(f"the rows{whose} were not in the order of time and have been sorted")
     if merged:
         notes.append(f"merged: {merged} of {len(keep)} rows, at a time already there ({options.duplicates})")
-    return raws, notes
-
-
-def _grouped(names: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The number of each row's series, and the series' names, by first appearance."""
-    numbers: dict[str, int] = {}
-    codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
-    return codes, list(numbers)
+    return layout, raws, notes
 
 
 def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
@@ -133,7 +138,7 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
         t = int(again[0])
         hint = "" if layout.series else f"; if the table holds several series, give --series{_perhaps(table, layout)}"
         raise DataError(
-            f"{table.where}: {f'{called(raw.name)} has ' if raw.name else ''}{shown(raw.stamps[t])} in rows "
+            f"{table.where}: {f'{called(raw.name)} has ' if raw.name else ''}{Clock(layout.zone).shown(raw.stamps[t])} in rows "
             f"{raw.rows[t] + 1} and {raw.rows[t + 1] + 1} ({len(again)} such rows in all); --duplicates first, last or "
             f"mean takes one{hint}"
         )
@@ -173,7 +178,7 @@ def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: st
         votes: dict[str, int] = {}
         kinds = {}
         for raw in raws:
-            own = infer(raw.stamps)
+            own = _inferred(raw.stamps, layout.zone)
             if own is not None:
                 kinds[repr(own)] = own
                 votes[repr(own)] = votes.get(repr(own), 0) + len(raw.stamps)
@@ -187,8 +192,33 @@ def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: st
     return replace(layout, frequency=str(found), step=step, calendar=chosen), notes + said
 
 
+def _rising(raw: Raw, layout: Layout) -> np.ndarray:
+    """The stamps of a series as they are counted."""
+    stamps = layout.clock.count(raw.stamps)
+    again = np.flatnonzero(stamps[1:] <= stamps[:-1])
+    if len(again):
+        raise DataError(
+            f"{called(raw.name)} has rows {raw.rows[again[0]] + 1} and {raw.rows[again[0] + 1] + 1} at"
+            f" {shown(stamps[again[0]])} on the clock of {layout.zone}, which frequency {layout.frequency} counts as one"
+        )
+    return stamps
+
+
+def _inferred(stamps: np.ndarray, zone: str) -> Frequency | None:
+    """The frequency of a series: in days where it has one on the zone's clock, else by what elapses."""
+    found = infer(stamps)
+    if not zone:
+        return found
+    local = infer(on_the_clock(stamps, zone))
+    if local is not None and local.days:
+        return local
+    return found.elapsed() if found is not None and found.days else found
+
+
 def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
     longest = max(raws, key=lambda raw: len(raw.stamps))
+    if layout.zone:
+        longest = replace(longest, stamps=on_the_clock(longest.stamps, layout.zone))
     whose = f"{called(longest.name)} of {where}" if longest.name else where
     if len(longest.stamps) < 2:
         return DataError(f"{whose} has one row, from which no frequency can be inferred; give it with --frequency")
@@ -261,6 +291,7 @@ def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarr
 def _summary(frames: Frames) -> str:
     rows = [len(frame) for frame in frames]
     ends = [(frame.stamps[0], frame.stamps[-1]) for frame in frames]
+    shown = frames.layout.clock.shown
     span = f"from {shown(min(a for a, _ in ends))} to {shown(max(b for _, b in ends))}"
     if len(rows) == 1:
         return f"one series of {rows[0]:,} rows, {span}"

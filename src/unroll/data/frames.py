@@ -19,7 +19,6 @@ import numpy as np
 from unroll.data import calendar
 from unroll.data.frame import Frame, Frames, future_stamps
 from unroll.data.frame_reading import frames_of
-from unroll.data.gaps import shown
 from unroll.data.layout import Layout
 from unroll.data.regular import Raw, layout_frequency, regular
 from unroll.data.series_options import FrameOptions
@@ -111,13 +110,17 @@ def append(frames: Frames, more: Frames) -> Frames:
 
 
 def _appended(frame: Frame, new: Frame, frames: Frames) -> Frame:
-    layout = frames.layout
+    layout, shown = frames.layout, frames.layout.clock.shown
     if not np.array_equal(frame.static, new.static):
         raise DataError(f"{frame.called} has other static values in the new data")
     stamps = new.stamps
     last = frame.stamps[-1]
     if not layout.time:
         stamps = last + 1 + np.arange(len(new))
+    elif stamps.dtype.kind != last.dtype.kind:
+        raise DataError(
+            f"{frame.called}: the new data's times are not of the kind that there is, such as {shown(last)}"
+        )
     elif stamps[0] <= last:
         raise DataError(
             f"{frame.called}: the new data begins at {shown(stamps[0])}, but {shown(last)} is already there; leave out "
@@ -152,5 +155,5 @@ def _with_ahead(whole: Frame, old: Frame, new: Frame, layout: Layout, frequency:
     ahead = np.concatenate([new.known[len(new) :, :Q], old.known[gap + len(new.known) :, :Q]])
     if layout.calendar:
         stamps = future_stamps(whole, frequency, len(ahead), step=layout.step)
-        ahead = np.concatenate([ahead, calendar.features(stamps, layout.calendar)], axis=1)
+        ahead = np.concatenate([ahead, calendar.features(layout.clock.local(stamps), layout.calendar)], axis=1)
     return replace(whole, known=np.concatenate([known, ahead]))

@@ -8,7 +8,7 @@ quarters and years are counted from the first stamp, so they have no anchors: `W
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,16 @@ class Frequency:
     def months(self) -> int:
         """Months from a stamp to the next; 0 where months are not what is counted."""
         return _MONTHS.get(self.unit, 0) * self.n
+
+    @property
+    def days(self) -> bool:
+        """Whether whole days are what is counted, which are as long as the clock says."""
+        return self.unit in ("D", "W", "B", *_MONTHS)
+
+    def elapsed(self) -> Frequency | None:
+        """The same in hours; None for months and business days, which have no number of them."""
+        hours = _FIXED.get(self.unit, 0) // _TICKS["h"]
+        return replace(self, unit="h", n=hours * self.n) if self.days and hours else None
 
     def index(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where stamps (N,), rising, stand on the grid of this frequency.
@@ -198,10 +208,12 @@ def _mode(values: np.ndarray) -> int:
 def season_length(frequency: str) -> int:
     """Steps after which a series of this frequency usually repeats itself; 1 where there is no such number.
 
-    A day for minutes and hours (h 24, 15min 96), an hour for seconds, a week for days (D 7, B 5), a year for weeks
-    (52), months (12) and quarters (4); 1 for years, for `steps`, and where the step does not divide the cycle.
+    A day for minutes and hours (h 24, 15min 96), an hour for seconds, a week for days (D 7, 24h 7, B 5), a year for
+    weeks (52), months (12) and quarters (4); 1 for years, for `steps`, and where the step does not divide the cycle.
     """
     own = parse(frequency)
+    if own == Frequency("h", 24):
+        own = Frequency("D")
     if own.unit in ("h", "min"):
         cycle, step = _DAY, own.n * _TICKS[own.unit]
     elif own.unit == "s":

@@ -7,6 +7,7 @@ reaches up to there carried on instead.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +34,18 @@ class Grid:
     missing: np.ndarray
 
 
-def lay(stamps: np.ndarray, frequency: Frequency, called: str) -> Grid:
-    """The grid through stamps (n,), rising and all different.
+def shown(stamp: Any) -> str:
+    """A stamp for a person: no more digits than it needs."""
+    if not isinstance(stamp, np.datetime64):
+        return str(int(stamp))
+    text = str(stamp.astype("datetime64[ns]"))
+    for zeros in (".000000000", ":00", "T00:00"):
+        text = text.removesuffix(zeros)
+    return text.replace("T", " ")
+
+
+def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[Any], str] = shown) -> Grid:
+    """The grid through stamps (n,), rising and all different; `shown` is a stamp in a message.
 
     Raises:
         DataError: stamps lie off the grid (how many, and the first), or the grid would be far longer than the data.
@@ -94,13 +105,3 @@ def before(values: np.ndarray, observed: np.ndarray, row: int) -> np.ndarray:
         seen = np.maximum(last_seen(observed[:row])[-1], 0)
         known = np.where(rows > seen, known[seen, np.arange(known.shape[1])], known)
     return known
-
-
-def shown(stamp: Any) -> str:
-    """A stamp for a person: no more digits than it needs."""
-    if not isinstance(stamp, np.datetime64):
-        return str(int(stamp))
-    text = str(stamp.astype("datetime64[ns]"))
-    for zeros in (".000000000", ":00", "T00:00"):
-        text = text.removesuffix(zeros)
-    return text.replace("T", " ")

@@ -13,10 +13,11 @@ from unroll.data.cells import Table
 from unroll.data.frequency import STEPS, parse
 from unroll.data.series_options import CALENDAR, FrameOptions, Gaps
 from unroll.data.stamps import is_stamp
+from unroll.data.zones import Clock, canonical
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.files import read_document
 
-FORMAT = "unroll.layout/1"
+FORMAT = "unroll.layout/2"
 
 _STEP_NAMES = ("time", "timestamp", "t", "ds", "step", "time_idx")
 _CALENDAR_NAMES = ("date", "datetime", "month", "day", "week", "quarter", "year", "period")
@@ -36,6 +37,8 @@ class Layout:
         frequency: from a stamp to the next, as `unroll.data.frequency` names it.
         gaps: what is done with missing times and values.
         step: with the frequency `steps`, how far apart whole numbers are; 0: rows are steps, whatever their times.
+        zone: time zone of the times; "" where they have none.
+        zone_assumed: whether times without a zone are taken to be in it.
     """
 
     time: str = ""
@@ -49,6 +52,13 @@ class Layout:
     frequency: str = STEPS
     step: int = 0
     gaps: Gaps = "error"
+    zone: str = ""
+    zone_assumed: bool = False
+
+    @property
+    def clock(self) -> Clock:
+        """How the stamps are counted."""
+        return Clock(self.zone, parse(self.frequency).days)
 
     @property
     def known_names(self) -> tuple[str, ...]:
@@ -87,7 +97,7 @@ class Layout:
         return layout
 
     def _check(self) -> None:
-        for name in ("time", "series", "frequency"):
+        for name in ("time", "series", "frequency", "zone"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} is no text")
         for name in ("target", "past", "known", "static", "calendar"):
@@ -107,6 +117,10 @@ class Layout:
         if self.gaps not in get_args(Gaps):
             raise ValueError(f"gaps is {self.gaps!r:.40}")
         parse(self.frequency)
+        if type(self.zone_assumed) is not bool:
+            raise TypeError("zone_assumed is not true or false")
+        if self.zone and canonical(self.zone) != self.zone:
+            raise ValueError(f"zone is {self.zone!r:.40}")
 
 
 def _texts(value: Any) -> bool:

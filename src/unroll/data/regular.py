@@ -10,7 +10,7 @@ import numpy as np
 from unroll.data import calendar
 from unroll.data.frame import Frame, called
 from unroll.data.frequency import STEPS, Frequency, parse
-from unroll.data.gaps import close, lay, shown, spread
+from unroll.data.gaps import close, lay, spread
 from unroll.data.layout import Layout
 from unroll.errors import DataError
 
@@ -51,15 +51,15 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
         DataError: missing times or values where they are refused, a column without any value, times off the grid.
     """
     whose = f"series '{raw.name}' of {where}" if raw.name and where else where or called(raw.name)
-    K, P, frequency = len(layout.target), len(layout.past), layout_frequency(layout)
+    K, P, frequency, clock = len(layout.target), len(layout.past), layout_frequency(layout), layout.clock
     stamps, values, rows = raw.stamps, raw.values, raw.rows
     done = Filled()
     if frequency is not None:
-        grid = lay(stamps, frequency, whose)
+        grid = lay(stamps, frequency, whose, clock.shown)
         if len(grid.missing) and layout.gaps == "error":
             raise DataError(
                 f"{whose} lacks {len(grid.missing)} of {len(grid.stamps)} times of frequency {frequency}, the first "
-                f"{shown(grid.missing[0])}; --gaps fill carries values on, --gaps interpolate draws a line, "
+                f"{clock.shown(grid.missing[0])}; --gaps fill carries values on, --gaps interpolate draws a line, "
                 "--frequency steps takes the rows as equal steps"
             )
         rows = np.full(len(grid.stamps), -1)
@@ -82,14 +82,14 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
         t, c = np.argwhere(held)[0]
         more = f"; {done.values} values are missing in all" if done.values > 1 else ""
         raise DataError(
-            f"{whose}, row {rows[t] + 1} ({shown(stamps[t])}): column '{names[c]}' is empty{more}; --gaps fill carries "
+            f"{whose}, row {rows[t] + 1} ({clock.shown(stamps[t])}): column '{names[c]}' is empty{more}; --gaps fill carries "
             "the value before on, --gaps interpolate draws a line"
         )
     first = int((~empty).argmax(0).max(initial=0))
     done.leading = first
     known = close(values[first:, K + P :], layout.gaps)
     if layout.calendar:
-        known = np.concatenate([known, calendar.features(stamps[first:], layout.calendar)], axis=1)
+        known = np.concatenate([known, calendar.features(clock.local(stamps[first:]), layout.calendar)], axis=1)
     target, past = np.split(close(values[first:N, : K + P], layout.gaps), [K], axis=1)
     observed, past_observed = np.split(~empty[first:N, : K + P], [K], axis=1)
     return Frame(raw.name, stamps[first:N], target, past, known, raw.static, observed, past_observed), done

@@ -46,3 +46,10 @@ def numbered(values: Iterable[Any], rows: np.ndarray | None = None, first: int =
 def row_of(row: int, where: str = "") -> str:
     """What to call the row with number `row` of the data `where`; people count from 1."""
     return f"row {row + 1} of {where}" if where else f"row {row + 1}"
+
+
+def grouped(names: Iterable[Any]) -> tuple[np.ndarray, list[Any]]:
+    """The number of each row's name, and the names, by first appearance."""
+    numbers: dict[Any, int] = {}
+    codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
+    return codes, list(numbers)

@@ -23,6 +23,11 @@ class FrameOptions:
     time: str = ""
     """Column of the times, dates or whole numbers (none given: the first that is one)."""
 
+    time_zone: str = ""
+    """Zone of the times, such as Europe/Berlin: times without one are taken to be in it, times with one are converted
+    to it (none given: that of the data).
+    """
+
     series: str = ""
     """Column that names the series of each row, in a long table (none given: the table is one series)."""
 
@@ -68,6 +73,10 @@ class FrameOptions:
                     again = "twice" if uses[name] == use else f"as {uses[name]} and"
                     raise OptionError(f"'{name}' is given {again} as {use}; a column is one of them")
                 uses[name] = use
+        if self.time_zone:
+            from unroll.data.zones import canonical
+
+            canonical(self.time_zone)
         for name in self.calendar:
             if name != "auto" and name not in CALENDAR:
                 raise OptionError(f"calendar is {name!r:.60}{nearest(name, (*CALENDAR, 'auto'))}")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unroll.data.cells import Table
+from unroll.data.zones import UTC, canonical, name_of, offset_of
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _ISO = re.compile(
     r"\d{4}-\d{2}(?:-\d{2}(?:[ T]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d{1,9})?)?)?\s?"
-    r"(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?)?)?"
+    r"(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?"
 )
 _QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])|Q(?P<q2>[1-4])[- ](?P<y2>\d{4})")
 _WHOLE = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
@@ -42,27 +43,32 @@ class Stamps:
         values: (N,) datetime64[ns] or int64; of no meaning in wrong rows.
         wrong: position -> what is wrong with the cell.
         notes: what was understood that could have been understood otherwise.
+        zones: the time zones that the cells are written in, by first appearance; where there are some, values are
+            instants in UTC.
     """
 
     values: np.ndarray
     wrong: dict[int, str]
     notes: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
 
 
 def read_stamps(table: Table, name: str) -> Stamps:
     """The column `name` as stamps.
 
     Raises:
-        DataError: day and month cannot be told apart, or time zones are mixed.
+        DataError: day and month cannot be told apart, or some times have a time zone and some have none.
     """
     import pandas as pd
 
     column = table.column(name)
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
+    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "M":
+        column = pd.Series(column.array.to_numpy() if column.dt.tz is None else pd.DatetimeIndex(column))
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        note = f"the times of column '{name}' were in zone {column.dtype.tz} and are in UTC here"
-        return _checked(table, name, column.dt.tz_convert("UTC").dt.tz_localize(None), (note,))
+        zones = (name_of(column.dtype.tz) or UTC,)
+        return replace(_checked(table, name, column.dt.tz_convert(None)), zones=zones)
     if pd.api.types.is_datetime64_dtype(column.dtype):
         return _checked(table, name, column)
     whole = isinstance(column.dtype, np.dtype) and np.can_cast(column.dtype, np.int64)
@@ -109,33 +115,25 @@ def _iso(table: Table, name: str, texts: np.ndarray) -> Stamps:
     import pandas as pd
 
     plain = np.array(texts, dtype=object)
-    zone: str | None = None
+    offsets = np.zeros(len(texts), dtype="timedelta64[ns]")
+    zones: dict[str, str] = {}
     for row, text in enumerate(texts):
         found = _ISO.fullmatch(text) if text is not None else None
         if found is None:
             continue
         own = found["zone"] or ""
-        own = "UTC" if own in ("Z", "UTC") else own
-        if zone is not None and own != zone:
+        if zones and (own == "") != ("" in zones):
+            has, have = ("has no time zone", "have one") if own == "" else (f"has the time zone {own}", "have none")
             raise DataError(
-                f"{table.at(row, name)}: {table.shown(row, name)} {_zone(own)}, but the rows before {_have(zone)}; "
-                "write all times in one zone"
+                f"{table.at(row, name)}: {table.shown(row, name)} {has}, but the rows before {have}; write all times"
+                " in one way"
             )
-        zone = own
-        if own:
+        zone = zones.setdefault(own, canonical(own) if own else "")
+        if zone:
             plain[row] = found.string[: found.start("zone")].strip()
-    notes = (f"the times of column '{name}' are in zone {zone}, and stay in it",) if zone else ()
-    return _checked(
-        table, name, pd.to_datetime(pd.Series(plain, dtype=object), format="ISO8601", errors="coerce"), notes
-    )
-
-
-def _zone(zone: str) -> str:
-    return f"has the time zone {zone}" if zone else "has no time zone"
-
-
-def _have(zone: str) -> str:
-    return f"have {zone}" if zone else "have none"
+            offsets[row] = offset_of(zone)
+    times = pd.to_datetime(pd.Series(plain, dtype=object), format="ISO8601", errors="coerce") - offsets
+    return replace(_checked(table, name, times), zones=tuple(dict.fromkeys(z for z in zones.values() if z)))
 
 
 def _quarters(table: Table, name: str, texts: np.ndarray) -> Stamps:
