@@ -13,11 +13,13 @@ from unroll.data.checks import BadRow, good_rows
 from unroll.data.frame import Frames, called
 from unroll.data.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.gaps import shown
-from unroll.data.layout import TIME_NAMES, Layout, cycles, require, settle
-from unroll.data.regular import Raw, notes_of, regular
-from unroll.data.series_options import FrameOptions
+from unroll.data.layout import Layout, cycles, require, settle, with_times
 from unroll.data.moments import moments
+from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.rows import grouped
+from unroll.data.series_options import FrameOptions
+from unroll.data.table_index import with_index
+from unroll.data.time_columns import kind_of
 from unroll.data.zones import Clock, on_the_clock
 from unroll.errors import DataError, OptionError, nearest
 
@@ -30,14 +32,15 @@ def frames_of(
 ) -> Frames:
     """See `unroll.data.frames.read_frames`."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
-    df, index = _with_index(df)
-    table = Table(df, where)
+    indexed = with_index(df, where)
+    table = Table(indexed.rows, where)
     if not len(table):
         raise DataError(f"{where} has no rows")
     notes: list[str] = []
     trained = layout is not None
     if layout is None:
-        layout, notes = settle(table, options, index)
+        layout, notes = settle(table, options, indexed)
+    table = with_times(table, layout)
     require(table, layout)
     layout = replace(layout, gaps=options.gaps)
     layout, raws, said = _raws(table, layout, options, skip, trained)
@@ -57,24 +60,7 @@ def frames_of(
     frames = Frames(
         tuple(series), layout.target, layout.past, layout.known_names, layout.static_names, layout.frequency, (), layout
     )
-    return replace(frames, notes=(_summary(frames), *notes))
-
-
-def _with_index(df: pd.DataFrame | pd.Series) -> tuple[pd.DataFrame, str]:
-    """The rows with what their index holds as columns, and the name of the column of times that was the index."""
-    import pandas as pd
-
-    if isinstance(df, pd.Series):
-        df = df.to_frame("value" if df.name is None else df.name)
-    index = df.index
-    timed = isinstance(index, pd.DatetimeIndex | pd.PeriodIndex)
-    if timed and index.name is None:
-        name = next(n for n in ("time", "index time", "time of the row") if n not in df.columns)
-        return df.rename_axis(name).reset_index(), name
-    named = [name for name in index.names if name is not None and name not in df.columns]
-    if len(named) == index.nlevels:
-        return df.reset_index(), str(index.name) if timed else ""
-    return df.reset_index(drop=True), ""
+    return replace(frames, notes=(_summary(frames), *indexed.notes, *notes))
 
 
 def _raws(
@@ -156,7 +142,7 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
 
 def _perhaps(table: Table, layout: Layout) -> str:
     """The column that may name the series: the first of texts that is nothing else."""
-    others = (n for n in table.names if n not in (layout.time, *layout.static) and n.strip().lower() not in TIME_NAMES)
+    others = (n for n in table.names if n not in (layout.time, *layout.time_parts, *layout.static) and not kind_of(n))
     texts = (n for n in others if not table.numbers(n).numeric)
     found = next(texts, None)
     return " with the column that names them" if found is None else f" '{found}'"

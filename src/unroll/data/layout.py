@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
 from unroll.data import calendar
 from unroll.data.cells import Table
 from unroll.data.frequency import STEPS, parse
 from unroll.data.series_options import CALENDAR, FrameOptions, Gaps
-from unroll.data.stamps import is_stamp
+from unroll.data.table_index import Indexed
+from unroll.data.time_columns import find_times, is_part_of_date, joined, kind_of, numbers_the_rows
 from unroll.data.zones import Clock, canonical
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.files import read_document
 
 FORMAT = "unroll.layout/2"
-
-_STEP_NAMES = ("time", "timestamp", "t", "ds", "step", "time_idx")
-_CALENDAR_NAMES = ("date", "datetime", "month", "day", "week", "quarter", "year", "period")
-TIME_NAMES = (*_STEP_NAMES, *_CALENDAR_NAMES, "日期", "时间", "時間", "月份")
 
 
 @dataclass(frozen=True)
@@ -30,6 +26,8 @@ class Layout:
 
     Attributes:
         time: column of the times; "" where there is none and rows are numbered.
+        time_parts: columns that make up the times, where no one column holds them.
+        date_format: how the dates of the training were written, in strptime's words; "" for ISO 8601 and numbers.
         series: column of the series' names; "" where the table is one series.
         target, past, known, static: columns.
         categories: for each static column of texts, its name and its categories.
@@ -42,6 +40,8 @@ class Layout:
     """
 
     time: str = ""
+    time_parts: tuple[str, ...] = ()
+    date_format: str = ""
     series: str = ""
     target: tuple[str, ...] = ()
     past: tuple[str, ...] = ()
@@ -97,10 +97,10 @@ class Layout:
         return layout
 
     def _check(self) -> None:
-        for name in ("time", "series", "frequency", "zone"):
+        for name in ("time", "date_format", "series", "frequency", "zone"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} is no text")
-        for name in ("target", "past", "known", "static", "calendar"):
+        for name in ("time_parts", "target", "past", "known", "static", "calendar"):
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
                 raise TypeError(f"{name} is no list of texts")
@@ -131,48 +131,71 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def settle(table: Table, options: FrameOptions, index: str = "") -> tuple[Layout, list[str]]:
+def settle(table: Table, options: FrameOptions, indexed: Indexed) -> tuple[Layout, list[str]]:
     """Which column is what; the frequency, the calendar and the categories are still to be found out.
 
     Args:
         table: the rows.
         options: what the person said.
-        index: column that was the DataFrame's index of times, if it had one.
+        indexed: what the DataFrame's index was.
 
     Returns:
         The layout, and what was found without being said.
 
     Raises:
-        DataError: a column is not there, or there is no target.
+        DataError: a column is not there, there is no target, or the rows have no times that are understood.
     """
-    notes = []
-    given = (options.time, options.series, *options.target, *options.past, *options.known, *options.static)
+    given = (options.series, *options.target, *options.past, *options.known, *options.static)
     _require(table, given)
-    time = options.time
-    if not time:
-        taken = set(given)
-        time = index or next((name for name in _time_columns(table) if name not in taken), "")
-        notes.append(f"time is column '{time}'" if time else "no column of times was found: rows are numbered")
-        if not time and options.frequency not in ("", STEPS):
-            raise DataError(
-                f"{table.where or 'the table'} has no column of times, but the frequency is to be {options.frequency}; "
-                f"name the column with --time, or give --frequency {STEPS}"
-            )
+    found = find_times(table, options.time, indexed, given, options.series)
+    notes = list(found.notes)
+    time, parts = "".join(found.columns[:1]), ()
+    if len(found.columns) > 1:
+        parts = found.columns
+        time = next(name for name in ("time", "datetime", "time of the row") if name not in table.names)
+    if not time and options.frequency not in ("", STEPS):
+        raise DataError(
+            f"{table.where or 'the table'} has no column of times, but the frequency is to be {options.frequency}; "
+            f"name the column with --time, or give --frequency {STEPS}"
+        )
     target = options.target
     if not target:
-        taken = {time, *given}
-        numeric = [name for name in table.names if name not in taken and table.numbers(name).numeric]
-        target = tuple(numeric)
-        others = [name for name in table.names if name not in taken and name not in target]
-        if not target:
-            left = f" ({_listed(others)} not of numbers)" if others else ""
-            comma = any(re.fullmatch(r"-?\d+,\d+", text or "") for n in others for text in table.texts(n, 20))
-            remedy = "numbers are written with a point, as 1.5" if comma else "name one with --target"
-            raise DataError(f"{table.where or 'the table'} has no column of numbers to forecast{left}; {remedy}")
-        notes.append(f"{'targets are' if len(target) > 1 else 'the target is'} {_quoted(target)}")
-        if others:
-            notes.append(f"{_listed(others)} not of numbers and left out")
-    return Layout(time, options.series, target, options.past, options.known, options.static), notes
+        target, said = _targets(table, {time, *parts, *given, indexed.order})
+        notes += said
+    layout = Layout(time, parts, options.date_format, options.series, target, options.past, options.known)
+    return replace(layout, static=options.static), notes
+
+
+def with_times(table: Table, layout: Layout) -> Table:
+    """The table with the column of the times, where the layout makes it of several others."""
+    if not layout.time_parts or layout.time in table.names:
+        return table
+    _require(table, layout.time_parts)
+    return Table(table.frame.assign(**{layout.time: joined(table, layout.time_parts)}), table.where)
+
+
+def _targets(table: Table, taken: set[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The columns of numbers that are nothing else, and what is left out."""
+    free = [name for name in table.names if name not in taken]
+    numeric = [name for name in free if table.numbers(name).numeric]
+    counting = [name for name in numeric if numbers_the_rows(table, name)]
+    dated = [name for name in numeric if is_part_of_date(name) or kind_of(name) in ("time", "date")]
+    target = tuple(name for name in numeric if name not in counting and name not in dated)
+    others = [name for name in free if name not in numeric]
+    if not target:
+        left = f" ({_listed(others)} not of numbers)" if others else ""
+        left = left or (f" ({_listed(counting + dated)} of times or row numbers)" if counting + dated else "")
+        raise DataError(
+            f"{table.where or 'the table'} has no column of numbers to forecast{left}; name one with --target"
+        )
+    notes = [f"{'targets are' if len(target) > 1 else 'the target is'} {_quoted(target)}"]
+    if counting:
+        notes.append(f"{_listed(counting)} left out, as it numbers the rows")
+    if dated:
+        notes.append(f"{_listed(dated)} left out, as named like a time; --target takes it")
+    if others:
+        notes.append(f"{_listed(others)} not of numbers and left out")
+    return target, notes
 
 
 def require(table: Table, layout: Layout) -> None:
@@ -201,31 +224,6 @@ def cycles(options: FrameOptions, frequency: str) -> tuple[tuple[str, ...], list
             "not known"
         )
     return options.calendar, []
-
-
-def _time_columns(table: Table) -> Iterable[str]:
-    """Columns that may be the time, the likeliest first."""
-    import pandas as pd
-
-    for name in table.names:
-        dtype = table.column(name).dtype
-        if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
-            yield name
-    lower = {name: name.strip().lower() for name in table.names}
-    for name in sorted(table.names, key=lambda name: lower[name] not in TIME_NAMES):
-        text = next((text for text in table.texts(name, 200) if text is not None), "")
-        if is_stamp(text) and not table.numbers(name).numeric:
-            yield name
-    parts = {"month", "quarter", "week", "day"} & set(lower.values())
-    for name in table.names:
-        if lower[name] in TIME_NAMES:
-            numbers = table.numbers(name)
-            values = numbers.values[~numbers.empty]
-            whole = len(values) > 0 and not len(numbers.wrong) and bool((values % 1 == 0).all())
-            days = lower[name] == "date" and bool(((values > 18000100) & (values < 22001232)).all())
-            years = lower[name] == "year" and not parts and bool(((values > 1000) & (values < 3000)).all())
-            if whole and (days or years or lower[name] in _STEP_NAMES):
-                yield name
 
 
 def _require(table: Table, names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from unroll.data.frequency import STEPS, parse
 from unroll.data.layout import Layout
 from unroll.data.rows import grouped
 from unroll.data.stamps import Stamps, read_stamps
+from unroll.data.time_columns import numbers_of
 from unroll.data.zones import canonical, settled, to_instants, told_apart
 from unroll.errors import DataError, OptionError
 
@@ -31,7 +32,11 @@ def moments(table: Table, layout: Layout, names: np.ndarray, trained: bool) -> t
         DataError: the times have another kind of zone, or are not of the kind that the training's were.
         OptionError: there is a zone, but the times are whole numbers.
     """
-    read = read_stamps(table, layout.time)
+    steps = trained and bool(layout.step)
+    numbers = "steps" if steps else numbers_of(layout.time)
+    read = read_stamps(table, layout.time, format=layout.date_format, numbers=numbers)
+    if not trained:
+        layout = replace(layout, date_format=layout.date_format or read.format)
     dates, what = read.values.dtype.kind == "M", f"column '{layout.time}'"
     where = f"{table.where}, " if table.where else ""
     if not dates:

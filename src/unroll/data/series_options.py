@@ -21,7 +21,12 @@ class FrameOptions:
     """Which column is what in a table of series, and what is done with gaps."""
 
     time: str = ""
-    """Column of the times, dates or whole numbers (none given: the first that is one)."""
+    """Column of the times, dates or whole numbers, or several that make them up, as Date,Time or year,month (none given:
+    what is named or looks like times); none: the rows have no times and stand in their order.
+    """
+
+    date_format: str = ""
+    """How dates are written, such as %d/%m/%Y (none given: as the whole column tells)."""
 
     time_zone: str = ""
     """Zone of the times, such as Europe/Berlin: times without one are taken to be in it, times with one are converted
@@ -73,6 +78,8 @@ class FrameOptions:
                     again = "twice" if uses[name] == use else f"as {uses[name]} and"
                     raise OptionError(f"'{name}' is given {again} as {use}; a column is one of them")
                 uses[name] = use
+        if self.date_format and "%" not in self.date_format:
+            raise OptionError(f"date_format is {self.date_format!r:.60}; it must be such as %d/%m/%Y")
         if self.time_zone:
             from unroll.data.zones import canonical
 

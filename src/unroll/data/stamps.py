@@ -1,38 +1,31 @@
 """A column of times as numbers that can be counted: `datetime64[ns]`, or whole numbers.
 
-ISO 8601 is taken as it is. Other ways of writing are tried one by one against the whole column; where day and month
-could be exchanged in every row, nothing is guessed.
+How dates are written is decided by the column as a whole; where day and month could be exchanged in every row, nothing
+is guessed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from unroll.data import numbered_times
 from unroll.data.cells import Table
+from unroll.data.written_times import MISSING, Written, canonical_date, date_formats, in_words, take_apart
 from unroll.data.zones import UTC, canonical, name_of, offset_of
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ISO = re.compile(
-    r"\d{4}-\d{2}(?:-\d{2}(?:[ T]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d{1,9})?)?)?\s?"
-    r"(?P<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?)?"
-)
-_QUARTER = re.compile(r"(?P<y>\d{4})[- ]?Q(?P<q>[1-4])|Q(?P<q2>[1-4])[- ](?P<y2>\d{4})")
-_WHOLE = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
-_DATES = (
-    *(f"%{a}{sep}%{b}{sep}%Y" for sep in "/-" for a, b in ("dm", "md")),
-    *("%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d", "%Y年%m月%d日", "%Y年%m月", "%Y/%m", "%m/%Y", "%m-%Y", "%m.%Y"),
-    *("%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y", "%b %Y", "%B %Y", "%b-%Y", "%Y %b", "%Y-%b"),
-)
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M", "T%H:%M:%S")
-_LOOKED_AT = 20
+_NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d*)?")
+_LOOKED_AT = 200
+
+Numbers = Literal["steps", "times", "dates"]
+"""What whole numbers may be: steps and nothing else, steps or times, or also serial days of a spreadsheet."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +38,28 @@ class Stamps:
         notes: what was understood that could have been understood otherwise.
         zones: the time zones that the cells are written in, by first appearance; where there are some, values are
             instants in UTC.
+        format: how dates are written, in strptime's words; "" for ISO 8601 and what is no text.
     """
 
     values: np.ndarray
     wrong: dict[int, str]
     notes: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
+    format: str = ""
 
 
-def read_stamps(table: Table, name: str) -> Stamps:
-    """The column `name` as stamps.
+def read_stamps(table: Table, name: str, *, format: str = "", numbers: Numbers = "dates") -> Stamps:
+    """Read the column `name` as stamps.
+
+    Args:
+        table: the rows.
+        name: the column.
+        format: how dates are written, in strptime's words: of whole cells, or of the dates in them.
+        numbers: what whole numbers may be.
 
     Raises:
-        DataError: day and month cannot be told apart, or some times have a time zone and some have none.
+        DataError: day and month cannot be told apart, some times have a time zone and some have none, or dates are
+            written in another way than `format`.
     """
     import pandas as pd
 
@@ -71,133 +73,241 @@ def read_stamps(table: Table, name: str) -> Stamps:
         return replace(_checked(table, name, column.dt.tz_convert(None)), zones=zones)
     if pd.api.types.is_datetime64_dtype(column.dtype):
         return _checked(table, name, column)
-    whole = isinstance(column.dtype, np.dtype) and np.can_cast(column.dtype, np.int64)
-    if whole and not column.between(18000101, 22001231).all():
-        return Stamps(column.to_numpy(dtype=np.int64), {})
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and np.can_cast(column.dtype, np.int64):
+        return _numbered(table, name, column.to_numpy(dtype=np.int64), np.zeros(0, dtype=object), numbers)
     texts = table.texts(name)
-    first = _first(texts)
-    if re.fullmatch(r"\d{8}", first) and all(text is None or re.fullmatch(r"\d{8}", text) for text in texts):
-        days = pd.to_datetime(pd.Series(texts, dtype=object), format="%Y%m%d", errors="coerce")
-        if days.isna().sum() == sum(text is None for text in texts) and days.dt.year.between(1800, 2200).all():
-            return _checked(table, name, days, (f"column '{name}' was read as dates written %Y%m%d",))
-    if _WHOLE.fullmatch(first):
-        return _whole(table, name, texts)
-    if _ISO.fullmatch(first):
-        return _iso(table, name, texts)
-    if _QUARTER.fullmatch(first):
-        return _quarters(table, name, texts)
-    return _written(table, name, texts, first)
+    texts[:] = [None if text is None or text.lower() in MISSING else text for text in texts]
+    given = _as_given(table, name, texts, format) if format else None
+    if given is not None and len(given.wrong) == sum(text is None for text in texts):
+        return given
+    some = [text for text in texts[:_LOOKED_AT] if text is not None]
+    if sum(_NUMBER.fullmatch(text) is not None for text in some) * 2 > len(some):
+        return _numbered(table, name, _numbers(texts), texts, numbers)
+    return _written(table, name, texts, format, given)
 
 
-def _first(texts: np.ndarray) -> str:
-    """The first text that is a time or a whole number; failing that, the first."""
-    some = [text for text in texts[: 10 * _LOOKED_AT] if text is not None][:_LOOKED_AT]
-    return next((text for text in some if _WHOLE.fullmatch(text) or is_stamp(text)), some[0] if some else "")
+def looks_like_times(texts: np.ndarray) -> bool:
+    """Whether more than half of these texts (N,) that are not empty are written times, other than numbers."""
+    some = [text for text in texts if text is not None and text.lower() not in MISSING]
+    read = sum(_NUMBER.fullmatch(text) is None and bool(_formats_of(take_apart(text))) for text in some)
+    return read * 2 > len(some)
 
 
-def is_stamp(text: str) -> bool:
-    """Whether a text is a time, other than a whole number."""
-    return bool(_ISO.fullmatch(text) or _QUARTER.fullmatch(text) or next(_formats(text), None))
+def _formats_of(written: Written | None) -> tuple[str, ...]:
+    return date_formats(canonical_date(written.date)) if written else ()
 
 
-def _whole(table: Table, name: str, texts: np.ndarray) -> Stamps:
-    values, wrong = np.zeros(len(texts), dtype=np.int64), {}
-    for row, text in enumerate(texts):
-        if text is not None and _WHOLE.fullmatch(text):
-            values[row] = int(text.partition(".")[0])
-        else:
-            what = "is no whole number, as others in the column are"
-            wrong[row] = f"'{name}' is empty" if text is None else f"{table.shown(row, name)} in '{name}' {what}"
-    return Stamps(values, wrong)
-
-
-def _iso(table: Table, name: str, texts: np.ndarray) -> Stamps:
-    import pandas as pd
-
-    plain = np.array(texts, dtype=object)
-    offsets = np.zeros(len(texts), dtype="timedelta64[ns]")
-    zones: dict[str, str] = {}
-    for row, text in enumerate(texts):
-        found = _ISO.fullmatch(text) if text is not None else None
-        if found is None:
-            continue
-        own = found["zone"] or ""
-        if zones and (own == "") != ("" in zones):
-            has, have = ("has no time zone", "have one") if own == "" else (f"has the time zone {own}", "have none")
-            raise DataError(
-                f"{table.at(row, name)}: {table.shown(row, name)} {has}, but the rows before {have}; write all times"
-                " in one way"
-            )
-        zone = zones.setdefault(own, canonical(own) if own else "")
-        if zone:
-            plain[row] = found.string[: found.start("zone")].strip()
-            offsets[row] = offset_of(zone)
-    times = pd.to_datetime(pd.Series(plain, dtype=object), format="ISO8601", errors="coerce") - offsets
-    return replace(_checked(table, name, times), zones=tuple(dict.fromkeys(z for z in zones.values() if z)))
-
-
-def _quarters(table: Table, name: str, texts: np.ndarray) -> Stamps:
-    import pandas as pd
-
-    months = []
-    for text in texts:
-        found = _QUARTER.fullmatch(text) if text is not None else None
-        year, quarter = (found["y"] or found["y2"], int(found["q"] or found["q2"])) if found else ("", 0)
-        months.append(f"{year}-{3 * quarter - 2:02d}" if found else None)
-    times = pd.to_datetime(pd.Series(months, dtype=object), format="ISO8601", errors="coerce")
-    return _checked(table, name, times, (f"quarters in column '{name}' stand at their first day",))
-
-
-def _formats(text: str) -> Iterator[str]:
-    """The ways of writing that fit one text."""
-    import pandas as pd
-
-    for date in _DATES:
-        for clock in _CLOCKS:
-            if not pd.isna(pd.to_datetime(text, format=date + clock, errors="coerce")):
-                yield date + clock
-
-
-def _written(table: Table, name: str, texts: np.ndarray, first: str) -> Stamps:
+def _as_given(table: Table, name: str, texts: np.ndarray, format: str) -> Stamps | None:
+    """The texts by a format of whole cells; None where it does not fit any of them."""
     import pandas as pd
 
     cells = pd.Series(texts, dtype=object)
-    readings = {f: pd.to_datetime(cells, format=f, errors="coerce") for f in _formats(first)}
-    if not readings:
-        return _checked(table, name, pd.Series(np.full(len(texts), np.datetime64("NaT"), "M8[ns]")))
-    unread = {f: int(times.isna().sum()) for f, times in readings.items()}
-    fewest = min(unread.values())
-    best = [f for f in readings if unread[f] == fewest]
+    try:
+        times = pd.to_datetime(cells, format=format, errors="coerce", utc="%z" in format)
+    except ValueError:
+        return None
+    if times.isna().all():
+        return None
+    if "%z" in format:
+        return replace(_checked(table, name, times.dt.tz_localize(None)), zones=(UTC,), format=format)
+    return replace(_checked(table, name, times), format=format)
+
+
+def _numbers(texts: np.ndarray) -> np.ndarray:
+    """Texts as numbers: int64 where all of them are whole, else float64 with NaN where they are none."""
+    values = np.full(len(texts), np.nan)
+    whole = np.zeros(len(texts), dtype=np.int64)
+    exact = True
+    for row, text in enumerate(texts):
+        if text is not None and _NUMBER.fullmatch(text):
+            values[row] = float(text)
+            before, _, after = text.partition(".")
+            exact = exact and not after.strip("0")
+            whole[row] = int(before)
+        else:
+            exact = False
+    return whole if exact else values
+
+
+def _numbered(table: Table, name: str, values: np.ndarray, texts: np.ndarray, kind: Numbers) -> Stamps:
+    """Numbers as times, or as whole steps."""
+    found = None if kind == "steps" else numbered_times.as_times(values, serial=kind == "dates")
+    if found is not None and values.dtype.kind == "f":
+        read = _checked(table, name, found.values)
+        return replace(read, notes=(f"column '{name}' was read as {found.how}",))
+    if found is not None:
+        return Stamps(found.values, {}, (f"column '{name}' was read as {found.how}",))
+    if values.dtype.kind == "i":
+        return Stamps(values, {})
+    wrong: dict[int, str] = {}
+    whole = np.zeros(len(values), dtype=np.int64)
+    for row, text in enumerate(texts):
+        if text is None:
+            wrong[row] = f"'{name}' is empty"
+        elif values[row] % 1 != 0:
+            wrong[row] = f"{table.shown(row, name)} in '{name}' is no whole number, as others in the column are"
+        else:
+            whole[row] = int(text.partition(".")[0])
+    return Stamps(whole, wrong)
+
+
+def _written(table: Table, name: str, texts: np.ndarray, wanted: str, given: Stamps | None) -> Stamps:
+    """Texts as times: the one format of dates that fits them all, with whatever time of day each has.
+
+    `given` is what the wanted format made of whole cells, if it fits some.
+    """
+    import pandas as pd
+
+    since = np.zeros(len(texts), dtype="timedelta64[ns]")
+    offsets = np.zeros(len(texts), dtype="timedelta64[ns]")
+    dates = np.full(len(texts), None, dtype=object)
+    zones: dict[str, str] = {}
+    for row, text in enumerate(texts):
+        written = take_apart(text) if text is not None else None
+        if written is None or not _formats_of(written):
+            continue
+        if written.clock:
+            zone = _same_kind_of_zone(table, name, row, written.zone, zones)
+            if zone:
+                offsets[row] = offset_of(zone)
+        dates[row] = canonical_date(written.date)
+        since[row] = written.nanoseconds
+    codes, kinds = pd.factorize(pd.Series(dates, dtype=object))
+    candidates = tuple(dict.fromkeys(f for date in kinds[:_LOOKED_AT] for f in date_formats(date)))
+    if given is not None and not any(_order(f) == _order(wanted) for f in candidates):
+        return given
+    if not candidates:
+        return _checked(table, name, np.full(len(texts), np.datetime64("NaT"), "M8[us]"))
+    readings = {f: pd.to_datetime(pd.Series(kinds, dtype=object), format=f, errors="coerce") for f in candidates}
+    chosen, why = _choose(table, name, readings, codes, wanted)
+    days = np.append(readings[chosen].to_numpy().astype("M8[us]"), np.datetime64("NaT"))[codes]
+    iso = chosen == "%Y-%m-%d" or chosen == "%Y-%m"
+    notes = () if iso else (f"column '{name}' was read as {_words(chosen)}{why}",)
+    stamps = _checked(table, name, days, notes, since - offsets)
+    return replace(
+        stamps, zones=tuple(dict.fromkeys(zone for zone in zones.values() if zone)), format="" if iso else chosen
+    )
+
+
+def _same_kind_of_zone(table: Table, name: str, row: int, own: str, zones: dict[str, str]) -> str:
+    """The zone of a cell, where the cells before have one too, or have none either."""
+    if zones and (own == "") != ("" in zones):
+        has, have = ("has no time zone", "have one") if own == "" else (f"has the time zone {own}", "have none")
+        raise DataError(
+            f"{table.at(row, name)}: {table.shown(row, name)} {has}, but the rows before {have}; write all times in"
+            " one way"
+        )
+    if own not in zones:
+        zones[own] = canonical(own) if own else ""
+    return zones[own]
+
+
+def _choose(table: Table, name: str, readings: dict[str, pd.Series], codes: np.ndarray, wanted: str) -> tuple[str, str]:
+    """The format that fits most cells, and the reason where others fit some.
+
+    Raises:
+        DataError: two fit equally well and disagree, or the wanted one fits less than another.
+    """
+    weights = np.bincount(codes[codes >= 0], minlength=len(next(iter(readings.values()))))
+    fits = {f: int(weights[times.notna().to_numpy()].sum()) for f, times in readings.items()}
+    most = max(fits.values())
+    best = [f for f in readings if fits[f] == most]
+    known = next((f for f in readings if _order(f) == _order(wanted)), None)
+    if known is not None:
+        if fits[known] == most:
+            return known, ""
+        row = _row_where(readings[known].isna().to_numpy() & readings[best[0]].notna().to_numpy(), codes)
+        raise DataError(
+            f"{table.at(row, name)}: {table.shown(row, name)} is not {in_words(known)}, the format that was given or"
+            f" trained on, but {in_words(best[0])}; write dates as year-month-day"
+        )
+    best = _without_far_fetched(best, readings, codes)
     for other in best[1:]:
-        apart = (readings[other] != readings[best[0]]) & cells.notna()
+        apart = (readings[other] != readings[best[0]]).to_numpy() & readings[best[0]].notna().to_numpy()
         if apart.any():
-            row = int(apart.to_numpy().argmax())
+            row = _row_where(apart, codes)
             raise DataError(
-                f"{table.at(row, name)}: {table.shown(row, name)} can be {_words(best[0])} or {_words(other)}, and no "
-                "row tells which; write dates as year-month-day"
+                f"{table.at(row, name)}: {table.shown(row, name)} can be {in_words(best[0])} or {in_words(other)}, and"
+                " no row tells which; say it with --date-format, as in"
+                f" --date-format {best[0].replace(' ', '_')}, or write dates as year-month-day"
             )
-    return _checked(table, name, readings[best[0]], (f"column '{name}' was read as dates written {best[0]}",))
+    others = [f for f in readings if f not in best and 0 < fits[f] < most]
+    if others:
+        row = _row_where(readings[others[0]].isna().to_numpy() & readings[best[0]].notna().to_numpy(), codes)
+        return best[0], f", as {table.shown(row, name)} in row {row + 1} cannot be {in_words(others[0])}"
+    return best[0], ""
+
+
+def _order(way: str) -> str:
+    """The order of a format's parts, without what stands between them."""
+    return re.sub("[^a-z]", "", way.lower())
+
+
+def _row_where(kinds: np.ndarray, codes: np.ndarray) -> int:
+    """The first row whose date is among the marked ones."""
+    return int(np.flatnonzero((codes >= 0) & kinds[codes])[0])
+
+
+def _without_far_fetched(best: list[str], readings: dict[str, pd.Series], codes: np.ndarray) -> list[str]:
+    """Of formats that fit equally well, those that are left when year-first and year-last two-digit years compete.
+
+    25/01/20 is a day of 2020 and one of 2025. Read in the wrong way days become years: the reading that is in the order
+    of time, or spans less time by far, is the right one.
+    """
+    first = [f for f in best if f.startswith("%y")]
+    last = [f for f in best if f not in first]
+    if not first or not last:
+        return best
+
+    def measured(formats: list[str]) -> tuple[bool, float]:
+        ordered, spans = False, []
+        for f in formats:
+            times = readings[f].to_numpy().astype("M8[ns]")[codes[codes >= 0]].astype(np.int64)
+            steps = np.diff(times)
+            ordered = ordered or bool((steps >= 0).all() or (steps <= 0).all())
+            spans.append(float(times.max() - times.min()) + 1)
+        return ordered, min(spans)
+
+    (in_order, span), (other_in_order, other_span) = measured(first), measured(last)
+    if in_order != other_in_order:
+        return first if in_order else last
+    if max(span, other_span) > 5 * min(span, other_span):
+        return first if span < other_span else last
+    return best
 
 
 def _words(way: str) -> str:
-    return way.replace("%d", "day").replace("%m", "month").replace("%Y", "year").partition(" ")[0]
+    if " " in way and way.partition(" ")[0] in ("quarter", "week"):
+        return f"{way.partition(' ')[0]}s, which stand at their first day"
+    century = ", with years 69 to 99 as 1969 to 1999" if "%y" in way else ""
+    return f"dates written {in_words(way)} ({way}){century}"
 
 
-def _checked(table: Table, name: str, times: pd.Series, notes: tuple[str, ...] = ()) -> Stamps:
-    """As `datetime64[ns]`, with the rows that have none and those beyond what it holds."""
+def _checked(
+    table: Table, name: str, times: Any, notes: tuple[str, ...] = (), since: np.ndarray | None = None
+) -> Stamps:
+    """As `datetime64[ns]`, with the rows that have none and those beyond what it holds.
+
+    Args:
+        table: the rows.
+        name: the column.
+        times: (N,), of whatever unit of time.
+        notes: what is to be said.
+        since: (N,) timedelta64[ns] to be added.
+    """
     import pandas as pd
 
-    values = times.to_numpy()
-    wrong = {}
+    values = np.asarray(times.to_numpy() if isinstance(times, pd.Series) else times)
     least, most = pd.Timestamp.min.year + 1, pd.Timestamp.max.year
-    years = times.dt.year.to_numpy()
+    years = values.astype("M8[Y]").astype(np.int64) + 1970
     bad = np.isnat(values)
     beyond = ~bad & ((years < least) | (years >= most))
     unusable = np.flatnonzero(bad | beyond)
     texts = table.texts(name) if len(unusable) else np.empty(0)
+    wrong = {}
     for row in unusable.tolist():
-        empty = texts[row] is None
+        empty = texts[row] is None or texts[row].lower() in MISSING
         what = "is no time" if bad[row] else f"is beyond the years {least} to {most - 1}"
         wrong[row] = f"'{name}' is empty" if empty else f"{table.shown(row, name)} in '{name}' {what}"
-    values = np.where(bad | beyond, np.datetime64(0, "ns"), values)
-    return Stamps(values.astype("datetime64[ns]"), wrong, notes)
+    values = np.where(bad | beyond, np.datetime64(0, "s"), values).astype("M8[ns]")
+    return Stamps(values if since is None else values + since, wrong, notes)
