@@ -41,7 +41,7 @@ def test_labels_and_numbers() -> None:
         (3, "'price' is not a number"),
         (4, "'price' is not a finite number"),
         (5, "'price' has 2 numbers, most rows have 1"),
-        (6, "'price' is not a number"),
+        (6, "'price' has a null"),
         (7, "'price' is not a number"),
     ]
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from unroll.data.rows import numbered, row_of
+from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.files import read_document
 
@@ -76,7 +77,10 @@ class Labels:
         found: set[str] = set()
         total = 0
         for row, value in numbered(values, rows):
-            found.update(_names(value, kind, row, where))
+            names = _names(value, kind, row, where)
+            if any(map(has_half_character, names)):
+                raise DataError(f"{row_of(row, where)} has a label that {HALF_CHARACTER}: {names!a:.40}")
+            found.update(names)
             total += 1
         if not total:
             raise DataError(f"{where} has no rows")
@@ -193,11 +197,11 @@ def _plain(name: str) -> str:
 
 
 def label_name(value: object) -> str | None:
-    """The text by which a label is known; None for null, NaN and empty text."""
+    """The text by which a label is known; None for null, NaN, NaT, NA and empty text."""
+    if is_missing(value):
+        return None
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
