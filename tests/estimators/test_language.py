@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
@@ -82,3 +83,20 @@ def test_what_is_no_text_is_refused() -> None:
         unroll.LanguageModel().fit("word")
     with pytest.raises(OptionError, match="bidirectional layers would see"):
         unroll.LanguageModel(bidirectional=True).fit(WORDS)
+
+
+def test_series_and_frames_of_texts(fitted: unroll.LanguageModel) -> None:
+    series = pd.Series(WORDS[:4], index=[3, 3, 1, 0])
+    assert fitted.perplexity(series) == fitted.perplexity(WORDS[:4])
+    assert fitted.perplexity(series.to_frame()) == fitted.perplexity(WORDS[:4])
+    assert fitted.score_lines(series) == fitted.score_lines(WORDS[:4])
+    for missing in (None, float("nan"), pd.NA):
+        with pytest.raises(DataError, match=r"1 of 2 rows of X cannot be used \(row 2: 'X' is null\)"):
+            fitted.perplexity(["a cat", missing])
+    with pytest.raises(DataError, match="X has 2 columns"):
+        fitted.perplexity(pd.DataFrame({"id": [1], "text": ["a cat"]}))
+
+
+def test_line_ends_of_all_kinds_are_one(fitted: unroll.LanguageModel) -> None:
+    assert _lines("a\r\nb\rc\n\nd") == ["a\n", "b\n", "c\n", "\n", "d\n"]
+    assert _lines(["a", "", "b\n"]) == ["a\n", "\n", "b\n"]

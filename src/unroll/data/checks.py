@@ -79,7 +79,7 @@ def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     """
     bad: list[BadRow] = []
     for row, value in enumerate(values):
-        several = isinstance(value, list | tuple | set | frozenset | np.ndarray)
+        several = isinstance(value, set | frozenset) or _is_list(value)
         names = [] if isinstance(value, dict) else [label_name(v) for v in (value if several else [value])]
         if any(isinstance(v, bytes) for v in (value if several else [value])):
             bad.append((row, f"'{column}' holds bytes, not text; decode them"))
@@ -95,7 +95,7 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     bad: list[BadRow] = []
     counts: dict[int, int] = {}
     for row, value in enumerate(values):
-        items = value if isinstance(value, list | tuple | np.ndarray) else [value]
+        items = value if _is_list(value) else [value]
         try:
             numbers = np.array([float(item) for item in items])
         except (TypeError, ValueError, OverflowError):
@@ -109,6 +109,10 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     usual = Counter(counts.values()).most_common(1)[0][0] if counts else 0
     bad += [(row, f"'{column}' has {n} numbers, most rows have {usual}") for row, n in counts.items() if n != usual]
     return sorted(bad)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> str:

@@ -241,9 +241,9 @@ class LanguagePredictor(Predictor):
             DataError: a line is not text.
             OptionError: the run predicts masked tokens.
         """
+        refuse_other_table(lines, "the data for score")
         if isinstance(lines, str | bytes | Mapping | Set) or not isinstance(lines, Iterable):
             raise DataError("score takes several lines: a list of texts")
-        refuse_other_table(lines, "the data for score")
         if is_table(lines):
             lines = column_of(lines, self.task.settings.language.text)
         self._check_next()

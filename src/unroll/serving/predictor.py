@@ -121,9 +121,9 @@ class RecordPredictor(Predictor):
         Raises:
             DataError: a record lacks the input column, or cannot be used, and `skip_bad_rows` is off.
         """
+        refuse_other_table(records, "the data for predict")
         if isinstance(records, str | bytes | Mapping | Set) or not isinstance(records, Iterable):
             raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
-        refuse_other_table(records, "the data for predict")
         if not is_frame(records):
             return self._answers(records, skip_bad_rows, live=live, remedy="skip_bad_rows")
         values = [{self.task.column: value} for value in column_of(records, self.task.column)]

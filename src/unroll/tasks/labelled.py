@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unroll.data.batches import Batches
 from unroll.data.examples import ROWS_AT_ONCE, Examples
-from unroll.data.labels import Kind, Labels
+from unroll.data.labels import Kind, Labels, spelling_notes
 from unroll.data.options import SourceOptions
 from unroll.data.series import SeriesEncoder
 from unroll.data.split import split
@@ -118,6 +118,9 @@ class LabelledTask:
         last = records(sources.test) if sources.test else None
         settings = replace(settings, labelled=main.options)
         labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where, rows=main.rows)
+        if labels.kind != "regression":
+            for note in spelling_notes(main.targets):
+                say(note)
         targets = labels.encode(main.targets, where=main.where, rows=main.rows)
         share = 0.0 if held is not None else settings.batch.validation
         chosen, left = split(targets, share, settings.batch.seed)
