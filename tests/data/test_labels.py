@@ -201,3 +201,8 @@ def test_spellings_of_one_label_and_of_two_are_said() -> None:
     assert spelling_notes([1, "1", 1.0, "1.0"]) == ["taken as one label: '1' and '1.0'"]
     assert spelling_notes([["a", "b"], ["a "], []]) == ["taken as one label: 'a' and 'a '"]
     assert spelling_notes(["a", "b", None]) == []
+
+
+def test_a_complex_number_is_no_target() -> None:
+    with pytest.raises(DataError, match="row 2 of the data needs a number to predict, but holds"):
+        Labels("regression", ["value"]).encode([1.0, np.complex128(2 + 1j)])

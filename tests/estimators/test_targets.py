@@ -135,7 +135,9 @@ def test_numbers_of_all_kinds(y: Any, wanted: list[Any]) -> None:
         ([[1.0, 2.0], [3.0, NAN]], "row 2: 'y' is not a finite number"),
         ([[1.0, 2.0], [3.0]], "'y' has 1 numbers, most rows have 2|'y' has 2 numbers, most rows have 1"),
         (["a", 1.0], "row 1: 'y' is not a number"),
-        ([1 + 1j, 2], "row 1: 'y' is not a number"),
+        ([1 + 1j, 2], "Complex data not supported: y holds complex numbers"),
+        (of_objects([1, np.complex128(2)]), "Complex data not supported"),
+        ([[1, 2], [1j, 2]], "row 2: 'y' is a complex number"),
     ],
     ids=str,
 )

@@ -96,6 +96,9 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     counts: dict[int, int] = {}
     for row, value in enumerate(values):
         items = value if _is_list(value) else [value]
+        if any(isinstance(item, complex | np.complexfloating) for item in items):
+            bad.append((row, f"'{column}' is a complex number"))
+            continue
         try:
             numbers = np.array([float(item) for item in items])
         except (TypeError, ValueError, OverflowError):

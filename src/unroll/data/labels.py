@@ -277,6 +277,8 @@ def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.n
     for row, value in numbered(values, rows):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
         try:
+            if any(isinstance(item, complex | np.complexfloating) for item in items):
+                raise TypeError  # NumPy would leave the imaginary part out
             numbers = [float(item) for item in items]
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{row_of(row, where)} needs a number to predict, but holds {value!r:.40}") from None

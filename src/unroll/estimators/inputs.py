@@ -79,6 +79,8 @@ def _rows(X: Any, name: str) -> Any:
     """A list with a value for each row; a table of numbers as it is."""
     if isinstance(X, list | tuple):
         return list(X)
+    if isinstance(X, str):
+        raise DataError("X is one text; give a list of texts")
     if is_table(X):
         return _rows_of_table(X, name)
     if isinstance(X, np.ma.MaskedArray) and X.ndim > 1 and X.dtype.kind in "fiub":

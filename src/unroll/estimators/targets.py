@@ -47,6 +47,8 @@ def read_numbers(y: Any) -> np.ndarray:
         DataError: rows whose target is null, no number or not finite; they are named.
     """
     rows = rows_in(_one_or_several(y), "y")
+    if any(isinstance(value, complex | np.complexfloating) for value in rows):
+        raise DataError("Complex data not supported: y holds complex numbers")
     _refuse(bad_numbers(rows, "y"), len(rows))
     several = bool(rows) and isinstance(rows[0], list | tuple | np.ndarray)
     return np.array([[float(v) for v in row] if several else float(row) for row in rows])
