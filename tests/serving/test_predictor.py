@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 import torch
 
 from unroll.errors import DataError
+from unroll.estimators.forecaster import Forecaster
 from unroll.estimators.labelled import Classifier, Regressor
 from unroll.estimators.tagger import Tagger
-from unroll.serving.predictor import RecordPredictor
+from unroll.serving.predictor import RecordPredictor, load
 
 TEXTS = ["good", "bad bad film", "a good one", "bad", "a good good good film"]
 
@@ -200,3 +202,16 @@ def test_a_tagger_answers_and_evaluates_frames() -> None:
         predictor.evaluate(truth.assign(tags=[["D", "N"], [None]]))
     with pytest.raises(DataError, match=r"row 1: 'tags' has half a character \(a lone surrogate\) at token 2"):
         predictor.evaluate(truth.assign(tags=[["D", "x\ud83d"], ["N"]]))
+
+
+def test_a_forecaster_evaluates_frames_and_data_sets(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=30), "y": np.arange(30.0)})
+    fitted = Forecaster(horizon=2, lookback=4, hidden=4, epochs=1, threads=1).fit(frame)
+    predictor = load(fitted.save(tmp_path / "run"))
+    report = predictor.evaluate(frame)
+    assert report["windows"] == 25
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert predictor.evaluate(tmp_path / "rows.csv") == report
+    assert predictor.evaluate(datasets.Dataset.from_pandas(frame)) == report
+    with pytest.raises(DataError, match="the table has no column 'y'"):
+        predictor.evaluate(frame[["when"]])

@@ -17,6 +17,8 @@ HALF_CHARACTER = "has half a character (a lone surrogate)"
 
 def is_missing(value: Any) -> bool:
     """Tell whether a value stands for none: None, NaN, NaT, pandas' NA, a masked element. Text never does."""
+    if isinstance(value, str):
+        return False
     if value is None or value is np.ma.masked:
         return True
     # Who has not imported pandas cannot have brought its NA.

@@ -144,9 +144,8 @@ class TaggingTask:
     def model(self, training: Tagged | None = None) -> Tagger:
         """A new model; one that is about to be trained starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
-        legal = None
-        if self.scheme is not None:
-            legal = Legal(*map(torch.from_numpy, legal_steps(self.labels.names, self.scheme)))
+        steps = None if self.scheme is None else legal_steps(self.labels.names, self.scheme)
+        legal = None if steps is None else Legal(*map(torch.from_numpy, steps))
         model = build(
             options.tagger,
             options.recurrent,
