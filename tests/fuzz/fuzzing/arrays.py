@@ -105,7 +105,7 @@ def _wanted(array: np.ndarray, offsets: np.ndarray | None) -> list[Any]:
     if offsets is not None:
         return [array[a:b].tolist() for a, b in pairwise(offsets.tolist())]
     if array.dtype.kind == "S":
-        return [text.decode() for text in array.tolist()] if array.ndim == 1 else []
+        return [text.decode("utf-8", "surrogateescape") for text in array.tolist()] if array.ndim == 1 else []
     return array.astype(np.float64).tolist() if array.dtype.char in "ge" else array.tolist()
 
 

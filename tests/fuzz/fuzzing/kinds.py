@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -66,18 +66,28 @@ def kind_of(number: int) -> str:
     raise AssertionError("the shares make up a hundred")
 
 
-def run_trial(trial: Trial, seed: int) -> tuple[Finding | None, bool]:
-    """Do a trial in a folder of its own, and give what it found and what it answered."""
+@contextmanager
+def empty_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards, with all that was cached of the files in it."""
     import datasets.config
 
-    folder = Path(tempfile.mkdtemp(prefix="unroll-fuzz-"))
     before = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = folder / "cache"
-    (folder / "files").mkdir()
-    try:
-        return None, trial(Random(seed), folder / "files")  # noqa: S311 (no secret)
-    except Finding as found:
-        return found, False
-    finally:
-        datasets.config.HF_DATASETS_CACHE = before
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="unroll-fuzz-", ignore_cleanup_errors=True) as name:
+        datasets.config.HF_DATASETS_CACHE = Path(name) / "cache"
+        files = Path(name) / "files"
+        files.mkdir()
+        try:
+            yield files
+        finally:
+            datasets.config.HF_DATASETS_CACHE = before
+
+
+def run_trial(trial: Trial, seed: int) -> tuple[Finding | None, bool]:
+    """Do a trial in a folder of its own: what it found, and whether there was an answer."""
+    with empty_folder() as folder:
+        try:
+            return None, trial(Random(seed), folder)  # noqa: S311 (no secret)
+        except Finding as found:
+            return found, False
+        except Exception as error:
+            return Finding(f"the trial itself: {type(error).__name__}", str(error)), False
