@@ -75,6 +75,7 @@ class Worker:
 
     def restart(self) -> str:
         """End what is left of it and begin anew; how it ended."""
+        self.process.join(1.0)  # one that has died may not have been seen to
         alive = self.process.is_alive()
         self.process.kill()
         self.process.join()
