@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Control characters, the ends of lines among them, and halves of characters: what is quoted from a file may hold any.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(ValueError):
     """A person's mistake: what was wrong, where, and what would be right.
 
-    The command line prints the sentence and leaves with status 2; from Python it is a `ValueError`.
+    The command line prints the sentence and leaves with status 2; from Python it is a `ValueError`. Characters of the
+    sentence that cannot be printed in one line are escaped, as Python writes them.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(_UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], sentence))
 
 
 class DataError(UserError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -464,3 +465,67 @@ def test_backends_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> Non
     assert "torch    available" in out
     assert out.startswith("cpu      ")
     assert "naive    available" in out
+
+
+class Input:
+    """Standard input of these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def test_what_comes_before_a_bad_row_is_answered_first(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = str(trained / "run")
+    good = b'{"review": "good"}\n{"review": "a bad film"}\n'
+    bad = {
+        b'{"review": 5}\n': "row 3: 'review' holds int, not text",
+        b'{"review"\n': "line 3: not JSON",
+        b"{}\n": "row 3: there is no 'review'",
+    }
+    for line, wrong in bad.items():
+        (tmp_path / "rows.jsonl").write_bytes(good + line + good)
+        for data in ("-", str(tmp_path / "rows.jsonl")):
+            monkeypatch.setattr(sys, "stdin", Input(good + line + good))
+            capsys.readouterr()
+            assert main(["predict", run, data]) == 2
+            out, err = capsys.readouterr()
+            assert [json.loads(row)["label"] for row in out.splitlines()] == ["pos", "neg"]
+            assert wrong in err
+            monkeypatch.setattr(sys, "stdin", Input(good + line + good))
+            assert main(["predict", run, data, "--skip-bad-rows"]) == 0
+            rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+            assert ["error" in row for row in rows] == [False, False, True, False, False]
+
+
+def test_half_an_emoji_is_answered_and_goes_out_as_it_came_in(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Input(b'{"review": "good \\ud83d"}\n{"review": "good ?"}\n'))
+    assert main(["predict", str(trained / "run"), "-"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["label"] == json.loads(second)["label"] == "pos"
+
+
+def test_labels_written_in_several_ways_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"the film {i},{label}\n" for i in range(5) for label in ("pos", '" pos"', "neg", "Neg"))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    data, out = str(tmp_path / "rows.csv"), str(tmp_path / "run")
+    options = ("--hidden", "4", "--embedding", "4", "--epochs", "1", "--threads", "1")
+    assert main(["fit", "classification", data, "--out", out, *options]) == 0
+    printed = "".join(capsys.readouterr())
+    assert "taken as one label: ' pos' and 'pos'" in printed
+    assert "taken as different labels, though they differ in case alone: 'Neg' and 'neg'" in printed
+
+
+def test_a_reader_that_has_gone_is_no_error(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"review": "good"}\n' * 3000)
+    command = [sys.executable, "-m", "unroll", "predict", str(trained / "run"), str(tmp_path / "rows.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["label"] == "pos"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141

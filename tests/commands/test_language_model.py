@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -215,3 +216,20 @@ def test_the_recipes_text_options_are_those_of_the_published_figures() -> None:
     for name in ("ptb", "ptb-awd", "wikitext2"):
         options = yaml.safe_load((recipes / f"{name}.yaml").read_text())
         assert (options["punctuation"], options["normalize"], options["min_count"]) == ("keep", "none", 1)
+
+
+def test_half_an_emoji_and_lines_before_a_bad_one_are_scored(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Input:
+        buffer = io.BytesIO(b'{"text": "the cat \\ud83d"}\n{"text": "the dog"}\n{"text": 5}\n{"text": "a"}\n')
+
+    monkeypatch.setattr("sys.stdin", Input)
+    assert main(["score", str(trained / "run"), "-"]) == 2
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["the cat \ud83d", "the dog"]
+    assert "row 3: 'text' holds int, not text" in err
+    (tmp_path / "rows.jsonl").write_text('{"text": "the dog"}\n{"text": "the cat \\ud83d"}\n')
+    for command in ("score", "evaluate"):
+        assert main([command, str(trained / "run"), str(tmp_path / "rows.jsonl")]) == 2
+        assert "row 2: column 'text' holds half a character (a lone surrogate)" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from unroll.data.checks import bad_labels, bad_numbers, bad_series, bad_texts, good_rows
@@ -41,7 +42,7 @@ def test_labels_and_numbers() -> None:
         (3, "'price' is not a number"),
         (4, "'price' is not a finite number"),
         (5, "'price' has 2 numbers, most rows have 1"),
-        (6, "'price' is not a number"),
+        (6, "'price' has a null"),
         (7, "'price' is not a number"),
     ]
 
@@ -105,3 +106,19 @@ def test_stopping_or_leaving_out() -> None:
         good_rows([(i, "bad") for i in range(7)], 9, "a.csv", skip=False)
     with pytest.raises(DataError, match=r"^2 of 2 rows of a\.csv cannot be used"):
         good_rows([(0, "bad"), (1, "bad")], 2, "a.csv", skip=True)
+
+
+def test_what_is_missing_is_null_whatever_its_kind() -> None:
+    missing = [None, float("nan"), pd.NA, np.ma.masked]
+    assert bad_texts(["a", *missing], "t") == [(row, "'t' is null") for row in range(1, 5)]
+    assert bad_labels(["a", *missing, pd.NaT], "t") == [(row, "'t' is null or empty") for row in range(1, 6)]
+    assert bad_series([[1], *missing], "t") == [(row, "'t' is null") for row in range(1, 5)]
+    assert bad_numbers([1, None, pd.NA, pd.NaT], "t") == [(row, "'t' is null") for row in range(1, 4)]
+
+
+def test_labels_that_cannot_be_stored() -> None:
+    assert bad_labels(["NA", "nan", "x\ud83d", b"x", ["a", "\ude00"], "\U0001f600"], "y") == [
+        (2, "'y' has half a character (a lone surrogate)"),
+        (3, "'y' holds bytes, not text; decode them"),
+        (4, "'y' has half a character (a lone surrogate)"),
+    ]

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from unroll.data.labels import Labels
+from unroll.data.labels import Labels, label_name, spelling_notes
 from unroll.errors import DataError, OptionError, RunError
 
 
@@ -173,3 +174,35 @@ def test_damaged_json(document: object, why: str) -> None:
         Labels.from_json(json.dumps(document))
     with pytest.raises(RunError, match="not JSON"):
         Labels.from_json("{")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), " "])
+def test_what_is_missing_is_no_label(missing: object) -> None:
+    assert label_name(missing) is None
+    with pytest.raises(DataError, match="row 2 of the training data has no label"):
+        Labels.learn(["a", missing])
+
+
+def test_names_that_read_like_nothing_are_labels() -> None:
+    assert Labels.learn(["NA", "nan", "None", "null"]).names == ("NA", "None", "nan", "null")
+
+
+def test_a_label_that_cannot_be_stored_is_refused() -> None:
+    with pytest.raises(DataError, match="row 2 of the training data has a label that has half a character"):
+        Labels.learn(["a", "x\ud83d"])
+    assert Labels.learn(["a", "x\U0001f600"]).names == ("a", "x\U0001f600")
+
+
+def test_spellings_of_one_label_and_of_two_are_said() -> None:
+    assert spelling_notes(["pos", " pos", "neg", "Neg"]) == [
+        "taken as one label: ' pos' and 'pos'",
+        "taken as different labels, though they differ in case alone: 'Neg' and 'neg'",
+    ]
+    assert spelling_notes([1, "1", 1.0, "1.0"]) == ["taken as one label: '1' and '1.0'"]
+    assert spelling_notes([["a", "b"], ["a "], []]) == ["taken as one label: 'a' and 'a '"]
+    assert spelling_notes(["a", "b", None]) == []
+
+
+def test_a_complex_number_is_no_target() -> None:
+    with pytest.raises(DataError, match="row 2 of the data needs a number to predict, but holds"):
+        Labels("regression", ["value"]).encode([1.0, np.complex128(2 + 1j)])

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from unroll.data.options import SeriesOptions
-from unroll.data.series import SeriesEncoder
+from unroll.data.series import SeriesEncoder, as_steps
 from unroll.errors import DataError, OptionError, RunError
 
 
@@ -131,3 +135,69 @@ def test_options() -> None:
     for value in (-1, 2**31, 10**21):
         with pytest.raises(OptionError, match=f"max_steps is {value}; it must be at least 0 and below"):
             SeriesOptions(max_steps=value)
+
+
+def of_objects(items: list) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array([[1, 2], [3, 4]], dtype=np.longdouble),
+        np.array([[1, 2], [3, 4]], dtype=np.float16),
+        np.array([[1, 2], [3, 4]], dtype=object),
+        [[Decimal(1), Decimal("2.0")], [Fraction(3), 4]],
+        of_objects([np.array([1.0, 2.0]), np.array([3.0, 4.0])]),
+        of_objects([of_objects([1, 2]), of_objects([3, 4])]),
+        of_objects([[1, 2], [3, 4]]),
+        [torch.tensor([1, 2]), torch.tensor([3, 4])],
+        torch.tensor([[1, 2], [3, 4]], requires_grad=False).bfloat16(),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True),
+        pd.DataFrame({"a": [1, 3], "b": [2, 4]}),
+        [pd.Series([1, 2]), pd.Series([3, 4])],
+        np.ma.masked_array([[1, 2], [3, 4]], False),
+        "[[1, 2], [3, 4]]",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_of_all_kinds_are_steps(value: object) -> None:
+    steps = as_steps(value)
+    assert steps.dtype == np.float64
+    assert steps.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_a_series_of_numbers_is_a_sequence() -> None:
+    assert as_steps(pd.Series([1, 2], dtype="Int64")).tolist() == [[1.0], [2.0]]
+    assert as_steps(of_objects([True, 2])).tolist() == [[1.0], [2.0]]
+    assert as_steps(of_objects([])).shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (pd.NA, "is null"),
+        (float("nan"), "is null"),
+        ([1, pd.NA], "has a null at step 2"),
+        (of_objects([1.0, None]), "has a null at step 2"),
+        ([[1, 2], [3, None]], "has a null at step 2"),
+        (np.ma.masked_array([1.0, 2.0], [False, True]), "has nan at step 2, feature 1"),
+        ([Decimal(1), Decimal("Infinity")], "has inf at step 2"),
+        ([1 + 2j, 3], "holds complex numbers"),
+        ([10**400, 1], "holds a number too large for 64 bits"),
+        (np.array([np.finfo(np.longdouble).max]), "has inf at step 1"),
+        (b"[1, 2]", "holds bytes"),
+        ({"a": 1}, "holds dict"),
+        (of_objects([np.array([1.0]), np.array([1.0, 2.0])]), "is ragged: 1 features at step 1, 2 at step 2"),
+        (["1", "2"], "holds values that are not numbers"),
+        (np.array(["2024-01-01"], dtype="M8[D]"), "holds values that are not numbers"),
+        (np.zeros((2, 2, 2)), "has 3 dimensions"),
+        ("1" * 5000, "holds text where a list of numbers is needed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 50 else type(value).__name__,
+)
+def test_what_is_no_number_is_said(value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        as_steps(value)

@@ -4,13 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from sklearn.base import clone
 
 import unroll
 from unroll.data.text import TextEncoder
 from unroll.errors import DataError, OptionError
-from unroll.estimators.language import _corpus, _texts
+from unroll.estimators.language import _lines
+from unroll.tasks.language import corpus_of
 from unroll.tasks.language_options import LanguageSettings
 
 WORDS = ["the cat sat on the mat", "the dog sat on the log", "a cat saw the dog", "a dog saw the cat"] * 20
@@ -59,8 +61,8 @@ def test_states_are_reset_where_asked() -> None:
     lines = ["a b", "", "c d", "e f"] * 4
     for reset, wanted in (("never", []), ("blank", [4, 14, 24, 34]), ("row", [3, 4, 7, 10, 13, 14])):
         settings = LanguageSettings.from_flat({"reset_state": reset, "min_count": 1})
-        encoder = TextEncoder.learn(_texts(lines), settings.text)
-        found = _corpus(_texts(lines), encoder, settings).documents.tolist()
+        encoder = TextEncoder.learn(_lines(lines), settings.text)
+        found = corpus_of(_lines(lines), encoder, settings, "X").documents.tolist()
         assert found[: len(wanted)] == wanted
         assert len(found) == {"never": 0, "blank": 4, "row": 15}[reset]
 
@@ -73,7 +75,7 @@ def test_parameters_are_those_of_the_command(fitted: unroll.LanguageModel) -> No
 
 
 def test_what_is_no_text_is_refused() -> None:
-    with pytest.raises(DataError, match=r"X\[1\] is of type int"):
+    with pytest.raises(DataError, match=r"1 of 2 rows of X cannot be used \(row 2: 'X' holds int, not text\)"):
         unroll.LanguageModel().fit(["a", 3])  # type: ignore[list-item]
     with pytest.raises(DataError, match="X holds no text"):
         unroll.LanguageModel().fit(["", " "])
@@ -81,3 +83,20 @@ def test_what_is_no_text_is_refused() -> None:
         unroll.LanguageModel().fit("word")
     with pytest.raises(OptionError, match="bidirectional layers would see"):
         unroll.LanguageModel(bidirectional=True).fit(WORDS)
+
+
+def test_series_and_frames_of_texts(fitted: unroll.LanguageModel) -> None:
+    series = pd.Series(WORDS[:4], index=[3, 3, 1, 0])
+    assert fitted.perplexity(series) == fitted.perplexity(WORDS[:4])
+    assert fitted.perplexity(series.to_frame()) == fitted.perplexity(WORDS[:4])
+    assert fitted.score_lines(series) == fitted.score_lines(WORDS[:4])
+    for missing in (None, float("nan"), pd.NA):
+        with pytest.raises(DataError, match=r"1 of 2 rows of X cannot be used \(row 2: 'X' is null\)"):
+            fitted.perplexity(["a cat", missing])
+    with pytest.raises(DataError, match="X has 2 columns"):
+        fitted.perplexity(pd.DataFrame({"id": [1], "text": ["a cat"]}))
+
+
+def test_line_ends_of_all_kinds_are_one(fitted: unroll.LanguageModel) -> None:
+    assert _lines("a\r\nb\rc\n\nd") == ["a\n", "b\n", "c\n", "\n", "d\n"]
+    assert _lines(["a", "", "b\n"]) == ["a\n", "\n", "b\n"]

@@ -95,3 +95,23 @@ def test_what_cannot_be_answered_is_named(fitted: Tagger) -> None:
         fitted.predict([])
     with pytest.raises(DataError, match="row 1 of y has tags for 1 tokens, but X has 2"):
         fitted.score([["a", "b"]], [["D"]])
+
+
+def test_frames_and_rows_without_tags_are_said(fitted: Tagger) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"tokens": X, "tags": Y})
+    assert fitted.score(frame["tokens"], frame[["tags"]]) == fitted.score(X, Y)
+    with pytest.raises(DataError, match=r"X has 2 columns \('tokens', 'tags'\)"):
+        fitted.predict(frame)
+    for missing in (None, float("nan"), pd.NA):
+        with pytest.raises(DataError, match=r"1 of 2 rows of y cannot be used \(row 2: 'y' has no tag at token 1\)"):
+            fitted.score(X[:2], [Y[0], [missing, "N", "V"]])
+        with pytest.raises(DataError, match=r"row 2: 'tags' has no tag at token 1"):
+            small().fit(X[:2], [Y[0], [missing, "N", "V"]])
+        with pytest.raises(DataError, match="row 1: 'tokens' has a null at token 2"):
+            fitted.predict([["the", missing]])
+        with pytest.raises(DataError, match="row 2: 'y' is null"):
+            fitted.score(X[:2], [Y[0], missing])
+    with pytest.raises(DataError, match=r"row 1: 'tags' has half a character \(a lone surrogate\) at token 1"):
+        small().fit(X[:2], [["x\ud83d", "N", "V"], Y[1]])

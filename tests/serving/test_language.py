@@ -11,6 +11,7 @@ from typing import Any
 
 import datasets.config
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -270,3 +271,56 @@ def test_settings_are_left_as_they_were() -> None:
     assert made.task.settings == before
     assert not made.model.training
     assert all(p.grad is None for p in made.model.parameters())
+
+
+def test_frames_are_scored_and_evaluated_by_their_column(tmp_path: Path) -> None:
+    made = predictor("word")
+    frame = pd.DataFrame({"id": range(len(LINES)), "text": LINES}, index=range(9, 9 - len(LINES), -1))
+    assert list(made.score(frame)) == list(made.score(LINES))
+    assert list(made.score(frame["text"])) == list(made.score(LINES))
+    (tmp_path / "lines.txt").write_text("".join(f"{line}\n" for line in LINES), encoding="utf-8")
+    wanted = made.evaluate(str(tmp_path / "lines.txt"))
+    found = made.evaluate(frame)
+    assert (found["tokens"], found["perplexity"]) == (wanted["tokens"], wanted["perplexity"])
+    with pytest.raises(DataError, match="the table has no column 'text'; did you mean 'texts'"):
+        made.evaluate(frame.rename(columns={"text": "texts"}))
+    with pytest.raises(DataError, match="the table has no rows"):
+        made.evaluate(frame[:0])
+    said: list[str] = []
+    some = pd.DataFrame({"text": ["the cat", None]})
+    with pytest.raises(DataError, match=r"row 2: 'text' is null\); skip_bad_rows=True leaves them out"):
+        made.evaluate(some)
+    assert made.evaluate(some, skip_bad_rows=True, say=said.append)["tokens"] == 3
+    assert said == ["left out: 1 of 2 rows of the table cannot be used (row 2: 'text' is null)"]
+
+
+def test_lines_before_a_bad_one_are_scored_first() -> None:
+    made = predictor("word")
+    answers = made.score(["the cat sat", "a dog", float("nan"), "the"])
+    assert [next(answers)["text"] for _ in range(2)] == ["the cat sat", "a dog"]
+    with pytest.raises(DataError, match="line 3 is null, where text is needed"):
+        next(answers)
+
+
+def test_lines_before_a_bad_record_of_a_file_are_scored_first(tmp_path: Path) -> None:
+    made = predictor("word")
+    (tmp_path / "rows.jsonl").write_text('{"text": "the cat"}\n{"text": "a dog"}\n{"text": null}\n')
+    answers = made.score_files([str(tmp_path / "rows.jsonl")])
+    assert [next(answers)["text"] for _ in range(2)] == ["the cat", "a dog"]
+    with pytest.raises(DataError, match="row 3: 'text' is null"):
+        next(answers)
+
+
+def test_half_an_emoji_is_scored_as_what_cannot_be_stored() -> None:
+    made = predictor("char")
+    half, other = made.score(["the \ud83d", "the ?"])
+    assert half["text"] == "the \ud83d"
+    assert half["log_probabilities"] == other["log_probabilities"]
+
+
+def test_groups_are_cut_by_their_longest_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = predictor("word")
+    lines = ["the cat " * n for n in (1, 3, 1, 1, 4, 1)]
+    wanted = [answer["total"] for answer in made.score(lines)]
+    monkeypatch.setattr("unroll.serving.scoring._TOKENS_AT_ONCE", 10)
+    assert [answer["total"] for answer in made.score(lines)] == pytest.approx(wanted, abs=1e-6)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from unroll.commands.arguments import Parser, aside
+from unroll.commands.output import json_text
 from unroll.errors import OptionError
 
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.out is not None:
         write(found, task, Path(given.out))
     if given.json:
-        print(json.dumps(found.report, indent=2, ensure_ascii=False))
+        print(json_text(found.report, indent=2))
     else:
         print(f"{found.report['windows']:,} windows from {len(found.report['by_origin'])} origins")
         print("\n".join(lines(found.report)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from unroll.commands.arguments import Parser, aside
+from unroll.commands.output import json_text
 from unroll.errors import OptionError
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         how["dynamic"] = _dynamic(predictor, given)
     report = predictor.evaluate(given.data, **how)
     if given.json:
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json_text(report, indent=2))
     else:
         print(counted(report))
         print("\n".join(predictor.task.lines(report)))

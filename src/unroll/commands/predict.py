@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser, aside
+from unroll.commands.output import print_answers
 from unroll.errors import OptionError
 
 
@@ -43,7 +43,6 @@ def main(arguments: Sequence[str]) -> int:
             raise OptionError(f"--{name} goes with forecasting, and {given.run} holds a {predictor.task.name} run")
     if "say" in predictor.takes:
         more["say"] = aside
-    live = given.data == ["-"]
-    for answer in answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more):
-        print(json.dumps(answer, ensure_ascii=False), flush=live)
+    answers = answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more)
+    print_answers(answers, live=given.data == ["-"])
     return 0

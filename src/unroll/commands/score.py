@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser, aside
+from unroll.commands.output import print_answers
 from unroll.errors import OptionError
 
 
@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     predictor = load(given.run)
     if not isinstance(predictor, LanguagePredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run")
-    live = given.data == ["-"]
-    for answer in predictor.score_files(
+    answers = predictor.score_files(
         given.data, carry=given.carry, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside
-    ):
-        print(json.dumps(answer, ensure_ascii=False), flush=live)
+    )
+    print_answers(answers, live=given.data == ["-"])
     return 0

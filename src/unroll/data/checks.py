@@ -11,6 +11,7 @@ import numpy as np
 from unroll.data.labels import label_name
 from unroll.data.options import TextOptions
 from unroll.data.series import as_steps
+from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError
 
 BadRow = tuple[int, str]
@@ -32,7 +33,7 @@ def bad_texts(texts: Iterable[Any], column: str = "text", options: TextOptions |
 
         keeps_tokens = token_check(options)
     for row, text in enumerate(texts):
-        if text is None:
+        if is_missing(text):
             bad.append((row, f"'{column}' is null"))
         elif not isinstance(text, str):
             bad.append((row, f"'{column}' holds {type(text).__name__}, not text"))
@@ -72,17 +73,20 @@ def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int
 
 
 def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
-    """Rows whose label, or one in their list of labels, is null, NaN or empty.
+    """Rows whose label, or one in their list of labels, is null, NaN, empty, or text that cannot be stored.
 
     An empty list is a label of its own: no class applies.
     """
     bad: list[BadRow] = []
     for row, value in enumerate(values):
-        if isinstance(value, list | tuple | set | frozenset | np.ndarray):
-            if any(label_name(item) is None for item in value):
-                bad.append((row, f"'{column}' has a label that is null or empty"))
-        elif not isinstance(value, dict) and label_name(value) is None:
-            bad.append((row, f"'{column}' is null or empty"))
+        several = isinstance(value, set | frozenset) or _is_list(value)
+        names = [] if isinstance(value, dict) else [label_name(v) for v in (value if several else [value])]
+        if any(isinstance(v, bytes) for v in (value if several else [value])):
+            bad.append((row, f"'{column}' holds bytes, not text; decode them"))
+        elif None in names:
+            bad.append((row, f"'{column}' {'has a label that is' if several else 'is'} null or empty"))
+        elif any(has_half_character(name) for name in names if name):
+            bad.append((row, f"'{column}' {HALF_CHARACTER}"))
     return bad
 
 
@@ -91,11 +95,15 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     bad: list[BadRow] = []
     counts: dict[int, int] = {}
     for row, value in enumerate(values):
-        items = value if isinstance(value, list | tuple | np.ndarray) else [value]
+        items = value if _is_list(value) else [value]
+        if any(isinstance(item, complex | np.complexfloating) for item in items):
+            bad.append((row, f"'{column}' is a complex number"))
+            continue
         try:
             numbers = np.array([float(item) for item in items])
         except (TypeError, ValueError, OverflowError):
-            bad.append((row, f"'{column}' is null" if value is None else f"'{column}' is not a number"))
+            null = "is null" if is_missing(value) else "has a null" if any(map(is_missing, items)) else ""
+            bad.append((row, f"'{column}' {null or 'is not a number'}"))
             continue
         if not len(numbers) or not np.isfinite(numbers).all():
             bad.append((row, f"'{column}' is not a finite number"))
@@ -104,6 +112,10 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
     usual = Counter(counts.values()).most_common(1)[0][0] if counts else 0
     bad += [(row, f"'{column}' has {n} numbers, most rows have {usual}") for row, n in counts.items() if n != usual]
     return sorted(bad)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> str:
@@ -118,6 +130,9 @@ def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> s
 
 LEAVE_OUT = "--skip-bad-rows leaves them out"
 """The remedy for bad rows on the command line."""
+
+LEAVE_OUT_HERE = "skip_bad_rows=True leaves them out"
+"""The remedy in Python."""
 
 
 def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool, *, remedy: str = LEAVE_OUT) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from unroll.data.rows import numbered, row_of
+from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.files import read_document
 
@@ -76,7 +77,10 @@ class Labels:
         found: set[str] = set()
         total = 0
         for row, value in numbered(values, rows):
-            found.update(_names(value, kind, row, where))
+            names = _names(value, kind, row, where)
+            if any(map(has_half_character, names)):
+                raise DataError(f"{row_of(row, where)} has a label that {HALF_CHARACTER}: {names!a:.40}")
+            found.update(names)
             total += 1
         if not total:
             raise DataError(f"{where} has no rows")
@@ -193,16 +197,47 @@ def _plain(name: str) -> str:
 
 
 def label_name(value: object) -> str | None:
-    """The text by which a label is known; None for null, NaN and empty text."""
+    """The text by which a label is known; None for null, NaN, NaT, NA and empty text."""
+    if is_missing(value):
+        return None
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return _plain(unicodedata.normalize("NFC", str(value)).strip()) or None
+
+
+def spelling_notes(values: Iterable[Any]) -> list[str]:
+    """Say which labels are written in several ways, and which differ in upper and lower case alone.
+
+    Args:
+        values: one per row, as they stand in the data; lists hold several.
+
+    Returns:
+        A sentence for each kind that occurs.
+    """
+    written: dict[str, set[str]] = {}
+    for value in values:
+        for item in value if isinstance(value, list | tuple | set | frozenset) else [value]:
+            if name := label_name(item):
+                written.setdefault(name, set()).add(item if isinstance(item, str) else name)
+    cases: dict[str, list[str]] = {}
+    for name in sorted(written):
+        cases.setdefault(name.casefold(), []).append(name)
+    notes = []
+    several = [sorted(texts) for texts in written.values() if len(texts) > 1]
+    if several:
+        notes.append(f"taken as one label: {_examples(several)}")
+    if apart := [names for names in cases.values() if len(names) > 1]:
+        notes.append(f"taken as different labels, though they differ in case alone: {_examples(apart)}")
+    return notes
+
+
+def _examples(groups: Sequence[Sequence[str]], shown: int = 3) -> str:
+    named = "; ".join(" and ".join(f"'{name}'" for name in group[:shown]) for group in groups[:shown])
+    return f"{named}; and {len(groups) - shown} more" if len(groups) > shown else named
 
 
 def _names(value: Any, kind: Kind, row: int, where: str) -> list[str]:
@@ -242,6 +277,8 @@ def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.n
     for row, value in numbered(values, rows):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
         try:
+            if any(isinstance(item, complex | np.complexfloating) for item in items):
+                raise TypeError  # NumPy would leave the imaginary part out
             numbers = [float(item) for item in items]
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{row_of(row, where)} needs a number to predict, but holds {value!r:.40}") from None

@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from unroll.data.options import TextOptions
 from unroll.data.rows import numbered, row_of
+from unroll.data.values import is_missing
 from unroll.errors import DataError
 
 # With a space inside, no text can produce these two: every level splits at white space.
@@ -132,6 +133,6 @@ def clean_all(
     """
     for row, text in numbered(texts, rows, first):
         if not isinstance(text, str):
-            found = "nothing (null)" if text is None else f"{type(text).__name__} {text!r:.40}"
+            found = "nothing (null)" if is_missing(text) else f"{type(text).__name__} {text!r:.40}"
             raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
         yield clean(text, options)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from numbers import Number
 from typing import Any
 
 import numpy as np
 
 from unroll.data.options import SeriesOptions
 from unroll.data.rows import numbered, row_of
+from unroll.data.values import is_missing
 from unroll.errors import DataError, OptionError, RunError
 from unroll.files import read_document
 
@@ -18,7 +20,10 @@ FORMAT = "unroll.series/1"
 
 
 def as_steps(value: Any) -> np.ndarray:
-    """One sequence as float64 (T, D), from (T,) or (T, D) lists or arrays, or JSON text of such a list.
+    """One sequence as float64 (T, D), from (T,) or (T, D) lists, arrays or tensors, or JSON text of such a list.
+
+    An array of arrays, as pandas reads list columns of Parquet, is a list of them. Numbers are of any kind that has a
+    float: also decimals, fractions, half and extended precision.
 
     Raises:
         ValueError: what is wrong with it, in words without the row: null, not numbers, ragged, not finite.
@@ -26,26 +31,23 @@ def as_steps(value: Any) -> np.ndarray:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise ValueError(f"holds text where a list of numbers is needed: {value!r:.40}") from None
-    if value is None:
+    if is_missing(value):
         raise ValueError("is null")
+    value = _without_wrapping(value)
     if not isinstance(value, list | tuple | np.ndarray):
         raise ValueError(f"holds {type(value).__name__} {value!r:.40} where a list of numbers is needed")
-    try:
-        steps = np.asarray(value)
-        if steps.dtype == object:
-            raise ValueError
-    except ValueError:
-        raise ValueError(_why_not(value)) from None
-    if steps.size == 0:
-        width = steps.shape[1] if steps.ndim == 2 else 1
-        return np.zeros((0, width))
-    if steps.dtype.kind not in "fiub":
-        raise ValueError("holds values that are not numbers")
+    steps = _array(value)
     if steps.ndim not in (1, 2):
         raise ValueError(f"has {steps.ndim} dimensions; a sequence has (steps,) or (steps, features)")
-    steps = steps.astype(np.float64).reshape(len(steps), -1)
+    if steps.size == 0:
+        return np.zeros((0, steps.shape[1] if steps.ndim == 2 else 1))
+    if steps.dtype.kind not in "fiub":
+        complex_ = "complex numbers" if steps.dtype.kind == "c" else "values that are not numbers"
+        raise ValueError(f"holds {complex_}")
+    with np.errstate(over="ignore"):
+        steps = steps.astype(np.float64).reshape(len(steps), -1)
     finite = np.isfinite(steps)
     if not finite.all():
         t, d = np.argwhere(~finite)[0]
@@ -53,13 +55,51 @@ def as_steps(value: Any) -> np.ndarray:
     return steps
 
 
+def _without_wrapping(value: Any) -> Any:
+    """The array within a tensor, a Series, a DataFrame; NaN where a masked array hides an element."""
+    if isinstance(value, np.ma.MaskedArray):
+        return np.ma.filled(value.astype(np.float64), np.nan) if value.dtype.kind in "fiub" else value.filled()
+    if isinstance(value, list | tuple | np.ndarray) or not hasattr(value, "__array__") or not hasattr(value, "ndim"):
+        return value
+    if hasattr(value, "detach"):  # a tensor may be on another device, or of a type that NumPy has not
+        return np.asarray(value.detach().cpu().double())
+    return np.asarray(value) if value.ndim else value
+
+
+def _array(value: Any) -> np.ndarray:
+    """An array of numbers from nested lists, arrays of arrays, and numbers of any kind."""
+    try:
+        steps = np.asarray(value)
+        if steps.dtype != object:
+            return steps
+    except (TypeError, ValueError, RuntimeError):  # ragged, or made of tensors
+        pass
+    try:
+        # Only a list of arrays becomes one array: an array of arrays would stay an array of objects.
+        steps = np.asarray([_without_wrapping(step) for step in value])
+        if steps.dtype != object:
+            return steps
+        numbers = [float(number) for number in steps.flat if _is_number(number)]
+    except (TypeError, ValueError):
+        raise ValueError(_why_not(value)) from None
+    except OverflowError:
+        raise ValueError("holds a number too large for 64 bits") from None
+    if len(numbers) != steps.size:
+        raise ValueError(_why_not(value))
+    return np.array(numbers).reshape(steps.shape)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Number | np.generic) and not is_missing(value) and not isinstance(value, np.character)
+
+
 def _why_not(value: Any) -> str:
-    widths = [len(step) if isinstance(step, list | tuple | np.ndarray) else 0 for step in value]
+    widths = [len(step) if isinstance(step, list | tuple | np.ndarray) and np.ndim(step) else 0 for step in value]
     for t, width in enumerate(widths):
         if width != widths[0]:
             return f"is ragged: {widths[0] or 1} features at step 1, {width or 1} at step {t + 1}"
     for t, step in enumerate(value):
-        if any(item is None for item in (step if widths[0] else [step])):
+        if any(is_missing(item) for item in (step if widths[0] else [step])):
             return f"has a null at step {t + 1}"
     return "holds values that are not numbers"
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from unroll.data.checks import BadRow
 from unroll.data.options import TextOptions
+from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError
 from unroll.files import read_document
 
@@ -196,21 +197,21 @@ def bad_tokens(values: Iterable[Any], column: str = "tokens") -> list[BadRow]:
 
 def wrong_tokens(value: Any, column: str) -> str:
     """Why a value is not a list of tokens: null, no list, empty, or with a token that is not text or empty; else ""."""
-    if value is None:
+    if is_missing(value):
         return f"'{column}' is null"
     if not isinstance(value, list | tuple | np.ndarray):
         return f"'{column}' holds {type(value).__name__}, not a list of tokens"
     if not len(value):
         return f"'{column}' is empty"
     for place, token in enumerate(value, start=1):
-        if token is None:
+        if is_missing(token):
             return f"'{column}' has a null at token {place}"
         if not isinstance(token, str):
             return f"'{column}' has {type(token).__name__} {token!r:.40} at token {place}, where text is needed"
         if not token:
             return f"'{column}' has an empty text at token {place}"
-        if not token.isascii() and any("\ud800" <= c <= "\udfff" for c in token):
-            return f"'{column}' has half a character (a lone surrogate) at token {place}"
+        if has_half_character(token):
+            return f"'{column}' {HALF_CHARACTER} at token {place}"
     return ""
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from unroll.data.checks import describe
 from unroll.data.examples import Examples
@@ -16,6 +16,8 @@ from unroll.data.labels import Labels, label_name
 from unroll.data.split import split
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.inputs import read_inputs
+from unroll.estimators.targets import read_labels, read_numbers
 from unroll.tasks.labelled import LabelledTask
 from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.records import bad_inputs
@@ -44,11 +46,9 @@ class _Labelled(Estimator):
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        values, text = _values(self, X, reset=False)
-        if text != self.task_.takes_text:
-            raise DataError(f"X holds {'text' if text else 'numbers'}, but the model was fitted on the other")
-        if not len(values):
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        values, kind = read_inputs(self, X, reset=False)
+        if kind not in ("unknown", "text" if self.task_.takes_text else "numbers"):
+            raise DataError(f"X holds {kind}, but the model was fitted on the other")
         encoder = self.task_.encoder
         _refuse_bad(values, self.task_.settings, encoder.features)
         return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
@@ -79,10 +79,8 @@ class Classifier(ClassifierMixin, _Labelled):
 
     def fit(self, X: Any, y: Any) -> Classifier:
         """Train on X and y; a stratified share `validation` of the rows chooses the best epoch's weights."""
-        values, text = _values(self, X, y=y, reset=True)
-        y = np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = _column(y)
+        y = read_labels(_given(self, y))
+        values, kind = read_inputs(self, X, y=y, reset=True)
         check_consistent_length(values, y)
         check_classification_targets(y)
         if y.ndim == 2:
@@ -92,12 +90,12 @@ class Classifier(ClassifierMixin, _Labelled):
         else:
             self.classes_, targets = np.unique(y, return_inverse=True)
             if len(self.classes_) < 2:
-                raise DataError(f"y has one class only, {self.classes_[0]!r}; a classifier needs at least two")
+                raise DataError(f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs at least two")
             names = [label_name(c) or "" for c in self.classes_.tolist()]
             if len(set(names)) < len(names):
                 raise DataError(f"y has labels that read the same: {', '.join(map(repr, self.classes_.tolist()))}")
             labels = Labels("single", names)
-        self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=text)
+        self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=kind == "text")
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -129,14 +127,12 @@ class Regressor(RegressorMixin, _Labelled):
 
     def fit(self, X: Any, y: Any) -> Regressor:
         """Train on X and y; a share `validation` of the rows chooses the best epoch's weights."""
-        values, text = _values(self, X, y=y, reset=True, numeric=True)
-        y = np.asarray(y)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = _column(y)
+        y = read_numbers(_given(self, y))
+        values, kind = read_inputs(self, X, y=y, reset=True, numeric=True)
         check_consistent_length(values, y)
         self._flat = y.ndim == 1
         labels = Labels.learn(y, "regression")
-        self._fit(values, labels, labels.encode(y), text=text)
+        self._fit(values, labels, labels.encode(y), text=kind == "text")
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -157,58 +153,10 @@ def _sequence_tags(tags: Any) -> Any:
     return tags
 
 
-def _values(
-    estimator: BaseEstimator, X: Any, *, y: Any = None, reset: bool, numeric: bool = False
-) -> tuple[Sequence[Any], bool]:
-    """X as a list of rows and whether it holds text; arrays (N, T) are checked as scikit-learn checks them."""
-    if reset and y is None:
-        raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
-    if isinstance(X, str):
-        raise DataError("X is one text; give a list of texts")
-    if hasattr(X, "iloc") and getattr(X, "ndim", 0) == 2 and X.shape[1] == 1 and isinstance(X.iloc[0, 0], str):
-        X = X.iloc[:, 0]
-    if getattr(X, "ndim", None) == 1 and not hasattr(X, "sparse"):
-        X = list(X)
-    if isinstance(X, list | tuple) and any(isinstance(x, str) for x in X):
-        return list(X), True
-    if _are_sequences(X):
-        return list(X), False
-    least = 2 if reset else 1
-    X = cast("Any", X)
+def _given(estimator: Estimator, y: Any) -> Any:
     if y is None:
-        checked = validate_data(estimator, X, reset=reset, ensure_min_samples=least, dtype="numeric")
-    else:
-        checked, _ = validate_data(
-            estimator,
-            X,
-            y,
-            reset=reset,
-            ensure_min_samples=least,
-            multi_output=True,
-            y_numeric=numeric,
-            dtype="numeric",
-        )
-    return list(checked), False
-
-
-def _are_sequences(X: Any) -> bool:
-    """Whether X is (N, T, D), a list of arrays, or lists that do not make up a table (N, T)."""
-    if getattr(X, "ndim", None) == 3:
-        return True
-    if not isinstance(X, list | tuple) or not X:
-        return False
-    if all(isinstance(x, np.ndarray) and x.ndim for x in X):
-        return True
-    return all(isinstance(x, list | tuple) for x in X) and (len({len(x) for x in X}) > 1 or np.ndim(X[0][:1]) == 2)
-
-
-def _column(y: np.ndarray) -> np.ndarray:
-    import warnings
-
-    from sklearn.exceptions import DataConversionWarning
-
-    warnings.warn("A column-vector y was passed when a 1d array was expected.", DataConversionWarning, stacklevel=3)
-    return y[:, 0]
+        raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    return y
 
 
 def _refuse_bad(values: Sequence[Any], settings: LabelledSettings, features: int = 0) -> None:

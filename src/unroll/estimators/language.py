@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from unroll.data.corpus import Corpus
+from unroll.data.checks import describe
 from unroll.data.options import TextOptions
+from unroll.data.tables import rows_in
 from unroll.data.text import TextEncoder
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.serving.language import LanguagePredictor
-from unroll.tasks.language import LanguageTask
+from unroll.tasks.language import LanguageTask, corpus_of, lines_of_texts, text_rows
 from unroll.tasks.language_options import LanguageSettings
 from unroll.tasks.task import Prepared, Report
 
@@ -38,13 +39,13 @@ class LanguageModel(Estimator):
     def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
         """Train on the texts; `y` is not used."""
         settings = LanguageSettings.from_flat(self._options())
-        texts = _texts(X)
+        texts = _lines(X)
         held = 0
         if settings.batch.validation:
             texts, held = _divided(texts, settings.batch.validation)
         encoder = TextEncoder.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
         parts = [texts[: len(texts) - held], texts[len(texts) - held :]]
-        train, valid = (_corpus(part, encoder, settings) if part else None for part in parts)
+        train, valid = (corpus_of(part, encoder, settings, "X") if part else None for part in parts)
         assert train is not None  # noqa: S101 (`_divided` leaves a text)
         self._train(Prepared(LanguageTask.learn("language-model", settings, encoder, train), train, valid, None))
         return self
@@ -63,27 +64,27 @@ class LanguageModel(Estimator):
 
     def score_lines(self, X: Sequence[str]) -> list[dict[str, Any]]:
         """The log-probabilities of each text's tokens; see `LanguagePredictor.score`."""
-        return list(self._predictor().score(X))
+        return list(self._predictor().score(rows_in(X, "X")))
 
     def report(self, X: str | Sequence[str]) -> Report:
         """Every figure that `unroll evaluate` gives."""
         check_is_fitted(self)
-        return self.task_.report(self.model_, _corpus(_texts(X), self.task_.encoder, self.task_.settings))
+        return self.task_.report(self.model_, corpus_of(_lines(X), self.task_.encoder, self.task_.settings, "X"))
 
     def _predictor(self) -> LanguagePredictor:
         check_is_fitted(self)
         return LanguagePredictor(self.task_, self.model_)
 
 
-def _texts(X: str | Sequence[str]) -> list[str]:
+def _lines(X: Any) -> list[str]:
     """The lines of X, each with its end."""
-    texts = [X] if isinstance(X, str) else list(X)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"X[{i}] is of type {type(text).__name__}; a language model learns from text")
+    texts = [X] if isinstance(X, str) else rows_in(X, "X")
+    bad = text_rows(texts, "X")
+    if bad:
+        raise DataError(describe(bad, len(texts), "X"))
     if not any(text.strip() for text in texts):
         raise DataError("X holds no text")
-    return [line for text in texts for line in (text if text.endswith("\n") else f"{text}\n").splitlines(keepends=True)]
+    return lines_of_texts(texts)
 
 
 def _divided(lines: list[str], share: float) -> tuple[list[str], int]:
@@ -102,19 +103,3 @@ def _divided(lines: list[str], share: float) -> tuple[list[str], int]:
     if space <= 0:
         raise DataError("X is too short to be divided into training and validation; set validation to 0")
     return [lines[0][:space], lines[0][space:], *lines[1:]], len(lines)
-
-
-def _corpus(lines: Sequence[str], encoder: TextEncoder, settings: LanguageSettings) -> Corpus:
-    encoded = encoder.encode(lines)
-    begins = np.cumsum([0, *(len(ids) for ids in encoded)])[:-1]
-    reset, documents = settings.language.reset_state, np.empty(0, dtype=np.int64)
-    if reset == "row":
-        documents = begins
-    elif reset == "blank":
-        after = [i > 0 and bool(line.strip()) and not lines[i - 1].strip() for i, line in enumerate(lines)]
-        documents = begins[np.array(after)]
-    start = encoder.PAD if encoder.newline is None else encoder.newline
-    tokens = np.concatenate(encoded)
-    if not len(tokens):
-        raise DataError("X has no tokens")
-    return Corpus.of(tokens, documents.tolist(), start, "X")

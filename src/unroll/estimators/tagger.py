@@ -11,7 +11,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from unroll.data.checks import describe
 from unroll.data.labels import label_name
+from unroll.data.tables import rows_in
 from unroll.data.tokens import as_tokens
+from unroll.data.values import is_missing
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.tasks.sentences import checked
@@ -46,7 +48,7 @@ class Tagger(Estimator):
         """Train on X and y; a share `validation` of the sentences chooses the best epoch's weights."""
         if y is None:
             raise DataError("Tagger requires y to be passed, but the target y is None")
-        tokens, tags = _listed(X, "X"), _listed(y, "y")
+        tokens, tags = rows_in(X, "X"), rows_in(y, "y")
         check_consistent_length(tokens, tags)
         settings = TaggingSettings.chosen(self._options())
 
@@ -61,12 +63,15 @@ class Tagger(Estimator):
     def predict(self, X: Any) -> list[list[str]]:
         """The tags of each sentence."""
         check_is_fitted(self)
-        return [record["tags"] for record in self._answer(_listed(X, "X"))]
+        return [record["tags"] for record in self._answer(rows_in(X, "X"))]
 
     def score(self, X: Any, y: Any) -> float:
         """The share of tokens whose tag is right."""
-        answered, wanted = self.predict(X), [as_tokens(tags) for tags in _listed(y, "y")]
+        answered, wanted = self.predict(X), [as_tokens(tags) for tags in rows_in(y, "y")]
         check_consistent_length(answered, wanted)
+        bad = [(row, reason) for row, tags in enumerate(wanted) if (reason := _wrong_tags(tags))]
+        if bad:
+            raise DataError(describe(bad, len(wanted), "y"))
         for row, (one, other) in enumerate(zip(answered, wanted, strict=True), start=1):
             if len(one) != len(other):
                 raise DataError(f"row {row} of y has tags for {len(other)} tokens, but X has {len(one)}")
@@ -90,7 +95,10 @@ class Tagger(Estimator):
         return tags
 
 
-def _listed(values: Any, name: str) -> Sequence[Any]:
-    if isinstance(values, str):
-        raise DataError(f"{name} is one text; give a list of token lists" if name == "X" else "y is one text")
-    return list(values)
+def _wrong_tags(tags: Any) -> str:
+    if is_missing(tags):
+        return "'y' is null"
+    if not isinstance(tags, list | tuple | np.ndarray):
+        return f"'y' holds {type(tags).__name__}, not a list of tags"
+    missing = next((i for i, tag in enumerate(tags, 1) if label_name(tag) is None), 0)
+    return f"'y' has no tag at token {missing}" if missing else ""

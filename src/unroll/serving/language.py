@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from unroll.data.passages import Passage, said
 from unroll.data.sources import stream
+from unroll.data.tables import column_of, is_table, refuse_other_table
 from unroll.errors import DataError, OptionError
 from unroll.models.language import LanguageModel
 from unroll.serving.decoding import Decoder, Stops, texts
@@ -21,6 +22,9 @@ from unroll.serving.scoring import Scorer, lines_of, texts_of
 from unroll.tasks.language import LanguageTask
 from unroll.tasks.language_report import Dynamic
 from unroll.tasks.task import Report
+
+if TYPE_CHECKING:
+    from unroll.serving.predictor import Data
 
 _STEPS_AT_ONCE = 512
 _UNKNOWN_NAMED = 5
@@ -81,14 +85,14 @@ class LanguagePredictor(Predictor):
 
     def evaluate(
         self,
-        data: str | Sequence[str],
+        data: Data,
         *,
         skip_bad_rows: bool = False,
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
         dynamic: Dynamic | None = None,
     ) -> Report:
-        """Perplexity and its like over the whole text; with `dynamic` the model goes on learning from it meanwhile.
+        """Perplexity and its like over the whole text, in files or a table; `dynamic` goes on learning from it.
 
         Raises:
             DataError: the text cannot be used.
@@ -219,13 +223,13 @@ class LanguagePredictor(Predictor):
             say(said(reasons, passage.where))
         return self._scorer.score(lines_of(passage), carry=carry, live=False)
 
-    def score(self, lines: Iterable[str], *, carry: bool = False) -> Iterator[dict[str, Any]]:
+    def score(self, lines: Iterable[Any], *, carry: bool = False) -> Iterator[dict[str, Any]]:
         """How likely each line is, in order; only some lines are held at a time.
 
         A line's last token is its end, where the vocabulary has line ends. Logarithms are natural.
 
         Args:
-            lines: texts, without the end of the line.
+            lines: texts, without the end of the line; or a DataFrame or a `datasets.Dataset` with the text column.
             carry: each line is read after those before it, as one text; else each begins anew.
 
         Yields:
@@ -237,8 +241,11 @@ class LanguagePredictor(Predictor):
             DataError: a line is not text.
             OptionError: the run predicts masked tokens.
         """
-        if isinstance(lines, str):
+        refuse_other_table(lines, "the data for score")
+        if isinstance(lines, str | bytes | Mapping | Set) or not isinstance(lines, Iterable):
             raise DataError("score takes several lines: a list of texts")
+        if is_table(lines):
+            lines = column_of(lines, self.task.settings.language.text)
         self._check_next()
         return self._scorer.score(lines, carry=carry, live=False)
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import nn
 
 from unroll.data.options import SourceOptions
 from unroll.data.sources import Unreadable, stream
+from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
 from unroll.errors import DataError, RunError, nearest
 from unroll.runs import Run
+from unroll.serving.groups import arriving, grouped
 from unroll.tasks.table import TASKS
 from unroll.tasks.task import RecordTask, Report, Task
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+
+    Data = str | os.PathLike[str] | Sequence[str] | pd.DataFrame | datasets.Dataset
 
 ROWS_AT_ONCE = 2048
 
@@ -40,29 +46,28 @@ class Predictor:
 
     def evaluate(
         self,
-        data: str | Sequence[str],
+        data: Data,
         *,
         skip_bad_rows: bool = False,
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Report:
-        """Every metric on data with the truth in it: files, or a hub name. `say` is told which rows were left out.
+        """Every metric on data with the truth in it: files, a hub name, a DataFrame or a `datasets.Dataset`.
+
+        `say` is told which rows were left out.
 
         Raises:
             DataError: the data cannot be used.
         """
         return self.task.report(self.model, self.part(data, skip_bad_rows, encoding, say))
 
-    def part(
-        self, data: str | Sequence[str], skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]
-    ) -> Any:
+    def part(self, data: Data, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Any:
         """Data with the truth in it, as the task holds it.
 
         Raises:
             DataError: the data cannot be used.
         """
-        source = self.source(skip_bad_rows, encoding)
-        return self.task.load([data] if isinstance(data, str) else list(data), source, say)
+        return self.task.load(_files_or_table(data), self.source(skip_bad_rows, encoding), say)
 
     def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
         """How files are read: as the training data was, but for what is said here."""
@@ -89,28 +94,63 @@ class RecordPredictor(Predictor):
             skip=skip_bad_rows,
             lines=self.task.column,
         )
-        return self.predict(records, skip_bad_rows=skip_bad_rows, live=list(data) == ["-"])
+        live = list(data) == ["-"]
+        return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows")
 
+    @overload
+    def predict(self, records: pd.DataFrame, *, skip_bad_rows: bool = ..., live: bool = ...) -> pd.DataFrame: ...
+
+    @overload
     def predict(
-        self, records: Iterable[Mapping[str, Any] | Any], *, skip_bad_rows: bool = False, live: bool = False
-    ) -> Iterator[dict[str, Any]]:
-        """An answer for each record (a mapping with the input column, or that column's value), in order.
+        self, records: Iterable[Mapping[str, Any] | Any], *, skip_bad_rows: bool = ..., live: bool = ...
+    ) -> Iterator[dict[str, Any]]: ...
 
-        Only some thousand records are held at a time. `live` answers what has arrived without waiting for more.
-        With `skip_bad_rows` a row that cannot be used is answered by `{"error": ...}`.
+    def predict(self, records: Any, *, skip_bad_rows: bool = False, live: bool = False) -> Any:
+        """An answer for each record, in order.
+
+        Args:
+            records: mappings that hold the input column, or values of that column; a `datasets.Dataset`, a Series or
+                an array gives its rows one by one. Or a DataFrame with that column.
+            skip_bad_rows: answer a row that cannot be used with `{"error": ...}`.
+            live: answer what has arrived without waiting for more.
+
+        Returns:
+            An iterator that holds some thousand records at a time; what comes before a row that cannot be used is
+            answered first. For a DataFrame, one with its index, and a column for each name in the answers.
 
         Raises:
             DataError: a record lacks the input column, or cannot be used, and `skip_bad_rows` is off.
         """
-        if isinstance(records, str | Mapping):
+        refuse_other_table(records, "the data for predict")
+        if isinstance(records, str | bytes | Mapping | Set) or not isinstance(records, Iterable):
             raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
+        if not is_frame(records):
+            return self._answers(records, skip_bad_rows, live=live, remedy="skip_bad_rows")
+        values = [{self.task.column: value} for value in column_of(records, self.task.column)]
+        return self._framed(list(self._answers(values, skip_bad_rows, live=live, remedy="skip_bad_rows")), records)
+
+    def _framed(self, answers: list[dict[str, Any]], frame: Any) -> pd.DataFrame:
+        import pandas as pd
+
+        names = list(dict.fromkeys(name for answer in answers for name in answer)) or list(self.task.answer_keys)
+        columns = {name: pd.Series([a.get(name) for a in answers], frame.index, dtype=None) for name in names}
+        return pd.DataFrame(columns, index=frame.index)
+
+    def _answers(
+        self, records: Iterable[Mapping[str, Any] | Any], skip: bool, *, live: bool, remedy: str
+    ) -> Iterator[dict[str, Any]]:
         first = 0
-        for group in _arriving(records) if live else _groups(records):
+        groups = (
+            arriving(records, ROWS_AT_ONCE) if live else grouped(records, lambda group, _: len(group) == ROWS_AT_ONCE)
+        )
+        for group in groups:
             rows = [record if isinstance(record, Mapping) else {self.task.column: record} for record in group]
-            yield from self._answer(rows, first, skip_bad_rows)
+            yield from self._answer(rows, first, skip, remedy)
             first += len(group)
 
-    def _answer(self, records: Sequence[Mapping[str, Any]], first: int, skip: bool) -> list[dict[str, Any]]:
+    def _answer(
+        self, records: Sequence[Mapping[str, Any]], first: int, skip: bool, remedy: str
+    ) -> Iterator[dict[str, Any]]:
         column = self.task.column
         values: list[Any] = [record.get(column) for record in records]
         bad = dict(self.task.problems(values))
@@ -119,15 +159,15 @@ class RecordPredictor(Predictor):
                 bad[i] = record.reason
             elif column not in record:
                 bad[i] = f"there is no '{column}'{nearest(column, record)}"
-        if bad and not skip:
-            row, reason = min(bad.items())
-            raise DataError(f"row {first + row + 1}: {reason}; --skip-bad-rows answers it with an error instead")
-        good = [i for i in range(len(values)) if i not in bad]
+        end = len(values) if skip or not bad else min(bad)
+        good = [i for i in range(end) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
         if good:
             answers = self.task.answered(self.model, [values[i] for i in good])
             answered |= dict(zip(good, answers, strict=True))
-        return [answered[i] for i in range(len(values))]
+        yield from (answered[i] for i in range(end))
+        if end < len(values):
+            raise DataError(f"row {first + end + 1}: {bad[end]}; {remedy} answers it with an error instead")
 
 
 def load(path: str | Path) -> Predictor:
@@ -147,36 +187,15 @@ def load(path: str | Path) -> Predictor:
     return TASKS[name].load_predictor()(task, model)
 
 
-def _groups(records: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(records)
-    while group := list(islice(iterator, ROWS_AT_ONCE)):
-        yield group
-
-
-def _arriving(records: Iterable[Any]) -> Iterator[list[Any]]:
-    """Groups of what a reading thread has already brought, so that a slow source is answered at once."""
-    arrived: queue.Queue[Any] = queue.Queue(ROWS_AT_ONCE)
-    end = object()
-
-    def bring() -> None:
-        try:
-            for record in records:
-                arrived.put(record)
-        except BaseException as error:
-            arrived.put(error)
-        arrived.put(end)
-
-    threading.Thread(target=bring, daemon=True).start()
-    group: list[Any] = []
-    while True:
-        if group and (arrived.empty() or len(group) == ROWS_AT_ONCE):
-            yield group
-            group = []
-        item = arrived.get()
-        if item is end or isinstance(item, BaseException):
-            if group:
-                yield group
-            if item is end:
-                return
-            raise item
-        group.append(item)
+def _files_or_table(data: Any) -> Any:
+    if is_table(data):
+        return data
+    refuse_other_table(data, "the data")
+    found = [data] if isinstance(data, str | os.PathLike) or not isinstance(data, Iterable) else list(data)
+    for name in found:
+        if not isinstance(name, str | os.PathLike):
+            raise DataError(
+                f"the data is of type {type(data).__name__}, which holds {type(name).__name__}; "
+                "give files, a DataFrame or a datasets.Dataset"
+            )
+    return [os.fspath(name) for name in found]

@@ -12,9 +12,11 @@ import torch
 from unroll.data.passages import Passage
 from unroll.data.sources import Unreadable
 from unroll.data.text import TextEncoder
+from unroll.data.values import is_missing
 from unroll.errors import DataError, RunError, nearest
 from unroll.models.language import LanguageModel
 from unroll.serving.generation import NOT_NUMBERS
+from unroll.serving.groups import grouped
 
 _STEPS_AT_ONCE = 512
 _TOKENS_AT_ONCE = 8192
@@ -60,7 +62,8 @@ class Scorer:
                 yield line, np.empty(0, dtype=np.int32)
                 continue
             if not isinstance(line, str):
-                raise DataError(f"line {row + 1} is {type(line).__name__} {line!r:.40}, where text is needed")
+                found = "null" if is_missing(line) else f"{type(line).__name__} {line!r:.40}"
+                raise DataError(f"line {row + 1} is {found}, where text is needed")
             yield line, encoder.encode([line + end])[0]
 
     @torch.inference_mode()
@@ -103,18 +106,18 @@ class Scorer:
 def _groups(rows: Iterable[tuple[Line, np.ndarray]], *, alone: bool) -> Iterator[list[tuple[Line, np.ndarray]]]:
     """Rows that are read side by side: so many that with the padding they have some thousand tokens."""
     if alone:
-        yield from ([row] for row in rows)
-        return
-    group: list[tuple[Line, np.ndarray]] = []
+        return ([row] for row in rows)
     longest = 1
-    for row in rows:
+
+    def full(group: list[tuple[Line, np.ndarray]], row: tuple[Line, np.ndarray]) -> bool:
+        nonlocal longest
         longest = max(longest, len(row[1]))
-        if group and (len(group) + 1) * longest > _TOKENS_AT_ONCE:
-            yield group
-            group, longest = [], max(1, len(row[1]))
-        group.append(row)
-    if group:
-        yield group
+        if (len(group) + 1) * longest <= _TOKENS_AT_ONCE:
+            return False
+        longest = max(1, len(row[1]))
+        return True
+
+    return grouped(rows, full)
 
 
 def lines_of(passage: Passage) -> Iterator[str]:
@@ -125,12 +128,17 @@ def lines_of(passage: Passage) -> Iterator[str]:
     """
     held: list[str] = []
     empty = True
-    for piece in passage:
-        empty = False
-        if piece.row and held:
+    try:
+        for piece in passage:
+            empty = False
+            if piece.row and held:
+                yield "".join(held).removesuffix("\n")
+                held = []
+            held.append(piece.text)
+    except DataError:
+        if held and held[-1].endswith("\n"):  # a whole line, which stands before what cannot be read
             yield "".join(held).removesuffix("\n")
-            held = []
-        held.append(piece.text)
+        raise
     if held:
         yield "".join(held).removesuffix("\n")
     if empty:
@@ -154,7 +162,7 @@ def texts_of(rows: Iterable[Mapping[str, Any] | Unreadable], column: str, skip: 
         if column not in row:
             wrong = f"there is no '{column}'{nearest(column, row)}"
         else:
-            wrong = f"'{column}' is null" if text is None else f"'{column}' holds {type(text).__name__}, not text"
+            wrong = f"'{column}' is null" if is_missing(text) else f"'{column}' holds {type(text).__name__}, not text"
         if not skip:
             raise DataError(f"row {number}: {wrong}; --skip-bad-rows answers it with an error instead")
         yield Unreadable(wrong)

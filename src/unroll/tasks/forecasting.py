@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from torch import nn
@@ -16,6 +16,7 @@ from unroll.data.horizons import Windows, split
 from unroll.data.layout import Layout
 from unroll.data.options import SourceOptions
 from unroll.data.scaling import FrameScaler
+from unroll.data.tables import is_dataset
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.models.forecaster import Forecaster, segment_length
 from unroll.models.strategies import Sizes
@@ -115,14 +116,14 @@ class ForecastingTask:
             part=part,
         )
 
-    def frames(self, data: Sequence[str], source: SourceOptions, say: Say) -> Frames:
-        """Series in files with the columns of the training data.
+    def frames(self, data: Any, source: SourceOptions, say: Say) -> Frames:
+        """Series, in files or a table, with the columns of the training data.
 
         Raises:
             DataError: they cannot be used.
         """
         frames = read_frames(
-            list(data),
+            data.to_pandas() if is_dataset(data) else data,
             self.settings.frame,
             encoding=source.encoding,
             skip_bad_rows=source.skip_bad_rows,
@@ -132,7 +133,7 @@ class ForecastingTask:
             say(note)
         return frames
 
-    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Windows:
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Windows:
         """Every window within new data of series that the training had.
 
         Raises:

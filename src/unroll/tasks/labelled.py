@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unroll.data.batches import Batches
 from unroll.data.examples import ROWS_AT_ONCE, Examples
-from unroll.data.labels import Kind, Labels
+from unroll.data.labels import Kind, Labels, spelling_notes
 from unroll.data.options import SourceOptions
 from unroll.data.series import SeriesEncoder
 from unroll.data.split import split
@@ -118,6 +118,9 @@ class LabelledTask:
         last = records(sources.test) if sources.test else None
         settings = replace(settings, labelled=main.options)
         labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where, rows=main.rows)
+        if labels.kind != "regression":
+            for note in spelling_notes(main.targets):
+                say(note)
         targets = labels.encode(main.targets, where=main.where, rows=main.rows)
         share = 0.0 if held is not None else settings.batch.validation
         chosen, left = split(targets, share, settings.batch.seed)
@@ -128,15 +131,15 @@ class LabelledTask:
             valid = task._part(held)
         return Prepared(task, train, valid, None if last is None else task._part(last))
 
-    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Examples:
-        """Labelled data with the columns of the training data.
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Examples:
+        """Labelled data, files or a table, with the columns of the training data.
 
         Raises:
             DataError: the data cannot be used, or has labels that the training data did not.
         """
         return self._part(
             load_records(
-                list(data),
+                data,
                 replace(self.settings, source=source),
                 regression=self.name == "regression",
                 features=self.encoder.features,
@@ -235,6 +238,13 @@ class LabelledTask:
     def column(self) -> str:
         """The column that a record to answer must have."""
         return self.settings.labelled.column
+
+    @property
+    def answer_keys(self) -> tuple[str, ...]:
+        """What every record of the answers has."""
+        if self.labels.kind == "regression":
+            return ("value",)
+        return ("label" if self.labels.kind == "single" else "labels", "probabilities")
 
     def problems(self, values: Sequence[Any]) -> Mapping[int, str]:
         """Why values of that column cannot be answered, by their position."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
 from torch import nn
 
+from unroll.data.checks import LEAVE_OUT_HERE, BadRow, bad_texts, describe, good_rows
 from unroll.data.corpus import Corpus
 from unroll.data.masking import MaskedWindows
 from unroll.data.options import SourceOptions, TextOptions
 from unroll.data.passages import Cut, Passage, said
+from unroll.data.tables import column_of, is_table
 from unroll.data.text import TextEncoder
 from unroll.data.windows import Windows
 from unroll.errors import DataError, OptionError, RunError
@@ -77,13 +80,22 @@ class LanguageTask:
             settings = replace(settings, language=replace(chosen, cutoffs=cheapest_cutoffs(frequencies)))
         return cls(name, settings, encoder, frequencies)
 
-    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Corpus:
-        """The tokens of other text.
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Corpus:
+        """The tokens of other text, in files or in the column of a table.
 
         Raises:
             DataError: it cannot be read, or is empty.
         """
-        return Corpus.encode(_passage(data, self.settings, source, say), self.encoder)
+        if is_table(data):
+            column = self.settings.language.text
+            texts = column_of(data, column)
+            bad = text_rows(texts, column)
+            rows = good_rows(bad, len(texts), "the table", source.skip_bad_rows, remedy=LEAVE_OUT_HERE)
+            if bad:
+                say(f"left out: {describe(bad, len(texts), 'the table')}")
+            lines = lines_of_texts(texts[row] for row in rows)
+            return corpus_of(lines, self.encoder, self.settings, "the table")
+        return Corpus.encode(_passage(list(data), self.settings, source, say), self.encoder)
 
     def model(self, training: Corpus | None = None) -> LanguageModel:
         """A new model."""
@@ -189,6 +201,38 @@ class LanguageTask:
         if not isinstance(counts, list) or len(counts) != encoder.size or not all(_is_count(c) for c in counts):
             raise RunError(f"{run.path / FREQUENCIES} is damaged: it must hold {encoder.size} counts")
         return cls(config["task"], settings, encoder, np.array(counts, dtype=np.int64))
+
+
+def text_rows(values: Sequence[Any], column: str) -> list[BadRow]:
+    """Name the rows of `values` that are no text; an empty text is a blank line."""
+    return [bad for bad in bad_texts(values, column) if not isinstance(values[bad[0]], str)]
+
+
+def lines_of_texts(texts: Iterable[str]) -> list[str]:
+    """List the lines of texts, each with its end; line ends of all kinds are one, as in files."""
+    lines = (line for text in texts for line in (io.StringIO(text, newline=None) if text else ("",)))
+    return [line if line.endswith("\n") else f"{line}\n" for line in lines]
+
+
+def corpus_of(lines: Sequence[str], encoder: TextEncoder, settings: LanguageSettings, where: str) -> Corpus:
+    """Encode lines in memory, with documents where `reset_state` says.
+
+    Raises:
+        DataError: there are no tokens.
+    """
+    encoded = encoder.encode(lines)
+    begins = np.cumsum([0, *(len(ids) for ids in encoded)])[:-1]
+    reset, documents = settings.language.reset_state, np.empty(0, dtype=np.int64)
+    if reset == "row":
+        documents = begins
+    elif reset == "blank":
+        after = [i > 0 and bool(line.strip()) and not lines[i - 1].strip() for i, line in enumerate(lines)]
+        documents = begins[np.array(after)]
+    start = encoder.PAD if encoder.newline is None else encoder.newline
+    tokens = np.concatenate(encoded) if encoded else np.empty(0, dtype=np.int32)
+    if not len(tokens):
+        raise DataError(f"{where} has no tokens")
+    return Corpus.of(tokens, documents.tolist(), start, where)
 
 
 def cheapest_cutoffs(frequencies: np.ndarray) -> tuple[int, ...]:

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.checks import LEAVE_OUT, BadRow, describe, good_rows
+from unroll.data.checks import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.examples import values_of
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
 from unroll.data.schemes import SCHEMES, breach
 from unroll.data.sources import read, require_columns
+from unroll.data.tables import column_of, is_table
 from unroll.data.tagged import Tagged
 from unroll.data.tokens import TokenEncoder, as_tokens, wrong_tokens
+from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError, nearest
 from unroll.tasks.tagging_options import TaggingOptions
 from unroll.tasks.task import Say
@@ -61,7 +63,7 @@ class Sentences:
 
 
 def load_sentences(
-    data: Sequence[str],
+    data: Any,
     options: TaggingOptions,
     source: SourceOptions,
     say: Say,
@@ -70,7 +72,7 @@ def load_sentences(
     """Read tagged data and find its usable sentences.
 
     Args:
-        data: files, or a hub name.
+        data: files, or a hub name, or a table.
         options: the columns, and the scheme that is to be kept.
         source: how to read.
         say: told what was left out, and which tags the training data did not have.
@@ -80,6 +82,10 @@ def load_sentences(
         DataError: the data cannot be read, lacks a column, has unusable sentences and `skip_bad_rows` is off, or has
             no token with a known tag.
     """
+    common: dict[str, Any] = {"skip": source.skip_bad_rows, "say": say, "known": known}
+    if is_table(data):
+        rows, tags = (column_of(data, name) for name in (options.tokens, options.tags))
+        return checked(partial(_taken, rows), tags, len(rows), options, "the table", remedy=LEAVE_OUT_HERE, **common)
     skipped: list[str] | None = [] if source.skip_bad_rows else None
     dataset = read(data[0] if len(data) == 1 else data, encoding=source.encoding, skipped=skipped)
     where = " ".join(data)
@@ -88,7 +94,11 @@ def load_sentences(
     require_columns(dataset, [options.tokens, options.tags], where)
     values = partial(values_of, dataset, options.tokens)
     tags = values_of(dataset, options.tags)
-    return checked(values, tags, len(dataset), options, where, skip=source.skip_bad_rows, say=say, known=known)
+    return checked(values, tags, len(dataset), options, where, **common)
+
+
+def _taken(values: Sequence[Any], rows: np.ndarray | None = None) -> Iterator[Any]:
+    return iter(values) if rows is None else (values[i] for i in rows)
 
 
 def checked(
@@ -176,6 +186,8 @@ class _Numbering:
         names = [self._name(tag) for tag in tags]
         if None in names:
             return f"'{column}' has no tag at token {names.index(None) + 1}"
+        if half := next((i for i, name in enumerate(names, 1) if has_half_character(str(name))), 0):
+            return f"'{column}' {HALF_CHARACTER} at token {half}"
         if self._scheme and (wrong := breach(names, self._scheme)):  # pyright: ignore[reportArgumentType]
             return f"'{column}' is not in the scheme {self._scheme}: {wrong}"
         return np.array([self.places.setdefault(str(name), len(self.places)) for name in names], np.int32)

@@ -132,22 +132,20 @@ class TaggingTask:
         task = cls(name, settings, encoder, labels, scheme, guess, vectors)
         return Prepared(task, train, valid, None if last is None else last.part(encoder, labels))
 
-    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Tagged:
-        """Tagged data with the columns of the training data.
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Tagged:
+        """Tagged data, files or a table, with the columns of the training data.
 
         Raises:
             DataError: the data cannot be used.
         """
-        return load_sentences(data, self.settings.tagging, source, say, self.labels.names).part(
-            self.encoder, self.labels
-        )
+        sentences = load_sentences(data, self.settings.tagging, source, say, self.labels.names)
+        return sentences.part(self.encoder, self.labels)
 
     def model(self, training: Tagged | None = None) -> Tagger:
         """A new model; one that is about to be trained starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
-        legal = None
-        if self.scheme is not None:
-            legal = Legal(*map(torch.from_numpy, legal_steps(self.labels.names, self.scheme)))
+        steps = None if self.scheme is None else legal_steps(self.labels.names, self.scheme)
+        legal = None if steps is None else Legal(*map(torch.from_numpy, steps))
         model = build(
             options.tagger,
             options.recurrent,
@@ -237,6 +235,11 @@ class TaggingTask:
     def column(self) -> str:
         """The column that a record to answer must have."""
         return self.settings.tagging.tokens
+
+    @property
+    def answer_keys(self) -> tuple[str, ...]:
+        """What every record of the answers has."""
+        return ("tokens", "tags", "probabilities", *(("spans",) if self.spans else ()))
 
     def problems(self, values: Sequence[Any]) -> Mapping[int, str]:
         """Why values of that column cannot be answered, by their position."""

@@ -76,8 +76,8 @@ class Task(Protocol):
         """Write what `read` needs beside config.yaml."""
         ...
 
-    def load(self, data: Sequence[str], source: SourceOptions, say: Say) -> Any:
-        """New data with the truth in it, as a part.
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Any:
+        """New data with the truth in it, as a part: names of files or of hub data, or a table (`data.tables`).
 
         Raises:
             DataError: it cannot be used.
@@ -127,6 +127,11 @@ class RecordTask(Task, Protocol):
     @property
     def column(self) -> str:
         """The column that a record to answer must have."""
+        ...
+
+    @property
+    def answer_keys(self) -> Sequence[str]:
+        """What every record of the answers has."""
         ...
 
     def problems(self, values: Sequence[Any]) -> Mapping[int, str]:

@@ -1,0 +1,38 @@
+"""What one value is: none at all, or text that cannot be stored."""
+
+from __future__ import annotations
+
+import re
+import sys
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+HALF_CHARACTER = "has half a character (a lone surrogate)"
+"""What to say of text for which `has_half_character` holds."""
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, NaT, pandas' NA, a masked element. Text never does."""
+    if isinstance(value, str):
+        return False
+    if value is None or value is np.ma.masked:
+        return True
+    # Who has not imported pandas cannot have brought its NA.
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and value is getattr(pandas, "NA", None):
+        return True
+    if isinstance(value, Number | np.generic) or type(value).__name__ == "NaTType":
+        try:
+            return bool(value != value)
+        except ArithmeticError:  # a signaling NaN among decimals
+            return True
+    return False
+
+
+def has_half_character(text: str) -> bool:
+    """Tell whether text holds a lone surrogate, such as half of an emoji that was cut, which UTF-8 cannot store."""
+    return not text.isascii() and _HALF.search(text) is not None
