@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -90,7 +90,14 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.layout is None:
-            own = Layout("time", "", self.targets, self.past, self.known, self.static, frequency=self.frequency)
+            own = Layout(
+                "time",
+                target=self.targets,
+                past=self.past,
+                known=self.known,
+                static=self.static,
+                frequency=self.frequency,
+            )
             object.__setattr__(self, "layout", own)
 
     def __len__(self) -> int:
@@ -119,6 +126,11 @@ class Frames:
             if frame.name == name:
                 return frame
         raise DataError(f"there is no series '{name}'{nearest(name, self.names)}")
+
+    def only(self, names: Iterable[str]) -> Frames:
+        """The series of these names, in their own order."""
+        kept = set(names)
+        return replace(self, series=tuple(frame for frame in self.series if frame.name in kept))
 
     def upto(self, rows: Mapping[str, int]) -> Frames:
         """Every series' first rows, as `Frame.upto` gives them."""

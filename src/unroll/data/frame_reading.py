@@ -123,10 +123,10 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
     if how == "error":
         t = int(again[0])
         hint = "" if layout.series else f"; if the table holds several series, give --series{_perhaps(table, layout)}"
+        whose = f"{called(raw.name)} has " if raw.name else ""
         raise DataError(
-            f"{table.where}: {f'{called(raw.name)} has ' if raw.name else ''}{Clock(layout.zone).shown(raw.stamps[t])} in rows "
-            f"{raw.rows[t] + 1} and {raw.rows[t + 1] + 1} ({len(again)} such rows in all); --duplicates first, last or "
-            f"mean takes one{hint}"
+            f"{table.where}: {whose}{Clock(layout.zone).shown(raw.stamps[t])} in rows {raw.rows[t] + 1} and"
+            f" {raw.rows[t + 1] + 1} ({len(again)} such rows in all); --duplicates first, last or mean takes one{hint}"
         )
     starts = np.flatnonzero(np.append(True, raw.stamps[1:] != raw.stamps[:-1]))
     ends = np.append(starts[1:], len(raw.stamps)) - 1
@@ -185,7 +185,8 @@ def _rising(raw: Raw, layout: Layout) -> np.ndarray:
     if len(again):
         raise DataError(
             f"{called(raw.name)} has rows {raw.rows[again[0]] + 1} and {raw.rows[again[0] + 1] + 1} at"
-            f" {shown(stamps[again[0]])} on the clock of {layout.zone}, which frequency {layout.frequency} counts as one"
+            f" {shown(stamps[again[0]])} on the clock of {layout.zone}, which frequency {layout.frequency} counts as"
+            " one"
         )
     return stamps
 

@@ -34,7 +34,7 @@ def moments(table: Table, layout: Layout, names: np.ndarray, trained: bool) -> t
     """
     steps = trained and bool(layout.step)
     numbers = "steps" if steps else numbers_of(layout.time)
-    read = read_stamps(table, layout.time, format=layout.date_format, numbers=numbers)
+    read = read_stamps(table, layout.time, date_format=layout.date_format, numbers=numbers)
     if not trained:
         layout = replace(layout, date_format=layout.date_format or read.format)
     dates, what = read.values.dtype.kind == "M", f"column '{layout.time}'"

@@ -45,8 +45,8 @@ def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
         return None
     if (some % 1 == 0).all():
         whole = some.astype(np.int64)
-        for digits, format in ((6, "%Y%m"), (8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
-            if found := _written(whole, digits, format):
+        for digits, way in ((6, "%Y%m"), (8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
+            if found := _written(whole, digits, way):
                 return Numbered(_spread(found.values, there), found.how)
     for name, ticks in _UNIX:
         if (some >= 1e8 * ticks).all() and (some < 4.2e9 * ticks).all():
@@ -58,16 +58,16 @@ def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
     return None
 
 
-def _written(whole: np.ndarray, digits: int, format: str) -> Numbered | None:
+def _written(whole: np.ndarray, digits: int, way: str) -> Numbered | None:
     import pandas as pd
 
     least, most = 1800 * 10 ** (digits - 4), 2201 * 10 ** (digits - 4)
     if not ((whole >= least) & (whole < most)).all():
         return None
-    times = pd.to_datetime(pd.Series(whole.astype(str), dtype=object), format=format, errors="coerce")
+    times = pd.to_datetime(pd.Series(whole.astype(str), dtype=object), format=way, errors="coerce")
     if times.isna().any():
         return None
-    words = format.replace("%Y", "yyyy").replace("%m", "mm").replace("%d", "dd")
+    words = way.replace("%Y", "yyyy").replace("%m", "mm").replace("%d", "dd")
     words = words.replace("%H", "hh").replace("%M", "mm").replace("%S", "ss")
     return Numbered(times.to_numpy().astype("datetime64[ns]"), f"dates written {words}")
 

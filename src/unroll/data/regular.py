@@ -57,10 +57,12 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
     if frequency is not None:
         grid = lay(stamps, frequency, whose, clock.shown)
         if len(grid.missing) and layout.gaps == "error":
+            remedy = "--gaps fill carries values on, --gaps interpolate draws a line, "
+            if 2 * len(grid.missing) > len(grid.stamps):
+                remedy = "most of them would be invented by filling: give the --frequency that the data has, or "
             raise DataError(
                 f"{whose} lacks {len(grid.missing)} of {len(grid.stamps)} times of frequency {frequency}, the first "
-                f"{clock.shown(grid.missing[0])}; --gaps fill carries values on, --gaps interpolate draws a line, "
-                "--frequency steps takes the rows as equal steps"
+                f"{clock.shown(grid.missing[0])}; {remedy}--frequency steps takes the rows as equal steps"
             )
         rows = np.full(len(grid.stamps), -1)
         rows[grid.places] = raw.rows
@@ -82,8 +84,8 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
         t, c = np.argwhere(held)[0]
         more = f"; {done.values} values are missing in all" if done.values > 1 else ""
         raise DataError(
-            f"{whose}, row {rows[t] + 1} ({clock.shown(stamps[t])}): column '{names[c]}' is empty{more}; --gaps fill carries "
-            "the value before on, --gaps interpolate draws a line"
+            f"{whose}, row {rows[t] + 1} ({clock.shown(stamps[t])}): column '{names[c]}' is empty{more}; --gaps fill"
+            " carries the value before on, --gaps interpolate draws a line"
         )
     first = int((~empty).argmax(0).max(initial=0))
     done.leading = first

@@ -21,8 +21,8 @@ class FrameOptions:
     """Which column is what in a table of series, and what is done with gaps."""
 
     time: str = ""
-    """Column of the times, dates or whole numbers, or several that make them up, as Date,Time or year,month (none given:
-    what is named or looks like times); none: the rows have no times and stand in their order.
+    """Column of the times, dates or whole numbers, or several that make them up, as Date,Time or year,month (none
+    given: what is named or looks like times); none: the rows have no times and stand in their order.
     """
 
     date_format: str = ""

@@ -48,18 +48,18 @@ class Stamps:
     format: str = ""
 
 
-def read_stamps(table: Table, name: str, *, format: str = "", numbers: Numbers = "dates") -> Stamps:
+def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numbers = "dates") -> Stamps:
     """Read the column `name` as stamps.
 
     Args:
         table: the rows.
         name: the column.
-        format: how dates are written, in strptime's words: of whole cells, or of the dates in them.
+        date_format: how dates are written, in strptime's words: of whole cells, or of the dates in them.
         numbers: what whole numbers may be.
 
     Raises:
         DataError: day and month cannot be told apart, some times have a time zone and some have none, or dates are
-            written in another way than `format`.
+            written in another way than `date_format`.
     """
     import pandas as pd
 
@@ -67,7 +67,7 @@ def read_stamps(table: Table, name: str, *, format: str = "", numbers: Numbers =
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "M":
-        column = pd.Series(column.array.to_numpy() if column.dt.tz is None else pd.DatetimeIndex(column))
+        column = pd.Series(pd.DatetimeIndex(pd.to_datetime(column.to_numpy(dtype=object, na_value=pd.NaT))))
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         zones = (name_of(column.dtype.tz) or UTC,)
         return replace(_checked(table, name, column.dt.tz_convert(None)), zones=zones)
@@ -77,13 +77,13 @@ def read_stamps(table: Table, name: str, *, format: str = "", numbers: Numbers =
         return _numbered(table, name, column.to_numpy(dtype=np.int64), np.zeros(0, dtype=object), numbers)
     texts = table.texts(name)
     texts[:] = [None if text is None or text.lower() in MISSING else text for text in texts]
-    given = _as_given(table, name, texts, format) if format else None
+    given = _as_given(table, name, texts, date_format) if date_format else None
     if given is not None and len(given.wrong) == sum(text is None for text in texts):
         return given
     some = [text for text in texts[:_LOOKED_AT] if text is not None]
     if sum(_NUMBER.fullmatch(text) is not None for text in some) * 2 > len(some):
         return _numbered(table, name, _numbers(texts), texts, numbers)
-    return _written(table, name, texts, format, given)
+    return _written(table, name, texts, date_format, given)
 
 
 def looks_like_times(texts: np.ndarray) -> bool:
@@ -97,20 +97,20 @@ def _formats_of(written: Written | None) -> tuple[str, ...]:
     return date_formats(canonical_date(written.date)) if written else ()
 
 
-def _as_given(table: Table, name: str, texts: np.ndarray, format: str) -> Stamps | None:
+def _as_given(table: Table, name: str, texts: np.ndarray, way: str) -> Stamps | None:
     """The texts by a format of whole cells; None where it does not fit any of them."""
     import pandas as pd
 
     cells = pd.Series(texts, dtype=object)
     try:
-        times = pd.to_datetime(cells, format=format, errors="coerce", utc="%z" in format)
+        times = pd.to_datetime(cells, format=way, errors="coerce", utc="%z" in way)
     except ValueError:
         return None
     if times.isna().all():
         return None
-    if "%z" in format:
-        return replace(_checked(table, name, times.dt.tz_localize(None)), zones=(UTC,), format=format)
-    return replace(_checked(table, name, times), format=format)
+    if "%z" in way:
+        return replace(_checked(table, name, times.dt.tz_localize(None)), zones=(UTC,), format=way)
+    return replace(_checked(table, name, times), format=way)
 
 
 def _numbers(texts: np.ndarray) -> np.ndarray:

@@ -59,9 +59,8 @@ def with_index(data: pd.DataFrame | pd.Series, where: str) -> Indexed:
         column = column or next(n for n in _OWN_NAMES if n not in df.columns)
         return Indexed(df.rename_axis(column).reset_index(), column, ordered=ordered, notes=notes)
     if pd.api.types.is_integer_dtype(index.dtype):
-        if name is None and (isinstance(index, pd.RangeIndex) or np.array_equal(index, np.arange(len(index)))):
-            if (np.asarray(index) == np.arange(len(index))).all():
-                return Indexed(df.reset_index(drop=True), ordered=ordered, notes=notes)
+        if name is None and np.array_equal(index, np.arange(len(index))):
+            return Indexed(df.reset_index(drop=True), ordered=ordered, notes=notes)
         column = column or _free(df, "index")
         order = "" if name is not None and not kind_of(name) and not ordered else column
         return Indexed(df.rename_axis(column).reset_index(), order=order, notes=notes)

@@ -1,7 +1,7 @@
 """Which column of a table holds the times: said by a person, or found by its name and by what stands in it.
 
-A column that is named like a time but cannot be read is an error: rows are numbered in the order they stand only where a
-person says that this is the order of time.
+A column that is named like a time but cannot be read is an error: rows are numbered in the order they stand only where
+a person says that this is the order of time.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from unroll.data.frame import Frame, Frames
-from unroll.data.gaps import shown
+from unroll.data.zones import Clock
 from unroll.errors import DataError, OptionError
 
 Part = Literal["training", "validation", "test"]
@@ -29,11 +29,13 @@ class Split:
         names: the series.
         parts: for each series the rows of training, validation and test; validation and test may be empty.
         rows: of each series; those after the test part are not used.
+        left_out: series without a row left for training, and how many they have.
     """
 
     names: tuple[str, ...]
     parts: tuple[tuple[range, range, range], ...]
     rows: tuple[int, ...]
+    left_out: tuple[tuple[str, int], ...] = ()
 
     def of(self, part: Part) -> tuple[range, ...]:
         """The rows of one part, of each series."""
@@ -50,13 +52,21 @@ class Split:
         return {**counts, "unused": sum(self.rows) - sum(counts.values())}
 
 
-def split(frames: Frames, validation: Border = 0.1, test: Border = 0.0, *, train: Border | None = None) -> Split:
+def split(
+    frames: Frames,
+    validation: Border = 0.1,
+    test: Border = 0.0,
+    *,
+    train: Border | None = None,
+    short: Literal["error", "drop"] = "error",
+) -> Split:
     """Divide every series by position in time.
 
     Test is the last part, validation the one before it, training what is left; a share or a number of rows is of each
     series, a time is when the part begins, in every series. With `train` (a share or a number of rows) the training
     part is the first rows, validation and test follow it, and what is left is not used: `split(frames, 2880, 2880,
-    train=8640)` are the customary parts of ETTh1.
+    train=8640)` are the customary parts of ETTh1. With `short` drop, series without a row left for training
+    have no parts, unless there is no other.
 
     Raises:
         OptionError: a share, number or time that cannot be one.
@@ -73,24 +83,32 @@ def split(frames: Frames, validation: Border = 0.1, test: Border = 0.0, *, train
             raise OptionError(
                 f"the validation part begins at {validation}, but the test part at {test}; validation comes first"
             )
-    parts = []
+    parts: dict[str, tuple[range, range, range]] = {}
+    left_out: list[tuple[str, int]] = []
     for frame in frames:
         N = len(frame)
-        held = _rows(frame, read["test"], "test", N)
-        kept = _rows(frame, read["validation"], "validation", N - held)
-        own = N - kept - held if train is None else _rows(frame, read["training"], "training", N)
+        held = _rows(frame, read["test"], "test", N, frames.layout.clock)
+        kept = _rows(frame, read["validation"], "validation", N - held, frames.layout.clock)
+        own = N - kept - held if train is None else _rows(frame, read["training"], "training", N, frames.layout.clock)
+        if own < 1 or own + kept + held > N:
+            left_out.append((frame.name, N))
+            if short == "drop" and len(left_out) < len(frames):
+                continue
         if own + kept + held > N:
             raise DataError(f"{frame.called} has {N} rows, but training, validation and test take {own + kept + held}")
         if own < 1:
             rows = f"{N} row{'s' if N != 1 else ''}"
             raise DataError(f"{frame.called} has {rows}, of which validation and test leave none for training")
-        parts.append((range(own), range(own, own + kept), range(own + kept, own + kept + held)))
-    result = Split(frames.names, tuple(parts), tuple(map(len, frames)))
+        parts[frame.name] = (range(own), range(own, own + kept), range(own + kept, own + kept + held))
+    rows = tuple(frames.rows[name] for name in parts)
+    result = Split(tuple(parts), tuple(parts.values()), rows, tuple(left_out))
     for part in ("validation", "test"):
         value = read[part]
         if isinstance(value, str) and not any(map(len, result.of(part))):
             last = max(frame.stamps[-1] for frame in frames)
-            raise DataError(f"the {part} part begins at {value}, but the data ends at {shown(last)}, before it")
+            raise DataError(
+                f"the {part} part begins at {value}, but the data ends at {frames.layout.clock.shown(last)}, before it"
+            )
     return result
 
 
@@ -119,15 +137,16 @@ def _read(name: str, value: Border) -> Border:
     return value
 
 
-def _rows(frame: Frame, value: Border, part: str, stop: int) -> int:
-    """Rows of a part that ends at row `stop`."""
+def _rows(frame: Frame, value: Border, part: str, stop: int, clock: Clock) -> int:
+    """Rows of a part that ends at row `stop`; a time is one of the clock."""
     if isinstance(value, str):
         if frame.stamps.dtype.kind != "M":
             raise DataError(
                 f"the {part} part is {value!r}, but the times of {frame.called} are whole numbers; give a number of "
                 "rows"
             )
-        return max(0, stop - int(np.searchsorted(frame.stamps, np.datetime64(value, "ns"))))
+        begin = clock.stamp(np.datetime64(value, "ns"))
+        return max(0, stop - int(np.searchsorted(frame.stamps, begin)))
     if isinstance(value, float):
         return max(1, round(value * len(frame))) if value > 0 else 0
     return int(value)

@@ -152,7 +152,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], tuple[str, ...]]], ...] = 
     )
 )
 _QUARTER = re.compile(
-    r"(?P<y>\d{4})[-: /]?q(?P<q>[1-4])|(?:q(?P<q2>[1-4])|(?P<q3>[1-4])q)[-: /]?(?P<y2>\d{4})|q(?P<q4>[1-4])[-' /](?P<y3>\d{2})"
+    r"(?P<y>\d{4})[-: /]?q(?P<q>[1-4])|(?:q(?P<q2>[1-4])|(?P<q3>[1-4])q)[-: /]?(?P<y2>\d{4})"
+    r"|q(?P<q4>[1-4])[-' /](?P<y3>\d{2})"
 )
 _WEEK = re.compile(r"(?P<y>\d{4})[- ]?w(?P<w>\d{2})(?:-?(?P<d>[1-7]))?|w(?P<w2>\d{1,2})[- /](?P<y2>\d{4})")
 QUARTERS, WEEKS = "quarter %Y-%m", "week %G-%V-%u"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from unroll.data.frame import Frames
-from unroll.data.frames import from_dataframe
+from unroll.data.history import read_history
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
-from unroll.serving.forecaster import Forecast, ForecastPredictor
+from unroll.serving.forecaster import ForecastPredictor
 from unroll.tasks.backtest import backtest, records
+from unroll.tasks.forecast_table import table
 from unroll.tasks.forecasting import ForecastingTask
 from unroll.tasks.forecasting_options import ForecastingSettings
 from unroll.tasks.task import Report, Sources
@@ -29,7 +29,7 @@ class Forecaster(Estimator):
     held-out test rows; `verbose` shows the training.
 
     X is a DataFrame, wide (a column for each target) or long (with `series`, the column of the series' names), with a
-    column or an index of times; or a Series; or an array (N,) or (N, K) of equal steps.
+    column or an index of times; or a Series; or an array (N,) or (N, K) of equal steps; or files.
 
     Attributes:
         predictor_: the fitted model at the end of its history; see `unroll.serving.forecaster.ForecastPredictor`.
@@ -45,7 +45,7 @@ class Forecaster(Estimator):
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series, and stand at their end; `y` is not used."""
         settings = ForecastingSettings.from_flat(self._options())
-        frames = from_dataframe(_table(X), settings.frame, where="X")
+        frames = read_history(X, settings.frame)
         say = print if self.verbose else _silent
         for note in frames.notes:
             say(note)
@@ -55,20 +55,24 @@ class Forecaster(Estimator):
         self.predictor_.stand(frames)
         return self
 
-    def predict(self, horizon: int | None = None, *, known: pd.DataFrame | None = None, samples: int = 0) -> Any:
-        """The steps after the last that was seen, as a DataFrame with the columns of the data.
+    def predict(
+        self, X: Any = None, *, horizon: int | None = None, known: pd.DataFrame | None = None, samples: int = 0
+    ) -> pd.DataFrame:
+        """Forecast the steps after the last that was seen, as a DataFrame with the columns of the data.
 
         Args:
+            X: series to stand at the end of, as in `fit` (None: those of `fit` and `update`).
             horizon: steps (None: as many as were trained).
-            known: rows with the known columns of the times to come, where `fit` or `update` had none.
+            known: rows with the known columns of the times to come, where the series have none.
             samples: in place of forecasts and their quantiles, so many sample paths, numbered in a column `path`.
 
         Returns:
             A row for each series, step and path: the series' name, the time, each target, and its quantiles as
-            `target_0.1`, ... where the model has them.
+            `target_0.1`, ... where the model has them. Series shorter than the look-back are left out with a warning.
         """
         check_is_fitted(self)
-        return self._frame(self.predictor_.forecast(horizon=horizon, known=known, samples=samples), samples)
+        found = self.predictor_.forecast(X, horizon=horizon, known=known, samples=samples)
+        return table(found.frames, found.stamps, found.answers, self.task_.settings.forecaster.quantiles)
 
     def update(self, X: Any) -> Self:
         """Go on by what was observed since; no weight changes."""
@@ -100,42 +104,7 @@ class Forecaster(Estimator):
         return found.report, pd.DataFrame(records(found, self.task_))
 
     def _frames(self, X: Any) -> Frames:
-        return from_dataframe(_table(X), self.task_.settings.frame, layout=self.task_.layout, where="X")
-
-    def _frame(self, forecast: Forecast, samples: int) -> pd.DataFrame:
-        import pandas as pd
-
-        layout, answers = self.task_.layout, forecast.answers
-        parts = []
-        for s, frame in enumerate(forecast.frames):
-            stamps = forecast.stamps[s]
-            for path in range(max(1, samples)):
-                columns: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
-                columns[layout.time or "step"] = stamps
-                columns |= {"path": path} if samples else {}
-                for k, target in enumerate(layout.target):
-                    if answers.paths is not None:
-                        columns[target] = answers.paths[s, path, :, k]
-                        continue
-                    columns[target] = answers.point[s, :, k]
-                    if answers.quantiles is not None:
-                        for q, level in enumerate(self.task_.settings.forecaster.quantiles):
-                            columns[f"{target}_{level:g}"] = answers.quantiles[s, :, k, q]
-                parts.append(pd.DataFrame(columns, index=range(len(stamps))))
-        return pd.concat(parts, ignore_index=True)
-
-
-def _table(X: Any) -> Any:
-    """What `from_dataframe` takes; an array becomes columns of equal steps."""
-    import pandas as pd
-
-    if isinstance(X, pd.DataFrame | pd.Series):
-        return X
-    values = np.asarray(X)
-    if values.ndim not in (1, 2) or values.dtype.kind not in "iuf":
-        raise DataError("X must be a DataFrame, a Series, or an array (N,) or (N, K) of numbers")
-    names = ["value"] if values.ndim == 1 else [f"value_{k}" for k in range(values.shape[1])]
-    return pd.DataFrame(values.reshape(len(values), -1), columns=names)
+        return read_history(X, self.task_.settings.frame, self.task_.layout)
 
 
 def _silent(_: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from unroll.data.frame import Frame, Frames, future_stamps
-from unroll.data.frames import append, read_frames
+from unroll.data.frames import append
+from unroll.data.history import is_in_memory, read_history
 from unroll.data.horizons import latest
 from unroll.data.scaling import FrameScaler
 from unroll.errors import DataError, OptionError
@@ -20,12 +23,11 @@ from unroll.models.strategies import Streaming, joined
 from unroll.serving.known_future import require_known, with_known
 from unroll.serving.predictor import Predictor
 from unroll.tasks.forecast_answers import Answers, Units, answer_batch, seeded
+from unroll.tasks.forecast_table import records, table
 from unroll.tasks.forecasting import ForecastingTask
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_DAYS = ("D", "B", "W", "M", "Q", "Y")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,10 @@ class Forecast:
     frames: Frames
     stamps: list[np.ndarray]
     answers: Answers
+
+
+class ShortSeriesWarning(UserWarning):
+    """Series were left out of a forecast, as they are shorter than what the model looks back on."""
 
 
 class ForecastPredictor(Predictor):
@@ -60,7 +66,7 @@ class ForecastPredictor(Predictor):
         super().__init__(task, model)
         self.frames: Frames | None = None
         self._scaler: FrameScaler = task.scaler
-        self._streams: list[Streaming] | None = None
+        self._streams: dict[str, Streaming] | None = None
 
     def predict_files(
         self,
@@ -80,46 +86,59 @@ class ForecastPredictor(Predictor):
         """
         source = self.source(skip_bad_rows, encoding)
         frames = self.task.frames(list(data), source, say)
-        table = None
+        ahead = None
         if known:
             from unroll.data.sources import read
 
-            table = cast("pd.DataFrame", read(list(known), encoding=source.encoding).to_pandas())
-        yield from self.predict(frames, horizon=horizon, known=table, samples=samples, where=" ".join(known))
+            ahead = cast("pd.DataFrame", read(list(known), encoding=source.encoding).to_pandas())
+        with warnings.catch_warnings(record=True) as left_out:
+            warnings.simplefilter("always", ShortSeriesWarning)
+            found = self.predict(frames, horizon=horizon, known=ahead, samples=samples, where=" ".join(known))
+        for warning in left_out:
+            say(str(warning.message))
+        yield from found
 
     def predict(
         self,
-        history: Any = None,
+        X: Any = None,
         *,
         horizon: int | None = None,
         known: pd.DataFrame | None = None,
         samples: int = 0,
         where: str = "known",
-    ) -> list[dict[str, Any]]:
-        """The steps after the history: one record a step, series by series, with the data's own columns.
-
-        A record holds the series' name and the time, each target's forecast, its quantiles as `target_0.1`, ... where
-        the model has them, and with `samples` its values in so many sample paths, as `target_paths`.
+    ) -> Any:
+        """Forecast the steps after the history, series by series, with the data's own columns.
 
         Args:
-            history: files, a DataFrame or Frames with at least the look-back; None: where the last call or `update`
-                stood. A series that the training data had not is measured on its history.
+            X: the history, at least the look-back of it: files, a DataFrame, a Series, an array or Frames; None: where
+                the last call or `update` stood. A series that the training data had not is measured on its history; one
+                shorter than the look-back is left out with a warning.
             horizon: steps; None: as many as were trained. Beyond them strategies recursive and attention go on, direct
                 and segment roll forward on their own answers.
-            known: rows with the known columns of the times to come, where `history` does not hold them.
+            known: rows with the known columns of the times to come, where the history does not hold them.
             samples: sample paths to draw; the same for the same seed of the run.
             where: what to call `known` in messages.
+
+        Returns:
+            For a DataFrame, a Series or an array, a DataFrame: a row for each series and step, with the series' name,
+            the time, each target, and its quantiles as `target_0.1`, ... where the model has them; with `samples`, a
+            row for each path too, numbered in a column `path`, and no quantiles. For anything else a list of records
+            of the same, with the paths of a step as `target_paths`.
 
         Raises:
             DataError: the history is too short or has other columns, or known columns end too early (the missing times
                 are named).
             OptionError: what was asked for cannot be had of this model.
         """
-        return list(self.records(self.forecast(history, horizon=horizon, known=known, samples=samples, where=where)))
+        found = self.forecast(X, horizon=horizon, known=known, samples=samples, where=where)
+        levels = self.task.settings.forecaster.quantiles
+        if is_in_memory(X):
+            return table(found.frames, found.stamps, found.answers, levels)
+        return list(records(found.frames, found.stamps, found.answers, levels))
 
     def forecast(
         self,
-        history: Any = None,
+        X: Any = None,
         *,
         horizon: int | None = None,
         known: pd.DataFrame | None = None,
@@ -127,28 +146,49 @@ class ForecastPredictor(Predictor):
         where: str = "known",
     ) -> Forecast:
         """As `predict`, as arrays."""
-        steps = self.task.settings.reach.horizon if horizon is None else horizon
-        if steps < 1:
-            raise OptionError(f"horizon is {steps}; it must be at least 1")
-        if samples < 0:
-            raise OptionError(f"samples is {samples}; it must be at least 0")
-        if history is not None:
-            self.stand(self._frames(history))
+        steps = self.task.settings.reach.horizon if horizon is None else _whole("horizon", horizon, 1)
+        samples = _whole("samples", samples, 0)
+        if X is not None:
+            self.stand(self._frames(X))
         if self.frames is None:
             raise DataError("there is no history to forecast from; give it to predict")
-        frames = self.frames if known is None else with_known(self.frames, known, where)
+        frames = self._long_enough(self.frames)
+        frames = frames if known is None else with_known(frames, known, where)
         require_known(frames, steps)
         batch = latest(frames, self._scaler, history=self.task.settings.reach.lookback, horizon=steps)
         scale = self._scaler.table(frames.names)
-        streams = joined(self._standing()) if self.model.streams else None
+        streams = joined(list(self._standing(frames).values())) if self.model.streams else None
         with seeded(self.task.settings.batch.seed, next(self.model.parameters()).device):
             answers = answer_batch(self.model, batch, scale, horizon=steps, paths=samples, at=streams)
         layout = frames.layout
         stamps = [future_stamps(frame, frames.frequency, steps, step=layout.step) for frame in frames]
         return Forecast(frames, stamps, answers)
 
-    def update(self, observations: Any) -> Self:
-        """Move on by what has been observed since: files, a DataFrame or Frames. No weight changes.
+    def _long_enough(self, frames: Frames) -> Frames:
+        """The series that fill a look-back; the others are named in a warning.
+
+        Raises:
+            DataError: there is none.
+        """
+        lookback = self.task.settings.reach.lookback
+        short = [frame for frame in frames if len(frame) < lookback]
+        if not short:
+            return frames
+        names = ", ".join(f"{frame.called} has {len(frame)}" for frame in short[:3])
+        rows = f"{names}{f' and {len(short) - 3} more have too few' if len(short) > 3 else ''} rows"
+        if len(short) == len(frames):
+            raise DataError(f"{rows}, but the model looks back on {lookback}")
+        warnings.warn(
+            f"left out, as {rows} and the model looks back on {lookback}: {len(short)} of {len(frames)} series",
+            ShortSeriesWarning,
+            stacklevel=3,
+        )
+        return replace(frames, series=tuple(frame for frame in frames if len(frame) >= lookback))
+
+    def update(self, X: Any) -> Self:
+        """Move on by what has been observed since: what `predict` takes. No weight changes.
+
+        A series that was too short is forecast from when it fills a look-back.
 
         Raises:
             DataError: there is no history yet, or the news do not follow it.
@@ -156,43 +196,24 @@ class ForecastPredictor(Predictor):
         if self.frames is None:
             raise DataError("there is no history to go on from; give it to predict first")
         before = self.frames.rows
-        streams = self._standing() if self.model.streams else None
-        frames = append(self.frames, self._frames(observations))
-        if streams is not None:
-            self._streams = [
-                self._read(at, frame, before[frame.name]) for at, frame in zip(streams, frames, strict=True)
-            ]
+        if self.model.streams:
+            lookback = self.task.settings.reach.lookback
+            self._standing(replace(self.frames, series=tuple(f for f in self.frames if len(f) >= lookback)))
+        frames = append(self.frames, self._frames(X))
+        if self._streams is not None:
+            named = {frame.name: frame for frame in frames}
+            self._streams = {n: self._read(at, named[n], before[n]) for n, at in self._streams.items()}
         self.frames = frames
         return self
 
-    def records(self, forecast: Forecast) -> Iterator[dict[str, Any]]:
-        """One record for each series and step."""
-        layout, answers = self.task.layout, forecast.answers
-        daily = layout.frequency.lstrip("0123456789")[:1] in _DAYS
-        for s, frame in enumerate(forecast.frames):
-            for f, stamp in enumerate(forecast.stamps[s]):
-                record: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
-                record[layout.time or "step"] = _told(stamp, daily)
-                for k, target in enumerate(layout.target):
-                    record[target] = float(answers.point[s, f, k])
-                    if answers.quantiles is not None:
-                        levels = self.task.settings.forecaster.quantiles
-                        values = answers.quantiles[s, f, k].tolist()
-                        record |= {f"{target}_{q:g}": v for q, v in zip(levels, values, strict=True)}
-                    if answers.paths is not None:
-                        record[f"{target}_paths"] = answers.paths[s, :, f, k].tolist()
-                yield record
-
-    def _frames(self, data: Any) -> Frames:
-        if isinstance(data, Frames):
-            return data
+    def _frames(self, X: Any) -> Frames:
         source = self.task.settings.source
-        return read_frames(
-            data,
+        return read_history(
+            X,
             self.task.settings.frame,
+            self.task.layout,
             encoding=source.encoding,
             skip_bad_rows=source.skip_bad_rows,
-            layout=self.task.layout,
         )
 
     def stand(self, frames: Frames) -> None:
@@ -201,21 +222,15 @@ class ForecastPredictor(Predictor):
         new = [name for name in frames.names if name not in self.task.scaler.series]
         self._scaler = self.task.scaler.extend(frames) if new else self.task.scaler
 
-    def _standing(self) -> list[Streaming]:
-        """The state of every series at the end of its history, read from the look-back before it where none is carried.
-
-        Raises:
-            DataError: a series is shorter than the look-back.
-        """
+    def _standing(self, frames: Frames) -> dict[str, Streaming]:
+        """The state of each series at the end of its history, read from the look-back before it if none is carried."""
         if self._streams is None:
-            frames, lookback = self.frames, self.task.settings.reach.lookback
-            assert frames is not None  # noqa: S101 (there is a history wherever this is called)
-            self._streams = []
-            for frame in frames:
-                if len(frame) < lookback:
-                    raise DataError(f"{frame.called} has {len(frame)} rows, but the model looks back on {lookback}")
-                self._streams.append(self._read(None, frame, len(frame) - lookback))
-        return self._streams
+            self._streams = {}
+        lookback = self.task.settings.reach.lookback
+        for frame in frames:
+            if frame.name not in self._streams:
+                self._streams[frame.name] = self._read(None, frame, len(frame) - lookback)
+        return {frame.name: self._streams[frame.name] for frame in frames}
 
     @torch.inference_mode()
     def _read(self, at: Streaming | None, frame: Frame, first: int) -> Streaming:
@@ -236,10 +251,7 @@ class ForecastPredictor(Predictor):
         return self.model.start(window) if at is None else self.model.read(at, window)
 
 
-def _told(stamp: Any, daily: bool) -> str | int:
-    """A stamp for a record: ISO 8601, a day without a clock where steps are days or more, or a whole number."""
-    if not isinstance(stamp, np.datetime64):
-        return int(stamp)
-    whole = daily and stamp == stamp.astype("datetime64[D]")
-    seconds = stamp == stamp.astype("datetime64[s]")
-    return str(np.datetime_as_string(stamp, unit="D" if whole else "s" if seconds else "ns"))
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise OptionError(f"{name} is {value!r:.60}; it must be a whole number of at least {least}")
+    return int(value)

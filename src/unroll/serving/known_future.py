@@ -11,9 +11,10 @@ from unroll.data import calendar
 from unroll.data.cells import Table
 from unroll.data.frame import Frame, Frames, future_stamps
 from unroll.data.frequency import STEPS
-from unroll.data.gaps import shown
+from unroll.data.layout import Layout, with_times
+from unroll.data.moments import moments
 from unroll.data.rows import row_of
-from unroll.data.stamps import read_stamps
+from unroll.data.table_index import with_index
 from unroll.errors import DataError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
     layout = frames.layout
     if not layout.known:
         raise OptionError("known covariates are given, but the model was trained without any")
-    table = Table(known, where)
+    table = with_times(Table(with_index(known, where).rows, where), layout)
     for name in (layout.time, layout.series, *layout.known):
         if name and name not in table.names:
             raise DataError(f"{where} has no column '{name}'{nearest(name, table.names)}")
@@ -47,7 +48,7 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
         frames.named(name)
     stamps = None
     if layout.time:
-        read = read_stamps(table, layout.time)
+        _, read = moments(table, layout, names, trained=True)
         if read.wrong:
             row, what = min(read.wrong.items())
             raise DataError(f"{row_of(row, where)}: {what}")
@@ -55,8 +56,14 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
     series = []
     for frame in frames:
         rows = np.flatnonzero(names == frame.name)
-        series.append(_followed(frame, frames, values[rows], None if stamps is None else stamps[rows]))
+        series.append(
+            _followed(frame, frames, values[rows], None if stamps is None else _counted(stamps[rows], layout))
+        )
     return replace(frames, series=tuple(series))
+
+
+def _counted(stamps: np.ndarray, layout: Layout) -> np.ndarray:
+    return layout.clock.count(stamps) if len(stamps) else stamps
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
@@ -83,7 +90,7 @@ def _followed(frame: Frame, frames: Frames, values: np.ndarray, stamps: np.ndarr
         return frame
     ahead = future_stamps(frame, frames.frequency, len(values), step=frames.layout.step)
     if cycles:
-        values = np.concatenate([values, calendar.features(ahead, cycles)], axis=1)
+        values = np.concatenate([values, calendar.features(frames.layout.clock.local(ahead), cycles)], axis=1)
     return replace(frame, known=np.concatenate([frame.known[:N], values]))
 
 
@@ -97,6 +104,7 @@ def require_known(frames: Frames, horizon: int) -> None:
     for frame in frames:
         given = len(frame.known) - len(frame)
         if layout.known and given < horizon:
+            shown = layout.clock.shown
             lacking = future_stamps(frame, frames.frequency, horizon, step=layout.step)[given:]
             between = "" if len(lacking) == 1 else f" to {shown(lacking[-1])}"
             columns = ", ".join(repr(name) for name in layout.known)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from unroll.data.frame import Frames
-from unroll.data.gaps import shown
 from unroll.data.horizons import Windows
 from unroll.errors import DataError, OptionError
 from unroll.files import write_whole
@@ -112,7 +111,7 @@ def _last(windows: Windows, origins: int | None, stride: int) -> np.ndarray:
 
 
 def _told(frames: Frames, series: int, row: int) -> Any:
-    return shown(frames.series[series].stamps[row])
+    return frames.layout.clock.shown(frames.series[series].stamps[row])
 
 
 def lines(found: Report) -> list[str]:

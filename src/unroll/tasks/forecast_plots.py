@@ -103,12 +103,13 @@ def plot_forecasts(
         stop = min(len(frame), forecasts[-1].origin + F)
         rows = slice(first, stop)
         truth = np.where(frame.observed[rows, column], frame.target[rows, column], np.nan)
-        at.plot(frame.stamps[rows], truth, color="black", linewidth=1.2, label="observed", zorder=3)
+        times = frames.layout.clock.local(frame.stamps)
+        at.plot(times[rows], truth, color="black", linewidth=1.2, label="observed", zorder=3)
         style = {"marker": "o", "markersize": 3.5} if F * len(forecasts) <= 30 else {}
         for i, forecast in enumerate(forecasts):
-            stamps = frame.stamps[forecast.origin : forecast.origin + F]
+            stamps = times[forecast.origin : forecast.origin + F]
             _forecast(at, stamps, forecast, levels, beside if i == 0 else None, style)
-        _axis(at, frame.stamps[rows])
+        _axis(at, times[rows])
         fonts = text_fonts()
         title = " · ".join(part for part in (frame.name, frames.targets[column]) if part)
         if not drawable(title, fonts):

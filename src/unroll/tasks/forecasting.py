@@ -25,7 +25,8 @@ from unroll.tasks import forecast_report
 from unroll.tasks.forecast_answers import answer
 from unroll.tasks.forecast_measured import Measured
 from unroll.tasks.forecast_objective import ForecastObjective
-from unroll.tasks.forecasting_options import ForecastingSettings
+from unroll.tasks.forecast_table import check_names
+from unroll.tasks.forecasting_options import ForecastingSettings, HorizonOptions
 from unroll.tasks.task import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
 
 
@@ -77,17 +78,21 @@ class ForecastingTask:
         """The same of series that are already at hand; of `sources`, validation and test files are read."""
         settings.refuse_unused()
         settings = _settled(settings, frames)
+        check_names(frames.layout, settings.forecaster)
         reach = settings.reach
         for part, files in (("valid_part", sources.valid), ("test_part", sources.test)):
             if files and getattr(reach, part):
                 raise OptionError(f"{part} is set, and so are files for it; give one of them")
         held = 0 if sources.test else reach.test_part or 0
-        kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach.horizon)
-        parts = split(frames, kept, held, train=reach.train_part or None)
+        kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach)
+        parts = split(frames, kept, held, train=reach.train_part or None, short="drop")
+        if parts.left_out:
+            say(_without_rows(parts.left_out))
+            frames = frames.only(parts.names)
         rows = {part: parts.of(part) for part in ("training", "validation", "test")}
         for part, files in (("validation", sources.valid), ("test", sources.test)):
             if files:
-                frames, rows[part] = _followed(frames, list(files), settings, say)
+                frames, rows[part] = _followed(frames, list(files), settings, say, parts.left_out)
         measured = Measured.learn(frames, parts.upto, season=reach.season, scaling=settings.frame.scaling)
         for note in measured.scaler.notes:
             say(note)
@@ -139,7 +144,10 @@ class ForecastingTask:
         Raises:
             DataError: the data cannot be used, or has a series that the training data had not.
         """
-        return self.windows(self.frames(data, source, say))
+        made = self.windows(self.frames(data, source, say))
+        for note in made.notes:
+            say(note)
+        return made
 
     def windows(self, frames: Frames) -> Windows:
         """Every window within the series.
@@ -147,14 +155,20 @@ class ForecastingTask:
         Raises:
             DataError: a series that the training data had not, or nothing is long enough.
         """
-        known = tuple(self.scaler.series)
+        known, reach = tuple(self.scaler.series), self.settings.reach
+        short = [f.name for f in frames if f.name not in known and len(f) < reach.lookback + reach.horizon]
+        if short and len(short) < len(frames):
+            frames = frames.only([name for name in frames.names if name not in short])
         for frame in frames:
             if frame.name not in self.scaler.series:
                 raise DataError(
                     f"{frame.called} was not in the training data, which its errors are measured by"
                     f"{nearest(frame.name, known)}"
                 )
-        return self._windows(frames, None, "")
+        made = self._windows(frames, None, "")
+        if short:
+            made.notes = (*made.notes, f"left out, too short for a window: {_named(short)}")
+        return made
 
     def model(self, training: Windows | None = None) -> Forecaster:
         """A new model for this task."""
@@ -311,13 +325,29 @@ def _no_counts(frames: Frames) -> str:
     return ""
 
 
-def _enough(frames: Frames, horizon: int) -> float | int:
-    """The rows held out for validation where nothing was said."""
-    return 0.1 if all(round(0.1 * len(frame)) >= horizon for frame in frames) else horizon
+def _enough(frames: Frames, reach: HorizonOptions) -> float | int:
+    """The rows held out for validation where nothing was said; series too short for a window have no say in it."""
+    rows = [len(frame) for frame in frames]
+    long = [n for n in rows if n >= reach.lookback + reach.horizon] or rows
+    return 0.1 if all(round(0.1 * n) >= reach.horizon for n in long) else reach.horizon
+
+
+def _without_rows(left_out: Sequence[tuple[str, int]]) -> str:
+    named = _named([f"'{name}' ({rows} row{'s' * (rows > 1)})" for name, rows in left_out], quoted=False)
+    return f"left out, with no row for training beside validation and test: {named}"
+
+
+def _named(names: Sequence[str], *, quoted: bool = True) -> str:
+    shown = ", ".join(f"'{name}'" if quoted else name for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
 
 def _followed(
-    frames: Frames, files: list[str], settings: ForecastingSettings, say: Say
+    frames: Frames,
+    files: list[str],
+    settings: ForecastingSettings,
+    say: Say,
+    left_out: Sequence[tuple[str, int]] = (),
 ) -> tuple[Frames, tuple[range, ...]]:
     """The series with what follows them in other files, and the rows of it."""
     source = settings.source
@@ -330,7 +360,8 @@ def _followed(
     )
     for note in more.notes:
         say(note)
-    longer = append(frames, more)
+    without = {name for name, _ in left_out}
+    longer = append(frames, more.only([name for name in more.names if name not in without]))
     return longer, tuple(range(len(a), len(b)) for a, b in zip(frames, longer, strict=True))
 
 
