@@ -105,36 +105,53 @@ def test_an_index_of_times_and_a_series() -> None:
     assert (from_dataframe(named).frequency, from_dataframe(named).layout.time) == ("QS", "quarter")
     nested = shops(4, 4).set_index(["shop", "day"])
     assert from_dataframe(nested, LONG).rows == {"a": 4, "b": 4}
-    assert from_dataframe(pd.DataFrame({"y": [1, 2, 3]}, index=[7, 9, 8])).layout.time == ""
+    shuffled = from_dataframe(pd.DataFrame({"y": [1, 2, 3]}, index=[7, 9, 8]))
+    assert (shuffled.layout.time, shuffled.series[0].target[:, 0].tolist()) == ("index", [1, 3, 2])
 
 
 def test_rows_without_times_are_numbered() -> None:
-    frames = from_dataframe(pd.DataFrame({"y": [5.0, 6.0, 7.0]}))
+    assert refusal(pd.DataFrame({"y": [5.0, 6.0]})) == (
+        "x.csv has no column of times; name it with --time, or give --time none if the rows stand in the order of time"
+    )
+    series = from_dataframe(pd.Series([5.0, 6.0, 7.0]))
+    assert "there are no times: the rows are taken to be in the order of time, and numbered" in series.notes
+    frames = from_dataframe(pd.DataFrame({"y": [5.0, 6.0, 7.0]}), FrameOptions(time="none"))
     assert frames.series[0].stamps.tolist() == [0, 1, 2]
     assert (frames.frequency, frames.layout.time) == ("steps", "")
-    assert "no column of times was found: rows are numbered" in frames.notes
-    assert refusal(pd.DataFrame({"y": [1]}), FrameOptions(frequency="h")) == (
+    assert "rows are numbered in the order they stand" in frames.notes
+    assert refusal(pd.DataFrame({"y": [1]}), FrameOptions(time="none", frequency="h")) == (
         "x.csv has no column of times, but the frequency is to be h; name the column with --time, or give "
         "--frequency steps"
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "cells", "found"),
+    ("name", "cells"),
     [
-        ("when", ["2024-01-01", "2024-01-02", "2024-01-03"], True),
-        ("t", [1, 2, 3], True),
-        ("year", [1949, 1950, 1951], True),
-        ("date", [20240101, 20240102, 20240103], True),
-        ("month", [1, 2, 3], False),
-        ("version", ["5.2019", "5.2020", "5.2021"], False),
-        ("code", ["ab", "cd", "ef"], False),
+        ("when", ["2024-01-01", "2024-01-02", "2024-01-03"]),
+        ("t", [1, 2, 3]),
+        ("year", [1949, 1950, 1951]),
+        ("date", [20240101, 20240102, 20240103]),
     ],
 )
-def test_which_column_is_the_time(name: str, cells: list[Any], found: bool) -> None:
+def test_which_column_is_the_time(name: str, cells: list[Any]) -> None:
     frames = from_dataframe(pd.DataFrame({"y": [1.5, 2.5, 4.0], name: cells}))
-    assert frames.layout.time == (name if found else "")
-    assert ("y" in frames.targets) is True
+    assert (frames.layout.time, frames.targets) == (name, ("y",))
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "message"),
+    [
+        ("month", [1, 2, 3], "column 'month' is named like times, but '1' is not read as one; numbers that are yyyymm"),
+        ("Date", ["day 1", "day 2", "day 3"], "column 'Date' is named like times, but 'day 1' is not read as one"),
+        ("version", ["5-2a", "6-2b", "7-2c"], "column 'version' looks like times, but '5-2a' is not read as one"),
+        ("code", ["ab", "cd", "ef"], "x.csv has no column of times; name it with --time, or give --time none"),
+    ],
+)
+def test_rows_are_never_numbered_without_being_asked(name: str, cells: list[Any], message: str) -> None:
+    df = pd.DataFrame({"y": [1.5, 2.5, 4.0], name: cells})
+    assert message in refusal(df)
+    assert from_dataframe(df, FrameOptions(time="none", target=("y",))).series[0].stamps.tolist() == [0, 1, 2]
 
 
 def test_a_column_of_whole_numbers_is_a_grid_of_its_commonest_step() -> None:
@@ -279,7 +296,7 @@ def test_what_counts_as_missing(missing: str | None) -> None:
         (
             hourly().assign(load="1,5"),
             None,
-            "(column 'load' is not of numbers); numbers are written with a point, as 1.5",
+            "(column 'load' is not of numbers); name one with --target",
         ),
         (hourly().assign(load=1j), None, "no column of numbers to forecast"),
         (
@@ -362,7 +379,7 @@ def test_more_data_is_read_by_the_layout_of_the_training() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "x"}, "not in the form 'unroll.layout/1'"),
+        ({"format": "x"}, "not in the form 'unroll.layout/2'"),
         ({"more": 1}, "keys are missing or unknown"),
         ({"target": []}, "there is no target"),
         ({"target": "load"}, "target is no list of texts"),
@@ -485,7 +502,7 @@ def test_appending_keeps_what_is_known_of_the_future() -> None:
 
 
 def test_numbered_rows_follow_on() -> None:
-    old = from_dataframe(pd.DataFrame({"y": [1.0, 2.0]}))
+    old = from_dataframe(pd.DataFrame({"y": [1.0, 2.0]}), FrameOptions(time="none"))
     both = append(old, from_dataframe(pd.DataFrame({"y": [3.0]}), layout=old.layout)).series[0]
     assert both.stamps.tolist() == [0, 1, 2]
     assert both.target[:, 0].tolist() == [1, 2, 3]

@@ -16,7 +16,7 @@ def test_lists_become_tuples_and_every_option_has_a_help_text() -> None:
     assert options.target == ("a", "b")
     assert options.calendar == ("auto",)
     texts = help_texts(FrameOptions)
-    assert len(texts) == 11
+    assert len(texts) == 13
     assert all(texts.values())
 
 

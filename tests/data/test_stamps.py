@@ -12,8 +12,8 @@ from unroll.data.stamps import Stamps, read_stamps
 from unroll.errors import DataError
 
 
-def read(cells: Any) -> Stamps:
-    return read_stamps(Table(pd.DataFrame({"t": cells}), "x.csv"), "t")
+def read(cells: Any, **more: Any) -> Stamps:
+    return read_stamps(Table(pd.DataFrame({"t": cells}), "x.csv"), "t", **more)
 
 
 def days(*texts: str) -> list[int]:
@@ -27,7 +27,7 @@ def days(*texts: str) -> list[int]:
         (["1949-01", "1949-02"], ["1949-01-01", "1949-02-01"]),
         (["2020-01-02T03:04:05.678", "2020-01-02 03:04:06"], ["2020-01-02T03:04:05.678", "2020-01-02T03:04:06"]),
         (["2020-01-02T03:04:05Z", "2020-01-02 04:04:05 UTC"], ["2020-01-02T03:04:05", "2020-01-02T04:04:05"]),
-        (["2020-01-02 03:00+01:00", "2020-01-02 04:00+01:00"], ["2020-01-02T03:00", "2020-01-02T04:00"]),
+        (["2020-01-02 03:00+01:00", "2020-01-02 04:00+02:00"], ["2020-01-02T02:00", "2020-01-02T02:00"]),
         (["2020/01/02", "2020/1/13"], ["2020-01-02", "2020-01-13"]),
         (["13/04/2020", "01/05/2020"], ["2020-04-13", "2020-05-01"]),
         (["04/13/2020", "05/01/2020"], ["2020-04-13", "2020-05-01"]),
@@ -63,11 +63,17 @@ def test_whole_numbers(cells: list[Any]) -> None:
 
 def test_what_could_be_understood_otherwise_is_said() -> None:
     assert read(["2020-01-02"]).notes == ()
-    assert read(["13/04/2020"]).notes == ("column 't' was read as dates written %d/%m/%Y",)
-    assert read(["20200102"]).notes == ("column 't' was read as dates written %Y%m%d",)
-    assert read(["2020-01-02 03:00+01:00"]).notes == ("the times of column 't' are in zone +01:00, and stay in it",)
+    assert read(["13/04/2020"]).notes == ("column 't' was read as dates written day/month/year (%d/%m/%Y)",)
+    assert read(["03/04/2020", "13/04/2020"]).notes == (
+        (
+            "column 't' was read as dates written day/month/year (%d/%m/%Y), as '13/04/2020' in row 2 cannot be "
+            "month/day/year"
+        ),
+    )
+    assert read(["20200102"]).notes == ("column 't' was read as dates written yyyymmdd",)
+    assert read(["2020-01-02 03:00+01:00"]).zones == ("+01:00",)
     paris = pd.to_datetime(["2020-07-02"]).tz_localize("Europe/Paris")
-    assert read(paris).notes == ("the times of column 't' were in zone Europe/Paris and are in UTC here",)
+    assert (read(paris).notes, read(paris).zones) == ((), ("Europe/Paris",))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_what_could_be_understood_otherwise_is_said() -> None:
         (["2020-01-01", None], 1, "'t' is empty"),
         (["2020-01-01", "NaT"], 1, "'t' is empty"),
         (["abc", "2020-01-01"], 0, "'abc' in 't' is no time"),
-        (["13/04/2020", "04/13/2020"], 0, "is no time"),
+        (["13/04/2020", "14/04/2020", "04/15/2020"], 2, "'04/15/2020' in 't' is no time"),
         (["0001-01-01", "2020-01-01"], 0, "'0001-01-01' in 't' is beyond the years 1678 to 2261"),
         ([1, 2.5], 1, "'2.5' in 't' is no whole number, as others in the column are"),
         (["1", "2020-01-01"], 1, "'2020-01-01' in 't' is no whole number"),
@@ -97,16 +103,22 @@ def test_day_and_month_are_not_guessed() -> None:
         read(["04/04/2020", "03/04/2020"])
     assert str(error.value) == (
         "row 2 of x.csv, column 't': '03/04/2020' can be day/month/year or month/day/year, and no row tells which; "
-        "write dates as year-month-day"
+        "give --date-format '%d/%m/%Y' or '%m/%d/%Y', or write dates as year-month-day"
     )
+    with pytest.raises(DataError) as error:
+        read(["13/04/2020", "04/13/2020"])
+    assert str(error.value) == (
+        "row 1 of x.csv, column 't': '13/04/2020' is day/month/year, but '04/13/2020' in row 2 is month/day/year; "
+        "write all dates in one way"
+    )
+    assert read(["04/04/2020", "03/04/2020"], date_format="%m/%d/%Y").values[1] == np.datetime64("2020-03-04")
     assert read(["04/04/2020", "05/05/2020"]).values.astype(np.int64).tolist() == days("2020-04-04", "2020-05-05")
 
 
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ("2020-03-30 00:00+02:00", "has the time zone +02:00, but the rows before have +01:00; write all times in one"),
-        ("2020-03-30 00:00", "has no time zone, but the rows before have +01:00"),
+        ("2020-03-30 00:00", "has no time zone, but the rows before have one; write all times in one way"),
     ],
 )
 def test_zones_are_not_mixed(second: str, message: str) -> None:

@@ -31,8 +31,8 @@ def test_fit_and_predict() -> None:
     assert list(found.columns) == ["day", "y"]
     assert found.day.tolist() == df.day[83:].tolist()
     assert np.sqrt(np.mean((found.y - df.y[83:].to_numpy()) ** 2)) < 2.0
-    assert len(model.predict(3)) == 3
-    assert len(model.predict(20)) == 20
+    assert len(model.predict(horizon=3)) == 3
+    assert len(model.predict(horizon=20)) == 20
     assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
     assert model.n_iter_ == 40
 
@@ -42,7 +42,7 @@ def test_update_goes_on_from_the_news() -> None:
     for strategy in ("recursive", "direct"):
         model = Forecaster(horizon=7, strategy=strategy, **SMALL).fit(df[:80])
         before = {n: p.clone() for n, p in model.model_.named_parameters()}
-        assert model.update(df[80:85]).predict(2).day.tolist() == df.day[85:87].tolist()
+        assert model.update(df[80:85]).predict(horizon=2).day.tolist() == df.day[85:87].tolist()
         assert all(torch.equal(p, before[n]) for n, p in model.model_.named_parameters())
 
 
@@ -88,8 +88,8 @@ def test_saved_and_loaded(tmp_path: Path, strategy: str) -> None:
     model = Forecaster(horizon=5, strategy=strategy, **options, **(SMALL | {"epochs": 1})).fit(df)
     model.save(tmp_path / "run")
     loaded = unroll.load(tmp_path / "run")
-    found = [record["y"] for record in loaded.predict(df)]
-    np.testing.assert_allclose(found, model.predict().y)
+    pd.testing.assert_frame_equal(loaded.predict(df), model.predict())
+    pd.testing.assert_frame_equal(loaded.predict(df, horizon=2), model.predict(df, horizon=2))
     again = pickle.loads(pickle.dumps(model))  # noqa: S301
     np.testing.assert_allclose(again.predict().y, model.predict().y)
 
@@ -119,5 +119,13 @@ def test_mistakes_are_said() -> None:
         Forecaster(strategy="dirct").fit(wave())
     with pytest.raises(DataError, match="the horizon is 200 steps, but the series has only 90 rows"):
         Forecaster(horizon=200, **SMALL).fit(wave())
-    with pytest.raises(DataError, match="X must be a DataFrame"):
-        Forecaster().fit(["a", "b"])
+    for X in (None, [["a"], ["b"]], [[1.0], [1.0, 2.0]], np.zeros((2, 2, 2)), {"y": [1.0]}, object(), []):
+        with pytest.raises(DataError, match=r"X must be a DataFrame, a Series, or an array \(N,\) or \(N, K\)"):
+            Forecaster().fit(X)
+    model = Forecaster(horizon=2, **SMALL).fit(wave())
+    with pytest.raises(OptionError, match="X is 5, not series; options are given by name, as horizon=5"):
+        model.predict(5)
+    with pytest.raises(DataError, match="X is an array, without times, but the model was trained on those of column"):
+        model.predict(np.zeros(30))
+    with pytest.raises(OptionError, match="horizon is 'x'; it must be a whole number of at least 1"):
+        model.predict(horizon="x")

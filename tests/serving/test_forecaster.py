@@ -50,12 +50,13 @@ def predictor(
     return ForecastPredictor(task, task.model())
 
 
-def values(records: list[dict[str, Any]], name: str = "sales") -> np.ndarray:
-    return np.array([record[name] for record in records])
+def values(forecast: pd.DataFrame, name: str = "sales") -> np.ndarray:
+    return forecast[name].to_numpy()
 
 
 def test_one_record_a_step_with_the_datas_own_columns() -> None:
-    found = predictor(output="quantile", quantiles=[0.05, 0.5, 0.95]).predict(table(), samples=3)
+    made = predictor(output="quantile", quantiles=[0.05, 0.5, 0.95])
+    found = made.predict(from_dataframe(table(), layout=made.task.layout), samples=3)
     assert len(found) == 2 * F
     assert [r["shop"] for r in found] == ["s0"] * F + ["s1"] * F
     assert [r["day"] for r in found[:F]] == ["2024-02-10", "2024-02-11", "2024-02-12", "2024-02-13"]
@@ -87,7 +88,7 @@ def test_an_update_moves_on_without_training(strategy: str, output: str) -> None
     made.predict(df[df.day < "2024-02-01"])
     for first, stop in (("2024-02-01", "2024-02-02"), ("2024-02-02", "2024-02-05"), ("2024-02-05", "2024-02-10")):
         made.update(df[(df.day >= first) & (df.day < stop)])
-    found = made.predict()
+    found = pd.DataFrame(made.predict())
     for n, p in made.model.named_parameters():
         assert torch.equal(p, weights[n])
     again = predictor(strategy, output=output)
@@ -95,11 +96,11 @@ def test_an_update_moves_on_without_training(strategy: str, output: str) -> None
         # the first look-back began 8 days before February
         long = [from_dataframe(df[df.day >= "2024-01-24"], layout=again.task.layout)]
         again.stand(long[0])
-        again._streams = [again._read(None, frame, 0) for frame in long[0]]
-        wanted = again.predict()
+        again._streams = {frame.name: again._read(None, frame, 0) for frame in long[0]}
+        wanted = pd.DataFrame(again.predict())
     else:
         wanted = again.predict(df)
-    assert [r["day"] for r in found] == [r["day"] for r in wanted]
+    assert pd.to_datetime(found.day).tolist() == pd.to_datetime(wanted.day).tolist()
     for name in ("sales", "sales_0.1", "sales_0.9") if output == "normal" else ("sales",):
         np.testing.assert_allclose(values(found, name), values(wanted, name), rtol=1e-5, atol=1e-5)
 
@@ -108,8 +109,8 @@ def test_an_update_may_bring_news_of_some_series_only() -> None:
     made, df = predictor("recursive"), table()
     before = values(made.predict(df[df.day < "2024-02-05"])).reshape(2, F)
     late = df[df.day >= "2024-02-05"]
-    after = made.update(late[late.shop == "s1"]).predict()
-    assert [r["day"] for r in after[::F]] == ["2024-02-05", "2024-02-10"]
+    after = pd.DataFrame(made.update(late[late.shop == "s1"]).predict())
+    assert after.day[::F].tolist() == ["2024-02-05", "2024-02-10"]
     np.testing.assert_allclose(values(after[:F]), before[0], rtol=1e-6)
 
 
@@ -156,7 +157,8 @@ def test_the_same_seed_draws_the_same_paths() -> None:
     made, df = predictor("recursive", output="student_t", paths=20), table()
     before = torch.random.get_rng_state()
     first, second = made.predict(df, samples=2), made.predict(df, samples=2)
-    assert first == second
+    assert first.equals(second)
+    assert first.path.tolist() == ([0] * F + [1] * F) * 2
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -168,8 +170,7 @@ def test_counts_are_forecast_as_counts() -> None:
     )  # fmt: skip
     frames = from_dataframe(df, settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), lambda _: None).task
-    found = ForecastPredictor(task, task.model()).predict(df, samples=5)
-    for record in found:
+    for record in ForecastPredictor(task, task.model()).predict(frames, samples=5):
         whole = [record["sales_0.1"], record["sales_0.5"], record["sales_0.9"], *record["sales_paths"]]
         np.testing.assert_allclose(whole, np.round(whole), atol=1e-4)
         assert min(whole) >= -1e-4
@@ -184,7 +185,7 @@ def test_files(tmp_path: Path) -> None:
     history, future = str(tmp_path / "history.csv"), str(tmp_path / "future.csv")
     found = list(made.predict_files([history], known=[future], say=said.append))
     wanted = made.predict(df[df.day < "2024-02-05"], known=df[df.day >= "2024-02-05"])
-    np.testing.assert_allclose(values(found), values(wanted))
+    np.testing.assert_allclose(values(pd.DataFrame(found)), values(wanted))
     assert said
 
 
@@ -201,7 +202,7 @@ def test_mistakes_are_said() -> None:
     with pytest.raises(OptionError, match="no sample paths"):
         made.predict(df, samples=2)
     for strategy in ("direct", "recursive"):
-        with pytest.raises(DataError, match="series 's0' has 5 rows, but the model looks back on 8"):
+        with pytest.raises(DataError, match="series 's0' has 5, series 's1' has 5 rows, but the model looks back on 8"):
             predictor(strategy).predict(df[df.day < "2024-01-06"])
     made.predict(df)
     with pytest.raises(DataError, match="the new data begins at 2024-01-01, but 2024-02-09 is already there"):

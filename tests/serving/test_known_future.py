@@ -13,7 +13,7 @@ from unroll.serving.known_future import require_known, with_known
 
 def frames(cycles: tuple[str, ...] = (), dated: bool = True):
     df = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=10, freq="MS"), "y": np.arange(10.0), "p": 1.0})
-    options = FrameOptions(target=("y",), known=("p",), calendar=cycles)
+    options = FrameOptions(time="" if dated else "none", target=("y",), known=("p",), calendar=cycles)
     return from_dataframe(df if dated else df.drop(columns="t"), options)
 
 

@@ -25,7 +25,7 @@ def parts(strategy: str, output: str = "point", loss: str = "mse"):
     df = pd.DataFrame(rng.normal(size=(40, K)).cumsum(0), columns=["a", "b"])
     df.loc[10:12, "a"] = np.nan
     df.loc[20, "b"] = np.nan
-    frames = from_dataframe(df, FrameOptions(gaps="fill"))
+    frames = from_dataframe(df, FrameOptions(time="none", gaps="fill"))
     scaler = FrameScaler.learn(frames)
     windows = Windows(frames, scaler, history=L, horizon=F, batch_size=5)
     options = ForecasterOptions(strategy=strategy, output=output, loss=loss)

@@ -9,6 +9,7 @@ import pytest
 from unroll.data.frames import from_dataframe
 from unroll.data.horizons import Windows
 from unroll.data.scaling import FrameScaler
+from unroll.data.series_options import FrameOptions
 from unroll.tasks import forecast_report
 from unroll.tasks.forecast_answers import Answers
 from unroll.tasks.forecast_metrics import naive_scale
@@ -20,7 +21,7 @@ L, F, SEASON = 6, 4, 3
 def windows() -> Windows:
     rng = np.random.default_rng(0)
     values = np.tile([[1.0, 100.0], [2.0, 300.0], [4.0, 200.0]], (12, 1)) + rng.normal(0, 0.2, (36, 2))
-    frames = from_dataframe(pd.DataFrame(values, columns=["a", "b"]))
+    frames = from_dataframe(pd.DataFrame(values, columns=["a", "b"]), FrameOptions(time="none"))
     return Windows(frames, FrameScaler.learn(frames), history=L, horizon=F)
 
 

@@ -81,7 +81,7 @@ def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numb
     if given is not None and len(given.wrong) == sum(text is None for text in texts):
         return given
     some = [text for text in texts[:_LOOKED_AT] if text is not None]
-    if sum(_NUMBER.fullmatch(text) is not None for text in some) * 2 > len(some):
+    if some and sum(_NUMBER.fullmatch(text) is not None for text in some) * 2 >= len(some):
         return _numbered(table, name, _numbers(texts), texts, numbers)
     return _written(table, name, texts, date_format, given)
 
@@ -223,13 +223,20 @@ def _choose(table: Table, name: str, readings: dict[str, pd.Series], codes: np.n
         )
     best = _without_far_fetched(best, readings, codes)
     for other in best[1:]:
-        apart = (readings[other] != readings[best[0]]).to_numpy() & readings[best[0]].notna().to_numpy()
+        one, two = readings[best[0]], readings[other]
+        apart = ((one != two) & one.notna() & two.notna()).to_numpy()
+        first, second = ((one.notna() & two.isna()).to_numpy(), (two.notna() & one.isna()).to_numpy())
+        if first.any() and second.any():
+            rows = _row_where(first, codes), _row_where(second, codes)
+            raise DataError(
+                f"{table.at(rows[0], name)}: {table.shown(rows[0], name)} is {in_words(best[0])}, but"
+                f" {table.shown(rows[1], name)} in row {rows[1] + 1} is {in_words(other)}; write all dates in one way"
+            )
         if apart.any():
             row = _row_where(apart, codes)
             raise DataError(
                 f"{table.at(row, name)}: {table.shown(row, name)} can be {in_words(best[0])} or {in_words(other)}, and"
-                " no row tells which; say it with --date-format, as in"
-                f" --date-format {best[0].replace(' ', '_')}, or write dates as year-month-day"
+                f" no row tells which; give --date-format '{best[0]}' or '{other}', or write dates as year-month-day"
             )
     others = [f for f in readings if f not in best and 0 < fits[f] < most]
     if others:

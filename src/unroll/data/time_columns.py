@@ -129,11 +129,11 @@ def is_part_of_date(name: str) -> bool:
 
 
 def numbers_the_rows(table: Table, name: str) -> bool:
-    """Whether a column only counts the rows as they stand."""
+    """Whether a column only counts the rows."""
     lower = name.strip().lower()
     if lower not in _NUMBERS_ROWS and not re.fullmatch(r"__index_level_\d+__", lower):
         return False
-    values = table.numbers(name).values
+    values = np.sort(table.numbers(name).values)
     return len(values) > 1 and bool((np.diff(values) == 1).all())
 
 
