@@ -118,22 +118,15 @@ class _Records:
         if any("\0" in cell for cell in cells):
             return refused(f"{where}: a NUL character, which no text has", skip)
         if len(cells) != len(names):
-            return refused(
-                f"{where}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but the header has {len(names)}"
-                + (
-                    f"; a field with {shown(self._header.dialect.delimiter)} in it needs quotes"
-                    if self._header.dialect.quoted
-                    else ""
-                ),
-                skip,
-            )
+            hint = f"; a field with {shown(self._header.dialect.delimiter)} in it needs quotes"
+            hint = hint if self._header.dialect.quoted else ""
+            fields = f"{len(cells)} field{'s' if len(cells) > 1 else ''}"
+            return refused(f"{where}: {fields}, but the header has {len(names)}{hint}", skip)
         if None in names:
             for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
                 if name is None and cell.strip():
-                    return refused(
-                        f"{where}: {cell!r:.40} stands in column {number}, which has no name; name it in the header",
-                        skip,
-                    )
+                    what = f"{cell!r:.40} stands in column {number}, which has no name"
+                    return refused(f"{where}: {what}; name it in the header", skip)
         return {name: cell for name, cell in zip(names, cells, strict=True) if name is not None}
 
 
