@@ -162,13 +162,14 @@ def _quoting(fit: _Fit, lines: Sequence[str], complete: bool, source: SourceOpti
     if fit.dialect.delimiter != "\t" or source.quoting != "auto" or not any('"' in line for line in lines):
         return fit
     plain = _parsed(replace(fit.dialect, quoted=False), lines, complete)
-    if fit.broken or fit.share < 1 or fit.width < 1:
+    if plain.records and all(re.fullmatch(r'".*"\s*', name) for name in plain.records[0]):
+        return fit
+    if fit.broken or fit.share < 1 or not fit.records:
         return plain
-    enclosed = {cell for record in fit.records for cell in record}.difference(*(record for record in plain.records))
+    enclosed = {cell for record in fit.records for cell in record}.difference(*plain.records)
     needed = all(_NEEDS_QUOTES.search(cell) for cell in enclosed)
-    everywhere = all(cell[:1] == '"' for cell in plain.records[0])
     swallowed = any("\n" in cell and "\t" in cell for cell in enclosed)
-    return fit if enclosed and (needed or everywhere) and not swallowed else plain
+    return fit if enclosed and needed and not swallowed else plain
 
 
 def _best(fits: Sequence[_Fit], lines: Sequence[str], where: str) -> _Fit | None:
