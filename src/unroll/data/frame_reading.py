@@ -14,6 +14,7 @@ from unroll.data.frame import Frames, called
 from unroll.data.frequency import STEPS, commonest_step, infer, parse
 from unroll.data.gaps import shown
 from unroll.data.layout import TIME_NAMES, Layout, cycles, require, settle
+from unroll.data.options import Decimal
 from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.series_options import FrameOptions
 from unroll.data.stamps import read_stamps
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
 
 def frames_of(
-    df: pd.DataFrame | pd.Series, options: FrameOptions | None, layout: Layout | None, where: str, skip: bool
+    df: pd.DataFrame | pd.Series,
+    options: FrameOptions | None,
+    layout: Layout | None,
+    where: str,
+    skip: bool,
+    decimal: Decimal = "auto",
 ) -> Frames:
     """See `unroll.data.frames.read_frames`."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
     df, index = _with_index(df)
-    table = Table(df, where)
+    table = Table(df, where, decimal)
     if not len(table):
         raise DataError(f"{where} has no rows")
     notes: list[str] = []
@@ -88,8 +94,9 @@ def _raws(table: Table, layout: Layout, options: FrameOptions, skip: bool) -> tu
     if layout.series:
         names = table.texts(layout.series)
         bad += [(row, f"'{layout.series}' is empty") for row, name in enumerate(names) if name is None]
-    columns = [table.numbers(name) for name in numeric]
+    columns = [table.certain(name) for name in numeric]
     for name, column in zip(numeric, columns, strict=True):
+        notes += [f"column '{name}' {column.note}"] if column.note else []
         bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
@@ -232,7 +239,7 @@ def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarr
     columns: list[np.ndarray] = []
     categories = dict(layout.categories)
     for name in layout.static:
-        cells: Any = table.texts(name) if name in categories else table.numbers(name).values
+        cells: Any = table.texts(name) if name in categories else table.certain(name).values
         one: list[list[float]] = []
         for raw in raws:
             at = int(raw.rows[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
@@ -150,11 +149,17 @@ def settle(table: Table, options: FrameOptions, index: str = "") -> tuple[Layout
         numeric = [name for name in table.names if name not in taken and table.numbers(name).numeric]
         target = tuple(numeric)
         others = [name for name in table.names if name not in taken and name not in target]
+        for name in others:
+            if around := table.numbers(name).decorated:
+                raise DataError(
+                    f"{table.where or 'the table'}: column '{name}' holds numbers with something around them, as "
+                    f"'{around:.40}'; write plain numbers, or name the columns to forecast with --target"
+                )
         if not target:
             left = f" ({_listed(others)} not of numbers)" if others else ""
-            comma = any(re.fullmatch(r"-?\d+,\d+", text or "") for n in others for text in table.texts(n, 20))
-            remedy = "numbers are written with a point, as 1.5" if comma else "name one with --target"
-            raise DataError(f"{table.where or 'the table'} has no column of numbers to forecast{left}; {remedy}")
+            raise DataError(
+                f"{table.where or 'the table'} has no column of numbers to forecast{left}; name one with --target"
+            )
         notes.append(f"{'targets are' if len(target) > 1 else 'the target is'} {_quoted(target)}")
         if others:
             notes.append(f"{_listed(others)} not of numbers and left out")

@@ -84,7 +84,7 @@ class ForecastPredictor(Predictor):
         if known:
             from unroll.data.sources import read
 
-            table = cast("pd.DataFrame", read(list(known), encoding=source.encoding).to_pandas())
+            table = cast("pd.DataFrame", read(list(known), source=source).to_pandas())
         yield from self.predict(frames, horizon=horizon, known=table, samples=samples, where=" ".join(known))
 
     def predict(
@@ -190,8 +190,7 @@ class ForecastPredictor(Predictor):
         return read_frames(
             data,
             self.task.settings.frame,
-            encoding=source.encoding,
-            skip_bad_rows=source.skip_bad_rows,
+            source=source,
             layout=self.task.layout,
         )
 

@@ -60,7 +60,7 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
-    column = table.numbers(name)
+    column = table.certain(name)
     bad = np.flatnonzero(np.isnan(column.values))
     if len(bad):
         what = "is empty" if column.empty[bad[0]] else f"{table.shown(int(bad[0]), name)} is no finite number"
