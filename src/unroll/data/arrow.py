@@ -9,18 +9,20 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unroll.data.files import blaming, class_files, format_of
 from unroll.data.formats import ROWS_AT_ONCE, Row, Unreadable, is_tabular, rows_of, tables_of
+from unroll.data.options import SourceOptions
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # Part of every cache file's name: raise it when a format is read differently.
-_READING = "1"
+_READING = "2"
 _CHARACTERS_AT_ONCE = 2**21
 
 
@@ -37,9 +39,9 @@ def no_rows(paths: Sequence[Path], skipped: Sequence[str] = ()) -> DataError:
     return DataError(f"'{paths[0]}' {'has no rows' if size else 'is empty'}")
 
 
-def cache_file(paths: Sequence[Path], encoding: str, skip: bool, root: Path) -> Path:
+def cache_file(paths: Sequence[Path], source: SourceOptions, root: Path) -> Path:
     """Where the Arrow form of these files, as they are now, lies under `root`."""
-    key = hashlib.sha256(f"{_READING}\n{encoding}\n{skip}".encode())
+    key = hashlib.sha256(f"{_READING}\n{replace(source, decimal='auto')!r}".encode())
     for path in paths:
         files = [file for _, file in class_files(path)] if path.is_dir() else [path]
         key.update(f"\n{path}".encode("utf-8", "surrogateescape"))
@@ -63,10 +65,10 @@ def skipped_file(cache: Path) -> Path:
     return cache.with_suffix(".skipped.json")
 
 
-def write_arrow(cache: Path, paths: Sequence[Path], encoding: str, skip: bool = False) -> None:
+def write_arrow(cache: Path, paths: Sequence[Path], source: SourceOptions) -> None:
     """Convert the files into one Arrow stream, beside `cache` and then renamed onto it.
 
-    With `skip`, lines that are no rows are left out and their reasons written to `skipped_file(cache)`.
+    With `source.skip_bad_rows`, lines that are no rows are left out and their reasons written to `skipped_file(cache)`.
     """
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +83,13 @@ def write_arrow(cache: Path, paths: Sequence[Path], encoding: str, skip: bool = 
         while True:
             try:
                 skipped.clear()
-                rows = _write_tables(part, paths, encoding, schema, skipped if skip else None)
+                rows = _write_tables(part, paths, source, schema, skipped)
                 break
             except _WiderError as wider:
                 schema = wider.schema
         if not rows:
             raise no_rows(paths, skipped)
-        if skip:
+        if source.skip_bad_rows:
             skipped_file(cache).write_text(json.dumps(skipped), encoding="utf-8")
         part.replace(cache)
     except OSError as error:  # reading never raises one: `blaming` has made it a DataError
@@ -97,7 +99,7 @@ def write_arrow(cache: Path, paths: Sequence[Path], encoding: str, skip: bool = 
 
 
 def _write_tables(
-    part: Path, paths: Sequence[Path], encoding: str, schema: pa.Schema | None, skipped: list[str] | None
+    part: Path, paths: Sequence[Path], source: SourceOptions, schema: pa.Schema | None, skipped: list[str]
 ) -> int:
     import pyarrow as pa
 
@@ -107,7 +109,7 @@ def _write_tables(
     with ExitStack() as stack:
         file = stack.enter_context(part.open("wb"))
         for path in paths:
-            for piece in _tables(path, encoding, skipped):
+            for piece in _tables(path, source, skipped):
                 table = piece.replace_schema_metadata(None)
                 own = set(table.column_names)
                 if names is not None and names != own and _fixed_columns(path):
@@ -182,17 +184,16 @@ def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Tab
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _tables(path: Path, encoding: str, skipped: list[str] | None) -> Iterator[pa.Table]:
+def _tables(path: Path, source: SourceOptions, skipped: list[str]) -> Iterator[pa.Table]:
     with blaming(path):
         if is_tabular(path):
             yield from tables_of(path)
             return
         held: list[Row] = []
         size = done = 0
-        for row in rows_of(path, encoding, skip=skipped is not None):
+        for row in rows_of(path, source):
             if isinstance(row, Unreadable):
-                if skipped is not None:
-                    skipped.append(row.reason)
+                skipped.append(row.reason)
                 continue
             held.append(row)
             size += sum(len(v) for v in row.values() if isinstance(v, str | list))

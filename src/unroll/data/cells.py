@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from unroll.data.numbers import Numbers, doubtful, read_numbers
+from unroll.data.options import Decimal
 from unroll.data.rows import row_of
+from unroll.data.values import is_missing
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"})
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column read as numbers.
-
-    Attributes:
-        values: (N,) float64, NaN where a cell is empty or no number.
-        empty: (N,) bool, cells without a value.
-        wrong: positions of cells that hold something else than a finite number.
-    """
-
-    values: np.ndarray
-    empty: np.ndarray
-    wrong: np.ndarray
-
-    @property
-    def numeric(self) -> bool:
-        """Whether this is a column of numbers: of its cells with a value more than half are, and there is one."""
-        filled = int((~self.empty).sum())
-        return len(self.wrong) * 2 < filled
-
 
 class Table:
     """A DataFrame's columns by name, each read once.
 
-    Empty cells are nulls, NaN, and the texts NA, N/A, NaN, null, none (in any case) and none at all.
+    Empty cells are nulls, NaN and empty texts; among numbers also the texts NA, N/A, NaN, null and none (in any case).
 
     Args:
         frame: the rows.
         where: what to call the data in messages.
+        decimal: the decimal mark of numbers that are texts; auto: as a column's cells show, or the other columns'.
 
     Raises:
         DataError: two columns of one name.
     """
 
-    def __init__(self, frame: pd.DataFrame, where: str) -> None:
+    def __init__(self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto") -> None:
         self.frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         self.where = where
+        self._decimal: Decimal = decimal
         self.names = tuple(self.frame.columns)
         self._numbers: dict[str, Numbers] = {}
         for name in self.names:
@@ -61,6 +43,10 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def with_column(self, name: str, values: np.ndarray) -> Table:
+        """The same table with one more column."""
+        return Table(self.frame.assign(**{name: values}), self.where, self._decimal)
 
     def column(self, name: str) -> pd.Series:
         """The column as it is."""
@@ -79,6 +65,17 @@ class Table:
             self._numbers[name] = self._read(name)
         return self._numbers[name]
 
+    def certain(self, name: str) -> Numbers:
+        """The column as numbers that are to be computed with.
+
+        Raises:
+            DataError: its cells may be one number or another.
+        """
+        numbers = self.numbers(name)
+        if numbers.doubt and numbers.numeric:
+            raise DataError(f"{self.where or 'the table'}, column '{name}': {doubtful(numbers.doubt)}")
+        return numbers
+
     def _read(self, name: str) -> Numbers:
         import pandas as pd
 
@@ -92,13 +89,15 @@ class Table:
             empty = column.isna().to_numpy()
             values = np.full(len(column), np.nan)
         else:
-            cells = column.to_numpy(dtype=object)
-            values: Any = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
-            empty = np.isnan(values)
-            empty[empty] = [_text(cell) is None for cell in cells[empty]]
+            others = (self._texts_of(other) for other in self.names if other != name)
+            return read_numbers(column.to_list(), self._decimal, others)
         finite = np.isfinite(values)
         wrong = np.flatnonzero(~finite & ~empty)
         return Numbers(np.where(finite, values, np.nan), empty, wrong)
+
+    def _texts_of(self, name: str) -> Sequence[Any]:
+        column = self.column(name)
+        return [] if column.dtype.kind in "iufbmMc" else column.to_list()
 
     def at(self, row: int, name: str) -> str:
         """What to call a cell: its row, counted from 1, and its column."""
@@ -111,9 +110,8 @@ class Table:
 
 def _text(cell: Any) -> str | None:
     """A cell as text; whole numbers have no point, so that a name is the same as an integer and as a float."""
-    if cell is None:
+    if is_missing(cell):
         return None
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    text = str(cell).strip()
-    return None if text.lower() in _MISSING else text
+    return str(cell).strip() or None

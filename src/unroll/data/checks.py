@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unroll.data.labels import label_name
+from unroll.data.numbers import as_float
 from unroll.data.options import TextOptions
 from unroll.data.series import as_steps
 from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
@@ -100,7 +101,7 @@ def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
             bad.append((row, f"'{column}' is a complex number"))
             continue
         try:
-            numbers = np.array([float(item) for item in items])
+            numbers = np.array([as_float(item) for item in items])
         except (TypeError, ValueError, OverflowError):
             null = "is null" if is_missing(value) else "has a null" if any(map(is_missing, items)) else ""
             bad.append((row, f"'{column}' {null or 'is not a number'}"))

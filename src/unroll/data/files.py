@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -21,6 +21,7 @@ from unroll.errors import DataError, OptionError, nearest
 
 COLUMNS = (".conll", ".conll2000", ".conll2002", ".conll2003", ".bio", ".iob", ".iob2", ".bioes", ".iobes")
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt", ".conllu", *COLUMNS)
+DELIMITED = (".csv", ".tsv")
 PACKED = (".gz", ".xz", ".zst")
 
 # What the error handler "surrogateescape" makes of bytes.
@@ -199,10 +200,24 @@ def opened_text(path: Path, encoding: str, newline: str | None = None, lenient: 
         with opened(path) as stream, io.TextIOWrapper(stream, codec, errors, newline=newline) as text:
             yield text
     except UnicodeError as error:
-        raise _undecodable(path, codec, encoding, error) from None
+        raise undecodable(path, encoding, error) from None
 
 
-def _undecodable(path: Path, codec: str, encoding: str, error: UnicodeError) -> DataError:
+def decoded(lines: Iterable[str], path: Path, encoding: str) -> Iterator[str]:
+    """Pass lines of `opened_text` on until one has a byte that is no character.
+
+    Raises:
+        DataError: the one, with what to try.
+    """
+    for line in lines:
+        if wrong_byte(line, encoding):
+            raise undecodable(path, encoding)
+        yield line
+
+
+def undecodable(path: Path, encoding: str, error: UnicodeError | None = None) -> DataError:
+    """What to say of a file with a byte that is no character: its line, and the encoding that may be right."""
+    codec = decoder_of(encoding)
     with opened(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:
@@ -217,7 +232,7 @@ def _undecodable(path: Path, codec: str, encoding: str, error: UnicodeError) -> 
                 )
             except UnicodeError:
                 break
-    reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+    reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error or "a byte is no character")
     return DataError(f"'{path}' is not {encoding} ({reason}); --encoding {_guess(path, b'')} may be right")
 
 

@@ -6,27 +6,31 @@ read the text "NA" as a null, fill short rows up without a word, and name no lin
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from unroll.data.columns import column_rows, conllu_rows
+from unroll.data.delimited import delimited_rows
+from unroll.data.delimiters import refuse_duplicates
 from unroll.data.files import (
     COLUMNS,
+    DELIMITED,
     class_files,
+    decoded,
     decoder_of,
     format_of,
     has_plain_lines,
     opened_text,
     seekable,
+    undecodable,
     wrong_byte,
 )
+from unroll.data.options import SourceOptions
 from unroll.data.rows import Row, Unreadable, refused
 from unroll.errors import DataError, nearest
 
@@ -34,20 +38,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_AT_ONCE = 2000
-_FIELD_LIMIT = 2**31 - 1
 
 
-def rows_of(path: Path, encoding: str, skip: bool = False) -> Iterator[Row]:
+def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
     """The rows of a file of text, or of a folder with a folder of texts per class, in order.
 
     A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters), or a sentence with such
-    a line, is an `Unreadable` with `skip`, else an error.
+    a line, is an `Unreadable` with `source.skip_bad_rows`, else an error.
     """
+    encoding, skip = source.encoding, source.skip_bad_rows
     if path.is_dir():
         return _folder_rows(path, encoding, skip)
     kind = format_of(path)
-    if kind in (".csv", ".tsv"):
-        return _csv_rows(path, encoding, "\t" if kind == ".tsv" else ",", skip)
+    if kind in DELIMITED:
+        return delimited_rows(path, source)
     if kind == ".txt":
         return _line_rows(path, encoding, skip)
     if kind == ".conllu":
@@ -67,55 +71,12 @@ def is_tabular(path: Path) -> bool:
     return not path.is_dir() and format_of(path) in (".parquet", ".npz")
 
 
-def _no_duplicates(names: Sequence[str], path: Path) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"'{path}' has more than one column named {', '.join(repr(n) for n in twice)}")
-
-
-def _csv_rows(path: Path, encoding: str, delimiter: str, skip: bool) -> Iterator[Row]:
-    """Every cell as text. Blank lines are skipped; quoted fields may hold anything, line breaks included."""
-    csv.field_size_limit(_FIELD_LIMIT)
-    with opened_text(path, encoding, newline="", lenient=skip) as text:
-        lines = iter(text)
-        head = next((line for line in lines if line.strip()), None)
-        if head is None:
-            raise DataError(f"'{path}' is empty")
-        if wrong := wrong_byte(head, encoding):
-            raise DataError(f"'{path}', in the header: {wrong}")
-        if delimiter == "," and "," not in head:
-            delimiter = next((d for d in ";\t" if d in head), ",")
-        reader = csv.reader(chain([head], lines), delimiter=delimiter, strict=True)
-        start = 1
-        names: list[str] = []
-        try:
-            names = next(reader)
-            _no_duplicates(names, path)
-            start = reader.line_num + 1
-            for cells in reader:
-                wrong = next((w for cell in cells if (w := wrong_byte(cell, encoding))), "") if skip else ""
-                if wrong:
-                    yield Unreadable(f"'{path}', line {start}: {wrong}")
-                elif len(cells) == len(names):
-                    yield dict(zip(names, cells, strict=True))
-                elif cells:
-                    yield refused(
-                        f"'{path}', line {start}: {len(cells)} field{'s' if len(cells) > 1 else ''}, but "
-                        f"the header has {len(names)}; a field with {delimiter!r} in it needs quotes",
-                        skip,
-                    )
-                start = reader.line_num + 1
-        except csv.Error as error:
-            what = {
-                "unexpected end of data": "a quoted field is opened here and never closed",
-            }.get(str(error), f"{error}; inside quotes a quote is written twice")
-            raise DataError(f"'{path}', line {start}: {what}") from None
-
-
 def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    with opened_text(path, encoding, lenient=skip) as text:
+    with opened_text(path, encoding, lenient=True) as text:
         for number, line in enumerate(text, start=1):
             wrong = wrong_byte(line, encoding)
+            if wrong and not skip:
+                raise undecodable(path, encoding)
             yield Unreadable(f"'{path}', line {number}: {wrong}") if wrong else {"text": line.rstrip("\n")}
 
 
@@ -129,15 +90,17 @@ def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
 
 def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
     """One object per line; or, in .json, one list of objects, which is then held in memory."""
-    with opened_text(path, encoding, lenient=skip) as text:
+    with opened_text(path, encoding, lenient=True) as text:
         start = list(_until_content(text)) if format_of(path) == ".json" else []
         if start and start[-1].lstrip().startswith("["):
             document = "".join(start) + text.read()
             if wrong := wrong_byte(document, encoding):
-                raise DataError(f"'{path}': {wrong}")
+                raise DataError(f"'{path}': {wrong}") if skip else undecodable(path, encoding)
             yield from _json_list(document, path)
         else:
-            yield from json_lines(chain(start, text), f"'{path}'", encoding, skip)
+            lines = chain(start, text)
+            lines = lines if skip else decoded(lines, path, encoding)
+            yield from json_lines(lines, f"'{path}'", encoding, skip)
 
 
 def _until_content(lines: Iterable[str]) -> Iterator[str]:
@@ -196,7 +159,7 @@ def _parquet_tables(path: Path) -> Iterator[pa.Table]:
     with seekable(path) as plain:
         try:
             with pq.ParquetFile(plain, memory_map=True) as file:
-                _no_duplicates(file.schema_arrow.names, path)
+                refuse_duplicates(file.schema_arrow.names, f"'{path}'")
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                     columns = [
                         column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -15,6 +15,7 @@ from unroll.data.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.gaps import shown
 from unroll.data.layout import Layout, cycles, require, settle, with_times
 from unroll.data.moments import moments
+from unroll.data.options import Decimal
 from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.rows import grouped
 from unroll.data.series_options import FrameOptions
@@ -28,12 +29,17 @@ if TYPE_CHECKING:
 
 
 def frames_of(
-    df: pd.DataFrame | pd.Series, options: FrameOptions | None, layout: Layout | None, where: str, skip: bool
+    df: pd.DataFrame | pd.Series,
+    options: FrameOptions | None,
+    layout: Layout | None,
+    where: str,
+    skip: bool,
+    decimal: Decimal = "auto",
 ) -> Frames:
     """See `unroll.data.frames.read_frames`."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
     indexed = with_index(df, where)
-    table = Table(indexed.rows, where)
+    table = Table(indexed.rows, where, decimal)
     if not len(table):
         raise DataError(f"{where} has no rows")
     notes: list[str] = []
@@ -86,8 +92,9 @@ def _raws(
         bad += read.wrong.items()
     elif options.time_zone and not trained:
         raise OptionError(f"time_zone is {options.time_zone}, but {table.where} has no column of times")
-    columns = [table.numbers(name) for name in numeric]
+    columns = [table.certain(name) for name in numeric]
     for name, column in zip(numeric, columns, strict=True):
+        notes += [f"column '{name}' {column.note}"] if column.note else []
         bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
@@ -249,7 +256,7 @@ def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarr
     columns: list[np.ndarray] = []
     categories = dict(layout.categories)
     for name in layout.static:
-        cells: Any = table.texts(name) if name in categories else table.numbers(name).values
+        cells: Any = table.texts(name) if name in categories else table.certain(name).values
         one: list[list[float]] = []
         for raw in raws:
             at = int(raw.rows[0])

@@ -20,6 +20,7 @@ from unroll.data import calendar
 from unroll.data.frame import Frame, Frames, future_stamps
 from unroll.data.frame_reading import frames_of
 from unroll.data.layout import Layout
+from unroll.data.options import SourceOptions
 from unroll.data.regular import Raw, layout_frequency, regular
 from unroll.data.series_options import FrameOptions
 from unroll.errors import DataError
@@ -34,6 +35,7 @@ def read_frames(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | pd.Series,
     options: FrameOptions | None = None,
     *,
+    source: SourceOptions | None = None,
     encoding: str = "utf-8",
     skip_bad_rows: bool = False,
     where: str = "",
@@ -44,6 +46,7 @@ def read_frames(
     Args:
         data: where the rows are.
         options: which column is what.
+        source: how files are written, and whether bad rows are left out; takes the place of the next two.
         encoding: of text files.
         skip_bad_rows: leave out lines that are no rows, and rows whose time, name or numbers cannot be read, instead of
             stopping; what is then missing is for `gaps`.
@@ -57,19 +60,22 @@ def read_frames(
     """
     import pandas as pd
 
+    source = source or SourceOptions(encoding, skip_bad_rows=skip_bad_rows)
+    skip = source.skip_bad_rows
     if isinstance(data, pd.DataFrame | pd.Series):
-        return from_dataframe(data, options, layout=layout, where=where, skip_bad_rows=skip_bad_rows)
+        return frames_of(data, options, layout, where or "the table", skip, source.decimal)
     from unroll.data.sources import read
 
     paths = [data] if isinstance(data, str | os.PathLike) else list(data)
     where = where or ", ".join(f"'{os.fspath(path)}'" for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-    skipped: list[str] | None = [] if skip_bad_rows else None
-    table = cast("pd.DataFrame", read(data, encoding=encoding, skipped=skipped).to_pandas())
-    frames = from_dataframe(table, options, layout=layout, where=where, skip_bad_rows=skip_bad_rows)
+    skipped: list[str] | None = [] if skip else None
+    notes: list[str] = []
+    table = cast("pd.DataFrame", read(data, source=source, skipped=skipped, notes=notes).to_pandas())
+    frames = frames_of(table, options, layout, where or "the table", skip, source.decimal)
     if skipped:
         note = f"{len(skipped)} line{'s' if len(skipped) > 1 else ''} left out, the first: {skipped[0]}"
-        frames = replace(frames, notes=(note, *frames.notes))
-    return frames
+        notes.append(note)
+    return replace(frames, notes=(*notes, *frames.notes))
 
 
 def from_dataframe(

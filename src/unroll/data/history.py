@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unroll.data.frame import Frames
-from unroll.data.frames import from_dataframe, read_frames
+from unroll.data.frames import read_frames
 from unroll.data.layout import Layout
+from unroll.data.options import SourceOptions
 from unroll.data.series_options import FrameOptions
 from unroll.data.tables import is_dataset, is_frame, refuse_other_table
 from unroll.data.time_columns import NONE
@@ -37,8 +38,7 @@ def read_history(
     options: FrameOptions,
     layout: Layout | None = None,
     *,
-    encoding: str = "utf-8",
-    skip_bad_rows: bool = False,
+    source: SourceOptions | None = None,
     where: str = "X",
 ) -> Frames:
     """Read series from a DataFrame, a Series, an array (N,) or (N, K) of equal steps, files, or Frames.
@@ -47,8 +47,7 @@ def read_history(
         X: the series.
         options: which column is what.
         layout: of the data a model was trained on.
-        encoding: of files.
-        skip_bad_rows: leave rows out that cannot be read.
+        source: how files and numbers are read, and whether rows are left out that cannot be used.
         where: what to call `X` in messages.
 
     Raises:
@@ -57,10 +56,11 @@ def read_history(
     """
     import pandas as pd
 
+    source = source or SourceOptions()
     if isinstance(X, Frames):
         return X
     if _names_files(X):
-        return read_frames(X, options, encoding=encoding, skip_bad_rows=skip_bad_rows, layout=layout)
+        return read_frames(X, options, source=source, layout=layout)
     refuse_other_table(X, where)
     if is_dataset(X):
         X = X.to_pandas()
@@ -68,7 +68,7 @@ def read_history(
         X = _table(X, layout, where)
         if layout is None and not options.time:
             options = replace(options, time=NONE)
-    return from_dataframe(X, options, layout=layout, where=where, skip_bad_rows=skip_bad_rows)
+    return read_frames(X, options, source=source, layout=layout, where=where)
 
 
 def _table(X: Any, layout: Layout | None, where: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from unroll.data.numbers import as_float
 from unroll.data.rows import numbered, row_of
 from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError, nearest
@@ -277,9 +278,7 @@ def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.n
     for row, value in numbered(values, rows):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
         try:
-            if any(isinstance(item, complex | np.complexfloating) for item in items):
-                raise TypeError  # NumPy would leave the imaginary part out
-            numbers = [float(item) for item in items]
+            numbers = [as_float(item) for item in items]
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{row_of(row, where)} needs a number to predict, but holds {value!r:.40}") from None
         if not numbers or not all(math.isfinite(n) for n in numbers):

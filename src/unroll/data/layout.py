@@ -171,7 +171,7 @@ def with_times(table: Table, layout: Layout) -> Table:
     if not layout.time_parts or layout.time in table.names:
         return table
     _require(table, layout.time_parts)
-    return Table(table.frame.assign(**{layout.time: joined(table, layout.time_parts)}), table.where)
+    return table.with_column(layout.time, joined(table, layout.time_parts))
 
 
 def _targets(table: Table, taken: set[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -182,6 +182,12 @@ def _targets(table: Table, taken: set[str]) -> tuple[tuple[str, ...], list[str]]
     dated = [name for name in numeric if is_part_of_date(name) or kind_of(name) in ("time", "date")]
     target = tuple(name for name in numeric if name not in counting and name not in dated)
     others = [name for name in free if name not in numeric]
+    for name in others:
+        if around := table.numbers(name).decorated:
+            raise DataError(
+                f"{table.where or 'the table'}: column '{name}' holds numbers with something around them, as "
+                f"'{around:.40}'; write plain numbers, or name the columns to forecast with --target"
+            )
     if not target:
         left = f" ({_listed(others)} not of numbers)" if others else ""
         left = left or (f" ({_listed(counting + dated)} of times or row numbers)" if counting + dated else "")

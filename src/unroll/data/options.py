@@ -13,6 +13,11 @@ Level = Literal["word", "bpe", "char", "byte"]
 Keep = Literal["head", "tail", "both"]
 Normalize = Literal["none", "NFC", "NFKC"]
 Punctuation = Literal["split", "drop", "keep"]
+Quoting = Literal["auto", "csv", "none"]
+Decimal = Literal["auto", "point", "comma"]
+
+DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "\\t": "\t", "space": " "}
+"""Names of delimiters that are hard to write in a command."""
 
 BPE_LEAST = 258
 """Byte-pair vocabularies start from padding, unknown and the 256 bytes."""
@@ -30,6 +35,15 @@ class SourceOptions:
     encoding: str = "utf-8"
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
+    delimiter: str = ""
+    """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
+
+    quoting: Quoting = "auto"
+    """Whether quotes enclose fields (csv) or are text (none); auto: as the first lines show."""
+
+    decimal: Decimal = "auto"
+    """Whether 1,234 in a text is a fraction (comma) or a thousand (point); auto: as the column's other cells show."""
+
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
 
@@ -42,6 +56,9 @@ class SourceOptions:
             raise OptionError(
                 f"encoding is {self.encoding!r}, which is not known{nearest(str(self.encoding), known)}"
             ) from None
+        delimiter = DELIMITERS.get(self.delimiter, self.delimiter)
+        if len(delimiter) > 1 or (delimiter in ('"', "\n", "\r", "\0") and delimiter):
+            raise OptionError(f"delimiter is {self.delimiter!r:.40}, but must be one character, such as ; or |, or tab")
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Passage:
             if isinstance(found, str):
                 parts.append(f"{found} {read(found)._fingerprint}")
             else:
-                parts.append(cache_file([found], self.source.encoding, self.source.skip_bad_rows, Path()).stem)
+                parts.append(cache_file([found], self.source, Path()).stem)
         return repr((parts, self.column, self.reset, self.last_line, self.start, self.stop))
 
     def characters(self) -> int:
@@ -198,7 +198,7 @@ class Passage:
     def _records(self, name: str, reasons: list[str] | None) -> Iterator[Piece]:
         skip = self.source.skip_bad_rows
         skipped: list[str] = []
-        dataset = read(name, encoding=self.source.encoding, skipped=skipped if skip else None)
+        dataset = read(name, source=self.source, skipped=skipped if skip else None)
         require_columns(dataset, [self.column], name)
         if reasons is not None:
             reasons += skipped

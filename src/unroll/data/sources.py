@@ -10,12 +10,15 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unroll.data.arrow import cache_file, no_rows, skipped_file, write_arrow
-from unroll.data.files import blaming, decoder_of, find, format_of, is_hub_name
+from unroll.data.delimited import notes_of
+from unroll.data.files import DELIMITED, blaming, find, format_of, is_hub_name
 from unroll.data.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
+from unroll.data.options import SourceOptions
 from unroll.data.quiet import quiet_datasets
 from unroll.errors import DataError, nearest
 
@@ -28,7 +31,13 @@ Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def read(
-    data: Data, *, split: str = "train", encoding: str = "utf-8", skipped: list[str] | None = None
+    data: Data,
+    *,
+    split: str = "train",
+    encoding: str = "utf-8",
+    source: SourceOptions | None = None,
+    skipped: list[str] | None = None,
+    notes: list[str] | None = None,
 ) -> datasets.Dataset:
     """Read `data` into a memory-mapped `datasets.Dataset`.
 
@@ -40,30 +49,36 @@ def read(
     Args:
         data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').
         split: part of a hub data set; of no effect on files.
-        encoding: of text files.
+        encoding: of text files, where `source` is not given.
+        source: how the files are written.
         skipped: where given, lines that are no rows are left out and their reasons appended here.
+        notes: where given, what was found out of how files are written is appended here.
 
     Raises:
         DataError: one sentence about the file, line, row or column.
     """
-    skip = skipped is not None
+    source = replace(source or SourceOptions(encoding), skip_bad_rows=skipped is not None)
     if data == "-":
         raise DataError("standard input cannot be read more than once; put the data into a file")
     if isinstance(data, str) and is_hub_name(data):
         return cast("datasets.Dataset", _hub(data, split, streaming=False))
     paths = find(data)
-    decoder_of(encoding)
+    if notes is not None:
+        for path in paths:
+            if not path.is_dir() and format_of(path) in DELIMITED:
+                with blaming(path):
+                    notes += notes_of(path, source)
     import datasets
     import datasets.config
 
-    cache = cache_file(paths, encoding, skip, Path(datasets.config.HF_DATASETS_CACHE))
+    cache = cache_file(paths, source, Path(datasets.config.HF_DATASETS_CACHE))
     with quiet_datasets():
         if cache.exists():
             try:
                 return _cached(cache, skipped)
             except (OSError, ValueError):  # Arrow's errors are both; a damaged cache is no one's mistake
                 cache.unlink(missing_ok=True)
-        write_arrow(cache, paths, encoding, skip)
+        write_arrow(cache, paths, source)
         return _cached(cache, skipped)
 
 
@@ -77,7 +92,13 @@ def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
 
 
 def stream(
-    data: Data, *, split: str = "train", encoding: str = "utf-8", skip: bool = False, lines: str = "text"
+    data: Data,
+    *,
+    split: str = "train",
+    encoding: str = "utf-8",
+    source: SourceOptions | None = None,
+    skip: bool = False,
+    lines: str = "text",
 ) -> Iterator[Row]:
     """The rows of `data` one by one, in order, never holding a file.
 
@@ -88,8 +109,9 @@ def stream(
     Raises:
         DataError: as `read`, when the row is reached.
     """
+    source = replace(source or SourceOptions(encoding), skip_bad_rows=skip)
     if data == "-":
-        yield from standard_input(sys.stdin.buffer, encoding, skip, lines)
+        yield from standard_input(sys.stdin.buffer, source.encoding, skip, lines)
         return
     if isinstance(data, str) and is_hub_name(data):
         yield from cast("Iterator[Row]", _hub(data, split, streaming=True))
@@ -101,7 +123,7 @@ def stream(
             if is_tabular(path):
                 rows: Iterator[Row] = (row for table in tables_of(path) for row in table.to_pylist())
             else:
-                rows = rows_of(path, encoding, skip)
+                rows = rows_of(path, source)
                 if not path.is_dir() and format_of(path) == ".txt":
                     rows = (row if isinstance(row, Unreadable) else {lines: row["text"]} for row in rows)
             for row in rows:

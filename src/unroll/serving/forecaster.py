@@ -90,7 +90,7 @@ class ForecastPredictor(Predictor):
         if known:
             from unroll.data.sources import read
 
-            ahead = cast("pd.DataFrame", read(list(known), encoding=source.encoding).to_pandas())
+            ahead = cast("pd.DataFrame", read(list(known), source=source).to_pandas())
         with warnings.catch_warnings(record=True) as left_out:
             warnings.simplefilter("always", ShortSeriesWarning)
             found = self.predict(frames, horizon=horizon, known=ahead, samples=samples, where=" ".join(known))
@@ -212,8 +212,7 @@ class ForecastPredictor(Predictor):
             X,
             self.task.settings.frame,
             self.task.layout,
-            encoding=source.encoding,
-            skip_bad_rows=source.skip_bad_rows,
+            source=source,
         )
 
     def stand(self, frames: Frames) -> None:

@@ -67,7 +67,7 @@ def _counted(stamps: np.ndarray, layout: Layout) -> np.ndarray:
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
-    column = table.numbers(name)
+    column = table.certain(name)
     bad = np.flatnonzero(np.isnan(column.values))
     if len(bad):
         what = "is empty" if column.empty[bad[0]] else f"{table.shown(int(bad[0]), name)} is no finite number"

@@ -63,10 +63,7 @@ class ForecastingTask:
         Raises:
             UserError: the data or the options cannot be used.
         """
-        source = settings.source
-        frames = read_frames(
-            list(sources.data), settings.frame, encoding=source.encoding, skip_bad_rows=source.skip_bad_rows
-        )
+        frames = read_frames(list(sources.data), settings.frame, source=settings.source)
         for note in frames.notes:
             say(note)
         return cls.prepare_frames(name, settings, frames, sources, say)
@@ -130,8 +127,7 @@ class ForecastingTask:
         frames = read_frames(
             data.to_pandas() if is_dataset(data) else data,
             self.settings.frame,
-            encoding=source.encoding,
-            skip_bad_rows=source.skip_bad_rows,
+            source=source,
             layout=self.layout,
         )
         for note in frames.notes:
@@ -350,14 +346,7 @@ def _followed(
     left_out: Sequence[tuple[str, int]] = (),
 ) -> tuple[Frames, tuple[range, ...]]:
     """The series with what follows them in other files, and the rows of it."""
-    source = settings.source
-    more = read_frames(
-        files,
-        settings.frame,
-        encoding=source.encoding,
-        skip_bad_rows=source.skip_bad_rows,
-        layout=frames.layout,
-    )
+    more = read_frames(files, settings.frame, source=settings.source, layout=frames.layout)
     for note in more.notes:
         say(note)
     without = {name for name, _ in left_out}

@@ -21,6 +21,7 @@ from unroll.data.checks import (
     good_rows,
 )
 from unroll.data.examples import Examples, encode_to_examples, values_of
+from unroll.data.numbers import read_targets
 from unroll.data.sources import read, require_columns
 from unroll.data.tables import column_of, is_table
 from unroll.data.values import is_missing
@@ -122,6 +123,10 @@ def load_records(
     settings = dataclasses.replace(settings, labelled=options)
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
+    if regression:
+        targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
+        if said:
+            say(f"{where}: column '{options.label}' {said}")
     inputs = source if isinstance(source, list) else values_of(source, options.column)
     bad = bad_inputs(inputs, settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
@@ -137,8 +142,11 @@ def _read(
 ) -> tuple[datasets.Dataset, LabelledOptions, str]:
     """All rows of files or of hub data, the options with the input column settled, and what to call the data."""
     skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
-    dataset = read(data[0] if len(data) == 1 else data, encoding=settings.source.encoding, skipped=skipped)
+    notes: list[str] = []
+    dataset = read(data[0] if len(data) == 1 else data, source=settings.source, skipped=skipped, notes=notes)
     where = " ".join(data)
+    for note in notes:
+        say(note)
     if skipped:
         say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
     return dataset, input_column(settings.labelled, dataset.column_names, where), where

@@ -89,8 +89,11 @@ def load_sentences(
         rows, tags = (column_of(data, name) for name in (options.tokens, options.tags))
         return checked(partial(_taken, rows), tags, len(rows), options, "the table", remedy=LEAVE_OUT_HERE, **common)
     skipped: list[str] | None = [] if source.skip_bad_rows else None
-    dataset = read(data[0] if len(data) == 1 else data, encoding=source.encoding, skipped=skipped)
+    notes: list[str] = []
+    dataset = read(data[0] if len(data) == 1 else data, source=source, skipped=skipped, notes=notes)
     where = " ".join(data)
+    for note in notes:
+        say(note)
     if skipped:
         say(f"{where}: {_counted(len(skipped), 'sentence')} left out because of broken lines, the first: {skipped[0]}")
     require_columns(dataset, [options.tokens, options.tags], where)

@@ -1,0 +1,233 @@
+"""Numbers as people write them: with a point or a comma, in groups of digits, with any minus sign.
+
+How a column is written is judged by all its cells; the way of writing never changes a number: `1.234,5` and `1234.5`
+are the same float64.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from unroll.data.options import Decimal
+from unroll.data.values import is_missing
+from unroll.errors import DataError
+
+Mark = Literal["point", "comma"]
+
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"})
+"""Words that stand, in any case, for no number."""
+
+_SPACES = " \u00a0\u2007\u2009\u202f"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+
+
+def _grammar(point: str, group: str) -> str:
+    """A number with `point` before its fraction, its digits in groups of three or not; `group`: what may part them."""
+    grouped = rf"[1-9]\d{{0,2}}(?P<g>[{group}])\d{{3}}(?:(?P=g)\d{{3}})*"
+    return rf"(?:{grouped}|\d+)(?:{point}\d+)?|{point}\d+"
+
+
+_NO_POINTS = f"'\u2019{_SPACES}"
+_INDIAN = r"[1-9]\d?(?:,\d\d)+,\d{3}(?:[.]\d+)?"
+_POINT = re.compile(rf"[+-]?(?:{_grammar('[.]', ',' + _NO_POINTS)}|\d+[.]|{_INDIAN}){_EXPONENT}", re.ASCII)
+_COMMA = re.compile(rf"[+-]?(?:{_grammar(',', '.' + _NO_POINTS)}){_EXPONENT}", re.ASCII)
+_EITHER = re.compile(r"[+-]?[1-9]\d{0,2}([.,])\d{3}", re.ASCII)
+_PLAIN = re.compile(r"[\d.eE+\-\s]*", re.ASCII)
+_GROUPS = re.compile(f"[{_NO_POINTS}]")
+_DECORATED = re.compile(
+    r"(?:[$€£¥₹₩]|(?:USD|EUR|GBP|JPY|CNY|CHF|Rs\.?)\s)?\s*[+\-\u2212]?\s*[$€£¥₹₩]?\s*\d[\d.,'\u2019\s]*"
+    r"(?:\s*(?:[%‰$€£¥₹₩元円]|USD|EUR|GBP|JPY|CNY|CHF)|[KMB])?"
+)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column read as numbers.
+
+    Attributes:
+        values: (N,) float64, NaN where a cell is empty or no number.
+        empty: (N,) bool, cells without a value.
+        wrong: positions of cells that hold something else than a finite number.
+        note: how the numbers are written, if not plainly.
+        doubt: a cell that may be one number or another, with both; "" where there is none.
+        decorated: a cell that is a number with something around it, in a column of such cells; else "".
+    """
+
+    values: np.ndarray
+    empty: np.ndarray
+    wrong: np.ndarray
+    note: str = ""
+    doubt: str = ""
+    decorated: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether this is a column of numbers: of its cells with a value more than half are, and there is one."""
+        filled = int((~self.empty).sum())
+        return len(self.wrong) * 2 < filled
+
+
+def number(text: str, mark: Mark = "point") -> float | None:
+    """One finite number, written with this decimal mark; None if the text is none."""
+    text = text.strip().replace("\u2212", "-")
+    if not (_POINT if mark == "point" else _COMMA).fullmatch(text):
+        return None
+    text = _GROUPS.sub("", text)
+    text = text.replace(",", "") if mark == "point" else text.replace(".", "").replace(",", ".")
+    value = float(text)
+    return value if np.isfinite(value) else None
+
+
+def evidence(texts: Iterable[str]) -> tuple[int, int]:
+    """How many texts are numbers with a decimal point alone, and how many with a decimal comma alone."""
+    points = commas = 0
+    for text in texts:
+        text = text.strip().replace("\u2212", "-")
+        if "." in text or "," in text:
+            point, comma = _POINT.fullmatch(text), _COMMA.fullmatch(text)
+            points += bool(point and not comma)
+            commas += bool(comma and not point)
+    return points, commas
+
+
+def read_numbers(cells: Sequence[Any], decimal: Decimal = "auto", others: Iterable[Sequence[Any]] = ()) -> Numbers:
+    """Read cells, texts or values, as numbers; true and false are 1 and 0.
+
+    Args:
+        cells: of one column.
+        decimal: what a person said of the decimal mark in texts.
+        others: the cells of the other columns, which tell the mark where these allow both.
+    """
+    values = np.full(len(cells), np.nan)
+    empty = np.zeros(len(cells), dtype=bool)
+    texts: dict[int, str] = {}
+    for i, cell in enumerate(cells):
+        if isinstance(cell, str):
+            text = cell.strip()
+            if text.lower() in MISSING:
+                empty[i] = True
+            else:
+                texts[i] = text
+        elif is_missing(cell):
+            empty[i] = True
+        else:
+            with suppress(TypeError, ValueError, OverflowError):
+                values[i] = as_float(cell)
+    note, doubt, decorated = "", "", ""
+    if texts:
+        found = _plain(list(texts.values())) if decimal == "auto" else None
+        if found is None:
+            mark, note, doubt = _mark(list(texts.values()), decimal, others)
+            found = [number(text, mark) for text in texts.values()]
+        values[list(texts)] = [np.nan if value is None else value for value in found]
+        wrong = [text for text, value in zip(texts.values(), found, strict=True) if value is None]
+        decorated = _decorated(wrong, len(texts))
+    finite = np.isfinite(values)
+    return Numbers(np.where(finite, values, np.nan), empty, np.flatnonzero(~finite & ~empty), note, doubt, decorated)
+
+
+def as_float(value: Any) -> float:
+    """A value as float64; a text is read with a decimal point.
+
+    Raises:
+        ValueError, TypeError, OverflowError: it is no number.
+    """
+    if isinstance(value, str):
+        found = number(value)
+        if found is None:
+            raise ValueError("no number")
+        return found
+    if isinstance(value, complex | np.complexfloating | bytes | np.datetime64 | np.timedelta64):
+        raise TypeError("no number")  # NumPy would leave an imaginary part out, and count days
+    return float(value)
+
+
+def read_targets(values: Sequence[Any], decimal: Decimal, where: str) -> tuple[list[Any], str]:
+    """Values with the texts among them, as CSV has them, as numbers; texts that are none stay.
+
+    Args:
+        values: of one column.
+        decimal: what a person said of the decimal mark.
+        where: the column, for messages.
+
+    Returns:
+        The values, and a note on how the numbers are written ("" where plainly).
+
+    Raises:
+        DataError: the texts may be one number or another.
+    """
+    at = [i for i, value in enumerate(values) if isinstance(value, str)]
+    found = read_numbers([values[i] for i in at], decimal)
+    if found.doubt:
+        raise DataError(f"{where}: {doubtful(found.doubt)}")
+    read = list(values)
+    for i, one in zip(at, found.values.tolist(), strict=True):
+        if one == one:
+            read[i] = one
+    return read, found.note
+
+
+def doubtful(cell: str) -> str:
+    """What to say of a column with a cell that may be two numbers."""
+    return (
+        f"{cell} may be a number with a decimal comma or one with digits in groups, and no cell tells which; give "
+        "--decimal comma or --decimal point"
+    )
+
+
+def _plain(texts: list[str]) -> list[float | None] | None:
+    """The numbers, if all are plain ones with a decimal point, of which one can be nothing else; else None."""
+    if not _PLAIN.fullmatch(" ".join(texts)):
+        return None
+    try:
+        values = [float(text) for text in texts]
+    except ValueError:
+        return None
+    pointed = [text for text in texts if "." in text]
+    if pointed and all(_EITHER.fullmatch(text) for text in pointed):
+        return None
+    return [value if np.isfinite(value) else None for value in values]
+
+
+def _mark(texts: list[str], decimal: Decimal, others: Iterable[Sequence[Any]]) -> tuple[Mark, str, str]:
+    """The decimal mark, a note on it, and a cell that may be two numbers."""
+    points, commas = evidence(texts)
+    either = {match[1]: text for text in reversed(texts) if (match := _EITHER.fullmatch(text.replace("\u2212", "-")))}
+    shown = next((text for text in texts if number(text, "comma") is not None and "," in text), "")
+    if decimal != "auto":
+        return decimal, "", ""
+    if points or commas:
+        mark: Mark = "point" if points >= commas else "comma"
+        return mark, _note(mark, texts), ""
+    if not either:
+        return "point", _note("point", texts), ""
+    apart = [evidence(cell for cell in column if isinstance(cell, str)) for column in others]
+    elsewhere = {"comma" if c else "point" for p, c in apart if bool(p) != bool(c)}
+    if len(elsewhere) == 1:
+        mark = "comma" if "comma" in elsewhere else "point"
+        return mark, _note(mark, texts, " as other columns show"), ""
+    if "," not in either:
+        return "point", "", ""
+    whole = [text for text in texts if text.isdecimal()]
+    if whole and max(map(len, whole)) < 4 and "." not in either:
+        return "point", _note("point", texts), ""
+    return "point", "", either.get(",", shown)
+
+
+def _note(mark: Mark, texts: list[str], why: str = "") -> str:
+    if mark == "comma":
+        shown = next((text for text in texts if "," in text), next((text for text in texts if "." in text), ""))
+        return f"is written with decimal commas{why}, as {shown}" if shown else ""
+    shown = next((text for text in texts if number(text) is not None and re.search(f"[,{_NO_POINTS}]", text)), "")
+    return f"is written with digits in groups{why}, as {shown}" if shown else ""
+
+
+def _decorated(wrong: list[str], total: int) -> str:
+    around = [text for text in wrong if _DECORATED.fullmatch(text)]
+    return around[0] if len(around) * 2 > total else ""
