@@ -16,7 +16,7 @@ TEXT = "one two\n\nthree\nfour five  six\n \nseven"
 
 
 def passage(*data: Path | str, skip: bool = False, encoding: str = "utf-8", **more) -> Passage:
-    return Passage(tuple(str(d) for d in data), SourceOptions(encoding, skip), **more)
+    return Passage(tuple(str(d) for d in data), SourceOptions(encoding, skip_bad_rows=skip), **more)
 
 
 def text_of(made: Passage) -> str:
