@@ -277,9 +277,9 @@ def test_what_counts_as_missing(missing: str | None) -> None:
         (hourly(name="x").drop(columns="load"), None, "to forecast (column 'name' is not of numbers);"),
         (hourly(name="x"), FrameOptions(target=("name",)), "row 1: 'x' in 'name' is no finite number"),
         (
-            hourly().assign(load="1,5"),
+            hourly().assign(load="much"),
             None,
-            "(column 'load' is not of numbers); numbers are written with a point, as 1.5",
+            "(column 'load' is not of numbers); name one with --target",
         ),
         (hourly().assign(load=1j), None, "no column of numbers to forecast"),
         (

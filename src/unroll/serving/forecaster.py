@@ -186,7 +186,7 @@ class ForecastPredictor(Predictor):
     def _frames(self, data: Any) -> Frames:
         if isinstance(data, Frames):
             return data
-        source = self.task.settings.source
+        source = self.source(self.task.settings.source.skip_bad_rows, None)
         return read_frames(
             data,
             self.task.settings.frame,
