@@ -294,7 +294,7 @@ def test_what_counts_as_missing(missing: str | None) -> None:
         (hourly(name="x").drop(columns="load"), None, "to forecast (column 'name' is not of numbers);"),
         (hourly(name="x"), FrameOptions(target=("name",)), "row 1: 'x' in 'name' is no finite number"),
         (
-            hourly().assign(load="1,5"),
+            hourly().assign(load="much"),
             None,
             "(column 'load' is not of numbers); name one with --target",
         ),

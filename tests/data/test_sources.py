@@ -566,3 +566,28 @@ def test_recordings_as_published(public_data: Path) -> None:
     first = np.array(dataset[0]["mfcc"])
     assert first.shape[1] == 13
     assert np.isfinite(first).all()
+
+
+def test_an_object_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n')
+    with pytest.raises(DataError, match="line 2: the key 'a' stands twice in an object"):
+        read(path)
+    path.write_text('{"a": {"b": 2, "b": 3}}\n{"a": {"b": 4}}\n')
+    first, second = stream(path, skip=True)
+    assert isinstance(first, Unreadable)
+    assert second == {"a": {"b": 4}}
+    (tmp_path / "b.json").write_text('[{"a": 1, "a": 3}]')
+    with pytest.raises(DataError, match="the key 'a' stands twice"):
+        read(tmp_path / "b.json")
+
+
+def test_half_a_character_in_json_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "x"}\n{"a": "\\ud83d"}\n{"a": "\\ud83d\\ude00"}\n')
+    skipped: list[str] = []
+    assert read(path, skipped=skipped).to_list() == [{"a": "x"}, {"a": "😀"}]
+    assert skipped == [f"'{path}', row 2: column 'a' has half a character (a lone surrogate)"]
+    path.write_text('{"a": ["\\ude00"]}\n')
+    with pytest.raises(DataError, match=r"the one row of .* left out because of this: .*row 1: column 'a' has half"):
+        read(path, skipped=[])

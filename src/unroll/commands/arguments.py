@@ -13,10 +13,19 @@ from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
+from unroll.data.options import SourceOptions
 from unroll.errors import OptionError, nearest
 from unroll.options import check_value, help_texts
 
 _CONFIG = "--config"
+
+
+_WRITTEN = ("delimiter", "quoting", "decimal")
+
+
+def written(given: Namespace) -> SourceOptions:
+    """What the arguments of `Parser.add_source` say of how files are written."""
+    return SourceOptions(**{name: getattr(given, name) for name in _WRITTEN})
 
 
 def aside(text: str) -> None:
@@ -87,10 +96,13 @@ class Parser(ArgumentParser):
         self.add_argument("run", metavar="RUN", help=what)
 
     def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
-        """How files are read: `--encoding`, `--skip-bad-rows`."""
+        """How files are read: `--encoding`, `--delimiter`, `--quoting`, `--decimal`, `--skip-bad-rows`."""
         self.add_argument(
             "--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data."
         )
+        texts, hints = help_texts(SourceOptions), get_type_hints(SourceOptions)
+        for name in _WRITTEN:
+            self.add_argument(f"--{name}", type=hints[name], default=getattr(SourceOptions, name), help=texts[name])
         self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
     def add_config(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unroll.commands.arguments import Parser, aside
+from unroll.commands.arguments import Parser, aside, written
 from unroll.commands.output import json_text
 from unroll.errors import OptionError
 
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.tasks.backtest import backtest, lines, write
 
     predictor = load(given.run)
+    predictor.written = written(given)
     if not isinstance(predictor, ForecastPredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")
     task = predictor.task

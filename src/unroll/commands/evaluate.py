@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unroll.commands.arguments import Parser, aside
+from unroll.commands.arguments import Parser, aside, written
 from unroll.commands.output import json_text
 from unroll.errors import OptionError
 
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.tasks.task import counted
 
     predictor = load(given.run)
+    predictor.written = written(given)
     how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": aside}
     if given.dynamic_rate is not None:
         how["dynamic"] = _dynamic(predictor, given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unroll.commands.arguments import Parser, aside
+from unroll.commands.arguments import Parser, aside, written
 from unroll.commands.output import print_answers
 from unroll.errors import OptionError
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
 
     predictor = load(given.run)
+    predictor.written = written(given)
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unroll.commands.arguments import Parser, aside
+from unroll.commands.arguments import Parser, aside, written
 from unroll.commands.output import print_answers
 from unroll.errors import OptionError
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
 
     predictor = load(given.run)
+    predictor.written = written(given)
     if not isinstance(predictor, LanguagePredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run")
     answers = predictor.score_files(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unroll.data.files import blaming, class_files, format_of
 from unroll.data.formats import ROWS_AT_ONCE, Row, Unreadable, is_tabular, rows_of, tables_of
 from unroll.data.options import SourceOptions
+from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
@@ -187,10 +188,11 @@ def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Tab
 def _tables(path: Path, source: SourceOptions, skipped: list[str]) -> Iterator[pa.Table]:
     with blaming(path):
         if is_tabular(path):
-            yield from tables_of(path)
+            yield from tables_of(path, source)
             return
         held: list[Row] = []
         size = done = 0
+        skipped_here = skipped if source.skip_bad_rows else None
         for row in rows_of(path, source):
             if isinstance(row, Unreadable):
                 skipped.append(row.reason)
@@ -198,14 +200,15 @@ def _tables(path: Path, source: SourceOptions, skipped: list[str]) -> Iterator[p
             held.append(row)
             size += sum(len(v) for v in row.values() if isinstance(v, str | list))
             if len(held) >= ROWS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
-                yield _table(held, path, done)
+                yield from _table(held, path, done, skipped_here)
                 done += len(held)
                 held, size = [], 0
         if held:
-            yield _table(held, path, done)
+            yield from _table(held, path, done, skipped_here)
 
 
-def _table(rows: Sequence[Row], path: Path, done: int) -> pa.Table:
+def _table(rows: Sequence[Row], path: Path, done: int, skipped: list[str] | None) -> Iterator[pa.Table]:
+    """The rows as a table; with `skipped`, those with text that cannot be stored are left out, and none may be left."""
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -214,9 +217,32 @@ def _table(rows: Sequence[Row], path: Path, done: int) -> pa.Table:
         values = [row.get(name) for row in rows]
         try:
             columns.append(pa.array(values))
-        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+        except UnicodeEncodeError as error:
+            if skipped is None:
+                raise _misfit(values, name, path, done, error) from None
+            yield from _storable(rows, path, done, skipped)
+            return
+        except (pa.ArrowException, OverflowError) as error:
             raise _misfit(values, name, path, done, error) from None
-    return pa.Table.from_arrays(columns, names=names)
+    yield pa.Table.from_arrays(columns, names=names)
+
+
+def _storable(rows: Sequence[Row], path: Path, done: int, skipped: list[str]) -> Iterator[pa.Table]:
+    kept: list[Row] = []
+    for number, row in enumerate(rows, start=done + 1):
+        if (name := next((name for name, value in row.items() if _has_half(name) or _has_half(value)), None)) is None:
+            kept.append(row)
+        else:
+            skipped.append(f"'{path}', row {number}: column {name!a} {HALF_CHARACTER}")
+    if kept:
+        yield from _table(kept, path, done, None)
+
+
+def _has_half(value: Any) -> bool:
+    if isinstance(value, str):
+        return has_half_character(value)
+    inner = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else ()
+    return any(_has_half(item) for item in inner)
 
 
 def _misfit(values: list[Any], name: str, path: Path, done: int, error: Exception) -> DataError:

@@ -41,6 +41,7 @@ def notes_of(path: Path, source: SourceOptions) -> tuple[str, ...]:
     """What is to be said of how a file is written, each with the file's name."""
     with opened_text(path, source.encoding, newline="", lenient=True) as text:
         head, complete = first_lines(iter(text))
+    _check_header(head, path, source)
     header = judge(head, complete, format_of(path), source, f"'{path}'")
     return tuple(f"{path}: {note}" for note in header.notes)
 

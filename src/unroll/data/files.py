@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,12 +75,27 @@ def _find_one(name: str) -> list[Path]:
     return [_known(path)]
 
 
+def check_regular(path: Path) -> None:
+    """Check that a path leads to a regular file, rather than to a device or a pipe, which may never end.
+
+    Raises:
+        DataError: it does not.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+        kind = next((name for test, name in kinds if test(mode)), "a device")
+        raise DataError(f"'{path}' is {kind}, not a regular file; put the data into a file")
+
+
 def _known(path: Path) -> Path:
     if not format_of(path):
         known = ", ".join(FORMATS)
         raise DataError(
             f"'{path}' is of no known format: its name should end in one of {known}, each also with {', '.join(PACKED)}"
         )
+    with blaming(path):
+        check_regular(path)
     return path
 
 
@@ -97,7 +113,7 @@ def _inside(folder: Path) -> list[Path]:
     """The folder itself if it holds a folder of texts per class, else the data files in it."""
     if any(class_files(folder)):
         return [folder]
-    files = sorted(p for p in folder.iterdir() if p.is_file() and format_of(p))
+    files = sorted(_known(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
     if not files:
         raise DataError(
             f"the folder '{folder}' holds neither data files ({', '.join(FORMATS)}) "
@@ -110,7 +126,9 @@ def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
     """(class, file) for each text file in a folder whose subfolders are the classes, in order of name."""
     for kind in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         for path in sorted(kind.iterdir()):
-            if path.is_file() and format_of(path) == ".txt":
+            if format_of(path) == ".txt" and not path.is_dir():
+                with blaming(path):
+                    check_regular(path)
                 yield kind.name, path
 
 
@@ -134,6 +152,7 @@ def blaming(path: Path) -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The file's unpacked bytes, as a stream that need not be seekable."""
+    check_regular(path)
     with ExitStack() as stack:
         packed = path.suffix.lower()
         if packed == ".gz":
@@ -155,6 +174,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def seekable(path: Path) -> Iterator[Path]:
     """A path to the file's unpacked bytes: itself, or a temporary copy of what was packed."""
     if path.suffix.lower() not in PACKED:
+        check_regular(path)
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="unroll-") as folder:

@@ -7,8 +7,6 @@ read the text "NA" as a null, fill short rows up without a word, and name no lin
 from __future__ import annotations
 
 import json
-import re
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from unroll.data.columns import column_rows, conllu_rows
 from unroll.data.delimited import delimited_rows
-from unroll.data.delimiters import refuse_duplicates
 from unroll.data.files import (
     COLUMNS,
     DELIMITED,
@@ -26,7 +23,6 @@ from unroll.data.files import (
     format_of,
     has_plain_lines,
     opened_text,
-    seekable,
     undecodable,
     wrong_byte,
 )
@@ -61,9 +57,15 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
     return _json_rows(path, encoding, skip)
 
 
-def tables_of(path: Path) -> Iterator[pa.Table]:
+def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
     """The contents of a Parquet or .npz file, a few thousand rows at a time, in order."""
-    return _parquet_tables(path) if format_of(path) == ".parquet" else _npz_tables(path)
+    if format_of(path) == ".parquet":
+        from unroll.data.parquet import parquet_tables
+
+        return parquet_tables(path, ROWS_AT_ONCE)
+    from unroll.data.npz import npz_tables
+
+    return npz_tables(path, source.encoding, ROWS_AT_ONCE)
 
 
 def is_tabular(path: Path) -> bool:
@@ -127,9 +129,23 @@ def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> I
                 yield refused(str(error), skip)
 
 
+class _TwiceError(Exception):
+    """A key stands twice in an object."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(f"the key '{next(key for key in keys if keys.count(key) > 1):.40}' stands twice in an object")
+    return found
+
+
 def _object(line: str, where: str) -> Row:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise DataError(f"{where}: {error}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from None
     except (RecursionError, ValueError) as error:
@@ -141,7 +157,9 @@ def _object(line: str, where: str) -> Row:
 
 def _json_list(document: str, path: Path) -> Iterator[Row]:
     try:
-        rows = json.loads(document)
+        rows = json.loads(document, object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise DataError(f"'{path}': {error}") from None
     except json.JSONDecodeError as error:
         raise DataError(f"'{path}', line {error.lineno}: not JSON ({error.msg})") from None
     except (RecursionError, ValueError) as error:
@@ -150,91 +168,6 @@ def _json_list(document: str, path: Path) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise DataError(f"'{path}', item {number}: an object with the columns is needed, not {row!r:.40}")
         yield row
-
-
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with seekable(path) as plain:
-        try:
-            with pq.ParquetFile(plain, memory_map=True) as file:
-                refuse_duplicates(file.schema_arrow.names, f"'{path}'")
-                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                    columns = [
-                        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-                        for column in batch.columns
-                    ]
-                    yield pa.Table.from_arrays(columns, names=batch.schema.names)
-        except (pa.ArrowException, OSError) as error:
-            if isinstance(error, PermissionError | FileNotFoundError):
-                raise
-            if plain.stat().st_size == 0:
-                raise DataError(f"'{path}' is empty") from None
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise DataError(f"'{path}' is not a Parquet file, or is damaged ({first})") from None
-
-
-def _npz_tables(path: Path) -> Iterator[pa.Table]:
-    """Arrays by name, N rows each.
-
-    An array with first dimension N is a column: (N,) numbers or texts, (N, T) sequences of one length, (N, T,
-    D) with D features. Sequences of several lengths lie end to end in one array (total,) or (total, D), with
-    `offsets` (or `offset`; for one array alone `NAME_offsets`) of N + 1 whole numbers from 0 to total: row i
-    is `NAME[offsets[i]:offsets[i + 1]]`. Arrays of Python objects (pickles) are refused.
-    """
-    import numpy as np
-
-    from unroll.data.npz import Member
-
-    with seekable(path) as plain:
-        try:
-            with zipfile.ZipFile(plain) as archive:
-                members = {m.name: m for m in (Member(archive, info, path) for info in archive.infolist())}
-                offsets = {
-                    name: m.whole().astype(np.int64)
-                    for name, m in members.items()
-                    if re.fullmatch(r"(.+_)?offsets?", name) and len(m.shape) == 1 and m.dtype.kind in "iu"
-                }
-                yield from _npz_rows(path, members, offsets)
-        except (zipfile.BadZipFile, EOFError) as error:
-            if plain.stat().st_size == 0:
-                raise DataError(f"'{path}' is empty") from None
-            raise DataError(f"'{path}' is not an .npz file, or is damaged ({error})") from None
-
-
-def _npz_rows(path: Path, members: dict[str, Any], offsets: dict[str, Any]) -> Iterator[pa.Table]:
-    import numpy as np
-    import pyarrow as pa
-
-    if not members:
-        raise DataError(f"'{path}' is empty")
-    for name, at in offsets.items():
-        if not len(at) or at[0] != 0 or (np.diff(at) < 0).any():
-            raise DataError(f"'{path}': '{name}' must start at 0 and never fall")
-    columns = {name: m for name, m in members.items() if name not in offsets}
-    for name, member in columns.items():
-        if not member.shape:
-            raise DataError(f"'{path}': '{name}' is a single value, not one per row")
-    ragged: dict[str, Any] = {}
-    for name, member in columns.items():
-        for key in (f"{name}_offsets", f"{name}_offset", "offsets", "offset"):
-            at = offsets.get(key)
-            if at is not None and member.shape[0] == at[-1] and (key.startswith(name) or len(at) - 1 != at[-1]):
-                ragged[name] = at
-                break
-    counts = {name: len(ragged[name]) - 1 if name in ragged else m.shape[0] for name, m in columns.items()}
-    if len(set(counts.values())) != 1:
-        listed = ", ".join(f"'{name}' {count}" for name, count in counts.items())
-        raise DataError(f"'{path}': the arrays disagree on the number of rows: {listed}")
-    total = next(iter(counts.values()))
-    for start in range(0, total, ROWS_AT_ONCE):
-        stop = min(start + ROWS_AT_ONCE, total)
-        arrays = {
-            name: member.lists(ragged[name][start : stop + 1]) if name in ragged else member.column(start, stop)
-            for name, member in columns.items()
-        }
-        yield pa.table(arrays)
 
 
 def standard_input(stream: IO[bytes], encoding: str, skip: bool = False, column: str = "text") -> Iterator[Row]:

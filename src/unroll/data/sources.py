@@ -121,7 +121,7 @@ def stream(
     for path in paths:
         with blaming(path):
             if is_tabular(path):
-                rows: Iterator[Row] = (row for table in tables_of(path) for row in table.to_pylist())
+                rows: Iterator[Row] = (row for table in tables_of(path, source) for row in table.to_pylist())
             else:
                 rows = rows_of(path, source)
                 if not path.is_dir() and format_of(path) == ".txt":

@@ -21,7 +21,7 @@ from unroll.tasks.tagging import TaggingTask
 from unroll.tasks.tagging_options import TaggingSettings
 
 # what names columns and files means nothing to lists
-_FILES = ("tokens", "tags", "encoding", "skip_bad_rows")
+_FILES = ("tokens", "tags", "encoding", "delimiter", "quoting", "decimal", "skip_bad_rows")
 
 
 @takes(parameters(TaggingSettings, *_FILES))

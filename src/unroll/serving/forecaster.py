@@ -207,7 +207,7 @@ class ForecastPredictor(Predictor):
         return self
 
     def _frames(self, X: Any) -> Frames:
-        source = self.task.settings.source
+        source = self.source(self.task.settings.source.skip_bad_rows, None)
         return read_history(
             X,
             self.task.settings.frame,

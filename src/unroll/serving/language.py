@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -209,14 +208,10 @@ class LanguagePredictor(Predictor):
             DataError: the data cannot be read; a record has no text, and `skip_bad_rows` is off.
         """
         self._check_next()
-        source = replace(
-            self.task.settings.source,
-            skip_bad_rows=skip_bad_rows,
-            encoding=encoding or self.task.settings.source.encoding,
-        )
+        source = self.source(skip_bad_rows, encoding)
         column = self.task.settings.language.text
         if list(data) == ["-"]:
-            rows = stream("-", encoding=source.encoding, skip=skip_bad_rows, lines=column)
+            rows = stream("-", source=source, skip=skip_bad_rows, lines=column)
             return self._scorer.score(texts_of(rows, column, skip_bad_rows), carry=carry, live=True)
         passage = Passage(tuple(data), source, column)
         if skip_bad_rows and (reasons := passage.left_out()):

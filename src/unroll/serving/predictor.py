@@ -35,6 +35,7 @@ class Predictor:
     Attributes:
         task: how data becomes arrays and outputs become answers.
         model: the model, in evaluation mode.
+        written: how files are written, where a person says so rather than their lines.
         takes: what `predict_files`, where there is one, takes beside the options that every task has.
     """
 
@@ -43,6 +44,7 @@ class Predictor:
     def __init__(self, task: Task, model: nn.Module) -> None:
         self.task = task
         self.model = model.eval()
+        self.written = SourceOptions()
 
     def evaluate(
         self,
@@ -70,9 +72,12 @@ class Predictor:
         return self.task.load(_files_or_table(data), self.source(skip_bad_rows, encoding), say)
 
     def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
-        """How files are read: as the training data was, but for what is said here."""
-        was = self.task.settings.source
-        return replace(was, skip_bad_rows=skip_bad_rows, encoding=encoding or was.encoding)
+        """How files are read: in the encoding of the training data, if no other is given, and as `written` says.
+
+        A file need not be written as the training data was, so its delimiter and its numbers are judged anew.
+        """
+        encoding = encoding or self.task.settings.source.encoding
+        return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding)
 
 
 class RecordPredictor(Predictor):
@@ -90,7 +95,7 @@ class RecordPredictor(Predictor):
         """
         records = stream(
             data[0] if len(data) == 1 else data,
-            encoding=encoding or self.task.settings.source.encoding,
+            source=self.source(skip_bad_rows, encoding),
             skip=skip_bad_rows,
             lines=self.task.column,
         )
