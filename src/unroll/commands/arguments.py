@@ -20,7 +20,7 @@ from unroll.options import check_value, help_texts
 _CONFIG = "--config"
 
 
-_WRITTEN = ("delimiter", "quoting", "decimal")
+_WRITTEN = ("delimiter", "quoting", "decimal", "comments")
 
 
 def written(given: Namespace) -> SourceOptions:
@@ -96,7 +96,7 @@ class Parser(ArgumentParser):
         self.add_argument("run", metavar="RUN", help=what)
 
     def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
-        """How files are read: `--encoding`, `--delimiter`, `--quoting`, `--decimal`, `--skip-bad-rows`."""
+        """Add how files are read: `--encoding`, `--delimiter`, `--quoting` and the like, and `--skip-bad-rows`."""
         self.add_argument(
             "--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data."
         )

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from unroll.data.column_comments import CommentRule, judge_comments
 from unroll.data.files import opened_text, wrong_byte
+from unroll.data.options import SourceOptions
 from unroll.data.rows import Row, Unreadable, refused
 
 CONLLU = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "misc")
@@ -21,6 +23,7 @@ CONLLU = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "misc")
 _PLACES = (1, 2, 3, 4, 5, 6, 7, 9)
 _FIELDS = 10
 _LINES_LOOKED_AT = 500
+_BLOCKS_LOOKED_AT = 2000
 _BLANKS = re.compile(r"[ \t]+")
 _NO_WORD = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")
 
@@ -29,20 +32,27 @@ Parse = Callable[[str, int], Cells | str]
 """From a line and the number of words before it: its columns, none for a line to pass over, or what is wrong."""
 
 
-def column_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """CoNLL files (2000, 2002, 2003, and the like): columns parted by tabs, or by blanks if most lines have no tab.
+def column_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
+    """Read CoNLL files (2000, 2002, 2003, and the like): columns between tabs, or blanks if most lines have no tab.
 
     Every line has as many columns as most of the first 500 have (the first of them decides between equally common
-    numbers, and between tabs and blanks); lines that begin with -DOCSTART- are skipped. A sentence has the
-    columns `column1`, `column2`, ..., and again `tokens` (the first) and `tags` (the last, if there are two or more).
-    With a line that cannot be used it is an `Unreadable` with `skip`, else an error.
+    numbers, and between tabs and blanks); lines that begin with -DOCSTART-, and comments
+    (`unroll.data.column_comments`), are skipped. A sentence has the columns `column1`, `column2`, ..., and again
+    `tokens` (the first) and `tags` (the last, if there are two or more). With a line that cannot be used it is an
+    `Unreadable` with `source.skip_bad_rows`, else an error.
 
     Raises:
-        DataError: another number of columns than the others, an empty column, bytes that are no characters.
+        DataError: a line that may be a comment or a token, another number of columns than the others, an empty column,
+            bytes that are no characters.
     """
+    encoding, skip = source.encoding, source.skip_bad_rows
     wanted, tabs = _layout(path, encoding)
+    rule = _comment_rule(path, source)
 
     def parse(line: str, words: int) -> Cells | str:
+        comment = rule.is_comment(line, words)
+        if comment:
+            return comment if isinstance(comment, str) else []
         cells = _cells(line, tabs)
         if not all(cells):
             return f"column {cells.index('') + 1} is empty"
@@ -98,12 +108,33 @@ def conllu_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
 def _layout(path: Path, encoding: str) -> tuple[int, bool]:
     """How many columns most of the first lines have, and whether tabs part them."""
     with opened_text(path, encoding, lenient=True) as text:
-        lines = list(islice((line for block in _blocks(text) for _, line in block), _LINES_LOOKED_AT))
+        every = (line for block in _blocks(text) for _, line in block)
+        lines = list(islice((line for line in every if not line.startswith("#")), _LINES_LOOKED_AT))
     if not lines:
         return 0, False
     # Of equally common ones a counter names the first.
     tabs = Counter("\t" in line for line in lines).most_common(1)[0][0]
     return Counter(len(_cells(line, tabs)) for line in lines).most_common(1)[0][0], tabs
+
+
+def _comment_rule(path: Path, source: SourceOptions) -> CommentRule:
+    """How the file's lines that begin with a number sign are taken, by its first sentences."""
+    columns, tabs = _layout(path, source.encoding)
+    with opened_text(path, source.encoding, lenient=True) as text:
+        return judge_comments(islice(_blocks(text), _BLOCKS_LOOKED_AT), source.comments, tabs, columns)
+
+
+def comment_notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
+    """What is to be said of the comments in a file, by its first sentences."""
+    rule = _comment_rule(path, source)
+    with opened_text(path, source.encoding, lenient=True) as text:
+        for block in islice(_blocks(text), _BLOCKS_LOOKED_AT):
+            for words, (number, line) in enumerate(block):
+                if rule.is_comment(line, words) is True:
+                    return (f"{path}: comments are skipped, the first in line {number}: '{line:.60}'",)
+                if not line.startswith("#"):
+                    break
+    return ()
 
 
 def _cells(line: str, tabs: bool) -> Cells:

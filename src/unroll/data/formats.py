@@ -53,7 +53,7 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
     if kind == ".conllu":
         return conllu_rows(path, encoding, skip)
     if kind in COLUMNS:
-        return column_rows(path, encoding, skip)
+        return column_rows(path, source)
     return _json_rows(path, encoding, skip)
 
 

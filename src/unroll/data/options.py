@@ -15,6 +15,7 @@ Normalize = Literal["none", "NFC", "NFKC"]
 Punctuation = Literal["split", "drop", "keep"]
 Quoting = Literal["auto", "csv", "none"]
 Decimal = Literal["auto", "point", "comma"]
+Comments = Literal["auto", "skip", "none"]
 
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "\\t": "\t", "space": " "}
 """Names of delimiters that are hard to write in a command."""
@@ -43,6 +44,10 @@ class SourceOptions:
 
     decimal: Decimal = "auto"
     """Whether 1,234 in a text is a fraction (comma) or a thousand (point); auto: as the column's other cells show."""
+
+    comments: Comments = "auto"
+    """Whether lines '# ...' of column files (.conll, .iob2, ...) are comments (skip) or tokens (none); auto: as the
+    file shows."""
 
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unroll.data.arrow import cache_file, no_rows, skipped_file, write_arrow
+from unroll.data.columns import comment_notes
 from unroll.data.delimited import notes_of
-from unroll.data.files import DELIMITED, blaming, find, format_of, is_hub_name
+from unroll.data.files import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
 from unroll.data.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
 from unroll.data.options import SourceOptions
 from unroll.data.quiet import quiet_datasets
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import datasets
 
 __all__ = ["Unreadable", "read", "require_columns", "stream"]
+
+_SAYS = {**dict.fromkeys(DELIMITED, notes_of), **dict.fromkeys(COLUMNS, comment_notes)}
+"""What is to be said of how a file of a format is written."""
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -65,9 +69,10 @@ def read(
     paths = find(data)
     if notes is not None:
         for path in paths:
-            if not path.is_dir() and format_of(path) in DELIMITED:
+            says = None if path.is_dir() else _SAYS.get(format_of(path))
+            if says is not None:
                 with blaming(path):
-                    notes += notes_of(path, source)
+                    notes += says(path, source)
     import datasets
     import datasets.config
 

@@ -22,6 +22,7 @@ from unroll.data.tokens import TokenEncoder, as_tokens, wrong_tokens
 from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError, nearest
 from unroll.tasks.conversion import convert_tags
+from unroll.tasks.tagging_columns import check_columns
 from unroll.tasks.tagging_options import TaggingOptions
 from unroll.tasks.task import Say
 
@@ -97,9 +98,18 @@ def load_sentences(
     if skipped:
         say(f"{where}: {_counted(len(skipped), 'sentence')} left out because of broken lines, the first: {skipped[0]}")
     require_columns(dataset, [options.tokens, options.tags], where)
+    if known is None:
+        check_columns(dataset, options, where)
     values = partial(values_of, dataset, options.tokens)
-    tags = values_of(dataset, options.tags)
+    tags = _named(dataset, options.tags)
     return checked(values, tags, len(dataset), options, where, **common)
+
+
+def _named(dataset: Any, column: str) -> Iterator[Any]:
+    """The values of the tags' column, numbers of a data set that says what they stand for as names."""
+    names = getattr(getattr(dataset.features[column], "feature", None), "names", None)
+    rows = values_of(dataset, column)
+    return rows if names is None else ([names[i] for i in row] for row in rows)
 
 
 def _taken(values: Sequence[Any], rows: np.ndarray | None = None) -> Iterator[Any]:
