@@ -178,3 +178,17 @@ def test_it_can_be_made_without_memory_and_loaded() -> None:
     empty.load_state_dict(crf.state_dict(), assign=True)
     emissions = torch.randn(1, 4, 3, dtype=torch.float64)
     assert torch.equal(empty.viterbi(emissions, LENGTHS[:1])[0], crf.viterbi(emissions, LENGTHS[:1])[0])
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_which_sequences_are_allowed(constrained: bool) -> None:
+    legal = some_legal(3) if constrained else None
+    crf = field(3, legal)
+    for n in (1, 2, 3):
+        tags = torch.tensor(list(itertools.product(range(3), repeat=n)))
+        padded = torch.cat([tags, torch.full((len(tags), 2), -100)], 1)
+        found = crf.allows(padded, torch.full((len(tags),), n))
+        assert {tuple(row) for row, ok in zip(tags.tolist(), found.tolist(), strict=True) if ok} == set(
+            paths(3, n, legal)
+        )
+    assert crf.allows(torch.tensor([[-100, -100]]), torch.tensor([0])).tolist() == [True]

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
-from unroll.tasks.spans import Counts, Span, count, spans, total
+from unroll.data.scheme_names import SCHEMES
+from unroll.data.schemes import breach
+from unroll.tasks.spans import Counts, Span, count, spans, total, written
 
 # Whether conlleval (2004, `startOfChunk` and `endOfChunk`; with E and S as seqeval 1.2.2 has them) lets a chunk begin
 # at a tag, given the one before, where both have one type. Written out; the rows are the tags before.
@@ -60,6 +63,44 @@ def test_a_chunk_ends_before_what_is_outside_and_with_the_sentence(before: str) 
 )
 def test_spans_of_whole_sentences(tags: str, wanted: list[tuple[str, int, int]]) -> None:
     assert spans(tags.split()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tags"),
+    [
+        ("BIO", "B-X I-X I-X B-X O B-Y B-Z"),
+        ("IOB1", "I-X I-X I-X B-X O I-Y I-Z"),
+        ("IOE2", "I-X I-X E-X E-X O E-Y E-Z"),
+        ("IOE1", "I-X I-X E-X I-X O I-Y I-Z"),
+        ("BIOES", "B-X I-X E-X S-X O S-Y S-Z"),
+        ("BILOU", "B-X I-X L-X U-X O U-Y U-Z"),
+        ("BMES", "B-X M-X E-X S-X O S-Y S-Z"),
+        ("BMEWO", "B-X M-X E-X W-X O W-Y W-Z"),
+    ],
+)
+def test_spans_are_written_in_each_scheme_and_read_again(scheme: str, tags: str) -> None:
+    found = [Span("X", 0, 3), Span("X", 3, 4), Span("Y", 5, 6), Span("Z", 6, 7)]
+    assert written(found, 7, scheme) == tags.split()
+    assert spans(tags.split()) == found
+    typeless = [Span("", s.start, s.end) for s in found[:2]]
+    letters = [tag.partition("-")[0] for tag in tags.split()[:5]]
+    assert written(typeless, 5, scheme) == letters
+    assert spans(letters) == typeless
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_random_spans_are_legal_in_each_scheme_and_come_back(scheme: str) -> None:
+    rng = random.Random(0)  # noqa: S311 (test data)
+    for _ in range(300):
+        found, at = [], 0
+        while at < 12:
+            length = rng.choice([1, 1, 2, 3])
+            if rng.random() < 0.7:
+                found.append(Span(rng.choice("XY"), at, at + length))
+            at += length
+        tags = written(found, at, scheme)
+        assert breach(tags, scheme) == ""
+        assert spans(tags) == found
 
 
 def test_the_counts_are_those_of_seqevals_documentation() -> None:

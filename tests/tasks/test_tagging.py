@@ -173,7 +173,7 @@ def test_what_is_written_is_read_and_answers_the_same(tmp_path: Path, decoder: s
     [
         (TAGS, {"format": "x"}, "not in the form 'unroll.tags/1'"),
         (TAGS, {"labels": {"kind": "single"}}, "labels"),
-        (TAGS, {"scheme": "BILOU"}, "its labels or its scheme cannot be used"),
+        (TAGS, {"scheme": "BIOS"}, "its labels or its scheme cannot be used"),
         (TAGS, {"common": [1, 2]}, "'common' must hold"),
         (TAGS, {"common": [99]}, "'common' and 'unseen' must hold numbers of tags"),
         (TAGS, {"unseen": None}, "'common' and 'unseen' must hold numbers of tags"),

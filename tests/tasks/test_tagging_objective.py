@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from unroll.data.options import BatchOptions, TextOptions
+from unroll.data.schemes import legal_steps
 from unroll.data.tagged import NO_TAG, Tagged, TaggingBatches
 from unroll.data.tokens import TokenEncoder
+from unroll.layers.crf import Legal
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.tagger import Tagger, build
 from unroll.models.tagger_options import TaggerOptions
@@ -21,7 +23,7 @@ PART = Tagged.encode(
 )
 
 
-def model(decoder: str) -> Tagger:
+def model(decoder: str, legal: Legal | None = None) -> Tagger:
     return build(
         TaggerOptions(decoder=decoder, char_hidden=4),  # pyright: ignore[reportArgumentType]
         RecurrentOptions(hidden=5, bidirectional=True),
@@ -29,6 +31,7 @@ def model(decoder: str) -> Tagger:
         tags=3,
         vocabulary=ENCODER.size,
         characters=ENCODER.character_size,
+        legal=legal,
     ).double()
 
 
@@ -123,3 +126,19 @@ def test_tags_that_training_lacked_are_wrong_and_give_no_loss(decoder: str) -> N
     # found: two spans of X; there: one of X and one of Y
     assert metrics["span_f1"].compute().item() == pytest.approx(2 * 1 / 4)
     assert len(objective.watched(scored, batch)[1]) == 3
+
+
+def test_the_random_field_does_not_learn_from_what_it_does_not_allow() -> None:
+    legal = Legal(*map(torch.from_numpy, legal_steps(NAMES, "BIO")))
+    tagger = model("crf", legal)
+    objective = TaggingObjective(NAMES, spans=True)
+    tokens = [["a", "b"], ["c", "d"], ["a"]]
+    part = Tagged.encode(tokens, ENCODER, [np.array([0, 1]), np.array([2, 1]), np.array([1])])
+    (batch,) = TaggingBatches(part, batch_size=3, shuffle=False)
+    scored = objective.output(tagger, batch)
+    assert tagger.crf is not None
+    legal_one = batch.rows == 0
+    scores, target, lengths = scored.scores[legal_one], batch.target[legal_one], batch.lengths[legal_one]
+    known = -tagger.crf.log_likelihood(scores, target, lengths).sum()
+    assert 0 < known.item() < 100
+    assert objective.loss(scored, batch).item() == pytest.approx(known.item() / 5, abs=1e-12)

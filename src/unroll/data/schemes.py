@@ -1,8 +1,13 @@
 """Tags that mark spans, and which of them may follow each other.
 
     BIO    (IOB2)   B-x begins a span of type x, I-x goes on with it, O is outside
-    BIOES  (IOBES)  beside these E-x ends a span of several tokens, and S-x is a span of one
     IOB1            I-x is inside a span, and B-x only begins one that follows another of its type at once
+    IOE2            E-x ends a span of type x, I-x stands before it
+    IOE1            I-x is inside a span, and E-x only ends one that another of its type follows at once
+    BIOES  (IOBES)  B-x begins and E-x ends a span of several tokens, I-x is between, and S-x is a span of one
+    BILOU  (BILUO)  the same with L for the last and U for the unit
+    BMES            the same with M for the middle, as in Chinese corpora, with O or without
+    BMEWO           the same with M for the middle and W for the whole
 
 A tag may lack its type: B, I, O.
 """
@@ -15,8 +20,30 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Scheme = Literal["BIO", "BIOES", "IOB1"]
-SCHEMES: tuple[Scheme, ...] = ("BIO", "BIOES", "IOB1")
+from unroll.data.scheme_names import Scheme
+
+_LETTERS: dict[Scheme, str] = {
+    "BIO": "BI",
+    "IOB1": "BI",
+    "IOE2": "IE",
+    "IOE1": "IE",
+    "BIOES": "BIES",
+    "BILOU": "BILU",
+    "BMES": "BMES",
+    "BMEWO": "BMEW",
+}
+# Read backwards, with B and E exchanged, the one is the other.
+_MIRRORED: dict[Scheme, Scheme] = {"IOE2": "BIO", "IOE1": "IOB1"}
+_TURNED = {"B": "E", "E": "B"}
+
+Role = Literal["begin", "inside", "end", "single"]
+ROLES: dict[str, Role] = {
+    **dict.fromkeys("B", "begin"),
+    **dict.fromkeys("IM", "inside"),
+    **dict.fromkeys("EL", "end"),
+    **dict.fromkeys("SUW", "single"),
+}
+"""What a tag's letter says of its token's place in a span."""
 
 
 class Part(NamedTuple):
@@ -24,6 +51,9 @@ class Part(NamedTuple):
 
     prefix: str
     kind: str
+
+
+OUTSIDE = Part("O", "")
 
 
 class Steps(NamedTuple):
@@ -37,30 +67,58 @@ class Steps(NamedTuple):
     """(K,): tags that stand last."""
 
 
+def letters(scheme: Scheme) -> dict[Role, str]:
+    """The letters with which a scheme says where in a span a token is, those that it has."""
+    return {ROLES[letter]: letter for letter in _LETTERS[scheme]}
+
+
 def part(tag: str) -> Part:
     """Prefix and type of a span's tag, parted by its first hyphen."""
     prefix, _, kind = tag.partition("-")
     return Part(prefix, kind)
 
 
+def marks_span(tag: str) -> bool:
+    """Whether a tag is O, or one of the schemes' letters with or without a type."""
+    here = part(tag)
+    return here == OUTSIDE or here.prefix in ROLES
+
+
 def mark_spans(tags: Iterable[str]) -> bool:
-    """Whether each of `tags` is O, or B, I, E or S with or without a type, and one of them is B or I or has a type."""
-    parts = [part(tag) for tag in tags]
-    if not all((p.prefix in ("B", "I", "E", "S")) or p == ("O", "") for p in parts):
+    """Whether each of `tags` is O, or a letter of the schemes with or without a type, and they tell spans.
+
+    They do if there is B or I among them, or O beside a letter with a type.
+    """
+    every = list(tags)
+    if not all(map(marks_span, every)):
         return False
-    return any(p.prefix in ("B", "I") or p.kind for p in parts)
+    parts = {part(tag) for tag in every}
+    return any(p.prefix in ("B", "I") or (p.kind and OUTSIDE in parts) for p in parts)
+
+
+def is_tag(tag: Part, scheme: Scheme) -> bool:
+    """Whether `scheme` has such a tag."""
+    return tag == OUTSIDE or tag.prefix in _LETTERS[scheme]
 
 
 def may_follow(scheme: Scheme, before: Part | None, after: Part | None) -> bool:
     """Whether `after` may stand after `before`; None is the start or the end of a sentence."""
-    inside = before is not None and before.prefix in ("B", "I")
+    if not all(one is None or is_tag(one, scheme) for one in (before, after)):
+        return False
+    if scheme in _MIRRORED:
+        return may_follow(_MIRRORED[scheme], _turned(after), _turned(before))
+    inside = before is not None and ROLES.get(before.prefix) in ("begin", "inside")
     goes_on = inside and after is not None and after.kind == (before or after).kind
-    if scheme == "BIOES":
-        if inside:
-            return goes_on and after is not None and after.prefix in ("I", "E")
-        return after is None or after.prefix in ("O", "B", "S")
-    bound = "I" if scheme == "BIO" else "B"
-    return after is None or (after.prefix in ("O", "B", "I") and (after.prefix != bound or goes_on))
+    if scheme in ("BIO", "IOB1"):
+        bound = "I" if scheme == "BIO" else "B"
+        return after is None or after.prefix != bound or goes_on
+    closes = after is not None and ROLES.get(after.prefix) in ("inside", "end")
+    return goes_on and closes if inside else not closes
+
+
+def _turned(tag: Part | None) -> Part | None:
+    """What a tag is where the sentence is read backwards."""
+    return None if tag is None else Part(_TURNED.get(tag.prefix, tag.prefix), tag.kind)
 
 
 def legal_steps(tags: Sequence[str], scheme: Scheme) -> Steps:
@@ -73,25 +131,6 @@ def legal_steps(tags: Sequence[str], scheme: Scheme) -> Steps:
     )
 
 
-def taken_steps(sequences: Iterable[np.ndarray], tags: int) -> Steps:
-    """The steps that are in `sequences` of tag numbers below `tags`."""
-    steps = Steps(np.zeros(tags, bool), np.zeros((tags, tags), bool), np.zeros(tags, bool))
-    for ids in sequences:
-        if len(ids):
-            steps.start[ids[0]] = steps.end[ids[-1]] = True
-            steps.between[ids[:-1], ids[1:]] = True
-    return steps
-
-
-def scheme_of(tags: Sequence[str], taken: Steps) -> Scheme | None:
-    """The first scheme that allows every step `taken` between `tags`, or None."""
-    for scheme in SCHEMES:
-        allowed = legal_steps(tags, scheme)
-        if not any((t & ~a).any() for t, a in zip(taken, allowed, strict=True)):
-            return scheme
-    return None
-
-
 def breach(tags: Sequence[str], scheme: Scheme) -> str:
     """The first step in a sentence's tags that `scheme` does not allow, in words; "" if there is none."""
     parts = [None, *(part(tag) for tag in tags), None]
@@ -99,6 +138,8 @@ def breach(tags: Sequence[str], scheme: Scheme) -> str:
         if not may_follow(scheme, before, after):
             if after is None:
                 return f"'{tags[i - 1]}' at token {i} cannot stand last"
+            if not is_tag(after, scheme):
+                return f"'{tags[i]}' at token {i + 1} is no tag of {scheme}"
             what = f"cannot follow '{tags[i - 1]}'" if before else "cannot stand first"
             return f"'{tags[i]}' at token {i + 1} {what}"
     return ""

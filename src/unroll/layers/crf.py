@@ -71,6 +71,17 @@ class ConditionalRandomField(nn.Module):
         """Log p(tags) of each row."""
         return self.score(emissions, tags, lengths) - self.log_partition(emissions, lengths)
 
+    def allows(self, tags: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
+        """Whether each row's tags are a legal sequence; all are without `legal`, and the empty one is."""
+        if not self.constrained:
+            return torch.ones(len(tags), dtype=torch.bool, device=tags.device)
+        lengths = lengths.to(tags.device)
+        inside = step_mask(lengths, tags.size(1))
+        tags = tags.masked_fill(~inside, 0)
+        last = tags.gather(1, (lengths - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+        between = (self.legal_between[tags[:, :-1], tags[:, 1:]] | ~inside[:, 1:]).all(1)
+        return (between & self.legal_start[tags[:, 0]] & self.legal_end[last]) | (lengths == 0)
+
     def score(
         self, emissions: Float[Tensor, "B T K"], tags: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, " B"]:

@@ -13,13 +13,15 @@ from unroll.data.checks import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good
 from unroll.data.examples import values_of
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
-from unroll.data.schemes import SCHEMES, breach
+from unroll.data.scheme_names import Scheme, scheme_named
+from unroll.data.schemes import breach
 from unroll.data.sources import read, require_columns
 from unroll.data.tables import column_of, is_table
 from unroll.data.tagged import Tagged
 from unroll.data.tokens import TokenEncoder, as_tokens, wrong_tokens
 from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError, nearest
+from unroll.tasks.conversion import convert_tags
 from unroll.tasks.tagging_options import TaggingOptions
 from unroll.tasks.task import Say
 
@@ -73,7 +75,7 @@ def load_sentences(
 
     Args:
         data: files, or a hub name, or a table.
-        options: the columns, and the scheme that is to be kept.
+        options: the columns, the scheme that is to be kept, and the one in which spans are written anew.
         source: how to read.
         say: told what was left out, and which tags the training data did not have.
         known: the tags of the training data, which come first; None: these are they.
@@ -119,7 +121,8 @@ def checked(
         values: gives the values of the tokens' column.
         tags: the values of the tags' column.
         total: how many there are.
-        options: what the columns are called, how texts are split, and the scheme that is to be kept.
+        options: what the columns are called, how texts are split, the scheme that is to be kept, and the one in
+            which spans are written anew.
         where: what to call the data in messages.
         skip: leave sentences out that cannot be used.
         remedy: what a person can do about them.
@@ -134,7 +137,9 @@ def checked(
     def tokens(rows: np.ndarray | None = None) -> Iterator[Any]:
         return (as_tokens(value, options.split) for value in values(rows))
 
-    numbering = _Numbering(options, known)
+    convert = scheme_named(options.convert, "convert") if options.convert else None
+    # Tags that are converted are the known ones only then.
+    numbering = _Numbering(options, None if convert else known)
     bad: list[BadRow] = []
     numbers: list[np.ndarray] = []
     for row, (sentence, value) in enumerate(zip(tokens(), tags, strict=True)):
@@ -143,12 +148,19 @@ def checked(
             bad.append((row, found))
         else:
             numbers.append(found)
+    names = tuple(numbering.places)
+    if convert:
+        good = sorted(set(range(total)) - {row for row, _ in bad})
+        names, read = convert_tags(names, numbers, convert, known or ())
+        wrong = [(good[i], f"'{options.tags}' {found}") for i, found in enumerate(read) if isinstance(found, str)]
+        bad = sorted(bad + wrong)
+        numbers = [found for found in read if not isinstance(found, str)]
     rows = good_rows(bad, total, where, skip, remedy=remedy)
     if bad:
         say(f"left out: {describe(bad, total, where)}")
-    if known is not None and len(numbering.places) > len(known):
-        say(_strangers(rows, numbers, tuple(numbering.places), len(known), where))
-    return Sentences(tokens, rows, numbers, tuple(numbering.places), where)
+    if known is not None and len(names) > len(known):
+        say(_strangers(rows, numbers, names, len(known), where))
+    return Sentences(tokens, rows, numbers, names, where)
 
 
 def _strangers(rows: np.ndarray, numbers: list[np.ndarray], names: tuple[str, ...], known: int, where: str) -> str:
@@ -173,7 +185,9 @@ class _Numbering:
     def __init__(self, options: TaggingOptions, known: Sequence[str] | None) -> None:
         self.places: dict[str, int] = {} if known is None else {name: i for i, name in enumerate(known)}
         self._column = options.tags
-        self._scheme = next((s for s in SCHEMES if s == options.scheme), None)
+        self._scheme: Scheme | None = (
+            None if options.scheme in ("auto", "none") else scheme_named(options.scheme, "scheme")
+        )
         self._names: dict[Any, str | None] = {}
 
     def read(self, tags: Any, tokens: int) -> np.ndarray | str:
@@ -186,11 +200,12 @@ class _Numbering:
         names = [self._name(tag) for tag in tags]
         if None in names:
             return f"'{column}' has no tag at token {names.index(None) + 1}"
-        if half := next((i for i, name in enumerate(names, 1) if has_half_character(str(name))), 0):
+        found = [str(name) for name in names]
+        if half := next((i for i, name in enumerate(found, 1) if has_half_character(name)), 0):
             return f"'{column}' {HALF_CHARACTER} at token {half}"
-        if self._scheme and (wrong := breach(names, self._scheme)):  # pyright: ignore[reportArgumentType]
+        if self._scheme and (wrong := breach(found, self._scheme)):
             return f"'{column}' is not in the scheme {self._scheme}: {wrong}"
-        return np.array([self.places.setdefault(str(name), len(self.places)) for name in names], np.int32)
+        return np.array([self.places.setdefault(name, len(self.places)) for name in found], np.int32)
 
     def _name(self, tag: Any) -> str | None:
         if isinstance(tag, str):

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from unroll.data.schemes import Part, part
+from unroll.data.scheme_names import Scheme
+from unroll.data.schemes import OUTSIDE, ROLES, Part, Role, letters, part
 from unroll.tasks.task import Report
-
-_OUTSIDE = Part("O", "")
 
 
 class Span(NamedTuple):
@@ -41,26 +40,55 @@ def spans(tags: Iterable[str]) -> list[Span]:
     """The spans of one sentence, by the rules of conlleval, which makes something of any sequence.
 
     A span begins at B-x and S-x; at I-x and E-x after O, after E or S, and after a tag of another type. It ends
-    before O, before another that begins, and with the sentence. So `O I-PER I-LOC` holds two spans. Rules for B, I, O:
-    Tjong Kim Sang & Buchholz 2000 (conlleval); with E and S as well, those of seqeval.
+    before O, before another that begins, and with the sentence. So `O I-PER I-LOC` holds two spans. M is read as I, L
+    as E, and U and W as S. Rules for B, I, O: Tjong Kim Sang & Buchholz 2000 (conlleval); with E and S as well, those
+    of seqeval. What is legal in a scheme is read as the scheme says.
     """
     found: list[Span] = []
-    start, before = 0, _OUTSIDE
+    start, before = 0, OUTSIDE
     i = -1
     for i, tag in enumerate(tags):
         here = part(tag)
-        if before != _OUTSIDE and (here == _OUTSIDE or _begins(before, here)):
+        if before != OUTSIDE and (here == OUTSIDE or _begins(before, here)):
             found.append(Span(before.kind, start, i))
-        if here != _OUTSIDE and _begins(before, here):
+        if here != OUTSIDE and _begins(before, here):
             start = i
         before = here
-    if before != _OUTSIDE:
+    if before != OUTSIDE:
         found.append(Span(before.kind, start, i + 1))
     return found
 
 
 def _begins(before: Part, here: Part) -> bool:
-    return here.prefix in ("B", "S") or before.prefix in ("O", "E", "S") or before.kind != here.kind
+    if before.prefix == "O" or before.kind != here.kind:
+        return True
+    return ROLES.get(here.prefix) in ("begin", "single") or ROLES.get(before.prefix) in ("end", "single")
+
+
+def written(found: Sequence[Span], tokens: int, scheme: Scheme) -> list[str]:
+    """Write spans, in order and none over another, as the tags of a sentence of so many tokens."""
+    tags = ["O"] * tokens
+    for number, span in enumerate(found):
+        before = found[number - 1] if number else None
+        after = found[number + 1] if number + 1 < len(found) else None
+        follows = before is not None and (before.kind, before.end) == (span.kind, span.start)
+        followed = after is not None and (after.kind, after.start) == (span.kind, span.end)
+        for i in range(span.start, span.end):
+            letter = _letter(scheme, i == span.start, i == span.end - 1, follows, followed)
+            tags[i] = f"{letter}-{span.kind}" if span.kind else letter
+    return tags
+
+
+def _letter(scheme: Scheme, first: bool, last: bool, follows: bool, followed: bool) -> str:
+    """The letter of a token: whether it is the first and the last of a span that one of its type touches."""
+    if scheme == "IOB1":
+        return "B" if first and follows else "I"
+    if scheme == "IOE1":
+        return "E" if last and followed else "I"
+    role: Role = "single" if first and last else "begin" if first else "end" if last else "inside"
+    known = letters(scheme)
+    nearest: dict[Role, Role] = {"single": "begin" if "begin" in known else "end", "end": "inside", "begin": "inside"}
+    return known[role] if role in known else known[nearest[role]]
 
 
 def count(gold: Sequence[Sequence[str]], answered: Sequence[Sequence[str]]) -> dict[str, Counts]:

@@ -16,7 +16,8 @@ from torch import nn
 from unroll.data.examples import ROWS_AT_ONCE
 from unroll.data.labels import Labels
 from unroll.data.options import SourceOptions
-from unroll.data.schemes import SCHEMES, Scheme, legal_steps, mark_spans, scheme_of, taken_steps
+from unroll.data.scheme_names import SCHEMES, Scheme
+from unroll.data.schemes import legal_steps, mark_spans
 from unroll.data.split import split
 from unroll.data.tagged import Tagged, TaggingBatches
 from unroll.data.tokens import TokenEncoder, as_tokens, bad_tokens
@@ -31,6 +32,7 @@ from unroll.tasks.spans import spans
 from unroll.tasks.tagging_objective import TaggingObjective
 from unroll.tasks.tagging_options import TaggingSettings
 from unroll.tasks.tagging_report import Guess
+from unroll.tasks.tagging_scheme import settle_scheme
 from unroll.tasks.task import Prepared, Report, Say, Sources, parameters, recurrent_layers
 from unroll.tasks.transfer import take_over, words
 from unroll.training.plots import plot_confusion
@@ -48,8 +50,8 @@ class TaggingTask:
         settings: every option.
         encoder: tokens to word ids and character ids, learnt on the training part.
         labels: the tags.
-        scheme: what all sentences of the training and validation data keep to; None where tags mark no spans, or in
-            no scheme.
+        scheme: what nearly all sentences of the training and validation data keep to; None where tags mark no spans,
+            or in no scheme.
         spans: whether tags mark spans.
         guess: each word's most common tag in the training part.
         vectors: word vectors that a new model starts with.
@@ -127,7 +129,7 @@ class TaggingTask:
         valid = main.part(encoder, labels, left) if len(left) else None
         if held is not None:
             valid = held.part(encoder, labels)
-        scheme = _scheme(settings, labels, [train] if valid is None else [train, valid])
+        scheme = settle_scheme(settings.tagging, main, held, say)
         guess = Guess.learn(train, len(encoder.seen), len(labels))
         task = cls(name, settings, encoder, labels, scheme, guess, vectors)
         return Prepared(task, train, valid, None if last is None else last.part(encoder, labels))
@@ -336,15 +338,3 @@ def _vectors(encoder: TokenEncoder, settings: TaggingSettings, say: Say) -> Vect
     more = len(found.words) - known
     say(f"vectors: {known:,} of {len(trained):,} words of the training part found, and {more:,} more")
     return found
-
-
-def _scheme(settings: TaggingSettings, labels: Labels, parts: Sequence[Tagged]) -> Scheme | None:
-    chosen = settings.tagging.scheme
-    if chosen == "none" or not mark_spans(labels.names):
-        return None
-    if chosen != "auto":
-        return chosen
-    K = len(labels)
-    tags = (row for part in parts if part.tags for row in part.tags.take(np.arange(len(part))))
-    # Sentences with tags that the training data did not have say nothing of its scheme.
-    return scheme_of(labels.names, taken_steps((row for row in tags if (row < K).all()), K))

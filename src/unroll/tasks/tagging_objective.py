@@ -32,7 +32,8 @@ class TaggingObjective:
 
     which for the softmax is the mean over tokens of -log p(tag). Accuracy counts tokens; for tags that mark spans
     `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights. A tag that the training data did not
-    have is a wrong answer to both; to the loss its token, or with the random field its sentence, adds nothing.
+    have is a wrong answer to both; to the loss its token, or with the random field its sentence, adds nothing. Nor does
+    a sentence whose tags the random field does not allow.
 
     Args:
         names: the tags.
@@ -57,8 +58,10 @@ class TaggingObjective:
         target, crf = _target(batch), output.model.crf
         strange = target >= len(self.names)
         if crf is not None:
-            each = crf.log_likelihood(output.scores, target.masked_fill(strange, 0), batch.lengths)
-            return -each.masked_fill(strange.any(1), 0.0).sum() / batch.total
+            known = target.masked_fill(strange, 0)
+            each = crf.log_likelihood(output.scores, known, batch.lengths)
+            left_out = strange.any(1) | ~crf.allows(known, batch.lengths)
+            return -each.masked_fill(left_out, 0.0).sum() / batch.total
         target = target.masked_fill(strange, NO_TAG)
         summed = functional.cross_entropy(
             output.scores.flatten(0, 1), target.flatten(), ignore_index=NO_TAG, reduction="sum"

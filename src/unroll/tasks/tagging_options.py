@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from unroll.data.options import TextOptions
+from unroll.data.scheme_names import scheme_named
 from unroll.errors import OptionError
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.tagger_options import TaggerOptions
@@ -27,12 +28,24 @@ class TaggingOptions:
     last column, in CoNLL-U the universal part of speech."""
     split: Literal["space", "words"] = "space"
     """How a text that comes in place of a list of tokens is split: at white space, or into words and punctuation."""
-    scheme: Literal["auto", "none", "BIO", "BIOES", "IOB1"] = "auto"
-    """How tags mark spans; auto finds it in the data, none takes tags as they are. Other tag sequences are bad rows
-    where a scheme is named, and are never answered by decoder crf."""
+    scheme: str = "auto"
+    """How tags mark spans: BIO (IOB2), IOB1, IOE1, IOE2, BIOES (IOBES), BILOU, BMES, BMEWO. auto takes the one that
+    nearly all sentences keep to, none takes tags as they are. Other tag sequences are bad rows where a scheme is
+    named, and are never answered by decoder crf."""
+    convert: str = ""
+    """Scheme in which the spans are written anew, whatever scheme the data has, before anything is learnt from them;
+    the answers are in it too."""
 
     def __post_init__(self) -> None:
         check_types(self)
+        for name in ("scheme", "convert"):
+            value = getattr(self, name)
+            if value and not (name == "scheme" and value in ("auto", "none")):
+                object.__setattr__(self, name, scheme_named(value, name))
+        if not self.scheme:
+            raise OptionError("scheme is empty; name one, or say auto or none")
+        if self.convert and self.scheme == "none":
+            raise OptionError("convert is set, but with scheme none tags are taken as they are")
         if not self.tokens or not self.tags:
             raise OptionError(f"{'tags' if self.tokens else 'tokens'} is empty; name a column")
         if self.tokens == self.tags:
