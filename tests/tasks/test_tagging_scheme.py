@@ -60,9 +60,7 @@ def test_the_validation_data_has_a_say() -> None:
     held = given(["B-X O", "O I-X", "O I-Z"], "V", known=main.names)
     scheme, said = settled(main, held)
     assert scheme == "BIO"
-    assert (
-        "but for 1 of 41 sentences with spans, the first in row 2 of V ('I-X' at token 2 cannot follow 'O')" in said[0]
-    )
+    assert "but for 1 of 41 sentences with spans, the first in row 2 of V ('I-X' at token 2 cannot" in said[0]
     assert "decoder crf does not learn from this one" in said[0]
 
 
@@ -71,8 +69,8 @@ def test_no_scheme_is_said_with_the_best_two() -> None:
     assert scheme is None
     assert said == [
         (
-            "X: tags mark spans, but fewer than 95% of the 3 sentences with spans keep to one scheme, so any sequence is"
-            " allowed: 66.7% keep to BIO, 33.3% to IOB1; the first that is not in BIO is row 1"
+            "X: tags mark spans, but fewer than 95% of the 3 sentences with spans keep to one scheme, so any sequence"
+            " is allowed: 66.7% keep to BIO, 33.3% to IOB1; the first that is not in BIO is row 1"
             " ('I-X' at token 2 cannot follow 'O'); --convert BIO writes all in one scheme"
         )
     ]
@@ -105,16 +103,16 @@ def test_no_scheme_is_said_with_the_best_two() -> None:
         (
             ["O B-X I-X"] * 30 + ["O BX"],
             (
-                "X: all tags would mark spans but for those of 1 of 31 sentences, the first 'BX' at token 2 of row 31, so"
-                " they are taken as they are, without figures for spans; --scheme BIO --skip-bad-rows leaves those"
+                "X: all tags would mark spans but for those of 1 of 31 sentences, the first 'BX' at token 2 of row 31,"
+                " so they are taken as they are, without figures for spans; --scheme BIO --skip-bad-rows leaves those"
                 " sentences out"
             ),
         ),
         (
             ["0 3 4"],
             (
-                "X: the tags are the numbers 0, 3, ..., and the data does not say what they stand for, so they are taken"
-                " as they are, without figures for spans"
+                "X: the tags are the numbers 0, 3, ..., and the data does not say what they stand for, so they are"
+                " taken as they are, without figures for spans"
             ),
         ),
     ],
