@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +88,24 @@ def test_one_interrupt_asks_and_two_end() -> None:
     assert run(training_work.wait, number=21) == (42, "0", "2")
     with pytest.raises(Interrupted, match="at once"):
         run(training_work.insist)
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import training_work; from unroll.training.processes import run_processes\n"
+        f"run_processes(training_work.stay, {{'folder': {str(tmp_path)!r}}}, 2, 1, lambda: None)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(training_work.__file__).parent) as parent:
+        end = time.monotonic() + 120
+        while len(beats := list(tmp_path.glob("*.pid"))) < 2:
+            assert parent.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        parent.kill()
+    end = time.monotonic() + 20
+    while time.time() - max(beat.stat().st_mtime for beat in beats) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_several_machines_need_to_know_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

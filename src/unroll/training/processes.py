@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -121,6 +123,7 @@ def _child(
 
     # a terminal sends Ctrl-C to every process; the parent decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(environment | {"LOCAL_RANK": str(rank)})
     try:
         answers.put((rank, "result", work(**arguments, stopped=event.is_set)))
@@ -130,6 +133,17 @@ def _child(
         with contextlib.suppress(Exception):
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, even by `kill -9`.
+
+    Otherwise it would go on writing into a run folder that another training may take over by then.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def environment(devices: int, nodes: int) -> dict[str, str]:
