@@ -13,7 +13,7 @@ FLOORS = (
     {"estimators", "serving"},
     {"tasks"},
     {"training", "inspect"},
-    {"models", "data", "runs"},
+    {"models", "data", "runs", "manifest", "lock", "weights"},
     {"layers"},
     {"ops"},
     {"errors", "files", "options"},

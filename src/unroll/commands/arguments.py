@@ -82,9 +82,15 @@ class Parser(ArgumentParser):
                     **more,
                 )
 
-    def add_run(self, what: str = "The run folder.") -> None:
-        """The argument RUN."""
+    def add_run(self, what: str = "The run folder.", *, finished: bool = True) -> None:
+        """The argument RUN, and for a run that must be finished `--trust-changed`."""
         self.add_argument("run", metavar="RUN", help=what)
+        if finished:
+            self.add_argument(
+                "--trust-changed",
+                action="store_true",
+                help="Use the run though its files are not as they were written, such as one that was edited by hand.",
+            )
 
     def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
         """How files are read: `--encoding`, `--skip-bad-rows`."""

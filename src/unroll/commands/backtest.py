@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.backtest import backtest, lines, write
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     if not isinstance(predictor, ForecastPredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")
     task = predictor.task

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.task import counted
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": aside}
     if given.dynamic_rate is not None:
         how["dynamic"] = _dynamic(predictor, given)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from unroll.serving.predictor import load
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")

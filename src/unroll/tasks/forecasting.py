@@ -277,7 +277,7 @@ class ForecastingTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         config = run.config()
-        settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
         reach = settings.reach
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")

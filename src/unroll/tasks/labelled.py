@@ -311,7 +311,7 @@ class LabelledTask:
         """
         config = run.config()
         name = config["task"]
-        settings = LabelledSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        settings = LabelledSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
         content = run.read(ENCODER)
         try:
             kind = str(json.loads(content)["format"])

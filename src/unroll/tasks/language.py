@@ -192,7 +192,7 @@ class LanguageTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         config = run.config()
-        settings = LanguageSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        settings = LanguageSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
         encoder = TextEncoder.from_json(run.read(ENCODER))
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")

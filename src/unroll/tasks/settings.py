@@ -40,17 +40,28 @@ class Settings:
         return tuple(standard[name] for name in cls._order())
 
     @classmethod
-    def from_flat(cls, values: Mapping[str, Any], where: str = "options") -> Self:
+    def from_flat(cls, values: Mapping[str, Any], where: str = "options", *, every: bool = False) -> Self:
         """From flat names; what is not given keeps its default.
 
+        Args:
+            values: by name.
+            where: what messages call the place they stand in.
+            every: all of them must be given, as a run's config.yaml does.
+
         Raises:
-            OptionError: an unknown name, or a value that an option refuses.
+            OptionError: an unknown name, a value that an option refuses, or (with `every`) an option is missing.
         """
         for name in cls.WITHOUT:
             if name in values:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
-        return cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        found = cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        if every and (missing := [name for name in found.flat() if name not in values]):
+            raise OptionError(
+                f"{where}: the option '{missing[0]}' is missing, and a run's options are all there; the file was cut"
+                " off or edited, or is of another version of unroll"
+            )
+        return found
 
     @classmethod
     def chosen(cls, given: Mapping[str, Any]) -> Self:

@@ -303,7 +303,7 @@ class TaggingTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         config = run.config()
-        settings = TaggingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        settings = TaggingSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
         encoder = TokenEncoder.from_json(run.read(ENCODER))
         if encoder.options != settings.text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how tokens are encoded")
