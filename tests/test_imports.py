@@ -16,7 +16,7 @@ FLOORS = (
     {"models", "data", "runs", "manifest", "lock", "weights"},
     {"layers"},
     {"ops"},
-    {"errors", "files", "options"},
+    {"errors", "files", "options", "safe_yaml"},
 )
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -137,3 +137,21 @@ def test_replacing_a_run_removes_its_manifest_first(run: Path, monkeypatch: pyte
     assert removed[0] == "manifest.json"
     assert removed[-1] == "config.yaml"
     assert sorted(removed) == sorted([*FILES, "manifest.json"])
+
+
+def test_every_command_that_opens_a_run_takes_the_word_for_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from unroll.__main__ import main
+
+    data = run.parent / "new.jsonl"
+    data.write_text('{"text": "good a", "label": "p"}\n')
+    (run / "metrics.json").write_text("{}")
+    assert main(["predict", str(run), str(data)]) == 2
+    assert "metrics.json has changed since the run was written" in capsys.readouterr().err
+    assert main(["predict", str(run), str(data), "--trust-changed"]) == 0
+    assert '"label": ' in capsys.readouterr().out
+    assert main(["evaluate", str(run), str(data), "--trust-changed"]) == 0
+    for command, more in (("generate", []), ("score", [str(data)]), ("backtest", [str(data)])):
+        assert main([command, str(run), *more]) == 2
+        assert "metrics.json has changed" in capsys.readouterr().err
+        assert main([command, str(run), *more, "--trust-changed"]) == 2
+        assert "holds a classification run" in capsys.readouterr().err

@@ -38,15 +38,21 @@ def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "opti
     """One instance of each class from the flat `values`; what is not given keeps its default.
 
     Raises:
-        OptionError: a key that no class has (the nearest one is named), or a value a class refuses.
+        OptionError: a key that no class has (the nearest one is named), or a value a class refuses. A file is named
+            by `where`.
     """
     known = defaults(classes)
     for key in values:
         if key not in known:
             raise OptionError(f"{where}: there is no option '{key!s:.60}'{nearest(str(key), known)}")
-    return tuple(
-        cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
-    )
+    try:
+        return tuple(
+            cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
+        )
+    except OptionError as error:
+        if where == "options":
+            raise
+        raise OptionError(f"{where}: {error}") from None
 
 
 def flatten(instances: Sequence[Any]) -> dict[str, Any]:
@@ -108,7 +114,10 @@ def _hints(cls: type) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     """`repr`, kept short: the value may be anything that a file holds."""
-    text = reprlib.repr(value)
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # a number of thousands of digits has no text
+        return "a number of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -117,7 +126,7 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     origin = get_origin(hint)
     if origin is Literal:
         if value not in get_args(hint):
-            raise OptionError(f"{name} is {_shown(value)}{nearest(str(value), get_args(hint))}")
+            raise OptionError(f"{name} is {_shown(value)}{nearest(_shown(value).strip(chr(39)), get_args(hint))}")
         return value
     if origin in (Union, types.UnionType):
         if value is None:
@@ -138,7 +147,8 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     if hint is str:
         if isinstance(value, str):
             return value
-        raise OptionError(f"{name} is {_shown(value)}; it must be text")
+        quotes = "; write it in quotes" if isinstance(value, bool | int | float) else ""
+        raise OptionError(f"{name} is {_shown(value)}; it must be text{quotes}")
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
     if isinstance(value, kind) and not isinstance(value, bool):
         try:

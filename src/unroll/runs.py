@@ -24,9 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from unroll import lock, manifest, weights
+from unroll import lock, manifest, safe_yaml, weights
 from unroll.errors import RunError, nearest
 from unroll.files import read_document, read_json, read_regular, write_whole
 from unroll.manifest import Manifest
@@ -153,9 +151,7 @@ class Run:
         from unroll import __version__
 
         head = {"format": FORMAT, "unroll": __version__, "task": task, "sources": dict(sources)}
-        text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-        text += yaml.safe_dump({"options": dict(options)}, sort_keys=False, allow_unicode=True)
-        self.write(CONFIG, text)
+        self.write(CONFIG, safe_yaml.write({**head, "options": dict(options)}))
 
     def config(self) -> dict[str, Any]:
         """The content of config.yaml: `task` (str), `sources` and `options` (mappings).
@@ -163,24 +159,19 @@ class Run:
         Raises:
             RunError: not YAML, a key missing or unknown, or a format this version does not know.
         """
-        try:
-            config = yaml.safe_load(self.read(CONFIG))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" at line {mark.line + 1}" if mark else ""
-            raise RunError(f"{self.path / CONFIG} is not valid YAML{where}") from error
+        config = safe_yaml.parse(self.read(CONFIG), str(self.path / CONFIG), RunError)
         wanted = {"format": int, "unroll": str, "task": str, "sources": dict, "options": dict}
         if not isinstance(config, dict):
             raise RunError(f"{self.path / CONFIG} holds no mapping of keys to values")
         for key in config:
             if key not in wanted:
-                raise RunError(f"{self.path / CONFIG}: unknown key '{key}'{nearest(str(key), wanted)}")
+                raise RunError(f"{self.path / CONFIG}: unknown key '{key!s:.60}'{nearest(str(key), wanted)}")
         for key, kind in wanted.items():
             if not isinstance(config.get(key), kind):
                 raise RunError(f"{self.path / CONFIG}: '{key}' is missing or is not of type {kind.__name__}")
         if config["format"] != FORMAT:
             raise RunError(
-                f"{self.path} has run format {config['format']}; this version of unroll reads format {FORMAT}"
+                f"{self.path} has run format {config['format']!s:.20}; this version of unroll reads format {FORMAT}"
             )
         return config
 
