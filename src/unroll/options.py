@@ -104,7 +104,7 @@ def check_range(
         bounds = [f"at least {least}"] if least > -math.inf else []
         bounds += [f"above {above}"] if above > -math.inf else []
         bounds += [f"below {below}"] if below < math.inf else []
-        raise OptionError(f"{name} is {_shown(value)}; it must be {' and '.join(bounds)}")
+        raise OptionError(f"{name} is {shown(value)}; it must be {' and '.join(bounds)}")
 
 
 @functools.cache
@@ -112,7 +112,7 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """`repr`, kept short: the value may be anything that a file holds."""
     try:
         text = reprlib.repr(value)
@@ -126,7 +126,7 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     origin = get_origin(hint)
     if origin is Literal:
         if value not in get_args(hint):
-            raise OptionError(f"{name} is {_shown(value)}{nearest(_shown(value).strip(chr(39)), get_args(hint))}")
+            raise OptionError(f"{name} is {shown(value)}{nearest(shown(value).strip(chr(39)), get_args(hint))}")
         return value
     if origin in (Union, types.UnionType):
         if value is None:
@@ -138,17 +138,17 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             value = [value]
         if isinstance(value, str) or not isinstance(value, Sequence):
             such = {str: "[a, b]", float: "[0.1, 0.5]"}.get(inner, "[3, 5]")
-            raise OptionError(f"{name} is {_shown(value)}; it must be a list, such as {such}")
+            raise OptionError(f"{name} is {shown(value)}; it must be a list, such as {such}")
         return tuple(check_value(name, v, inner) for v in value)
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise OptionError(f"{name} is {_shown(value)}; it must be true or false")
+        raise OptionError(f"{name} is {shown(value)}; it must be true or false")
     if hint is str:
         if isinstance(value, str):
             return value
         quotes = "; write it in quotes" if isinstance(value, bool | int | float) else ""
-        raise OptionError(f"{name} is {_shown(value)}; it must be text{quotes}")
+        raise OptionError(f"{name} is {shown(value)}; it must be text{quotes}")
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
     if isinstance(value, kind) and not isinstance(value, bool):
         try:
@@ -157,4 +157,4 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             number = math.inf
         if isinstance(number, int) or math.isfinite(number):
             return number
-    raise OptionError(f"{name} is {_shown(value)}; it must be {word}")
+    raise OptionError(f"{name} is {shown(value)}; it must be {word}")

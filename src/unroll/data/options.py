@@ -40,7 +40,7 @@ class SourceOptions:
         except LookupError:
             known = ("utf-8", "utf-16", "gbk", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252")
             raise OptionError(
-                f"encoding is {self.encoding!r}, which is not known{nearest(str(self.encoding), known)}"
+                f"encoding is {self.encoding!r:.60}, which is not known{nearest(str(self.encoding), known)}"
             ) from None
 
 

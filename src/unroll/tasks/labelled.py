@@ -25,6 +25,7 @@ from unroll.models.inputs import TokenInput
 from unroll.models.many_to_one import ManyToOne, build
 from unroll.runs import ENCODER, LABELS, Run
 from unroll.tasks import report as figures
+from unroll.tasks.finite import require_finite
 from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.objectives import MultiLabel, Regression, SingleLabel, class_weights
 from unroll.tasks.records import Records, bad_inputs, load_records
@@ -166,7 +167,7 @@ class LabelledTask:
         if training is not None and isinstance(model.inputs, TokenInput):
             model.inputs.learn_ngrams(training)
         if training is not None and options.transfer.init_from:
-            take_over(options.transfer.init_from, model)
+            take_over(options.transfer, model)
         return model
 
     def objective(self, training: Examples | None = None) -> SingleLabel | MultiLabel | Regression:
@@ -232,6 +233,7 @@ class LabelledTask:
         with torch.inference_mode():
             for batch in Batches(examples, batch_size=batch_size, shuffle=False):
                 result[batch.rows] = self.answers(model(batch.x.to(device), batch.lengths))
+        require_finite(result)
         return result
 
     @property
@@ -309,9 +311,7 @@ class LabelledTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        name = config["task"]
-        settings = LabelledSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
+        name, settings = LabelledSettings.of_run(run)
         content = run.read(ENCODER)
         try:
             kind = str(json.loads(content)["format"])

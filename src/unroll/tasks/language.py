@@ -191,8 +191,7 @@ class LanguageTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        settings = LanguageSettings.from_flat(config["options"], str(run.path / "config.yaml"), every=True)
+        name, settings = LanguageSettings.of_run(run)
         encoder = TextEncoder.from_json(run.read(ENCODER))
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
@@ -200,7 +199,7 @@ class LanguageTask:
         counts = document.get("counts")
         if not isinstance(counts, list) or len(counts) != encoder.size or not all(_is_count(c) for c in counts):
             raise RunError(f"{run.path / FREQUENCIES} is damaged: it must hold {encoder.size} counts")
-        return cls(config["task"], settings, encoder, np.array(counts, dtype=np.int64))
+        return cls(name, settings, encoder, np.array(counts, dtype=np.int64))
 
 
 def text_rows(values: Sequence[Any], column: str) -> list[BadRow]:

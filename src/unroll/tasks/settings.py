@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from unroll.data.options import BatchOptions, SourceOptions
 from unroll.errors import OptionError, nearest
 from unroll.options import build, flatten
+from unroll.runs import CONFIG, Run
 from unroll.training.options import TrainingOptions
 
 
@@ -62,6 +63,16 @@ class Settings:
                 " off or edited, or is of another version of unroll"
             )
         return found
+
+    @classmethod
+    def of_run(cls, run: Run) -> tuple[str, Self]:
+        """The name of a run's task, and every option as config.yaml has it.
+
+        Raises:
+            UserError: config.yaml is damaged, or an option is missing, unknown or refused.
+        """
+        config = run.config()
+        return config["task"], cls.from_flat(config["options"], str(run.path / CONFIG), every=True)
 
     @classmethod
     def chosen(cls, given: Mapping[str, Any]) -> Self:
