@@ -20,9 +20,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unroll import lock, manifest, safe_yaml, weights
 from unroll.errors import RunError, nearest
@@ -42,6 +42,7 @@ _LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json", "frequencies.json")
 MANIFESTED = (CONFIG, WEIGHTS, *_LEARNT, METRICS)
 _FILES = {*MANIFESTED, manifest.NAME, "history.csv", "gradients.csv", *_PICTURES}
 _FOLDERS = {"checkpoints", "tensorboard"}
+T = TypeVar("T")
 _LARGEST_TEXT = 512 * 2**20
 
 
@@ -223,6 +224,18 @@ class Run:
             RunError: missing, not JSON, or of another form.
         """
         return read_document(self.read(name), form, str(self.path / name))
+
+    def read_as(self, name: str, reader: Callable[[str], T]) -> T:
+        """What `reader` makes of a text file; the file is named in what it refuses.
+
+        Raises:
+            RunError: missing, or `reader` refuses it.
+        """
+        text = self.read(name)
+        try:
+            return reader(text)
+        except RunError as error:
+            raise RunError(f"{self.path / name}: {error}") from None
 
     def write_weights(self, model: Any) -> None:
         """Write the model's state as safetensors.

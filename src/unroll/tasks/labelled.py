@@ -312,16 +312,9 @@ class LabelledTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = LabelledSettings.of_run(run)
-        content = run.read(ENCODER)
-        try:
-            kind = str(json.loads(content)["format"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RunError(f"{run.path / ENCODER} is damaged: it has no format") from error
-        reader = TextEncoder if kind.startswith("unroll.text/") else SeriesEncoder
-        encoder = reader.from_json(content)
-        text = isinstance(encoder, TextEncoder)
-        own = settings.text if text else settings.series
-        if encoder.options != own or bool(settings.labelled.text) != text:
+        text = bool(settings.labelled.text)
+        encoder = run.read_as(ENCODER, (TextEncoder if text else SeriesEncoder).from_json)
+        if encoder.options != (settings.text if text else settings.series):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
         document = run.read_document(LABELS, _FORMAT)
         labels = Labels.from_json(json.dumps(document.get("labels")))
@@ -335,6 +328,8 @@ class LabelledTask:
                 values = np.empty(0)
             if values.shape != (len(labels),) or not np.isfinite(values).all():
                 raise RunError(f"{run.path / LABELS} is damaged: '{key}' must hold {len(labels)} numbers")
+            if key == "scale" and not (values > 0).all():
+                raise RunError(f"{run.path / LABELS} is damaged: a 'scale' is not above 0")
             statistics.append(values)
         return cls(name, settings, encoder, labels, *statistics)
 

@@ -192,7 +192,7 @@ class LanguageTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = LanguageSettings.of_run(run)
-        encoder = TextEncoder.from_json(run.read(ENCODER))
+        encoder = run.read_as(ENCODER, TextEncoder.from_json)
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
         document = run.read_document(FREQUENCIES, _FORMAT)

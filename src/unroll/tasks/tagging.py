@@ -304,7 +304,7 @@ class TaggingTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = TaggingSettings.of_run(run)
-        encoder = TokenEncoder.from_json(run.read(ENCODER))
+        encoder = run.read_as(ENCODER, TokenEncoder.from_json)
         if encoder.options != settings.text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how tokens are encoded")
         document, where = run.read_document(TAGS, _FORMAT), run.path / TAGS

@@ -124,6 +124,6 @@ def _contradiction(name: str, own: Any, theirs: Any, path: str) -> OptionError:
 def _text_encoder(run: Run) -> TextEncoder:
     task = run.config()["task"]
     try:
-        return TextEncoder.from_json(run.read(ENCODER))
+        return run.read_as(ENCODER, TextEncoder.from_json)
     except RunError as error:
         raise RunError(f"init_from names {run.path}, a {task} run without a vocabulary of text: {error}") from error
