@@ -286,4 +286,4 @@ def _counted(number: int, name: str) -> str:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**53
