@@ -13,10 +13,10 @@ FLOORS = (
     {"estimators", "serving"},
     {"tasks"},
     {"training", "inspect"},
-    {"models", "data", "runs"},
+    {"models", "data", "runs", "manifest", "lock", "weights"},
     {"layers"},
     {"ops"},
-    {"errors", "files", "options"},
+    {"errors", "files", "options", "safe_yaml"},
 )
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -20,6 +20,7 @@ def written(path: Path) -> tuple[Run, nn.Module]:
     run.begin()
     run.write_config("classification", {"hidden": 3, "text": "评论"}, {"data": ["a.csv"], "valid": [], "test": []})
     run.write_weights(model)
+    run.finish()
     return run, model
 
 
@@ -91,6 +92,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     run, _ = written(tmp_path / "run")
     (run.path / "model.safetensors").unlink()
+    (run.path / "manifest.json").unlink()
     with pytest.raises(RunError, match="unroll resume"):
         Run.claim(run.path)
     with pytest.raises(RunError, match="its training has not ended"):

@@ -38,15 +38,21 @@ def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "opti
     """One instance of each class from the flat `values`; what is not given keeps its default.
 
     Raises:
-        OptionError: a key that no class has (the nearest one is named), or a value a class refuses.
+        OptionError: a key that no class has (the nearest one is named), or a value a class refuses. A file is named
+            by `where`.
     """
     known = defaults(classes)
     for key in values:
         if key not in known:
             raise OptionError(f"{where}: there is no option '{key!s:.60}'{nearest(str(key), known)}")
-    return tuple(
-        cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
-    )
+    try:
+        return tuple(
+            cls(**{f.name: values[f.name] for f in dataclasses.fields(cls) if f.name in values}) for cls in classes
+        )
+    except OptionError as error:
+        if where == "options":
+            raise
+        raise OptionError(f"{where}: {error}") from None
 
 
 def flatten(instances: Sequence[Any]) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def check_range(
         bounds = [f"at least {least}"] if least > -math.inf else []
         bounds += [f"above {above}"] if above > -math.inf else []
         bounds += [f"below {below}"] if below < math.inf else []
-        raise OptionError(f"{name} is {_shown(value)}; it must be {' and '.join(bounds)}")
+        raise OptionError(f"{name} is {shown(value)}; it must be {' and '.join(bounds)}")
 
 
 @functools.cache
@@ -106,9 +112,12 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """`repr`, kept short: the value may be anything that a file holds."""
-    text = reprlib.repr(value)
+    try:
+        text = reprlib.repr(value)
+    except ValueError:  # a number of thousands of digits has no text
+        return "a number of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -117,7 +126,7 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
     origin = get_origin(hint)
     if origin is Literal:
         if value not in get_args(hint):
-            raise OptionError(f"{name} is {_shown(value)}{nearest(str(value), get_args(hint))}")
+            raise OptionError(f"{name} is {shown(value)}{nearest(shown(value).strip(chr(39)), get_args(hint))}")
         return value
     if origin in (Union, types.UnionType):
         if value is None:
@@ -129,16 +138,17 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             value = [value]
         if isinstance(value, str) or not isinstance(value, Sequence):
             such = {str: "[a, b]", float: "[0.1, 0.5]"}.get(inner, "[3, 5]")
-            raise OptionError(f"{name} is {_shown(value)}; it must be a list, such as {such}")
+            raise OptionError(f"{name} is {shown(value)}; it must be a list, such as {such}")
         return tuple(check_value(name, v, inner) for v in value)
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise OptionError(f"{name} is {_shown(value)}; it must be true or false")
+        raise OptionError(f"{name} is {shown(value)}; it must be true or false")
     if hint is str:
         if isinstance(value, str):
             return value
-        raise OptionError(f"{name} is {_shown(value)}; it must be text")
+        quotes = "; write it in quotes" if isinstance(value, bool | int | float) else ""
+        raise OptionError(f"{name} is {shown(value)}; it must be text{quotes}")
     kind, word = (numbers.Integral, "a whole number") if hint is int else (numbers.Real, "a number")
     if isinstance(value, kind) and not isinstance(value, bool):
         try:
@@ -147,4 +157,4 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             number = math.inf
         if isinstance(number, int) or math.isfinite(number):
             return number
-    raise OptionError(f"{name} is {_shown(value)}; it must be {word}")
+    raise OptionError(f"{name} is {shown(value)}; it must be {word}")

@@ -6,6 +6,7 @@
     labels.json          the labels or the targets' names; tags.json, scaler.json, frequencies.json: what other
                          tasks have learnt
     metrics.json         figures on held-out data
+    manifest.json        sizes and checksums of the above
     history.csv, gradients.csv, *.png
     checkpoints/         what a stopped training goes on from
 
@@ -14,17 +15,19 @@ Files are written beside and renamed, so a file that exists is whole. There is n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
-
+from unroll import lock, manifest, safe_yaml, weights
 from unroll.errors import RunError, nearest
-from unroll.files import read_document, write_whole
+from unroll.files import read_document, read_json, read_regular, write_whole
+from unroll.manifest import Manifest
 
 FORMAT = 1
 CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
@@ -36,42 +39,70 @@ CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
 )
 _PICTURES = ("curves.png", "gradients.png", "confusion.png", "forecast.png", "horizon.png")
 _LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json", "frequencies.json")
-_FILES = {CONFIG, WEIGHTS, METRICS, "history.csv", "gradients.csv", *_LEARNT, *_PICTURES}
+MANIFESTED = (CONFIG, WEIGHTS, *_LEARNT, METRICS)
+_FILES = {*MANIFESTED, manifest.NAME, "history.csv", "gradients.csv", *_PICTURES}
 _FOLDERS = {"checkpoints", "tensorboard"}
+T = TypeVar("T")
 _LARGEST_TEXT = 512 * 2**20
-_LARGEST_HEADER = 100 * 2**20
 
 
 class Run:
     """A run folder, for writing (`Run.claim`, then `begin`) or reading (`Run.open`).
 
-    config.yaml is written after what a resumed training needs, and model.safetensors last of all, so that a folder
-    that was left at any moment can be gone on with or replaced.
+    config.yaml is written after what a resumed training needs, model.safetensors when the training has ended, and
+    manifest.json last of all, so that a folder that was left at any moment can be gone on with or replaced. What is
+    read from a finished run is held against its manifest.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, manifest: Manifest | None = None) -> None:
         self.path = path
+        self._manifest = manifest
 
     @classmethod
-    def claim(cls, path: str | Path, *, overwrite: bool = False) -> Run:
+    def claim(cls, path: str | Path, *, overwrite: bool = False, held: bool = False) -> Run:
         """A folder that a run may be written to; nothing is touched before `begin`.
 
+        Args:
+            path: the folder.
+            overwrite: it may hold a run, which will be replaced.
+            held: this is within `writing`.
+
         Raises:
-            RunError: the path is a file, or holds something else, or a run and `overwrite` is off.
+            RunError: the path is a file, or holds something else, or a run and `overwrite` is off, or another training
+                writes to it.
         """
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; --out takes a folder")
-        if path.is_dir() and any(path.iterdir()):
+        if not held:
+            lock.check(path)
+        if path.is_dir() and any(entry.name != lock.NAME for entry in path.iterdir()):
             if not (path / CONFIG).exists() and not all(_is_ours(p) for p in path.iterdir()):
                 raise RunError(f"{path} is not empty and holds no run; choose another folder for --out")
             if not overwrite:
-                if (path / WEIGHTS).exists():
+                if cls(path).ended:
                     raise RunError(f"{path} already holds a run; choose another --out, or give --overwrite")
                 raise RunError(
                     f"{path} holds an unfinished run; go on with `unroll resume {path}`, or give --overwrite"
                 )
         return cls(path)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[str]:
+        """Make the folder, and keep every other training out of it within the context.
+
+        Yields:
+            "", or what a person should know: the file system has no locks.
+
+        Raises:
+            RunError: another training writes to it, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
+        with lock.held(self.path) as note:
+            yield note
 
     def begin(self) -> None:
         """Make the folder, and remove what an earlier run left in it; what else lies there stays.
@@ -81,39 +112,47 @@ class Run:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            for entry in sorted(self.path.iterdir(), key=lambda p: p.name == CONFIG):
-                if entry.is_dir() and entry.name in _FOLDERS:
-                    shutil.rmtree(entry)
-                elif entry.is_file() and _is_ours(entry):
+            for entry in sorted(self.path.iterdir(), key=_removal):
+                if not _is_ours(entry) or entry.name == lock.NAME:
+                    continue
+                if not entry.is_dir() or entry.is_symlink():
                     entry.unlink()
+                elif entry.name in _FOLDERS:
+                    shutil.rmtree(entry)
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}") from error
 
     @classmethod
-    def open(cls, path: str | Path, *, finished: bool = True) -> Run:
+    def open(cls, path: str | Path, *, finished: bool = True, trust_changed: bool = False) -> Run:
         """Open an existing run.
 
+        Args:
+            path: the folder.
+            finished: the training must have ended.
+            trust_changed: use a finished run though it has no manifest, or files that are not as it says.
+
         Raises:
-            RunError: no such folder, not a run, or (with `finished`) its training has not ended.
+            RunError: no such folder, not a run, or (with `finished`) its training has not ended, or its files are not
+                as they were written.
         """
         path = Path(path)
         if not path.is_dir():
             near = nearest(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
             raise RunError(f"there is no run folder {path}{near if 'mean' in near else ''}")
-        if not (path / CONFIG).is_file():
+        if not os.path.lexists(path / CONFIG):
             raise RunError(f"{path} is not a run folder: it has no {CONFIG}")
-        if finished and not (path / WEIGHTS).is_file():
+        if not finished:
+            return cls(path)
+        if not os.path.lexists(path / WEIGHTS) and (trust_changed or not cls(path).ended):
             raise RunError(f"{path} has no {WEIGHTS}: its training has not ended; `unroll resume {path}` goes on")
-        return cls(path)
+        return cls(path, None if trust_changed else _held_against_manifest(path))
 
     def write_config(self, task: str, options: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
         """Write config.yaml: the task, where its data came from, and every option."""
         from unroll import __version__
 
         head = {"format": FORMAT, "unroll": __version__, "task": task, "sources": dict(sources)}
-        text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-        text += yaml.safe_dump({"options": dict(options)}, sort_keys=False, allow_unicode=True)
-        self.write(CONFIG, text)
+        self.write(CONFIG, safe_yaml.write({**head, "options": dict(options)}))
 
     def config(self) -> dict[str, Any]:
         """The content of config.yaml: `task` (str), `sources` and `options` (mappings).
@@ -121,24 +160,19 @@ class Run:
         Raises:
             RunError: not YAML, a key missing or unknown, or a format this version does not know.
         """
-        try:
-            config = yaml.safe_load(self.read(CONFIG))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" at line {mark.line + 1}" if mark else ""
-            raise RunError(f"{self.path / CONFIG} is not valid YAML{where}") from error
+        config = safe_yaml.parse(self.read(CONFIG), str(self.path / CONFIG), RunError)
         wanted = {"format": int, "unroll": str, "task": str, "sources": dict, "options": dict}
         if not isinstance(config, dict):
             raise RunError(f"{self.path / CONFIG} holds no mapping of keys to values")
         for key in config:
             if key not in wanted:
-                raise RunError(f"{self.path / CONFIG}: unknown key '{key}'{nearest(str(key), wanted)}")
+                raise RunError(f"{self.path / CONFIG}: unknown key '{key!s:.60}'{nearest(str(key), wanted)}")
         for key, kind in wanted.items():
             if not isinstance(config.get(key), kind):
                 raise RunError(f"{self.path / CONFIG}: '{key}' is missing or is not of type {kind.__name__}")
         if config["format"] != FORMAT:
             raise RunError(
-                f"{self.path} has run format {config['format']}; this version of unroll reads format {FORMAT}"
+                f"{self.path} has run format {config['format']!s:.20}; this version of unroll reads format {FORMAT}"
             )
         return config
 
@@ -154,19 +188,18 @@ class Run:
         """A text file's content.
 
         Raises:
-            RunError: missing, too large to be true, or not UTF-8.
+            RunError: missing, changed since it was written, no regular file, too large to be true, or not UTF-8.
         """
         path = self.path / name
         try:
-            if path.stat().st_size > _LARGEST_TEXT:
-                raise RunError(f"{path} is larger than {_LARGEST_TEXT >> 20} MiB; it was not written by unroll")
-            return path.read_text(encoding="utf-8")
+            content = read_regular(path, _LARGEST_TEXT)
+            if self._manifest is not None:
+                self._manifest.check(name, content)
+            return content.decode("utf-8")
         except FileNotFoundError:
             raise RunError(f"{self.path} is damaged: {name} is missing") from None
         except UnicodeDecodeError as error:
             raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from error
-        except OSError as error:
-            raise RunError(f"cannot read {path}: {error.strerror}") from error
 
     def write_json(self, name: str, content: Any) -> None:
         """Write JSON, indented; NaN and infinities become null."""
@@ -180,8 +213,8 @@ class Run:
         """
         text = self.read(name)
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
+            return read_json(text)
+        except ValueError as error:
             raise RunError(f"{self.path / name} is damaged: not valid JSON") from error
 
     def read_document(self, name: str, form: str) -> dict[str, Any]:
@@ -192,92 +225,89 @@ class Run:
         """
         return read_document(self.read(name), form, str(self.path / name))
 
+    def read_as(self, name: str, reader: Callable[[str], T]) -> T:
+        """What `reader` makes of a text file; the file is named in what it refuses.
+
+        Raises:
+            RunError: missing, or `reader` refuses it.
+        """
+        text = self.read(name)
+        try:
+            return reader(text)
+        except RunError as error:
+            raise RunError(f"{self.path / name}: {error}") from None
+
     def write_weights(self, model: Any) -> None:
-        """Write the model's state as safetensors; tied tensors are written once for each name.
+        """Write the model's state as safetensors.
 
         Raises:
             RunError: the disk is full or the file cannot be written; what was there before stays.
         """
-        from safetensors.torch import save
-
-        state = {k: v.detach().to("cpu").contiguous().clone() for k, v in model.state_dict().items()}
-        write_whole(self.path / WEIGHTS, save(state, metadata={"format": "pt"}))
+        weights.write(self.path / WEIGHTS, model)
 
     def read_weights(self, model: Any) -> None:
         """Load the weights into `model`, after comparing every name, shape and type with the file's header.
 
         Raises:
-            RunError: the file is damaged, or is not for this model.
+            RunError: the file has changed since it was written, is damaged, or is not for this model.
         """
-        path = self.path / WEIGHTS
-        header = _header(path)
-        expected = {k: (list(v.shape), _DTYPES.get(str(v.dtype))) for k, v in model.state_dict().items()}
-        for name in sorted(expected.keys() - header.keys()):
-            raise RunError(f"{path} does not fit {CONFIG}: it has no '{name}'{nearest(name, header)}")
-        for name in sorted(header.keys() - expected.keys()):
-            raise RunError(f"{path} does not fit {CONFIG}: the model has no '{name}'{nearest(name, expected)}")
-        for name, (shape, dtype) in expected.items():
-            if header[name] != (shape, dtype):
-                found, kind = header[name]
-                raise RunError(
-                    f"{path} does not fit {CONFIG}: '{name}' has shape {found} and type {kind}"
-                    f" where the model has {shape} and {dtype}"
-                )
-        model.load_state_dict(self.read_tensors(), assign=True)
+        self._check_weights()
+        weights.fit(self.path / WEIGHTS, model, CONFIG)
 
     def read_tensors(self) -> dict[str, Any]:
         """The weights by name.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file has changed since it was written, or is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        self._check_weights()
+        return weights.read(self.path / WEIGHTS)
 
-        path = self.path / WEIGHTS
-        _header(path)
-        try:
-            state = load_file(str(path))
-        except (SafetensorError, OSError) as error:
-            raise RunError(f"{path} is damaged: {error}") from error
-        for name, tensor in state.items():
-            if not tensor.isfinite().all():
-                raise RunError(f"{path} is damaged: '{name}' holds a value that is not finite")
-        return state
+    def _check_weights(self) -> None:
+        if self._manifest is not None:
+            self._manifest.check_file(WEIGHTS)
 
+    def finish(self) -> None:
+        """Write manifest.json, last of all: the run is whole.
 
-_DTYPES = {
-    "torch.float64": "F64",
-    "torch.float32": "F32",
-    "torch.float16": "F16",
-    "torch.bfloat16": "BF16",
-    "torch.int64": "I64",
-    "torch.int32": "I32",
-    "torch.bool": "BOOL",
-}
+        Raises:
+            RunError: it cannot be written, or another file cannot be read.
+        """
+        Manifest.of(self.path, MANIFESTED).write()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run was finished: it has a manifest."""
+        return os.path.lexists(self.path / manifest.NAME)
 
 
-def _header(path: Path) -> dict[str, tuple[list[int], str]]:
-    """Names, shapes and types in a safetensors file, read without touching the tensors."""
+def _held_against_manifest(path: Path) -> Manifest:
+    """The manifest of a run whose files are there and of the right sizes; contents are checked as they are read."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
-                raise RunError(f"{path} is damaged: its header claims {length} bytes in a file of {size}")
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        return {str(k): (list(v["shape"]), str(v["dtype"])) for k, v in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"{path} is damaged: its header cannot be read") from error
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
+        found = Manifest.read(path, MANIFESTED)
+    except FileNotFoundError:
+        raise RunError(
+            f"{path} has no {manifest.NAME}: its training was stopped just before its end, which `unroll resume {path}`"
+            f" makes good, or it was removed; {manifest.TRUST}"
+        ) from None
+    found.check_sizes()
+    if METRICS in found.files:  # no command reads it, but people do
+        found.check_file(METRICS)
+    return found
+
+
+def _removal(entry: Path) -> int:
+    """The order in which a run is removed: at no moment does what is left of it look like a finished run."""
+    return {manifest.NAME: 0, CONFIG: 2}.get(entry.name, 1)
 
 
 def _is_ours(path: Path) -> bool:
-    return path.name in _FILES or path.name in _FOLDERS or path.name.removesuffix(".part") in _FILES
+    return (
+        path.name == lock.NAME
+        or path.name in _FILES
+        or path.name in _FOLDERS
+        or path.name.removesuffix(".part") in _FILES
+    )
 
 
 def _finite(value: Any) -> Any:

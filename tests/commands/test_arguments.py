@@ -114,3 +114,78 @@ def test_a_shortened_flag_is_no_flag() -> None:
 
 def test_a_text_alone_is_a_list_of_one() -> None:
     assert FrameOptions(target="sales").target == ("sales",)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("text: 5", "text is 5; it must be text; write it in quotes"),
+        ("text: true", "text is True; it must be text; write it in quotes"),
+        ("hidden: 1_000", "hidden is '1_000'; it must be a whole number"),
+        ("bidirectional: yes", "bidirectional is 'yes'; it must be true or false"),
+        ("hidden: 1\nhidden: 2", "the key 'hidden' is there twice"),
+        ("batch-size: 1\nbatch_size: 2", "the option 'batch_size' is there twice"),
+        ("recurrence: [lstm]", "recurrence is ['lstm']"),
+    ],
+)
+def test_a_file_of_options_is_refused_in_one_sentence(line: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text(line)
+    with pytest.raises(OptionError) as error:
+        fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "value"),
+    [
+        ("text: no", "text", "no"),
+        ("learning-rate: 1e-3", "learning_rate", 0.001),
+        ("hidden: 010", "hidden", 10),
+        ("text: 12:30", "text", "12:30"),
+    ],
+)
+def test_a_file_of_options_is_read_as_it_is_written(line: str, option: str, value: object, tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text(line)
+    given = fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
+    assert given[option] == value
+
+
+@pytest.mark.parametrize(
+    ("flag", "option", "value"),
+    [
+        ("--text=no", "text", "no"),
+        ("--text=[a]", "text", "[a]"),
+        ("--text=null", "text", "null"),
+        ("--text=12:30", "text", "12:30"),
+        ("--text=5", "text", "5"),
+        ("--learning-rate=1e-3", "learning_rate", 0.001),
+        ("--hidden=07", "hidden", 7),
+        ("--bidirectional=no", "bidirectional", False),
+        ("--bidirectional", "bidirectional", True),
+        ("--forget-bias=null", "forget_bias", None),
+        ("--forget-bias=1", "forget_bias", 1.0),
+    ],
+)
+def test_a_flag_is_read_as_it_is_written(flag: str, option: str, value: object) -> None:
+    given = fit_parser("classification").read(["data", "--out", "run", flag])[option]
+    assert given == value
+    assert type(given) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--hidden=1e3", "hidden is '1e3'; it must be a whole number"),
+        ("--hidden=" + "9" * 5000, "it must be a whole number"),
+        ("--learning-rate=nan", "it must be a number"),
+        ("--learning-rate=1e999", "it must be a number"),
+        ("--learning-rate=[1]", "learning_rate is '[1]'; it must be a number"),
+        ("--bidirectional=maybe", "it must be true or false"),
+        ("--recurrence=lstmm", "recurrence is 'lstmm'; did you mean 'lstm'?"),
+    ],
+)
+def test_a_flag_is_refused_in_one_sentence(flag: str, message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        fit_parser("classification").read(["data", "--out", "run", flag])
+    assert message in str(error.value)
+    assert len(str(error.value)) < 200

@@ -234,7 +234,7 @@ def test_a_damaged_scaler_is_named(trained: Path, tmp_path: Path) -> None:
         document[key] = value
         (tmp_path / "run" / "scaler.json").write_text(json.dumps(document))
         with pytest.raises(RunError, match=sentence):
-            ForecastingTask.read(Run.open(tmp_path / "run"))
+            ForecastingTask.read(Run.open(tmp_path / "run", trust_changed=True))
 
 
 def test_what_is_said_before_and_after(trained: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +112,11 @@ def test_weights_of_another_shape_or_name_are_refused(before: Path) -> None:
     wider = LabelledSettings.from_flat({"text": "text", "hidden": 6, "embedding": 4, "recurrence": "gru"})
     model = build(wider.model, wider.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match=r"'inputs\.embedding\.weight' has shape \[8, 5\].*needs \[8, 4\]"):
-        take_over(str(before), model)
+        take_over(TransferOptions(str(before)), model)
     other = LabelledSettings.from_flat({"hidden": 6, "layers": 2, "last_hidden": 3})
     model = build(wider.model, other.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match="whose recurrent layers do not fit"):
-        take_over(str(before), model)
+        take_over(TransferOptions(str(before)), model)
 
 
 @pytest.mark.parametrize("kind", ["language", "masked"])
@@ -168,3 +169,18 @@ def test_a_tagger_starts_from_words_only(tmp_path: Path) -> None:
     path = model.save(tmp_path / "characters")
     with pytest.raises(OptionError, match=r"characters, which init_from names, are of the level 'char'; a tagger can"):
         unroll.Tagger(init_from=str(path), epochs=1).fit(TOKENS, TAGS)
+
+
+def test_a_run_that_has_changed_is_started_from_on_request(before: Path, tmp_path: Path) -> None:
+    before = shutil.copytree(before, tmp_path / "run")
+    path = before / "config.yaml"
+    path.write_text(path.read_text() + "# a word of mine\n")
+    given = {"text": "text", "init_from": str(before)}
+    with pytest.raises(RunError, match=r"config\.yaml has changed since the run was written"):
+        LabelledSettings.chosen(given)
+    settings = LabelledSettings.chosen(given | {"trust_changed": True})
+    assert vocabulary(settings.transfer, settings.text).size > 2
+    with pytest.raises(RunError, match="has changed"):
+        vocabulary(TransferOptions(str(before)), settings.text)
+    with pytest.raises(OptionError, match="trust_changed is set, but it goes with init_from"):
+        LabelledSettings.chosen({"text": "text", "trust_changed": True})

@@ -67,7 +67,7 @@ def test_a_stop_at_any_call_to_the_system_leaves_a_whole_checkpoint(
     back = checkpoints.load(tmp_path)
     expected = OLD if back["step"] == 1 else NEW
     assert torch.equal(back["w"], expected["w"])
-    assert back["step"] == (1 if at < 6 else 2)
+    assert back["step"] == (1 if at < 7 else 2)
     checkpoints.save(tmp_path, NEW)
     assert checkpoints.load(tmp_path)["step"] == 2
 
@@ -157,4 +157,17 @@ def test_damage_is_said_in_one_sentence(damage, tmp_path: Path) -> None:
 
 def test_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no checkpoint"):
+        checkpoints.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state.json", "state-a.safetensors"])
+@pytest.mark.parametrize("device", ["/dev/zero", "pipe", "itself"])
+def test_a_checkpoint_that_is_no_file_is_refused_at_once(tmp_path: Path, name: str, device: str) -> None:
+    checkpoints.save(tmp_path, OLD)
+    (tmp_path / name).unlink()
+    if device == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to(name if device == "itself" else device)
+    with pytest.raises(RunError, match=name if device != "itself" else "cannot read"):
         checkpoints.load(tmp_path)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import re
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
+from unroll import safe_yaml
 from unroll.data.options import SourceOptions
 from unroll.errors import OptionError, nearest
 from unroll.options import check_value, help_texts
 
 _CONFIG = "--config"
-
-
+_TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 _WRITTEN = ("delimiter", "quoting", "decimal", "comments")
 
 
@@ -61,9 +61,6 @@ class Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the complaint as an `OptionError`; the command line prints it and leaves with status 2."""
-        wrong = re.search(r'Parser key "(\w+)".*(?:Got value|Given value): (.*)', message, re.DOTALL)
-        if wrong and wrong[1] in self.hints:
-            check_value(wrong[1], wrong[2].strip(), self.hints[wrong[1]])
         raise OptionError(_sentence(message, self.flags()))
 
     def flags(self) -> list[str]:
@@ -85,15 +82,26 @@ class Parser(ArgumentParser):
                     more["metavar"] = _metavar(hint)
                 group.add_argument(
                     "--" + field.name.replace("_", "-"),
-                    type=_reader(hint),
+                    type=_as_written,
                     default=field.default,
                     help=texts[field.name].replace("%", "%%"),
                     **more,
                 )
 
-    def add_run(self, what: str = "The run folder.") -> None:
-        """The argument RUN."""
+    def add_value(self, flag: str, hint: Any, text: str, group: Any = None) -> None:
+        """A flag with a value of the type `hint`, without a default; in a group of arguments, if one is given."""
+        self.hints[flag.removeprefix("--").replace("-", "_")] = hint
+        (group or self).add_argument(flag, type=_as_written, metavar=_metavar(hint), help=text)
+
+    def add_run(self, what: str = "The run folder.", *, finished: bool = True) -> None:
+        """The argument RUN, and for a run that must be finished `--trust-changed`."""
         self.add_argument("run", metavar="RUN", help=what)
+        if finished:
+            self.add_argument(
+                "--trust-changed",
+                action="store_true",
+                help="Use the run though its files are not as they were written, such as one that was edited by hand.",
+            )
 
     def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
         """Add how files are read: `--encoding`, `--delimiter`, `--quoting` and the like, and `--skip-bad-rows`."""
@@ -102,7 +110,9 @@ class Parser(ArgumentParser):
         )
         texts, hints = help_texts(SourceOptions), get_type_hints(SourceOptions)
         for name in _WRITTEN:
-            self.add_argument(f"--{name}", type=hints[name], default=getattr(SourceOptions, name), help=texts[name])
+            self.hints[name] = hints[name]
+            default = getattr(SourceOptions, name)
+            self.add_argument(f"--{name}", type=_as_written, default=default, help=texts[name])
         self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
     def add_config(self) -> None:
@@ -122,31 +132,39 @@ class Parser(ArgumentParser):
             for key, value in _yaml(config).items():
                 named.add(key)
                 if key not in self.hints:
-                    raise OptionError(f"{config}: there is no option '{key}'{nearest(key, self.hints)}")
-                base[key] = check_value(key, value, self.hints[key])
+                    raise OptionError(f"{config}: there is no option '{key:.60}'{nearest(key, self.hints)}")
+                try:
+                    base[key] = check_value(key, value, self.hints[key])
+                except OptionError as error:
+                    raise OptionError(f"{config}: {error}") from None
         given = self.parse_args(rest, namespace=base)
         given.pop(_CONFIG.removeprefix("--"), None)
+        for name in named & self.hints.keys():
+            given[name] = _value(name, given[name], self.hints[name])
         self.named = frozenset(named & self.hints.keys())
         return given
 
 
 def _yaml(path: str) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = safe_yaml.read(Path(path))
     except FileNotFoundError:
         raise OptionError(f"there is no configuration file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise OptionError(f"{path} is not valid YAML{f' at line {mark.line + 1}' if mark else ''}") from error
+    except ValueError as error:
+        if isinstance(error, OptionError):
+            raise
+        raise OptionError(f"{path!r:.80} is no name of a file: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise OptionError(f"{path} must hold 'option: value' lines")
-    return {str(k).replace("-", "_"): v for k, v in content.items()}
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = str(key).replace("-", "_")
+        if name in found:
+            raise OptionError(f"{path}: the option '{name:.60}' is there twice, as {key!s:.60} too")
+        found[name] = value
+    return found
 
 
 def _take(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -174,39 +192,56 @@ def _title(cls: type) -> str:
     return f"{words} options: {summary[0].lower()}{summary[1:]}"
 
 
-def _reader(hint: Any) -> Any:
-    """What makes an option's value of its text: the annotation itself, but for lists."""
-    if get_origin(hint) is not tuple:
-        return hint
-    kind = get_args(hint)[0]
-    return _texts if kind is str else partial(_numbers, kind)
+def _as_written(value: Any) -> Any:
+    """A flag's value as it stands on the line; `_value` makes of it what the option wants."""
+    return value
 
 
-def _numbers(kind: type[int] | type[float], value: Any) -> tuple[Any, ...]:
+def _value(name: str, given: Any, hint: Any) -> Any:
+    """An option's value from what stands on the line.
+
+    Raises:
+        OptionError: it is no such value.
+    """
+    flag = "--" + name.replace("_", "-")
+    if not isinstance(given, str):
+        return check_value(name, given, hint)
+    if get_origin(hint) is tuple:
+        kind = get_args(hint)[0]
+        return _texts(flag, given) if kind is str else _numbers(flag, kind, given)
+    inner = get_args(hint) if get_origin(hint) is not Literal else ()
+    if type(None) in inner:
+        if given in ("null", "none", "None"):
+            return None
+        hint = next(h for h in inner if h is not type(None))
+    if hint is bool:
+        return check_value(name, _TRUTHS.get(given.lower(), given), bool)
+    if hint in (int, float):
+        with contextlib.suppress(ValueError):
+            return check_value(name, hint(given), hint)
+    return check_value(name, given, hint)
+
+
+def _numbers(flag: str, kind: type[int] | type[float], text: str) -> tuple[Any, ...]:
     """Numbers parted by commas, in brackets or not."""
-    if not isinstance(value, str):
-        return tuple(value)
-    inner = value.strip()
+    inner = text.strip()
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1]
     try:
-        return tuple(kind(part) for part in inner.split(",") if part.strip())
+        return check_value(flag, [kind(part) for part in inner.split(",") if part.strip()], tuple[kind, ...])
     except ValueError:
         what, such = ("numbers", "0.1,0.5") if kind is float else ("whole numbers", "3,5")
-        raise argparse.ArgumentTypeError(f"{value!r:.60} is no list of {what}, such as {such}") from None
+        raise OptionError(f"{flag}: {text!r:.60} is no list of {what}, such as {such}") from None
 
 
-def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
+def _texts(flag: str, text: str) -> tuple[str, ...]:
     """Texts parted by commas, or a list of them as YAML writes it, for texts that hold commas."""
-    import yaml
-
-    if isinstance(value, str) and value.startswith("["):
+    if text.startswith("["):
         try:
-            return check_value("it", yaml.safe_load(value), tuple[str, ...])
-        except (yaml.YAMLError, OptionError):
-            raise argparse.ArgumentTypeError(f"{value!r:.60} is no list of texts, such as a,b or [a, b]") from None
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(text for part in parts if (text := part.strip()))
+            return check_value(flag, safe_yaml.parse(text, flag), tuple[str, ...])
+        except OptionError:
+            raise OptionError(f"{flag}: {text!r:.60} is no list of texts, such as a,b or [a, b]") from None
+    return tuple(part for piece in text.split(",") if (part := piece.strip()))
 
 
 def _metavar(hint: Any) -> str:

@@ -20,10 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_run("The run folder of a forecasting run.")
     parser.add_argument("data", nargs="+", metavar="DATA", help="Series with the columns of the training data.")
-    parser.add_argument(
-        "--origins", type=int, metavar="N", help="Forecasts of each series, the last ones (else what fits, up to 10)."
-    )
-    parser.add_argument("--stride", type=int, metavar="N", help="Rows from one origin to the next (else the horizon).")
+    parser.add_value("--origins", int, "Forecasts of each series, the last ones (else what fits, up to 10).")
+    parser.add_value("--stride", int, "Rows from one origin to the next (else the horizon).")
     parser.add_argument(
         "--out", metavar="FOLDER", help="Folder for forecasts.csv, backtest.json, backtest.png and horizon.png."
     )
@@ -35,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.backtest import backtest, lines, write
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
     if not isinstance(predictor, ForecastPredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")

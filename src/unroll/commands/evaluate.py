@@ -21,19 +21,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
     parser.add_source()
-    parser.add_argument(
+    parser.add_value(
         "--dynamic-rate",
-        type=float,
-        metavar="X",
-        help="Language models: go on learning at this rate from each window of the text, once it has been scored.",
+        float,
+        "Language models: go on learning at this rate from each window of the text, once it has been scored.",
     )
-    parser.add_argument(
+    parser.add_value(
         "--dynamic-decay",
-        type=float,
-        metavar="X",
-        help="Language models: after each such step go back this share of the way to the trained weights. Default: 0.",
+        float,
+        "Language models: after each such step go back this share of the way to the trained weights. Default: 0.",
     )
-    parser.hints |= {"dynamic_rate": float, "dynamic_decay": float}
     given = parser.read(arguments)
     if given.dynamic_decay is not None and given.dynamic_rate is None:
         raise OptionError("--dynamic-decay goes with --dynamic-rate")
@@ -41,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.predictor import load
     from unroll.tasks.task import counted
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
     how: dict[str, Any] = {"skip_bad_rows": given.skip_bad_rows, "encoding": given.encoding, "say": aside}
     if given.dynamic_rate is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from unroll.commands.arguments import Parser
 from unroll.errors import DataError, OptionError
 from unroll.options import build
 from unroll.serving.generation_options import GenerationOptions
-
-_OWN = ("run", "prompt", "stop")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_options([GenerationOptions])
     given = parser.read(arguments)
-    (options,) = build([GenerationOptions], {k: v for k, v in vars(given).items() if k not in _OWN})
+    (options,) = build([GenerationOptions], {f.name: given[f.name] for f in fields(GenerationOptions)})
     stop = given.stop or []
     if "" in stop:
         raise OptionError("a text to stop at is empty; it would stop every text before it begins")
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.language import LanguagePredictor
     from unroll.serving.predictor import load
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     if not isinstance(predictor, LanguagePredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is written by a language-model run")
     try:

@@ -26,14 +26,14 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_source("Answer a row that cannot be used with an error, and go on.")
     group = parser.add_argument_group("forecasting: DATA is the history, and each step after it is a line")
-    group.add_argument("--horizon", type=int, metavar="N", help="Steps to forecast, if not as many as were trained.")
+    parser.add_value("--horizon", int, "Steps to forecast, if not as many as were trained.", group)
     group.add_argument("--known", nargs="+", metavar="DATA", help="Rows with the known columns of the times to come.")
-    group.add_argument("--samples", type=int, metavar="N", help="Draw so many sample paths.")
+    parser.add_value("--samples", int, "Draw so many sample paths.", group)
     given = parser.read(arguments)
 
     from unroll.serving.predictor import load
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:

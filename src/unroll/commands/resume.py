@@ -11,7 +11,7 @@ from unroll.commands.arguments import Parser
 def main(arguments: Sequence[str]) -> int:
     """Go on exactly where the last checkpoint stands."""
     parser = Parser("unroll resume", "unroll resume RUN", "Go on with a training that was stopped.")
-    parser.add_run("The run folder; its options and data are used again.")
+    parser.add_run("The run folder; its options and data are used again.", finished=False)
     given = parser.read(arguments)
 
     from unroll.tasks.fitting import resume

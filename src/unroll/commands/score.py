@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     from unroll.serving.language import LanguagePredictor
     from unroll.serving.predictor import load
 
-    predictor = load(given.run)
+    predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
     if not isinstance(predictor, LanguagePredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run")

@@ -112,7 +112,7 @@ class Layout:
                 raise ValueError("categories are not lists of texts for static columns")
         if not set(self.calendar) <= set(CALENDAR):
             raise ValueError(f"calendar is {list(self.calendar)}")
-        if type(self.step) is not int or self.step < 0:
+        if type(self.step) is not int or not 0 <= self.step < 2**62:
             raise ValueError(f"step is {self.step!r:.40}")
         if self.gaps not in get_args(Gaps):
             raise ValueError(f"gaps is {self.gaps!r:.40}")

@@ -56,10 +56,10 @@ class SourceOptions:
         check_types(self)
         try:
             codecs.lookup(self.encoding)
-        except LookupError:
+        except (LookupError, ValueError):  # a NUL in it is a ValueError
             known = ("utf-8", "utf-16", "gbk", "gb18030", "big5", "shift_jis", "euc-kr", "latin-1", "cp1252")
             raise OptionError(
-                f"encoding is {self.encoding!r}, which is not known{nearest(str(self.encoding), known)}"
+                f"encoding is {self.encoding!r:.60}, which is not known{nearest(str(self.encoding), known)}"
             ) from None
         delimiter = DELIMITERS.get(self.delimiter, self.delimiter)
         if len(delimiter) > 1 or (delimiter in ('"', "\n", "\r", "\0") and delimiter):

@@ -70,11 +70,13 @@ class Estimator(BaseEstimator):
         """
         check_is_fitted(self)
         run = Run.claim(path, overwrite=overwrite)
-        run.begin()
-        self.task_.write(run)
-        run.write_config(self.task_.name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
-        run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
-        run.write_weights(self.model_)
+        with run.writing():
+            Run.claim(path, overwrite=overwrite, held=True).begin()  # another run may have come there since
+            self.task_.write(run)
+            run.write_config(self.task_.name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
+            run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
+            run.write_weights(self.model_)
+            run.finish()
         return run.path
 
     def _options(self, **own: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from unroll.errors import OptionError
 from unroll.models.options import check_shares
-from unroll.options import check_range, check_types
+from unroll.options import check_range, check_types, shown
 
 Strategy = Literal["recursive", "direct", "attention", "segment"]
 Kind = Literal["point", "quantile", "normal", "student_t", "negative_binomial"]
@@ -54,7 +54,7 @@ class ForecasterOptions:
         inside = all(0 < q < 1 for q in self.quantiles)
         if not rising or not inside or 0.5 not in self.quantiles:
             raise OptionError(
-                f"quantiles is {list(self.quantiles)}; give rising levels between 0 and 1 with 0.5 among them,"
+                f"quantiles is {shown(list(self.quantiles))}; give rising levels between 0 and 1 with 0.5 among them,"
                 " such as [0.1, 0.5, 0.9]"
             )
         if self.strategy == "segment" and self.channels == "mixed":

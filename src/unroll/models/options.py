@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from unroll.errors import OptionError, nearest
-from unroll.options import check_range, check_types
+from unroll.options import check_range, check_types, shown
 
 POOLINGS = ("last", "mean", "max", "attention")
 _MANY = 2**20
@@ -144,10 +144,10 @@ class ModelOptions:
         check_range(self, "input_projection", "conv_filters", least=0, below=_MANY)
         check_shares(self)
         if not self.conv_kernels or min(self.conv_kernels) < 1:
-            raise OptionError(f"conv_kernels is {list(self.conv_kernels)}; give sizes of at least 1")
+            raise OptionError(f"conv_kernels is {shown(list(self.conv_kernels))}; give sizes of at least 1")
         for part in self.pooling.split("+"):
             if part not in POOLINGS:
-                raise OptionError(f"pooling is '{self.pooling}'{nearest(part, POOLINGS)}")
+                raise OptionError(f"pooling is '{self.pooling:.60}'{nearest(part, POOLINGS)}")
         if self.conv_pool > 1 and not self.conv_filters:
             raise OptionError("conv_pool needs a convolution front end; set conv_filters")
 

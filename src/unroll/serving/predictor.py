@@ -175,13 +175,17 @@ class RecordPredictor(Predictor):
             raise DataError(f"row {first + end + 1}: {bad[end]}; {remedy} answers it with an error instead")
 
 
-def load(path: str | Path) -> Predictor:
+def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
     """The predictor of a run folder.
 
+    Args:
+        path: the folder.
+        trust_changed: use it though its files are not as they were written, such as one that was edited by hand.
+
     Raises:
-        RunError: the folder is missing, unfinished or damaged; nothing in it is executed.
+        RunError: the folder is missing, unfinished, changed or damaged; nothing in it is executed.
     """
-    run = Run.open(path)
+    run = Run.open(path, trust_changed=trust_changed)
     name = run.config()["task"]
     if name not in TASKS:
         raise RunError(f"{run.path} holds a task '{name}', not one of {', '.join(TASKS)}")

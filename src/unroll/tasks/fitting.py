@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from torch import nn
 
 from unroll.errors import RunError
-from unroll.runs import METRICS, Run
+from unroll.runs import CONFIG, METRICS, Run
 from unroll.tasks.learning import new_model, train
 from unroll.tasks.settings import Settings
 from unroll.tasks.table import entry
@@ -46,12 +47,13 @@ def fit(
     prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else _silent)
     model = new_model(prepared)
     check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
-    if is_main():
-        run.begin()
-        prepared.task.write(run)
-        where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(Sources)}
-        run.write_config(name, prepared.task.settings.flat(), where)
-    return _train(run, prepared, model, resume=False, say=say)
+    with _writing(run, say):
+        if is_main():
+            Run.claim(out, overwrite=overwrite, held=True).begin()  # another run may have come there since
+            prepared.task.write(run)
+            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(Sources)}
+            run.write_config(name, prepared.task.settings.flat(), where)
+        return _train(run, prepared, model, resume=False, say=say)
 
 
 def resume(path: str | Path, *, say: Say = print) -> Report:
@@ -61,19 +63,39 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
         RunError: there is no such run, it has ended, it is damaged, or its data has changed.
     """
     run = Run.open(path, finished=False)
-    if (run.path / "model.safetensors").exists():
-        raise RunError(f"{path} has ended its training; to train again, fit with another --out")
-    config = run.config()
-    chosen = entry(config["task"])
-    settings = chosen.load_settings().from_flat(config["options"], str(run.path / "config.yaml"))
-    try:
-        sources = Sources(**config["sources"])
-    except TypeError as error:
-        raise RunError(f"{run.path / 'config.yaml'}: sources must hold data, valid and test") from error
-    prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else _silent)
-    if not _as_written(run, prepared.task):
-        raise RunError(f"the training data of {path} has changed since the run was started; it cannot go on exactly")
-    return _train(run, prepared, new_model(prepared), resume=True, say=say)
+    _require_unfinished(run)
+    with _writing(run, say):
+        _require_unfinished(run)  # it may have ended since
+        config = run.config()
+        chosen = entry(config["task"])
+        settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
+        try:
+            sources = Sources(**config["sources"])
+        except TypeError as error:
+            raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
+        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else _silent)
+        if not _as_written(run, prepared.task):
+            raise RunError(
+                f"the training data of {path} has changed since the run was started; it cannot go on exactly"
+            )
+        return _train(run, prepared, new_model(prepared), resume=True, say=say)
+
+
+@contextlib.contextmanager
+def _writing(run: Run, say: Say) -> Iterator[None]:
+    """Keep other trainings out of the run folder; one process of several sees to that."""
+    if not is_main():
+        yield
+        return
+    with run.writing() as note:
+        if note:
+            say(note)
+        yield
+
+
+def _require_unfinished(run: Run) -> None:
+    if run.ended:
+        raise RunError(f"{run.path} has ended its training; to train again, fit with another --out")
 
 
 def _train(run: Run, prepared: Prepared, model: nn.Module, *, resume: bool, say: Say) -> Report:
@@ -112,6 +134,7 @@ def _train(run: Run, prepared: Prepared, model: nn.Module, *, resume: bool, say:
             for line in task.lines(metrics[part], full=part == shown):
                 say(f"  {line}")
     run.write_weights(model)
+    run.finish()
     say(f"\nthe run is in {run.path}")
     return metrics
 

@@ -15,6 +15,7 @@ from unroll.data.scaling import Affine
 from unroll.layers.reversible import Place
 from unroll.models.forecaster import Forecaster, Window
 from unroll.models.strategies import Streaming
+from unroll.tasks.finite import require_finite
 
 _ROWS = 2048
 
@@ -71,6 +72,7 @@ def answer_batch(
         at: where a model that carries its state stands; else the look-backs are read.
 
     Raises:
+        RunError: an answer is not finite.
         OptionError: paths of an output that is one number, or a horizon that the strategy cannot reach.
     """
     window = Units(scale).window(batch.to(next(model.parameters()).device))
@@ -80,7 +82,9 @@ def answer_batch(
     def back(values: Tensor, before: int, after: int) -> np.ndarray:
         """To the data's units; K has `before` axes between it and the rows, and `after` axes after it."""
         shape = (len(rows), *(1,) * before, shift.shape[1], *(1,) * after)
-        return values.double().cpu().numpy() * size.reshape(shape) + shift.reshape(shape)
+        found = values.double().cpu().numpy() * size.reshape(shape) + shift.reshape(shape)
+        require_finite(found)
+        return found
 
     with torch.inference_mode():
         point = back(model.output.point(model(window, horizon, at), window.units), 1, 0)

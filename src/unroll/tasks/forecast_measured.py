@@ -92,7 +92,9 @@ def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray
     except (TypeError, ValueError):
         found = {}
     K = len(scaler.columns["target"])
-    if found.keys() != scaler.series.keys() or any(e.shape != (K,) or (e <= 0).any() for e in found.values()):
+    if found.keys() != scaler.series.keys() or any(
+        e.shape != (K,) or (e <= 0).any() or np.isinf(e).any() for e in found.values()
+    ):
         raise RunError(f"{where} is damaged: 'errors' must hold {K} numbers for each series")
     return found
 
@@ -102,6 +104,8 @@ def _trained(value: Any, scaler: FrameScaler, where: str) -> dict[str, Stamp]:
         found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
     except (TypeError, ValueError, OverflowError):
         found = {}
-    if found.keys() != scaler.series.keys():
+    if found.keys() != scaler.series.keys() or any(
+        isinstance(s, np.datetime64) and np.isnat(s) for s in found.values()
+    ):
         raise RunError(f"{where} is damaged: 'trained' must hold a time for each series")
     return found

@@ -286,12 +286,11 @@ class ForecastingTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        settings = ForecastingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
+        name, settings = ForecastingSettings.of_run(run)
         reach = settings.reach
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
-        return cls(config["task"], settings, Measured.read(run))
+        return cls(name, settings, Measured.read(run))
 
 
 def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettings:

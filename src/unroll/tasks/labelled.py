@@ -25,6 +25,7 @@ from unroll.models.inputs import TokenInput
 from unroll.models.many_to_one import ManyToOne, build
 from unroll.runs import ENCODER, LABELS, Run
 from unroll.tasks import report as figures
+from unroll.tasks.finite import require_finite
 from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.objectives import MultiLabel, Regression, SingleLabel, class_weights
 from unroll.tasks.records import Records, bad_inputs, load_records
@@ -166,7 +167,7 @@ class LabelledTask:
         if training is not None and isinstance(model.inputs, TokenInput):
             model.inputs.learn_ngrams(training)
         if training is not None and options.transfer.init_from:
-            take_over(options.transfer.init_from, model)
+            take_over(options.transfer, model)
         return model
 
     def objective(self, training: Examples | None = None) -> SingleLabel | MultiLabel | Regression:
@@ -232,6 +233,7 @@ class LabelledTask:
         with torch.inference_mode():
             for batch in Batches(examples, batch_size=batch_size, shuffle=False):
                 result[batch.rows] = self.answers(model(batch.x.to(device), batch.lengths))
+        require_finite(result)
         return result
 
     @property
@@ -309,19 +311,10 @@ class LabelledTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        name = config["task"]
-        settings = LabelledSettings.from_flat(config["options"], str(run.path / "config.yaml"))
-        content = run.read(ENCODER)
-        try:
-            kind = str(json.loads(content)["format"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise RunError(f"{run.path / ENCODER} is damaged: it has no format") from error
-        reader = TextEncoder if kind.startswith("unroll.text/") else SeriesEncoder
-        encoder = reader.from_json(content)
-        text = isinstance(encoder, TextEncoder)
-        own = settings.text if text else settings.series
-        if encoder.options != own or bool(settings.labelled.text) != text:
+        name, settings = LabelledSettings.of_run(run)
+        text = bool(settings.labelled.text)
+        encoder = run.read_as(ENCODER, (TextEncoder if text else SeriesEncoder).from_json)
+        if encoder.options != (settings.text if text else settings.series):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
         document = run.read_document(LABELS, _FORMAT)
         labels = Labels.from_json(json.dumps(document.get("labels")))
@@ -335,6 +328,8 @@ class LabelledTask:
                 values = np.empty(0)
             if values.shape != (len(labels),) or not np.isfinite(values).all():
                 raise RunError(f"{run.path / LABELS} is damaged: '{key}' must hold {len(labels)} numbers")
+            if key == "scale" and not (values > 0).all():
+                raise RunError(f"{run.path / LABELS} is damaged: a 'scale' is not above 0")
             statistics.append(values)
         return cls(name, settings, encoder, labels, *statistics)
 

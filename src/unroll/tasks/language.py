@@ -191,16 +191,15 @@ class LanguageTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        settings = LanguageSettings.from_flat(config["options"], str(run.path / "config.yaml"))
-        encoder = TextEncoder.from_json(run.read(ENCODER))
+        name, settings = LanguageSettings.of_run(run)
+        encoder = run.read_as(ENCODER, TextEncoder.from_json)
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
         document = run.read_document(FREQUENCIES, _FORMAT)
         counts = document.get("counts")
         if not isinstance(counts, list) or len(counts) != encoder.size or not all(_is_count(c) for c in counts):
             raise RunError(f"{run.path / FREQUENCIES} is damaged: it must hold {encoder.size} counts")
-        return cls(config["task"], settings, encoder, np.array(counts, dtype=np.int64))
+        return cls(name, settings, encoder, np.array(counts, dtype=np.int64))
 
 
 def text_rows(values: Sequence[Any], column: str) -> list[BadRow]:
@@ -287,4 +286,4 @@ def _counted(number: int, name: str) -> str:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**53

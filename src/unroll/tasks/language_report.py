@@ -16,6 +16,7 @@ from unroll.data.masking import MaskedWindows
 from unroll.data.windows import StreamBatch, Windows
 from unroll.errors import OptionError
 from unroll.models.language import LanguageModel
+from unroll.tasks.finite import require_finite
 from unroll.tasks.language_objectives import NextToken
 from unroll.tasks.task import Report
 
@@ -169,6 +170,7 @@ def _dynamic(model: LanguageModel, corpus: Corpus, window: int, dynamic: Dynamic
 
 
 def _figures(nats: float) -> Report:
+    require_finite(nats)
     return {
         "nats_per_token": nats,
         "bits_per_token": nats / math.log(2),

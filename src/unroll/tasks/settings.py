@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from unroll.data.options import BatchOptions, SourceOptions
 from unroll.errors import OptionError, nearest
 from unroll.options import build, flatten
+from unroll.runs import CONFIG, Run
 from unroll.training.options import TrainingOptions
 
 
@@ -40,17 +41,38 @@ class Settings:
         return tuple(standard[name] for name in cls._order())
 
     @classmethod
-    def from_flat(cls, values: Mapping[str, Any], where: str = "options") -> Self:
+    def from_flat(cls, values: Mapping[str, Any], where: str = "options", *, every: bool = False) -> Self:
         """From flat names; what is not given keeps its default.
 
+        Args:
+            values: by name.
+            where: what messages call the place they stand in.
+            every: all of them must be given, as a run's config.yaml does.
+
         Raises:
-            OptionError: an unknown name, or a value that an option refuses.
+            OptionError: an unknown name, a value that an option refuses, or (with `every`) an option is missing.
         """
         for name in cls.WITHOUT:
             if name in values:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
-        return cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        found = cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        if every and (missing := [name for name in found.flat() if name not in values]):
+            raise OptionError(
+                f"{where}: the option '{missing[0]}' is missing, and a run's options are all there; the file was cut"
+                " off or edited, or is of another version of unroll"
+            )
+        return found
+
+    @classmethod
+    def of_run(cls, run: Run) -> tuple[str, Self]:
+        """The name of a run's task, and every option as config.yaml has it.
+
+        Raises:
+            UserError: config.yaml is damaged, or an option is missing, unknown or refused.
+        """
+        config = run.config()
+        return config["task"], cls.from_flat(config["options"], str(run.path / CONFIG), every=True)
 
     @classmethod
     def chosen(cls, given: Mapping[str, Any]) -> Self:

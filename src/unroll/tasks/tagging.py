@@ -27,6 +27,7 @@ from unroll.layers.crf import Legal
 from unroll.models.tagger import Tagger, build
 from unroll.runs import ENCODER, Run
 from unroll.tasks import tagging_report
+from unroll.tasks.finite import require_finite
 from unroll.tasks.sentences import Sentences, load_sentences
 from unroll.tasks.spans import spans
 from unroll.tasks.tagging_objective import TaggingObjective
@@ -164,7 +165,7 @@ class TaggingTask:
                 table[places] = torch.from_numpy(self.vectors.values)
             table.requires_grad_(not options.vectors.freeze_vectors)
         if training is not None and options.transfer.init_from:
-            take_over(options.transfer.init_from, model)
+            take_over(options.transfer, model)
         return model
 
     def objective(self, training: Tagged | None = None) -> TaggingObjective:
@@ -228,6 +229,7 @@ class TaggingTask:
                 scores = model(there.x, there.lengths, there.chars, there.places)
                 best = model.decode(scores, there.lengths)
                 share = model.probabilities(scores, there.lengths).gather(2, best.unsqueeze(2)).squeeze(2)
+                require_finite(share)
                 for i, row in enumerate(batch.rows.tolist()):
                     n = int(batch.lengths[i])
                     tags[row], shares[row] = best[i, :n].cpu().numpy(), share[i, :n].cpu().numpy()
@@ -269,9 +271,8 @@ class TaggingTask:
 
     def report(self, model: Tagger, part: Tagged) -> Report:
         """Every metric of the model's answers, the most common tags' beside them."""
-        answered, _ = self.answer(model, part)
         names = (*self.labels.names, *part.strange)
-        return tagging_report.report(part, answered, names, self.guess, spans=self.spans)
+        return tagging_report.report(part, self.answer(model, part)[0], names, self.guess, spans=self.spans)
 
     def lines(self, report: Report, *, full: bool = True) -> list[str]:
         """A line a figure, and tables of types and tags."""
@@ -304,9 +305,8 @@ class TaggingTask:
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        config = run.config()
-        settings = TaggingSettings.from_flat(config["options"], str(run.path / "config.yaml"))
-        encoder = TokenEncoder.from_json(run.read(ENCODER))
+        name, settings = TaggingSettings.of_run(run)
+        encoder = run.read_as(ENCODER, TokenEncoder.from_json)
         if encoder.options != settings.text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how tokens are encoded")
         document, where = run.read_document(TAGS, _FORMAT), run.path / TAGS
@@ -318,7 +318,7 @@ class TaggingTask:
             raise RunError(f"{where} is damaged: 'common' and 'unseen' must hold numbers of tags")
         if len(common) != len(encoder.seen):
             raise RunError(f"{where} is damaged: 'common' must hold {len(encoder.seen)} numbers")
-        return cls(config["task"], settings, encoder, labels, scheme, Guess(np.array(common, np.int64), unseen))
+        return cls(name, settings, encoder, labels, scheme, Guess(np.array(common, np.int64), unseen))
 
 
 def _vectors(encoder: TokenEncoder, settings: TaggingSettings, say: Say) -> Vectors:

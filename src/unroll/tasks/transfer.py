@@ -41,7 +41,7 @@ def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
         RunError: there is no such run, or it is damaged or holds no text model.
     """
     path = os.path.abspath(os.path.expanduser(str(given["init_from"])))
-    run, known = Run.open(path), kind().flat()
+    run, known = Run.open(path, trust_changed=given.get("trust_changed") is True), kind().flat()
     theirs = run.config()["options"]
     _text_encoder(run)
     found = dict(given) | {"init_from": path}
@@ -65,7 +65,8 @@ def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextEncoder:
         OptionError: `text` asks for another way from text to ids than the run's.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
-    encoder = _text_encoder(Run.open(transfer.init_from)).shortening(text.max_length, text.keep)
+    run = Run.open(transfer.init_from, trust_changed=transfer.trust_changed)
+    encoder = _text_encoder(run).shortening(text.max_length, text.keep)
     _agree(text, encoder.options, _TEXT, transfer.init_from)
     return encoder
 
@@ -77,7 +78,7 @@ def words(transfer: TransferOptions, text: TextOptions) -> list[str]:
         OptionError: the run's tokens are not words.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
-    encoder = _text_encoder(Run.open(transfer.init_from))
+    encoder = _text_encoder(Run.open(transfer.init_from, trust_changed=transfer.trust_changed))
     if encoder.options.level != "word":
         raise OptionError(
             f"the tokens of {transfer.init_from}, which init_from names, are of the level '{encoder.options.level}';"
@@ -88,14 +89,15 @@ def words(transfer: TransferOptions, text: TextOptions) -> list[str]:
 
 
 @torch.no_grad()
-def take_over(path: str, model: nn.Module) -> list[str]:
-    """Copy the input stage's and the recurrent layers' weights of the run at `path` into `model`; their names.
+def take_over(transfer: TransferOptions, model: nn.Module) -> list[str]:
+    """Copy the input stage's and the recurrent layers' weights of `init_from` into `model`; their names.
 
     Raises:
         OptionError: the model has none of them, or one of another shape.
         RunError: the run is damaged.
     """
-    theirs, own = Run.open(path).read_tensors(), model.state_dict()
+    path = transfer.init_from
+    theirs, own = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
     names = [name for name in theirs if name.startswith(_PARTS) and name in own]
     if not any(name.startswith("recurrent.") for name in names):
         raise OptionError(f"init_from names {path}, whose recurrent layers do not fit this model's")
@@ -122,6 +124,6 @@ def _contradiction(name: str, own: Any, theirs: Any, path: str) -> OptionError:
 def _text_encoder(run: Run) -> TextEncoder:
     task = run.config()["task"]
     try:
-        return TextEncoder.from_json(run.read(ENCODER))
+        return run.read_as(ENCODER, TextEncoder.from_json)
     except RunError as error:
         raise RunError(f"init_from names {run.path}, a {task} run without a vocabulary of text: {error}") from error

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 
 from unroll.errors import RunError, UserError
-from unroll.files import write_whole
+from unroll.files import read_regular, write_whole
 from unroll.training.encoding import decode, encode
 
 FORMAT = 3
 _NAMES = ("state-a.safetensors", "state-b.safetensors")
 _JSON = "state.json"
+_LARGEST = 2**40
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
@@ -71,7 +73,7 @@ def discard(folder: Path) -> None:
 
 def exists(folder: Path) -> bool:
     """Whether a checkpoint was ever completed in `folder`."""
-    return (folder / _JSON).is_file()
+    return os.path.lexists(folder / _JSON)
 
 
 def load(folder: Path) -> dict[str, Any]:
@@ -83,10 +85,10 @@ def load(folder: Path) -> dict[str, Any]:
     if not exists(folder):
         raise RunError(f"{folder} holds no checkpoint")
     try:
-        head = json.loads((folder / _JSON).read_text(encoding="utf-8"))
+        head = json.loads(read_regular(folder / _JSON, _LARGEST))
         if not isinstance(head, dict) or head.get("format") != FORMAT or head.get("tensors") not in _NAMES:
             raise RunError(f"the checkpoint in {folder} is damaged, or of another version: {_JSON} is not as written")
-        content = (folder / head["tensors"]).read_bytes()
+        content = read_regular(folder / head["tensors"], _LARGEST)
         if len(content) != head.get("bytes"):
             raise ValueError(f"{head['tensors']} has {len(content)} bytes, not {head.get('bytes')}")
         if _digest(head.get("state"), content) != head.get("sha256"):
@@ -132,6 +134,6 @@ def _unlink(path: Path) -> None:
 
 def _present(folder: Path) -> str | None:
     try:
-        return json.loads((folder / _JSON).read_text(encoding="utf-8"))["tensors"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return json.loads(read_regular(folder / _JSON, _LARGEST))["tensors"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,0 +1,100 @@
+"""Weights as a safetensors file: compared with the model by its header before a tensor is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unroll.errors import RunError, nearest
+from unroll.files import require_regular, write_whole
+
+_LARGEST_HEADER = 100 * 2**20
+_DTYPES = {
+    "torch.float64": "F64",
+    "torch.float32": "F32",
+    "torch.float16": "F16",
+    "torch.bfloat16": "BF16",
+    "torch.int64": "I64",
+    "torch.int32": "I32",
+    "torch.bool": "BOOL",
+}
+
+
+def write(path: Path, model: Any) -> None:
+    """Write the model's state; tied tensors are written once for each name.
+
+    Raises:
+        RunError: the disk is full or the file cannot be written; what was there before stays.
+    """
+    from safetensors.torch import save
+
+    state = {k: v.detach().to("cpu").contiguous().clone() for k, v in model.state_dict().items()}
+    write_whole(path, save(state, metadata={"format": "pt"}))
+
+
+def fit(path: Path, model: Any, config: str) -> None:
+    """Load the weights into `model`, after comparing every name, shape and type with the file's header.
+
+    Args:
+        path: the file.
+        model: takes the weights.
+        config: what the file that describes the model is called.
+
+    Raises:
+        RunError: the file is damaged, or is not for this model.
+    """
+    header = _header(path)
+    expected = {k: (list(v.shape), _DTYPES.get(str(v.dtype))) for k, v in model.state_dict().items()}
+    for name in sorted(expected.keys() - header.keys()):
+        raise RunError(f"{path} does not fit {config}: it has no '{name}'{nearest(name, header)}")
+    for name in sorted(header.keys() - expected.keys()):
+        raise RunError(f"{path} does not fit {config}: the model has no '{name:.80}'{nearest(name, expected)}")
+    for name, (shape, dtype) in expected.items():
+        if header[name] != (shape, dtype):
+            found, kind = header[name]
+            raise RunError(
+                f"{path} does not fit {config}: '{name}' has shape {found!s:.80} and type {kind:.20}"
+                f" where the model has {shape} and {dtype}"
+            )
+    model.load_state_dict(read(path), assign=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The weights by name.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    _header(path)
+    try:
+        state = load_file(str(path))
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise RunError(f"{path} is damaged: {error!s:.200}") from error
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise RunError(f"{path} is damaged: '{name:.80}' holds a value that is not finite")
+    return state
+
+
+def _header(path: Path) -> dict[str, tuple[list[int], str]]:
+    """Names, shapes and types, read without touching the tensors."""
+    try:
+        require_regular(path)
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _LARGEST_HEADER):
+                raise RunError(f"{path} is damaged: its header claims {length} bytes in a file of {size}")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        return {str(k): (list(v["shape"]), str(v["dtype"])) for k, v in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"{path} is damaged: its header cannot be read") from error
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
