@@ -35,6 +35,9 @@ class SourceOptions:
     encoding: str = "utf-8"
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
+    skip_bad_rows: bool = False
+    """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
+
     delimiter: str = ""
     """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
 
@@ -43,9 +46,6 @@ class SourceOptions:
 
     decimal: Decimal = "auto"
     """Whether 1,234 in a text is a fraction (comma) or a thousand (point); auto: as the column's other cells show."""
-
-    skip_bad_rows: bool = False
-    """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
 
     def __post_init__(self) -> None:
         check_types(self)
