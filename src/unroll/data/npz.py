@@ -134,7 +134,7 @@ class Member:
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # the header is a Python literal: damaged, it raises errors of every kind
-            first = (str(error).splitlines() or [""])[0] or type(error).__name__
+            first = re.sub(r":? <.*", "", (str(error).splitlines() or [""])[0]) or type(error).__name__
             raise DataError(f"{self._where} is not a NumPy array ({first:.120})") from None
         if self.dtype.hasobject:
             raise DataError(
