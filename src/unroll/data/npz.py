@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -34,11 +35,14 @@ def npz_tables(path: Path, encoding: str, rows: int) -> Iterator[pa.Table]:
     """
     with seekable(path) as plain:
         try:
-            with zipfile.ZipFile(plain) as archive:
+            with zipfile.ZipFile(plain) as archive, ExitStack() as streams:
                 twice = [name for name, count in Counter(archive.namelist()).items() if count > 1]
                 if twice:
                     raise DataError(f"'{path}' has more than one array named '{twice[0].removesuffix('.npy')}'")
-                members = {m.name: m for m in (Member(archive, i, path, encoding) for i in archive.infolist())}
+                members = {}
+                for info in archive.infolist():
+                    member = Member(streams.enter_context(archive.open(info)), info, path, encoding)
+                    members[member.name] = member
                 offsets = {
                     name: m.whole().astype(np.int64)
                     for name, m in members.items()
@@ -115,10 +119,10 @@ class Member:
         dtype: never object.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, encoding: str) -> None:
+    def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo, path: Path, encoding: str) -> None:
         self.name = info.filename.removesuffix(".npy")
         self._where = f"'{path}': '{self.name}'"
-        self._stream: IO[bytes] = archive.open(info)
+        self._stream = stream
         self._at = 0
         self._encoding = encoding
         try:
@@ -130,7 +134,7 @@ class Member:
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # the header is a Python literal: damaged, it raises errors of every kind
-            first = (str(error).splitlines() or [""])[0] or type(error).__name__
+            first = re.sub(r":? <.*", "", (str(error).splitlines() or [""])[0]) or type(error).__name__
             raise DataError(f"{self._where} is not a NumPy array ({first:.120})") from None
         if self.dtype.hasobject:
             raise DataError(

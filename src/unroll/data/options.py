@@ -36,6 +36,9 @@ class SourceOptions:
     encoding: str = "utf-8"
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
+    skip_bad_rows: bool = False
+    """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
+
     delimiter: str = ""
     """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
 
@@ -48,9 +51,6 @@ class SourceOptions:
     comments: Comments = "auto"
     """Whether lines '# ...' of column files (.conll, .iob2, ...) are comments (skip) or tokens (none); auto: as the
     file shows."""
-
-    skip_bad_rows: bool = False
-    """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
 
     def __post_init__(self) -> None:
         check_types(self)
