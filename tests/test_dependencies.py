@@ -65,3 +65,9 @@ def test_a_known_bad_version_is_found_wherever_it_is_admitted(place: str, text: 
 def test_every_dependency_has_a_lower_bound() -> None:
     for requirement in requirements(PROJECT):
         assert any(s.operator in (">=", "==", "~=") for s in requirement.specifier), requirement
+
+
+def test_what_lightning_brings_along_is_bounded_too() -> None:
+    named = [r for r in requirements(PROJECT) if r.name == "pytorch-lightning"]
+    assert named, "lightning depends on pytorch-lightning without an upper bound"
+    assert not any(version in r.specifier for r in named for version in ("2.6.2", "2.6.3"))

@@ -6,6 +6,7 @@ The system releases the lock when the process ends, however it ends, so that wha
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -23,6 +24,8 @@ except ImportError:  # a system that is not POSIX
     fcntl = None
 
 NAME = "lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system says that has no locks."""
 _TRIES = 5
 _BETWEEN = 0.02
 _LARGEST = 4096
@@ -85,8 +88,10 @@ def _acquire(folder: Path) -> int | None:
                 refusal = _taken(folder, file)  # or another only looks, which is over at once
             elif _is_at(folder / NAME, file):
                 return file
-        except OSError:
+        except OSError as error:
             os.close(file)
+            if error.errno not in _NO_LOCKS:
+                raise RunError(f"cannot lock {folder / NAME}: {error.strerror or error}") from error
             return None
         os.close(file)
         time.sleep(_BETWEEN)

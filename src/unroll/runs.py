@@ -277,8 +277,8 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the run was finished: it has a manifest."""
-        return os.path.lexists(self.path / manifest.NAME)
+        """Whether the run was finished: it has a manifest, and what it vouches for first of all."""
+        return os.path.lexists(self.path / manifest.NAME) and os.path.lexists(self.path / WEIGHTS)
 
 
 def _held_against_manifest(path: Path) -> Manifest:

@@ -55,7 +55,7 @@ def test_a_run_folder_is_complete_and_holds_no_pickle(trained: Path) -> None:
     run = trained / "run"
     files = {p.name for p in run.iterdir()}
     assert {
-        *("config.yaml", "model.safetensors", "encoder.json", "labels.json", "metrics.json"),
+        *("config.yaml", "model.safetensors", "encoder.json", "labels.json", "metrics.json", "manifest.json"),
         *("history.csv", "gradients.csv", "curves.png", "gradients.png", "confusion.png", "checkpoints"),
     } == files
     metrics = json.loads((run / "metrics.json").read_text())
@@ -280,7 +280,7 @@ def test_overwrite_keeps_the_old_run_until_the_new_one_can_start(
 def test_a_run_killed_before_its_figures_were_written_is_finished_by_resume(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "copy")
     run = tmp_path / "copy" / "run"
-    for name in ("model.safetensors", "metrics.json", "curves.png"):
+    for name in ("manifest.json", "model.safetensors", "metrics.json", "curves.png"):
         (run / name).unlink()
     assert main(["resume", str(run)]) == 0
     for name in ("model.safetensors", "curves.png"):
@@ -389,10 +389,14 @@ def test_a_damaged_run_is_refused_in_one_sentence(
             text = (run / name).read_text()
             assert change(text) != text
             (run / name).write_text(change(text))
-        assert main(["predict", str(run), str(trained / "test.csv")]) == 2
+        trusted = [] if change is None else ["--trust-changed"]
+        assert main(["predict", str(run), str(trained / "test.csv"), *trusted]) == 2
         error = said(capsys)
         assert message in error, (name, error)
         assert len(error.splitlines()) == 1
+        if change is not None:
+            assert main(["predict", str(run), str(trained / "test.csv")]) == 2
+            assert "has changed since the run was written" in said(capsys)
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_folder_is_complete(trained: Path) -> None:
     run = trained / "run"
     assert {p.name for p in run.iterdir()} == {
-        *("config.yaml", "model.safetensors", "encoder.json", "frequencies.json", "metrics.json"),
+        *("config.yaml", "model.safetensors", "encoder.json", "frequencies.json", "metrics.json", "manifest.json"),
         *("history.csv", "gradients.csv", "curves.png", "gradients.png", "checkpoints"),
     }
     metrics = json.loads((run / "metrics.json").read_text())
@@ -164,7 +164,8 @@ def test_a_text_that_has_changed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     text = tmp_path / "a.txt"
     text.write_text(TEXT)
     assert fit(text, tmp_path / "run", "--epochs", "1") == 0
-    (tmp_path / "run" / "model.safetensors").unlink()
+    for name in ("manifest.json", "model.safetensors"):
+        (tmp_path / "run" / name).unlink()
     text.write_text(TEXT.replace("dog", "cow", 1))
     assert main(["resume", str(tmp_path / "run")]) == 2
     assert "has changed since the run was started" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def answers(capsys: pytest.CaptureFixture[str]) -> list[dict]:
 def test_a_run_folder_is_complete(trained: Path) -> None:
     run = trained / "run"
     assert {
-        *("config.yaml", "model.safetensors", "encoder.json", "tags.json", "metrics.json"),
+        *("config.yaml", "model.safetensors", "encoder.json", "tags.json", "metrics.json", "manifest.json"),
         *("history.csv", "gradients.csv", "curves.png", "gradients.png", "confusion.png", "checkpoints"),
     } == {p.name for p in run.iterdir()}
     metrics = json.loads((run / "metrics.json").read_text())

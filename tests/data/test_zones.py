@@ -173,3 +173,23 @@ def test_whole_numbers_have_no_zone(cells: Any, message: str) -> None:
     with pytest.raises(OptionError) as error:
         from_dataframe(pd.DataFrame({"t": cells, "y": 1.0}), FrameOptions(time_zone="UTC"))
     assert str(error.value) == message
+
+
+def test_days_of_another_clock() -> None:
+    """Midnights in UTC are at 1 and at 2 o'clock in Berlin."""
+    days = pd.date_range("2023-01-01", periods=240, tz="UTC").tz_convert("Europe/Berlin")
+    frames = from_dataframe(pd.DataFrame({"t": days, "y": 1.0}))
+    assert (frames.frequency, frames.layout.zone) == ("24h", "Europe/Berlin")
+    assert texts(frames, 1) == ["2023-08-29T02:00:00+02:00"]
+    months = pd.date_range("2023-01-01", periods=24, freq="MS", tz="UTC").tz_convert("Europe/Berlin")
+    df = pd.DataFrame({"t": months, "y": 1.0})
+    assert refusal(df) == (
+        "x.csv: the times in column 't' have the frequency MS in UTC, but none on the clock of Europe/Berlin; give "
+        "--time-zone UTC"
+    )
+    assert from_dataframe(df, FrameOptions(time_zone="UTC")).frequency == "MS"
+
+
+def test_the_zone_of_a_machine_is_no_name() -> None:
+    with pytest.raises(OptionError, match="time_zone is 'localtime'"):
+        canonical("localtime")

@@ -213,5 +213,5 @@ def test_a_forecaster_evaluates_frames_and_data_sets(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "rows.csv", index=False)
     assert predictor.evaluate(tmp_path / "rows.csv") == report
     assert predictor.evaluate(datasets.Dataset.from_pandas(frame)) == report
-    with pytest.raises(DataError, match="the table has no column 'y'"):
+    with pytest.raises(DataError, match="the data has no column 'y'"):
         predictor.evaluate(frame[["when"]])

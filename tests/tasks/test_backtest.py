@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from unroll import Forecaster
 from unroll.data.frames import from_dataframe
 from unroll.data.series_options import FrameOptions
 from unroll.errors import DataError, OptionError
@@ -129,3 +130,16 @@ def test_mistakes_are_said() -> None:
         backtest(task, model, frames, origins=20)
     with pytest.raises(DataError, match="a history of 8 and a horizon of 4 need 12"):
         backtest(task, model, frames.upto({"": 11}))
+
+
+def test_origins_where_the_clock_goes_back_are_two_and_in_order() -> None:
+    hours = pd.date_range("2024-10-25", periods=60, freq="h", tz="Europe/Berlin")
+    df = pd.DataFrame({"t": hours, "y": np.arange(60.0)})
+    model = Forecaster(horizon=2, lookback=8, hidden=4, epochs=1, threads=1).fit(df)
+    report, _ = model.backtest(df[:54], origins=4, stride=1)
+    assert [one["origin"] for one in report["by_origin"]] == [
+        "2024-10-27 01:00+02:00",
+        "2024-10-27 02:00+02:00",
+        "2024-10-27 02:00+01:00",
+        "2024-10-27 03:00+01:00",
+    ]

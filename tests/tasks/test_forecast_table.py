@@ -39,35 +39,6 @@ def test_names_that_do_not_meet_are_taken() -> None:
     assert list(found.columns) == ["t", "y", "y_0.2", "y_0.5", "y_0.1", "y_0.1_0.2", "y_0.1_0.5"]
 
 
-@pytest.mark.parametrize("strategy", ["recursive", "direct"])
-@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 7])
-def test_a_short_series_is_left_out_and_that_is_said(rows: int, strategy: str, tmp_path: Any, capsys: Any) -> None:
-    old = pd.DataFrame({"id": "old", "t": DAYS, "y": Y})
-    new = pd.DataFrame({"id": "new", "t": DAYS[-rows:], "y": np.arange(float(rows))})
-    df = pd.concat([old, new])
-    model = Forecaster(series="id", strategy=strategy, verbose=True, **SMALL).fit(df)
-    assert "'new'" in capsys.readouterr().out
-    with pytest.warns(UserWarning, match=f"left out, as series 'new' has {rows} rows and the model looks back on 8"):
-        found = model.predict()
-    assert found.id.tolist() == ["old", "old"]
-    assert np.isfinite(found.y).all()
-    model.save(tmp_path / "run")
-    loaded = unroll.load(tmp_path / "run")
-    with pytest.warns(UserWarning, match="1 of 2 series"):
-        assert loaded.predict(df).id.tolist() == ["old", "old"]
-    said: list[str] = []
-    loaded.evaluate(df, say=said.append)
-    assert any("'new'" in note and "left out" in note for note in said)
-    news = pd.DataFrame({"id": "new", "t": pd.date_range(DAYS[-1], periods=9)[1:], "y": 1.0})
-    assert model.update(news).predict().id.tolist() == ["old", "old", "new", "new"]
-
-
-def test_no_series_is_long_enough() -> None:
-    model = Forecaster(**SMALL).fit(pd.DataFrame({"t": DAYS, "y": Y}))
-    with pytest.raises(DataError, match="the series has 5 rows, but the model looks back on 8"):
-        model.predict(pd.DataFrame({"t": DAYS[:5], "y": Y[:5]}))
-
-
 def test_times_of_a_zone_come_back_in_it(tmp_path: Any) -> None:
     hours = pd.date_range("2024-01-01", periods=60, freq="h")
     df = pd.DataFrame({"t": [t.isoformat() + "+08:00" for t in hours], "y": Y})

@@ -287,8 +287,11 @@ def test_bad_series_are_named() -> None:
         prepared(df.drop(index=20).reset_index(drop=True))
     other = df.assign(shop=df.shop.replace("s1", "s9"))
     task = prepared(df).task
+    made = task.windows(from_dataframe(other, layout=task.layout))
+    assert made.frames.names == ("s0",)
+    assert made.notes == ("left out, as the training was without them: 's9'",)
     with pytest.raises(DataError, match="series 's9' was not in the training data"):
-        task.windows(from_dataframe(other, layout=task.layout))
+        task.windows(from_dataframe(other[other.shop == "s9"], layout=task.layout))
 
 
 def test_a_constant_series_is_forecast_and_has_no_mase() -> None:

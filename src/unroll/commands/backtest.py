@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     task = predictor.task
     frames = task.frames(given.data, predictor.source(given.skip_bad_rows, given.encoding), aside)
     found = backtest(task, predictor.model, frames, origins=given.origins, stride=given.stride)
+    for note in found.notes:
+        aside(note)
     if given.out is not None:
         write(found, task, Path(given.out))
     if given.json:

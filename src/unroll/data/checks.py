@@ -15,6 +15,8 @@ from unroll.data.series import as_steps
 from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError
 
+_LONGEST = 150
+
 BadRow = tuple[int, str]
 """A row's position, from 0, and what is wrong with it."""
 
@@ -124,8 +126,13 @@ def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> s
     merged: dict[int, str] = {}
     for row, reason in sorted(bad):
         merged[row] = f"{merged[row]} and {reason}" if row in merged else reason
-    named = "; ".join(f"row {row + 1}: {reason}" for row, reason in list(merged.items())[:shown])
-    more = f"; and {len(merged) - shown} more" if len(merged) > shown else ""
+    named, told = "", 0
+    for row, reason in list(merged.items())[:shown]:
+        one = f"row {row + 1}: {reason[:_LONGEST]}{'...' if len(reason) > _LONGEST else ''}"
+        if told and len(named) + len(one) > 2 * _LONGEST:
+            break
+        named, told = f"{named}; {one}" if told else one, told + 1
+    more = f"; and {len(merged) - told} more" if len(merged) > told else ""
     return f"{len(merged)} of {total} rows of {where} cannot be used ({named}{more})"
 
 

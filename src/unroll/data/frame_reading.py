@@ -21,7 +21,7 @@ from unroll.data.rows import grouped
 from unroll.data.series_options import FrameOptions
 from unroll.data.table_index import with_index
 from unroll.data.time_columns import kind_of
-from unroll.data.zones import Clock, on_the_clock
+from unroll.data.zones import UTC, Clock, on_the_clock
 from unroll.errors import DataError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -211,9 +211,15 @@ def _inferred(stamps: np.ndarray, zone: str) -> Frequency | None:
 
 def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
     longest = max(raws, key=lambda raw: len(raw.stamps))
-    if layout.zone:
-        longest = replace(longest, stamps=on_the_clock(longest.stamps, layout.zone))
     whose = f"{called(longest.name)} of {where}" if longest.name else where
+    if layout.zone:
+        in_utc = infer(longest.stamps)
+        if in_utc is not None and in_utc.days and layout.zone != UTC:
+            return DataError(
+                f"{whose}: the times in column '{layout.time}' have the frequency {in_utc} in UTC, but none on the"
+                f" clock of {layout.zone}; give --time-zone UTC"
+            )
+        longest = replace(longest, stamps=on_the_clock(longest.stamps, layout.zone))
     if len(longest.stamps) < 2:
         return DataError(f"{whose} has one row, from which no frequency can be inferred; give it with --frequency")
     if day := _day_of_months(longest.stamps):

@@ -12,7 +12,8 @@ from unroll.data.cells import Table
 from unroll.data.frequency import STEPS, parse
 from unroll.data.series_options import CALENDAR, FrameOptions, Gaps
 from unroll.data.table_index import Indexed
-from unroll.data.time_columns import find_times, is_part_of_date, joined, kind_of, numbers_the_rows
+from unroll.data.time_columns import find_times, is_part_of_date, kind_of, numbers_the_rows
+from unroll.data.time_parts import joined
 from unroll.data.zones import Clock, canonical
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.files import read_document

@@ -16,6 +16,7 @@ import numpy as np
 from unroll.data import numbered_times, written_times
 from unroll.data.cells import Table
 from unroll.data.stamps import Numbers, looks_like_times
+from unroll.data.time_parts import PARTS, part_of
 from unroll.data.written_times import is_clock
 from unroll.errors import DataError
 
@@ -54,17 +55,6 @@ _TIMES = frozenset(
     ]
 )
 _DATES = frozenset(["date", "dates", "datum", "fecha", "日期", "날짜", "日時", "time_period", "period", "jour"])
-_PARTS = {
-    "year": "year", "yr": "year", "yyyy": "year", "jahr": "year", "année": "year", "annee": "year", "año": "year",
-    "年": "year", "年份": "year",
-    "quarter": "quarter", "qtr": "quarter", "quartal": "quarter",
-    "month": "month", "mon": "month", "monat": "month", "mois": "month", "mes": "month", "月": "month", "月份": "month",
-    "年月": "month", "yearmonth": "month", "year_month": "month", "yyyymm": "month",
-    "week": "week", "woche": "week", "semaine": "week", "semana": "week", "周": "week",
-    "day": "day", "dia": "day", "日": "day",
-    "hour": "hour", "hr": "hour", "stunde": "hour", "uhrzeit": "hour", "heure": "hour", "hora": "hour",
-    "minute": "minute", "min": "minute", "second": "second", "sec": "second",
-}  # fmt: skip
 _DERIVED = frozenset(
     ["weekday", "dayofweek", "day_of_week", "dow", "dayofyear", "day_of_year", "doy", "weekofyear", "week_of_year"]
 )
@@ -103,7 +93,7 @@ def kind_of(name: str) -> Kind:
         return "time"
     if lower in _DATES:
         return "date"
-    if lower in _PARTS:
+    if lower in PARTS:
         return "part"
     words = [w.lower() for w in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
     if len(words) > 1:
@@ -117,7 +107,7 @@ def kind_of(name: str) -> Kind:
 def numbers_of(name: str) -> Numbers:
     """What whole numbers in a column of that name may be."""
     kind = kind_of(name)
-    if kind == "steps" or (kind == "part" and _part(name) == "year"):
+    if kind == "steps" or (kind == "part" and part_of(name) == "year"):
         return "steps"
     return "dates" if kind in ("date", "part") else "times"
 
@@ -125,7 +115,7 @@ def numbers_of(name: str) -> Numbers:
 def is_part_of_date(name: str) -> bool:
     """Whether a column is named like a part of a date, such as a month or a weekday."""
     lower = re.sub(r"[\s-]+", "_", name.strip().lower())
-    return lower in _PARTS or lower in _DERIVED
+    return lower in PARTS or lower in _DERIVED
 
 
 def numbers_the_rows(table: Table, name: str) -> bool:
@@ -211,13 +201,9 @@ def _rank(table: Table, name: str) -> int | None:
     if kind != "steps" and numbered_times.as_times(values, serial=numbers_of(name) == "dates") is not None:
         return _LAST_RANK if kind == "part" else 0
     whole = bool((values[~np.isnan(values)] % 1 == 0).all())
-    if kind == "part" and _part(name) == "year":
+    if kind == "part" and part_of(name) == "year":
         return _LAST_RANK if whole and bool(((some > 1000) & (some < 3000)).all()) else None
     return _LAST_RANK if whole and kind in ("steps", "time") and name.strip().lower() in _STEPS | _TIMES else None
-
-
-def _part(name: str) -> str:
-    return _PARTS.get(re.sub(r"[\s-]+", "_", name.strip().lower()), "")
 
 
 def _the_one(table: Table, names: list[str]) -> str:
@@ -250,7 +236,7 @@ def _clock_beside(table: Table, name: str, free: Sequence[str], series: str) -> 
     for other in free:
         if other == name or kind_of(other) not in ("time", "part"):
             continue
-        if _part(other) == "hour" and _whole_between(table, other, 0, 24):
+        if part_of(other) == "hour" and _whole_between(table, other, 0, 24):
             return other
         texts = [text for text in table.texts(other, _LOOKED_AT) if text is not None]
         kinds = pd.api.types.infer_dtype(table.column(other), skipna=True)
@@ -263,7 +249,7 @@ def _date_parts(table: Table, free: Sequence[str]) -> tuple[str, ...]:
     """The columns of the parts of a date, from the year on; none without a year and what divides it."""
     named: dict[str, str] = {}
     for name in free:
-        if part := _part(name):
+        if part := part_of(name):
             named.setdefault(part, name)
     if "year" not in named or not _whole_between(table, named["year"], 1000, 2999):
         return ()
@@ -303,34 +289,6 @@ def _said_parts(table: Table, parts: list[str], said: str) -> TimeColumns:
             f"time is '{said}', which is neither a date and its time of day nor year, month, day, hour, ..."
         )
     return TimeColumns(dated)
-
-
-def joined(table: Table, parts: Sequence[str]) -> np.ndarray:
-    """The parts of each time as one text (N,), None where one of them is empty."""
-    texts = [table.texts(part) for part in parts]
-    roles = [_part(part) for part in parts]
-    made = np.full(len(table), None, dtype=object)
-    for row, cells in enumerate(zip(*texts, strict=True)):
-        if all(cell is not None for cell in cells):
-            made[row] = _one_text(cells, roles)
-    return made
-
-
-def _one_text(cells: Sequence[str], roles: Sequence[str]) -> str:
-    if roles[0] != "year":
-        clock = f"{cells[1]:0>2}:00" if cells[1].isdigit() else cells[1]
-        return f"{cells[0]} {clock}"
-    year, second = cells[0], cells[1]
-    if roles[1] == "quarter":
-        return f"{year}Q{second.lstrip('Qq0')}"
-    if roles[1] == "week":
-        return f"{year}-W{second:0>2}"
-    if not second.isdigit():
-        date = f"{cells[2]}-{second}-{year}" if len(cells) > 2 else f"{second}-{year}"
-    else:
-        date = "-".join([year, *(f"{cell:0>2}" for cell in cells[1:3])])
-    clock = [f"{cell:0>2}" for cell in cells[3:]]
-    return f"{date} {':'.join([*clock, '00'][: max(2, len(clock))])}" if clock else date
 
 
 def _unread(table: Table, free: Iterable[str]) -> str:

@@ -50,7 +50,8 @@ def canonical(name: str) -> str:
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    # "localtime" is another zone on another machine
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
 
 
 def name_of(zone: datetime.tzinfo) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils.validation import check_is_fitted
@@ -10,8 +12,9 @@ from unroll.data.frame import Frames
 from unroll.data.history import read_history
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
-from unroll.serving.forecaster import ForecastPredictor
+from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
 from unroll.tasks.backtest import backtest, records
+from unroll.tasks.forecast_parts import listed
 from unroll.tasks.forecast_table import table
 from unroll.tasks.forecasting import ForecastingTask
 from unroll.tasks.forecasting_options import ForecastingSettings
@@ -55,6 +58,7 @@ class Forecaster(Estimator):
             say(note)
         prepared = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), say)
         self._train(prepared)
+        _warn([f"left out of the training: {listed(out)}"] if (out := self._without(frames)) else [])
         self.predictor_ = ForecastPredictor(self.task_, self.model_)
         self.predictor_.stand(frames)
         return self
@@ -84,6 +88,20 @@ class Forecaster(Estimator):
         self.predictor_.update(self._frames(X))
         return self
 
+    def evaluate(self, X: Any) -> Report:
+        """Measure the forecasts of every window within series, beside the naive forecasts.
+
+        Args:
+            X: series of the training data; others are left out with a warning.
+
+        Returns:
+            Figures by name, as `unroll evaluate` prints them.
+        """
+        check_is_fitted(self)
+        windows = self.task_.windows(self._frames(X))
+        _warn(windows.notes)
+        return self.task_.report(self.model_, windows)
+
     def backtest(
         self, X: Any = None, *, origins: int | None = None, stride: int | None = None
     ) -> tuple[Report, pd.DataFrame]:
@@ -96,7 +114,7 @@ class Forecaster(Estimator):
 
         Returns:
             The figures beside those of the naive forecasts, also by origin and by step; and every forecast with its
-            truth, a row each.
+            truth, a row each. Series too short for it are left out with a warning.
         """
         import pandas as pd
 
@@ -105,10 +123,22 @@ class Forecaster(Estimator):
         if frames is None:
             raise DataError("there are no series to test on; give X")
         found = backtest(self.task_, self.predictor_.model, frames, origins=origins, stride=stride)
+        _warn(found.notes)
         return found.report, pd.DataFrame(records(found, self.task_))
+
+    def _without(self, frames: Frames) -> list[str]:
+        """The series, and their rows, that the training was without."""
+        return [
+            f"'{f.name}' ({len(f)} row{'s' * (len(f) != 1)})" for f in frames if f.name not in self.task_.scaler.series
+        ]
 
     def _frames(self, X: Any) -> Frames:
         return read_history(X, self.task_.settings.frame, self.task_.layout)
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        warnings.warn(note, ShortSeriesWarning, stacklevel=3)
 
 
 def _silent(_: str) -> None:

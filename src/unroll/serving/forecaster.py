@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unroll.data.frame import Frame, Frames, future_stamps
 from unroll.data.frames import append
 from unroll.data.history import is_in_memory, read_history
-from unroll.data.horizons import latest
+from unroll.data.horizons import Windows, latest
 from unroll.data.scaling import FrameScaler
 from unroll.errors import DataError, OptionError
 from unroll.models.forecaster import Forecaster, Window
@@ -46,7 +46,7 @@ class Forecast:
 
 
 class ShortSeriesWarning(UserWarning):
-    """Series were left out of a forecast, as they are shorter than what the model looks back on."""
+    """Series were left out of a training or a forecast, as they are too short."""
 
 
 class ForecastPredictor(Predictor):
@@ -152,8 +152,8 @@ class ForecastPredictor(Predictor):
             self.stand(self._frames(X))
         if self.frames is None:
             raise DataError("there is no history to forecast from; give it to predict")
-        frames = self._long_enough(self.frames)
-        frames = frames if known is None else with_known(frames, known, where)
+        frames = self.frames if known is None else with_known(self.frames, known, where)
+        frames = self._long_enough(frames)
         require_known(frames, steps)
         batch = latest(frames, self._scaler, history=self.task.settings.reach.lookback, horizon=steps)
         scale = self._scaler.table(frames.names)
@@ -185,6 +185,10 @@ class ForecastPredictor(Predictor):
         )
         return replace(frames, series=tuple(frame for frame in frames if len(frame) >= lookback))
 
+    def part(self, data: Any, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Windows:
+        """Every window within data as `predict` takes it; see `Predictor.part`."""
+        return self.task.load(data, self.source(skip_bad_rows, encoding), say)
+
     def update(self, X: Any) -> Self:
         """Move on by what has been observed since: what `predict` takes. No weight changes.
 
@@ -204,6 +208,7 @@ class ForecastPredictor(Predictor):
             named = {frame.name: frame for frame in frames}
             self._streams = {n: self._read(at, named[n], before[n]) for n, at in self._streams.items()}
         self.frames = frames
+        self._measure(frames)
         return self
 
     def _frames(self, X: Any) -> Frames:
@@ -218,8 +223,13 @@ class ForecastPredictor(Predictor):
     def stand(self, frames: Frames) -> None:
         """At the end of these series, with nothing carried."""
         self.frames, self._streams = frames, None
-        new = [name for name in frames.names if name not in self.task.scaler.series]
-        self._scaler = self.task.scaler.extend(frames) if new else self.task.scaler
+        self._scaler = self.task.scaler
+        self._measure(frames)
+
+    def _measure(self, frames: Frames) -> None:
+        """Learn the size of new series, once they fill a look-back: fewer rows do not tell it."""
+        lookback = self.task.settings.reach.lookback
+        self._scaler = self._scaler.extend(frames.only([f.name for f in frames if len(f) >= lookback]))
 
     def _standing(self, frames: Frames) -> dict[str, Streaming]:
         """The state of each series at the end of its history, read from the look-back before it if none is carried."""

@@ -247,6 +247,8 @@ class LanguagePredictor(Predictor):
     def _read(self, prompt: str) -> tuple[list[int], list[int]]:
         """What the model reads before it writes, and the prompt's own tokens."""
         self._check_next()
+        if not isinstance(prompt, str):
+            raise DataError(f"the prompt is of type {type(prompt).__name__}; give one text")
         unknown = self.task.encoder.unknown(prompt)
         if unknown:
             named = ", ".join(repr(piece) for piece in unknown[:_UNKNOWN_NAMED])

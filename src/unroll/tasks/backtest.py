@@ -21,6 +21,7 @@ from unroll.files import write_whole
 from unroll.models.forecaster import Forecaster
 from unroll.tasks import forecast_report
 from unroll.tasks.forecast_answers import Answers, answer
+from unroll.tasks.forecast_parts import listed
 from unroll.tasks.forecast_report import called, number
 from unroll.tasks.forecasting import ForecastingTask
 from unroll.tasks.task import Report
@@ -38,12 +39,14 @@ class Backtest:
         windows: with the truth.
         rows: (N,) numbers of the windows answered, in the order of series and time.
         answers: of these.
+        notes: series that were left out, and why.
     """
 
     report: Report
     windows: Windows
     rows: np.ndarray
     answers: Answers
+    notes: tuple[str, ...] = ()
 
 
 def backtest(
@@ -60,15 +63,18 @@ def backtest(
 
     Raises:
         OptionError: a number below 1.
-        DataError: an unknown series, or one with too few rows.
+        DataError: no series of the training data is among them, or has rows enough.
     """
     stride = task.settings.reach.horizon if stride is None else stride
     for name, value in (("origins", ORIGINS if origins is None else origins), ("stride", stride)):
         if value < 1:
             raise OptionError(f"{name} is {value}; it must be at least 1")
     windows = task.windows(frames)
-    rows = _last(windows, origins, stride)
-    names = frames.names
+    rows, short = _last(windows, origins, stride)
+    notes = windows.notes
+    if short:
+        notes = (*notes, f"left out, with too few rows for {origins} origins every {stride} rows: {listed(short)}")
+    names = windows.frames.names
     scale = task.scaler.table(names)
     answers = answer(model, windows, scale, seed=task.settings.batch.seed, rows=rows)
     parts: dict[str, Any] = {
@@ -81,9 +87,10 @@ def backtest(
     found = forecast_report.report(answers, windows, rows=rows, **parts)
     series, firsts = windows.locate(rows)
     found["in_training"] = task.in_training(windows, rows)
-    at = np.array([str(_told(frames, s, o)) for s, o in zip(series, firsts, strict=True)])
+    at = np.array([str(_told(windows.frames, s, o)) for s, o in zip(series, firsts, strict=True)])
+    times = {text: windows.frames.series[s].stamps[o] for text, s, o in zip(at.tolist(), series, firsts, strict=True)}
     found["by_origin"] = []
-    for origin in sorted(set(at.tolist()), key=lambda text: (len(text), text)):
+    for origin in sorted(times, key=times.__getitem__):
         own = np.flatnonzero(at == origin)
         some = Answers(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
         one = forecast_report.report(some, windows, rows=rows[own], **parts)
@@ -91,23 +98,31 @@ def backtest(
         beside = {n: {k: b[k] for k in _BY_ORIGIN if k in b} for n, b in one["baselines"].items()}
         cover = {"coverage": one["coverage"]} if "coverage" in one else {}
         found["by_origin"].append({"origin": origin, "windows": len(own), **figures, **cover, "baselines": beside})
-    return Backtest(found, windows, rows, answers)
+    return Backtest(found, windows, rows, answers, notes)
 
 
-def _last(windows: Windows, origins: int | None, stride: int) -> np.ndarray:
-    """The numbers of the windows with the last origins of each series, in the order of time."""
-    rows = []
+def _last(windows: Windows, origins: int | None, stride: int) -> tuple[np.ndarray, list[str]]:
+    """The numbers of the windows with the last origins of each series, in the order of time.
+
+    Returns:
+        Them, and the series that have room for some origins, but not for so many.
+    """
+    rows, short = [], []
     begins = np.concatenate([[0], windows.ends])
     for frame, first, end in zip(windows.frames, begins, windows.ends, strict=False):
         room = int(end - first - 1) // stride + 1 if end > first else 0
-        if origins is not None and room < origins:
-            raise DataError(
-                f"{frame.called} has {len(frame)} rows, which leaves room for {room} origins every {stride} rows,"
-                f" not {origins}"
-            )
         count = min(room, ORIGINS) if origins is None else origins
+        if room < count:
+            short.append((frame, room))
+            continue
         rows.append(end - 1 - stride * np.arange(count)[::-1])
-    return np.concatenate(rows).astype(np.int64)
+    if not rows:
+        frame, room = max(short, key=lambda one: one[1])
+        raise DataError(
+            f"{frame.called} has {len(frame)} rows, which leaves room for {room} origins every {stride} rows,"
+            f" not {origins}"
+        )
+    return np.concatenate(rows).astype(np.int64), [f"'{frame.name}'" for frame, room in short if room]
 
 
 def _told(frames: Frames, series: int, row: int) -> Any:

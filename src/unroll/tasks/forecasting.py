@@ -9,24 +9,24 @@ from typing import Any, Self
 import numpy as np
 from torch import nn
 
-from unroll.data.frame import Frames
-from unroll.data.frames import append, read_frames
+from unroll.data.frame import Frames, called
+from unroll.data.frames import read_frames
 from unroll.data.frequency import season_length
-from unroll.data.horizons import Windows, split
+from unroll.data.history import read_history
+from unroll.data.horizons import Windows
 from unroll.data.layout import Layout
 from unroll.data.options import SourceOptions
 from unroll.data.scaling import FrameScaler
-from unroll.data.tables import is_dataset
-from unroll.errors import DataError, OptionError, RunError, nearest
+from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster import Forecaster, segment_length
 from unroll.models.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks import forecast_report
+from unroll.tasks import forecast_parts, forecast_report
 from unroll.tasks.forecast_answers import answer
 from unroll.tasks.forecast_measured import Measured
 from unroll.tasks.forecast_objective import ForecastObjective
 from unroll.tasks.forecast_table import check_names
-from unroll.tasks.forecasting_options import ForecastingSettings, HorizonOptions
+from unroll.tasks.forecasting_options import ForecastingSettings
 from unroll.tasks.task import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
 
 
@@ -75,22 +75,10 @@ class ForecastingTask:
         """The same of series that are already at hand; of `sources`, validation and test files are read."""
         settings.refuse_unused()
         settings = _settled(settings, frames)
-        check_names(frames.layout, settings.forecaster)
         reach = settings.reach
-        for part, files in (("valid_part", sources.valid), ("test_part", sources.test)):
-            if files and getattr(reach, part):
-                raise OptionError(f"{part} is set, and so are files for it; give one of them")
-        held = 0 if sources.test else reach.test_part or 0
-        kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach)
-        parts = split(frames, kept, held, train=reach.train_part or None, short="drop")
-        if parts.left_out:
-            say(_without_rows(parts.left_out))
-            frames = frames.only(parts.names)
-        rows = {part: parts.of(part) for part in ("training", "validation", "test")}
-        for part, files in (("validation", sources.valid), ("test", sources.test)):
-            if files:
-                frames, rows[part] = _followed(frames, list(files), settings, say, parts.left_out)
-        measured = Measured.learn(frames, parts.upto, season=reach.season, scaling=settings.frame.scaling)
+        check_names(frames.layout, settings.forecaster)
+        frames, rows, upto = forecast_parts.divided(frames, settings, sources, say)
+        measured = Measured.learn(frames, upto, season=reach.season, scaling=settings.frame.scaling)
         for note in measured.scaler.notes:
             say(note)
         task = cls(name, settings, measured)
@@ -119,16 +107,17 @@ class ForecastingTask:
         )
 
     def frames(self, data: Any, source: SourceOptions, say: Say) -> Frames:
-        """Series, in files or a table, with the columns of the training data.
+        """Series, in whatever `read_history` takes, with the columns of the training data.
 
         Raises:
             DataError: they cannot be used.
         """
-        frames = read_frames(
-            data.to_pandas() if is_dataset(data) else data,
+        frames = read_history(
+            data,
             self.settings.frame,
+            self.layout,
             source=source,
-            layout=self.layout,
+            where="the data",
         )
         for note in frames.notes:
             say(note)
@@ -138,7 +127,7 @@ class ForecastingTask:
         """Every window within new data of series that the training had.
 
         Raises:
-            DataError: the data cannot be used, or has a series that the training data had not.
+            DataError: the data cannot be used, or has no series that the training data had.
         """
         made = self.windows(self.frames(data, source, say))
         for note in made.notes:
@@ -146,24 +135,22 @@ class ForecastingTask:
         return made
 
     def windows(self, frames: Frames) -> Windows:
-        """Every window within the series.
+        """Every window within the series; those that the training was without are left out, and named in its notes.
 
         Raises:
-            DataError: a series that the training data had not, or nothing is long enough.
+            DataError: there is no other series, or nothing is long enough.
         """
-        known, reach = tuple(self.scaler.series), self.settings.reach
-        short = [f.name for f in frames if f.name not in known and len(f) < reach.lookback + reach.horizon]
-        if short and len(short) < len(frames):
-            frames = frames.only([name for name in frames.names if name not in short])
-        for frame in frames:
-            if frame.name not in self.scaler.series:
-                raise DataError(
-                    f"{frame.called} was not in the training data, which its errors are measured by"
-                    f"{nearest(frame.name, known)}"
-                )
-        made = self._windows(frames, None, "")
-        if short:
-            made.notes = (*made.notes, f"left out, too short for a window: {_named(short)}")
+        known = tuple(self.scaler.series)
+        new = [name for name in frames.names if name not in self.scaler.series]
+        if len(new) == len(frames):
+            raise DataError(
+                f"{called(new[0])} was not in the training data, which its errors are measured by"
+                f"{nearest(new[0], known)}"
+            )
+        made = self._windows(frames.only(known), None, "")
+        if new:
+            note = f"left out, as the training was without them: {forecast_parts.listed([repr(name) for name in new])}"
+            made.notes = (*made.notes, note)
         return made
 
     def model(self, training: Windows | None = None) -> Forecaster:
@@ -318,39 +305,6 @@ def _no_counts(frames: Frames) -> str:
             t, k = np.argwhere(wrong)[0]
             return f"{frame.called} has {frame.target[t, k]:g} in column '{frames.targets[k]}' (row {t + 1})"
     return ""
-
-
-def _enough(frames: Frames, reach: HorizonOptions) -> float | int:
-    """The rows held out for validation where nothing was said; series too short for a window have no say in it."""
-    rows = [len(frame) for frame in frames]
-    long = [n for n in rows if n >= reach.lookback + reach.horizon] or rows
-    return 0.1 if all(round(0.1 * n) >= reach.horizon for n in long) else reach.horizon
-
-
-def _without_rows(left_out: Sequence[tuple[str, int]]) -> str:
-    named = _named([f"'{name}' ({rows} row{'s' * (rows > 1)})" for name, rows in left_out], quoted=False)
-    return f"left out, with no row for training beside validation and test: {named}"
-
-
-def _named(names: Sequence[str], *, quoted: bool = True) -> str:
-    shown = ", ".join(f"'{name}'" if quoted else name for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
-
-
-def _followed(
-    frames: Frames,
-    files: list[str],
-    settings: ForecastingSettings,
-    say: Say,
-    left_out: Sequence[tuple[str, int]] = (),
-) -> tuple[Frames, tuple[range, ...]]:
-    """The series with what follows them in other files, and the rows of it."""
-    more = read_frames(files, settings.frame, source=settings.source, layout=frames.layout)
-    for note in more.notes:
-        say(note)
-    without = {name for name, _ in left_out}
-    longer = append(frames, more.only([name for name in more.names if name not in without]))
-    return longer, tuple(range(len(a), len(b)) for a, b in zip(frames, longer, strict=True))
 
 
 def _forecaster(model: nn.Module) -> Forecaster:
