@@ -44,7 +44,8 @@ def test_comments_are_no_tokens(tmp_path: Path, ending: str, sentence: str, comm
     path = tmp_path / f"x{ending}"
     found, notes = rows(path, sentence.format(c=comment) * 5 + "#end document\n")
     assert found == [CLEAN] * 5
-    assert notes == [f"{path}: comments are skipped, the first in line 1: '{comment.splitlines()[0]}'"]
+    first, lines = comment.splitlines()[0], 5 * len(comment.splitlines()) + 1
+    assert notes == [f"{path}: {lines} comment lines are skipped, the first in line 1: '{first}'"]
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,78 @@ def test_what_may_be_either_is_refused(tmp_path: Path) -> None:
     )
     assert rows(path, content, SourceOptions(comments="skip"))[0] == [CLEAN] * 5
     assert rows(path, content, SourceOptions(comments="none"))[0][4] == (["#", "Oslo", "is"], ["SYM", "B-LOC", "O"])
+    assert rows(path, TWO.format(c="") * 4 + TWO.format(c="#x\n"), SourceOptions(comments="skip"))[0] == [CLEAN] * 5
+
+
+@pytest.mark.parametrize(
+    ("content", "ending"),
+    [
+        ("a _ _ O\nb _ _ B-X\n# id 77 domain=en\nc _ _ O\n\nd _ _ O\n", 3),
+        ("a O\nb B-X\n# newdoc\nc O\n\nd O\n", 3),
+        ("a O\nb B-X\n#end document\nc O\n\nd O\n", 3),
+        ("a\tO\nb\tB-X\n# sent_id = 2\nc\tO\n\nd\tO\n", 3),
+        ("a O\nb B-X\n# text of several words\nc O\n\nd O\n", 3),
+    ],
+)
+def test_a_comment_right_after_a_token_ends_its_sentence_and_is_told(tmp_path: Path, content: str, ending: int) -> None:
+    path = tmp_path / "x.conll"
+    found, notes = rows(path, content)
+    assert found == [(["a", "b"], ["O", "B-X"]), (["c"], ["O"]), (["d"], ["O"])]
+    line = content.splitlines()[ending - 1]
+    assert notes == [
+        f"{path}: a comment line is skipped, in line 3: '{line}'; a sentence ends there without a blank line"
+    ]
+
+
+@pytest.mark.parametrize("columns", ["\tB-X\tO\n", "\tB-X\n"])
+def test_sources_with_a_tab_after_the_number_sign_are_comments(tmp_path: Path, columns: str) -> None:
+    comment = "#\thttp://de.example.org/wiki/A\t[2009-10-17]\n"
+    found, notes = rows(tmp_path / "x.conll", (comment + f"1\tOslo{columns}2\tnun{columns}\n") * 3)
+    assert [tokens for tokens, _ in found] == [["1", "2"]] * 3
+    assert "3 comment lines are skipped" in notes[0]
+
+
+@pytest.mark.parametrize("key", ["#newdoc", "#newpar", "#sent_id = 3", "#id 3 en x"])
+@pytest.mark.parametrize("sentence", [TWO, TABS])
+def test_keys_may_stand_at_the_number_sign(tmp_path: Path, key: str, sentence: str) -> None:
+    found, _ = rows(tmp_path / "x.conll", sentence.format(c=f"{key}\n") * 2)
+    assert found == [CLEAN] * 2
+
+
+def test_comments_and_number_signs_are_told_apart_in_one_file(tmp_path: Path) -> None:
+    found, notes = rows(tmp_path / "x.conll", "# newdoc\na X\n# SYM\nb Y\n\n# newpar\n# SYM\nc X\n\n# X\n")
+    assert found == [(["a", "#", "b"], ["X", "SYM", "Y"]), (["#", "c"], ["SYM", "X"]), (["#"], ["X"])]
+    assert "2 comment lines are skipped, the first in line 1: '# newdoc'" in notes[0]
+
+
+def test_a_span_that_only_a_number_sign_begins_is_a_span(tmp_path: Path) -> None:
+    found, notes = rows(tmp_path / "x.conll", "# B-X\n1 I-X\n\na O\n")
+    assert found == [(["#", "1"], ["B-X", "I-X"]), (["a"], ["O"])]
+    assert notes == []
+
+
+def test_the_whole_file_is_judged(tmp_path: Path) -> None:
+    many = TWO.format(c="") * 2100
+    found, notes = rows(tmp_path / "x.conll", many + "# one\nc O\n\n# two\nd O\n\n# three\ne O\n\n# O\nf B-Y\n")
+    assert [tokens for tokens, _ in found[2100:]] == [["c"], ["d"], ["e"], ["#", "f"]]
+    assert "3 comment lines are skipped, the first in line 6301: '# one'" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a _ _ O\n# _ O\nb _ _ O\n", "line 2: 3 columns, but other lines have 4"),
+        ("a\tO\n#\nb\tO\n", "line 2: 1 column, but other lines have 2; the token '#' has no tag"),
+        ("#MeToo\na O\nb O\n", "line 1: 1 column, but other lines have 2; the token '#MeToo' has no tag"),
+    ],
+)
+def test_a_broken_line_with_a_number_sign_is_no_comment(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        rows(tmp_path / "x.conll", content)
+    assert str(error.value).endswith(message)
+
+
+def test_hashtags_alone_and_files_without_tags(tmp_path: Path) -> None:
+    assert rows(tmp_path / "x.conll", "#a X\n#b Y\n\n#c X\n")[0] == [(["#a", "#b"], ["X", "Y"]), (["#c"], ["X"])]
+    (tmp_path / "y.conll").write_text("# sent_id = 1\na\nb\n\n#\nc\n")
+    assert read(tmp_path / "y.conll")["tokens"][:] == [["a", "b"], ["#", "c"]]

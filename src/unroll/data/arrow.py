@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Part of every cache file's name: raise it when a format is read differently.
-_READING = "2"
+_READING = "3"
 _CHARACTERS_AT_ONCE = 2**21
 
 

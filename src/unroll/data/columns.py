@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from unroll.data.column_comments import CommentRule, judge_comments
+from unroll.data.column_comments import CommentRule, judge_comments, split_cells
 from unroll.data.files import opened_text, wrong_byte
 from unroll.data.options import SourceOptions
 from unroll.data.rows import Row, Unreadable, refused
@@ -23,13 +23,12 @@ CONLLU = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "misc")
 _PLACES = (1, 2, 3, 4, 5, 6, 7, 9)
 _FIELDS = 10
 _LINES_LOOKED_AT = 500
-_BLOCKS_LOOKED_AT = 2000
-_BLANKS = re.compile(r"[ \t]+")
 _NO_WORD = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")
 
 Cells = list[str]
-Parse = Callable[[str, int], Cells | str]
-"""From a line and the number of words before it: its columns, none for a line to pass over, or what is wrong."""
+Parse = Callable[[str, int], Cells | str | None]
+"""From a line and the number of words before it: its columns, none for a line to pass over, or what is wrong; None
+where the sentence ends."""
 
 
 def column_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
@@ -37,23 +36,23 @@ def column_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
 
     Every line has as many columns as most of the first 500 have (the first of them decides between equally common
     numbers, and between tabs and blanks); lines that begin with -DOCSTART-, and comments
-    (`unroll.data.column_comments`), are skipped. A sentence has the columns `column1`, `column2`, ..., and again
-    `tokens` (the first) and `tags` (the last, if there are two or more). With a line that cannot be used it is an
-    `Unreadable` with `source.skip_bad_rows`, else an error.
+    (`unroll.data.column_comments`), are skipped, and end a sentence. A sentence has the columns `column1`, `column2`,
+    ..., and again `tokens` (the first) and `tags` (the last, if there are two or more). With a line that cannot be used
+    it is an `Unreadable` with `source.skip_bad_rows`, else an error.
 
     Raises:
         DataError: a line that may be a comment or a token, another number of columns than the others, an empty column,
             bytes that are no characters.
     """
     encoding, skip = source.encoding, source.skip_bad_rows
-    wanted, tabs = _layout(path, encoding)
     rule = _comment_rule(path, source)
+    wanted = rule.columns
 
-    def parse(line: str, words: int) -> Cells | str:
+    def parse(line: str, words: int) -> Cells | str | None:
         comment = rule.is_comment(line, words)
         if comment:
-            return comment if isinstance(comment, str) else []
-        cells = _cells(line, tabs)
+            return comment if isinstance(comment, str) else None
+        cells = split_cells(line, rule.tabs)
         if not all(cells):
             return f"column {cells.index('') + 1} is empty"
         if len(cells) != wanted:
@@ -111,34 +110,44 @@ def _layout(path: Path, encoding: str) -> tuple[int, bool]:
         every = (line for block in _blocks(text) for _, line in block)
         lines = list(islice((line for line in every if not line.startswith("#")), _LINES_LOOKED_AT))
     if not lines:
+        with opened_text(path, encoding, lenient=True) as text:
+            lines = list(islice((line for block in _blocks(text) for _, line in block), _LINES_LOOKED_AT))
+    if not lines:
         return 0, False
     # Of equally common ones a counter names the first.
     tabs = Counter("\t" in line for line in lines).most_common(1)[0][0]
-    return Counter(len(_cells(line, tabs)) for line in lines).most_common(1)[0][0], tabs
+    return Counter(len(split_cells(line, tabs)) for line in lines).most_common(1)[0][0], tabs
 
 
 def _comment_rule(path: Path, source: SourceOptions) -> CommentRule:
-    """How the file's lines that begin with a number sign are taken, by its first sentences."""
+    """How the file is laid out, and how its lines that begin with a number sign are taken."""
     columns, tabs = _layout(path, source.encoding)
     with opened_text(path, source.encoding, lenient=True) as text:
-        return judge_comments(islice(_blocks(text), _BLOCKS_LOOKED_AT), source.comments, tabs, columns)
+        return judge_comments(_blocks(text), source.comments, tabs, columns)
 
 
 def comment_notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
-    """What is to be said of the comments in a file, by its first sentences."""
+    """What is to be said of the comments in a file."""
     rule = _comment_rule(path, source)
+    if not rule.present:
+        return ()
+    first, count, ending = "", 0, 0
     with opened_text(path, source.encoding, lenient=True) as text:
-        for block in islice(_blocks(text), _BLOCKS_LOOKED_AT):
-            for words, (number, line) in enumerate(block):
+        for block in _blocks(text):
+            words = 0
+            for number, line in block:
                 if rule.is_comment(line, words) is True:
-                    return (f"{path}: comments are skipped, the first in line {number}: '{line:.60}'",)
-                if not line.startswith("#"):
-                    break
-    return ()
-
-
-def _cells(line: str, tabs: bool) -> Cells:
-    return [cell.strip(" ") for cell in line.split("\t")] if tabs else _BLANKS.split(line.strip(" \t"))
+                    first = first or f"in line {number}: '{line:.60}'"
+                    count, ending, words = count + 1, ending + (words > 0), 0
+                else:
+                    words += 1
+    if not count:
+        return ()
+    if count == 1:
+        ends = "; a sentence ends there without a blank line" if ending else ""
+        return (f"{path}: a comment line is skipped, {first}{ends}",)
+    ends = f"; at {ending:,} of them a sentence ends without a blank line" if ending else ""
+    return (f"{path}: {count:,} comment lines are skipped, the first {first}{ends}",)
 
 
 def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[list[Cells] | Unreadable]:
@@ -153,6 +162,9 @@ def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[
                     break
                 if found:
                     words.append(found)
+                elif found is None and words:
+                    yield words
+                    words = []
             else:
                 if words:
                     yield words
