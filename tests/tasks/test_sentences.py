@@ -123,3 +123,51 @@ def test_broken_sentences_of_a_file_are_counted(tmp_path: Path) -> None:
     assert len(said) == 1
     assert "1 sentence left out because of broken lines, the first: " in said[0]
     assert "line 3: 1 column" in said[0]
+
+
+def test_numbers_that_the_data_names_are_tags_by_name(tmp_path: Path) -> None:
+    import datasets
+
+    kinds = datasets.Features(
+        {
+            "tokens": datasets.Sequence(datasets.Value("string")),
+            "tags": datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER", "NA"])),
+        }
+    )
+    rows = {"tokens": [["a", "b"], ["c"], ["d"]], "tags": [[1, 0], [2], [-1]]}
+    table = datasets.Dataset.from_dict(rows, features=kinds)
+    table.to_parquet(str(tmp_path / "a.parquet"))
+    for data in ([str(tmp_path / "a.parquet")], table):
+        with pytest.raises(DataError, match=r"1 of 3 rows .* \(row 3: 'tags' has no tag at token 1\)"):
+            load_sentences(data, TaggingOptions(), SourceOptions(), print)
+        found = load_sentences(data, TaggingOptions(), SourceOptions(skip_bad_rows=True), lambda _: None)
+        assert found.names == ("B-PER", "O", "NA")
+        assert [tags.tolist() for tags in found.tags] == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "N/A", "nan"])
+def test_what_other_programs_take_for_missing_is_a_tag(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.conll").write_text(f"a {name}\nb O\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"tokens": ["a", "b"], "tags": [name, "O"]}) + "\n")
+    (tmp_path / "a.csv").write_text(f"tokens,tags\na b,{name} O\n")
+    for ending in ("conll", "jsonl", "csv"):
+        found = load_sentences([str(tmp_path / f"a.{ending}")], TaggingOptions(), SourceOptions(), print)
+        assert found.names == (name, "O")
+
+
+def test_spans_are_written_in_the_scheme_to_convert_to() -> None:
+    rows = [(["a", "b", "c"], ["O", "I-X", "I-X"]), (["d"], ["I-Y"]), (["e"], ["BX"])]
+    options = TaggingOptions(convert="iobes")
+    with pytest.raises(
+        DataError, match=r"row 3: 'tags' cannot be converted to BIOES: 'BX' at token 1 marks no span\); --skip"
+    ):
+        given(rows, options)
+    found = given(rows, options, skip=True)
+    assert found.names == ("O", "B-X", "E-X", "S-Y")
+    assert [tags.tolist() for tags in found.tags] == [[0, 1, 2], [3]]
+    assert found.rows.tolist() == [0, 1]
+    new = given([(["a", "b"], ["B-Y", "B-Z"])], options, known=found.names)
+    assert new.names == (*found.names, "S-Z")
+    assert new.tags[0].tolist() == [3, 4]
+    outside = given([(["a"], ["O"])], options, known=found.names)
+    assert outside.tags[0].tolist() == [0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unroll.data.checks import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
+from unroll.data.class_names import dataset_names, named, parquet_names
 from unroll.data.examples import values_of
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
@@ -88,6 +89,8 @@ def load_sentences(
     common: dict[str, Any] = {"skip": source.skip_bad_rows, "say": say, "known": known}
     if is_table(data):
         rows, tags = (column_of(data, name) for name in (options.tokens, options.tags))
+        if names := dataset_names(data, options.tags):
+            tags = [named(value, names) for value in tags]
         return checked(partial(_taken, rows), tags, len(rows), options, "the table", remedy=LEAVE_OUT_HERE, **common)
     skipped: list[str] | None = [] if source.skip_bad_rows else None
     notes: list[str] = []
@@ -101,15 +104,10 @@ def load_sentences(
     if known is None:
         check_columns(dataset, options, where)
     values = partial(values_of, dataset, options.tokens)
-    tags = _named(dataset, options.tags)
+    tags: Iterable[Any] = values_of(dataset, options.tags)
+    if names := dataset_names(dataset, options.tags) or parquet_names(data, options.tags):
+        tags = (named(value, names) for value in tags)
     return checked(values, tags, len(dataset), options, where, **common)
-
-
-def _named(dataset: Any, column: str) -> Iterator[Any]:
-    """The values of the tags' column, numbers of a data set that says what they stand for as names."""
-    names = getattr(getattr(dataset.features[column], "feature", None), "names", None)
-    rows = values_of(dataset, column)
-    return rows if names is None else ([names[i] for i in row] for row in rows)
 
 
 def _taken(values: Sequence[Any], rows: np.ndarray | None = None) -> Iterator[Any]:
