@@ -28,3 +28,10 @@ def test_the_columns_of_a_file_with_ids_and_empty_columns_are_asked_for(tmp_path
         [str(path)], TaggingOptions(tokens="column2", tags="column3"), SourceOptions(), lambda _: None
     )
     assert (len(found), found.names) == (5, ("O", "B-LOC"))
+
+
+def test_a_last_column_that_begins_alike_is_a_column_of_tags(tmp_path: Path) -> None:
+    path = tmp_path / "late.conll"
+    path.write_text("a DT O\nb NN O\n\n" * 250 + "Oslo NN B-LOC\n")
+    found = load_sentences([str(path)], TaggingOptions(), SourceOptions(), lambda _: None)
+    assert (len(found), found.names) == (251, ("O", "B-LOC"))

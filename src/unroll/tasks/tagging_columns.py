@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unroll.data.examples import values_of
 from unroll.data.schemes import mark_spans
 from unroll.errors import DataError
 from unroll.tasks.tagging_options import TaggingOptions
@@ -32,7 +33,7 @@ def check_columns(dataset: datasets.Dataset, options: TaggingOptions, where: str
             f"{where}: the first column numbers the tokens; name the column of the tokens, as --tokens {names[1]}, and"
             f" that of the tags, as --tags {_likely(names[2:], kinds)}"
         )
-    if options.tags == "tags" and len(kinds["tags"]) == 1 and len(dataset) > 1 and len(names) > 2:
+    if options.tags == "tags" and len(names) > 2 and len(dataset) > 1 and _all_alike(kinds["tags"], dataset):
         only = next(iter(kinds["tags"]))
         likely = _likely(names[1:-1], kinds)
         example = ", ".join(f"'{kind:.20}'" for kind in sorted(kinds[likely])[:3])
@@ -40,6 +41,12 @@ def check_columns(dataset: datasets.Dataset, options: TaggingOptions, where: str
             f"{where}: every tag in the last column is '{only:.20}'; name the column of the tags, as --tags {likely},"
             f" which holds {example}"
         )
+
+
+def _all_alike(seen: set[Any], dataset: datasets.Dataset) -> bool:
+    """Whether every tag is the one that was seen, in what was not looked at too."""
+    rows = values_of(dataset, "tags")
+    return len(seen) == 1 and all(tag in seen for row in rows for tag in row or [])
 
 
 def _counts(row: list[str] | None) -> bool:
