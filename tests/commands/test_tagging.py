@@ -156,3 +156,31 @@ def test_broken_sentences_can_be_left_out(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "2 sentences left out because of broken lines, the first: " in said
     assert "18 sentences (" in said
+
+
+def test_comments_change_no_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clean = write(tmp_path / "train.conll", 12, 0).read_text()
+    weights = []
+    for content in (
+        clean,
+        "".join(f"# id {i:08x}\n{block}\n\n" for i, block in enumerate(clean.strip().split("\n\n"))),
+    ):
+        (tmp_path / "train.conll").write_text(content)
+        assert fit(tmp_path, "--epochs", "1", "--overwrite") == 0
+        weights.append((tmp_path / "run" / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert "train.conll: 12 comment lines are skipped, the first in line 1: '# id 00000000'" in capsys.readouterr().out
+
+
+def test_spans_are_converted_trained_evaluated_and_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "train.conll", 30, 0)
+    assert fit(tmp_path, "--epochs", "1", "--convert", "BILOU", "--decoder", "crf") == 0
+    assert ("tags, which mark spans (BILOU)") in capsys.readouterr().out
+    write(tmp_path / "test.conll", 10, 1)
+    run = str(tmp_path / "run")
+    assert main(["evaluate", run, str(tmp_path / "test.conll"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["per_tag"]) == {"B-PER", "L-PER", "U-PER", "O"}
+    assert report["spans"]["gold"] == 10
+    assert main(["predict", run, str(tmp_path / "test.conll")]) == 0
+    assert {tag for a in answers(capsys) for tag in a["tags"]} <= {"B-PER", "L-PER", "U-PER", "O"}
