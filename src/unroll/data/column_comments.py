@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from unroll.data.options import Comments
+from unroll.data.schemes import marks_span
 
 _KEY_AND_VALUE = re.compile(r"#\s*[\w.:/-]+\s*=(\s|$)")
 _DOCUMENT = re.compile(r"#\s?(begin|end) document\b")
@@ -67,7 +68,7 @@ class CommentRule:
         cells = line.split()
         if _KEY_AND_VALUE.match(line):
             return True
-        if len(cells) == self.columns and (words or cells[-1] in self.tags):
+        if len(cells) == self.columns and (words or self._is_tag(cells[-1])):
             return False
         known = len(cells) > 1 and (cells[1].lower() in _KEYS or cells[1].isdigit() or any("=" in c for c in cells))
         if known or (len(cells) != self.columns and not words) or (self.often and not words):
@@ -78,6 +79,10 @@ class CommentRule:
             f"'{line:.40}' may be a comment, or the token '#' with the tag '{cells[-1]:.40}'; --comments skip or none"
             " says which"
         )
+
+    def _is_tag(self, cell: str) -> bool:
+        """Whether a cell is a tag of the file, or is written as that of a span."""
+        return cell in self.tags or ("-" in cell and marks_span(cell))
 
 
 def judge_comments(blocks: Iterable[list[tuple[int, str]]], choice: Comments, tabs: bool, columns: int) -> CommentRule:
