@@ -66,6 +66,12 @@ def test_a_number_sign_with_a_tag_is_a_token(tmp_path: Path, line: str, sentence
     assert notes == []
 
 
+def test_a_token_with_a_span_tag_that_is_nowhere_else_is_no_comment(tmp_path: Path) -> None:
+    content = FOUR.format(c="# id 1 domain=en\n") * 3 + FOUR.format(c="# global.columns = a b\n# _ _ E-LOC\n")
+    found, _ = rows(tmp_path / "x.conll", content)
+    assert found == [CLEAN] * 3 + [(["#", "Oslo", "is"], ["E-LOC", "B-LOC", "O"])]
+
+
 def test_within_a_sentence_a_number_sign_is_a_token(tmp_path: Path) -> None:
     found, _ = rows(tmp_path / "x.conll", "# newdoc\n" + "a NN\n# #\nb NN\n\n" + "# #\nb NN\n\n" * 3)
     assert found[0] == (["a", "#", "b"], ["NN", "#", "NN"])

@@ -52,3 +52,9 @@ def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "b.csv").to_list() == [{"a": "x"}]
     with pytest.raises(DataError, match=r"c\.csv"):
         read(tmp_path / "c.csv")
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    for name in ("a/" + "é" * 200, "x" * 300 + ".csv"):
+        with pytest.raises(DataError, match="whose name is longer than a file's can be"):
+            list(stream(name))

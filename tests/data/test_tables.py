@@ -60,7 +60,7 @@ def test_collections_become_lists(values: object, wanted: list[object]) -> None:
         ({"a", "b"}, "X is of type set"),
         (None, "X is None"),
         (5, "X is of type int"),
-        (np.array(5.0), "X is the one value"),
+        (np.array(5.0), "X is one value, of type ndarray"),
         (pd.DataFrame({"id": [1], "t": ["a"]}), r"X has 2 columns \('id', 't'\); give the one that holds the values"),
         (pa.table({"t": ["a"]}), r"X is a pyarrow table; give its .to_pandas\(\)"),
     ],

@@ -39,8 +39,13 @@ def format_of(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else ""
 
 
+_LONGEST_NAME = 255
+"""Bytes."""
+
+
 def is_hub_name(name: str) -> bool:
     """Whether `name` can only be meant as 'owner/name' (or 'owner/name:configuration') on the hub."""
+    check_name(name)
     if not _HUB.fullmatch(name) or Path(name).exists():
         return False
     path = Path(name)
@@ -61,7 +66,18 @@ def find(data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> lis
     return found
 
 
+def check_name(name: str) -> None:
+    """Check that a file may have such a name.
+
+    Raises:
+        DataError: it is longer than file systems take.
+    """
+    if any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME for part in name.split("/")):
+        raise DataError(f"no such file: '{name:.60}...', whose name is longer than a file's can be")
+
+
 def _find_one(name: str) -> list[Path]:
+    check_name(name)
     path = Path(name).expanduser()
     if path.is_dir():
         return _inside(path)

@@ -92,7 +92,7 @@ def rows_in(values: Any, what: str) -> list[Any]:
     if isinstance(values, np.ma.MaskedArray) and values.ndim == 1:
         return values.tolist()
     if getattr(values, "ndim", 1) == 0:
-        raise DataError(f"{what} is the one value {values!r:.40}; give a list with a value for each row")
+        raise DataError(f"{what} is one value, of type {type(values).__name__}; give a list with a value for each row")
     return list(values)
 
 

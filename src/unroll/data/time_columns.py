@@ -54,7 +54,7 @@ _TIMES = frozenset(
         "updated_at",
     ]
 )
-_DATES = frozenset(["date", "dates", "datum", "fecha", "日期", "날짜", "日時", "time_period", "period", "jour"])
+_DATES = frozenset(["date", "dates", "when", "datum", "fecha", "日期", "날짜", "日時", "time_period", "period", "jour"])
 _DERIVED = frozenset(
     ["weekday", "dayofweek", "day_of_week", "dow", "dayofyear", "day_of_year", "doy", "weekofyear", "week_of_year"]
 )

@@ -198,7 +198,9 @@ def _length(value: Any) -> int:
 
 
 def _of_scikit_learn(error: Exception) -> bool:
-    """Whether scikit-learn's own checks raised: they are the estimators' contract."""
+    """Whether scikit-learn's own checks raised, or y is missing: they are the estimators' contract."""
+    if isinstance(error, TypeError) and "missing 1 required positional argument: 'y'" in str(error):
+        return True
     frame = error.__traceback__
     file = ""
     while frame is not None:
