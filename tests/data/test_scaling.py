@@ -159,7 +159,7 @@ def _drop(document: dict[str, Any], key: str) -> None:
         (lambda d: d["series"][0][1].pop(), "damaged"),
         (lambda d: d["series"][0][1][1].pop(), "two lists of 2 numbers"),
         (lambda d: d["series"][0][1][1].__setitem__(0, 0.0), "a scale is not above 0"),
-        (lambda d: d["series"][0][1][0].__setitem__(0, float("nan")), "not finite"),
+        (lambda d: d["series"][0][1][0].__setitem__(0, float("nan")), "NaN is no JSON number"),
         (lambda d: d["series"][0][1][0].__setitem__(0, None), "not finite"),
         (lambda d: d["series"].append(d["series"][0]), "there twice"),
         (lambda d: d["columns"].update(target="xy"), "columns are not lists of texts"),
