@@ -12,6 +12,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk"),
 ]
 
+
+@pytest.fixture(autouse=True)
+def exact_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch lets cuDNN round the factors of float32 products to 10 bits, if it is not told otherwise."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 LAYERS = {"lstm": unroll.LSTM, "gru": unroll.GRU, "rnn": unroll.RNN}
 
 

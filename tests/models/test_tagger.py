@@ -126,7 +126,8 @@ def test_options_that_cannot_be_used_are_named(options: Flat, message: str) -> N
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk")
 @pytest.mark.parametrize("options", CASES, ids=str)
-def test_cuda_answers_as_the_processor_does(close, options: Flat) -> None:
+def test_cuda_answers_as_the_processor_does(close, monkeypatch: pytest.MonkeyPatch, options: Flat) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     model = build(options).eval()
     x, lengths, chars, places = example()
     scores = model(x, lengths, chars, places)

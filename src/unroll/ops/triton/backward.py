@@ -7,14 +7,63 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import LSTM, OF_THE_CALL, TANH, crossed_rows, lengths_of, tanh, tile_of, time_of, together
+from unroll.ops.triton.device import (
+    LSTM,
+    OF_THE_CALL,
+    TANH,
+    arrive,
+    crossed_rows,
+    lengths_of,
+    tanh,
+    tile_of,
+    time_of,
+    wait,
+)
 
 
 @triton.jit
-def _read_by_the_step(before, start, has, cols, tile, H: tl.constexpr):
-    """The state that a step began with: what the step before left, where the row `has` one, else what was given."""
-    left = tl.load(before, mask=has[:, None] & (cols < H)[None, :], other=0.0).to(tl.float32)
-    return tl.where(has[:, None], left, tl.load(start, mask=tile, other=0.0).to(tl.float32))
+def _own(
+    kept, y, c_seq, dy, t, rows, cols, length, B, H: tl.constexpr, WIDE: tl.constexpr, GATES: tl.constexpr,
+    CELL: tl.constexpr, GIVEN: tl.constexpr, REVERSE: tl.constexpr,
+):  # fmt: skip
+    """What a step needs of its own tile, as it is kept; zero beyond a row's length.
+
+    The output's gradient, the gates, the value (the cell state of an LSTM, the output of an RNN) and the state that
+    the step before left, where there is one.
+    """
+    live = (t >= 0) & (t < length)
+    now = live[:, None] & (cols < H)[None, :]
+    at = (t * B + rows)[:, None] * H + cols[None, :]
+    d = tl.load(dy + at, mask=now, other=0.0) if GIVEN else tl.zeros(now.shape, y.dtype.element_ty)
+    if GATES == 1:
+        value = tl.load(y + at, mask=now, other=0.0)
+        return d, d, d, d, d, value, value
+    gates = kept + (t * B + rows)[:, None] * WIDE + cols[None, :]
+    g0 = tl.load(gates, mask=now, other=0.0)
+    g1 = tl.load(gates + H, mask=now, other=0.0)
+    g2 = tl.load(gates + 2 * H, mask=now, other=0.0)
+    g3 = tl.load(gates + 3 * H, mask=now, other=0.0)
+    # the step before this one in the order of running
+    earlier = t + 1 if REVERSE else t - 1
+    has = live & (earlier >= 0) & (earlier < length)
+    past = (earlier * B + rows)[:, None] * H + cols[None, :]
+    before = tl.load((c_seq if CELL == LSTM else y) + past, mask=has[:, None] & (cols < H)[None, :], other=0.0)
+    value = tl.load(c_seq + at, mask=now, other=0.0) if CELL == LSTM else before
+    return d, g0, g1, g2, g3, value, before
+
+
+@triton.jit
+def _weights(w_hh, cols, ks, H: tl.constexpr, GATE: tl.constexpr):
+    """U (K, columns) for the rows of one gate."""
+    there = (ks < H)[:, None] & (cols < H)[None, :]
+    return tl.load(w_hh + (GATE * H + ks)[:, None] * H + cols[None, :], mask=there, other=0.0)
+
+
+@triton.jit
+def _gradients(kept, t, rows, ks, live, B, H: tl.constexpr, WIDE: tl.constexpr, GATE: tl.constexpr):
+    """(rows, K): of one gate's arguments at t, as other programs may have written them."""
+    at = kept + (t * B + rows)[:, None] * WIDE + GATE * H + ks[None, :]
+    return tl.load(at, mask=live[:, None] & (ks < H)[None, :], other=0.0, cache_modifier=".cg")
 
 
 @triton.jit
@@ -57,6 +106,7 @@ def backward(
     CUT: tl.constexpr,
     BACK: tl.constexpr,
     GIVEN: tl.constexpr,  # there is a dy
+    RESIDENT: tl.constexpr,  # the weights are read once and held; BLOCK_K is at least H
     PRECISION: tl.constexpr,
     BLOCK_B: tl.constexpr,
     BLOCK_H: tl.constexpr,
@@ -90,6 +140,21 @@ def backward(
         if CELL == LSTM:
             back_to_c = tl.load(dreset_c + own, mask=tile, other=0.0)
 
+    if RESIDENT:
+        every = tl.arange(0, BLOCK_K)
+        w0 = _weights(w_hh, cols, every, H, 0)
+        if GATES > 1:
+            w1, w2 = _weights(w_hh, cols, every, H, 1), _weights(w_hh, cols, every, H, 2)
+        if GATES > 3:
+            w3 = _weights(w_hh, cols, every, H, 3)
+
+    start = tl.load((c0 if CELL == LSTM else h0) + own, mask=tile, other=0.0).to(tl.float32)
+    # read one step ahead, while the others are waited for
+    t = time_of(rows, steps, end - 1, REVERSE)
+    d, k0, k1, k2, k3, value, before = _own(
+        kept, y, c_seq, dy, t, rows, cols, length, B, H, WIDE, GATES, CELL, GIVEN, REVERSE
+    )
+
     for i in range(end - first):
         s = end - 1 - i
         if s + 1 < steps:
@@ -97,21 +162,24 @@ def backward(
             t = time_of(rows, steps, s + 1, REVERSE)
             live = t < length
             through = tl.zeros((BLOCK_B, BLOCK_H), tl.float32)
-            for gate in tl.static_range(GATES):
-                for k in range(0, H, BLOCK_K):
-                    ks = k + tl.arange(0, BLOCK_K)
-                    block = tl.load(
-                        kept + (t * B + rows)[:, None] * WIDE + gate * H + ks[None, :],
-                        mask=live[:, None] & (ks < H)[None, :],
-                        other=0.0,
-                        cache_modifier=".cg",
-                    )
-                    w = tl.load(
-                        w_hh + (gate * H + ks)[:, None] * H + cols[None, :],
-                        mask=(ks < H)[:, None] & wide[None, :],
-                        other=0.0,
-                    )
-                    through = tl.dot(block, w, through, input_precision=PRECISION)
+            if RESIDENT:
+                d0 = _gradients(kept, t, rows, every, live, B, H, WIDE, 0)
+                through = tl.dot(d0, w0, through, input_precision=PRECISION)
+                if GATES > 1:
+                    d1 = _gradients(kept, t, rows, every, live, B, H, WIDE, 1)
+                    through = tl.dot(d1, w1, through, input_precision=PRECISION)
+                    d2 = _gradients(kept, t, rows, every, live, B, H, WIDE, 2)
+                    through = tl.dot(d2, w2, through, input_precision=PRECISION)
+                if GATES > 3:
+                    d3 = _gradients(kept, t, rows, every, live, B, H, WIDE, 3)
+                    through = tl.dot(d3, w3, through, input_precision=PRECISION)
+            else:
+                for gate in tl.static_range(GATES):
+                    for k in range(0, H, BLOCK_K):
+                        ks = k + tl.arange(0, BLOCK_K)
+                        block = _gradients(kept, t, rows, ks, live, B, H, WIDE, gate)
+                        w = _weights(w_hh, cols, ks, H, gate)
+                        through = tl.dot(block, w, through, input_precision=PRECISION)
             dh += through
             if CUT:
                 crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
@@ -130,42 +198,33 @@ def backward(
             earlier = t + 1 if REVERSE else t - 1
             has = live & (earlier >= 0) & (earlier < length)
 
-            total = dh
-            if GIVEN:
-                total += tl.load(dy + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
+            total = dh + d.to(tl.float32)
             at = kept + (t * B + rows)[:, None] * WIDE + cols[None, :]
-            past = (earlier * B + rows)[:, None] * H + cols[None, :]
             if GATES == 1:
-                value = tl.load(y + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0).to(tl.float32)
-                d0 = total * (1.0 - value * value) if CELL == TANH else tl.where(value > 0.0, total, 0.0)
+                v = value.to(tl.float32)
+                d0 = total * (1.0 - v * v) if CELL == TANH else tl.where(v > 0.0, total, 0.0)
                 tl.store(at, tl.where(now, d0, 0.0).to(kind), mask=tile)
                 dh = tl.where(live[:, None], 0.0, dh)
             else:
-                g0 = tl.load(at, mask=now, other=0.0).to(tl.float32)
-                g1 = tl.load(at + H, mask=now, other=0.0).to(tl.float32)
-                g2 = tl.load(at + 2 * H, mask=now, other=0.0).to(tl.float32)
-                g3 = tl.load(at + 3 * H, mask=now, other=0.0).to(tl.float32)
+                g0, g1, g2, g3 = k0.to(tl.float32), k1.to(tl.float32), k2.to(tl.float32), k3.to(tl.float32)
+                # the state that the step began with
+                past = tl.where(has[:, None], before.to(tl.float32), start)
                 if CUT:
                     crossed = crossed_rows(resets, t, rows, length, B, REVERSE)[:, None]
+                    past = _set_back(past, crossed, reset_c if CELL == LSTM else reset_h, cols, H, BACK)
                 if CELL == LSTM:
-                    c = _read_by_the_step(c_seq + past, c0 + own, has, cols, tile, H)
-                    if CUT:
-                        c = _set_back(c, crossed, reset_c, cols, H, BACK)
-                    bent = tanh(tl.load(c_seq + (t * B + rows)[:, None] * H + cols[None, :], mask=now, other=0.0))
+                    bent = tanh(value)
                     deep = dc + total * g3 * (1.0 - bent * bent)
                     d0 = deep * g2 * g0 * (1.0 - g0)
-                    d1 = deep * c * g1 * (1.0 - g1)
+                    d1 = deep * past * g1 * (1.0 - g1)
                     d2 = deep * g0 * (1.0 - g2 * g2)
                     d3 = total * bent * g3 * (1.0 - g3)
                     dc = tl.where(live[:, None], deep * g1, dc)
                     dh = tl.where(live[:, None], 0.0, dh)
                 else:
-                    h = _read_by_the_step(y + past, h0 + own, has, cols, tile, H)
-                    if CUT:
-                        h = _set_back(h, crossed, reset_h, cols, H, BACK)
                     d3 = total * (1.0 - g1) * (1.0 - g2 * g2)
                     d0 = d3 * g3 * g0 * (1.0 - g0)
-                    d1 = total * (h - g2) * g1 * (1.0 - g1)
+                    d1 = total * (past - g2) * g1 * (1.0 - g1)
                     d2 = d3 * g0
                     dh = tl.where(live[:, None], total * g1, dh)
                 tl.store(at, tl.where(now, d0, 0.0).to(kind), mask=tile)
@@ -173,7 +232,12 @@ def backward(
                 tl.store(at + 2 * H, tl.where(now, d2, 0.0).to(kind), mask=tile)
                 tl.store(at + 3 * H, tl.where(now, d3, 0.0).to(kind), mask=tile)
         if i + 1 < end - first:
-            together(counters, i + 1, H > BLOCK_H)
+            arrive(counters, H > BLOCK_H)
+            t = time_of(rows, steps, s - 1, REVERSE)
+            d, k0, k1, k2, k3, value, before = _own(
+                kept, y, c_seq, dy, t, rows, cols, length, B, H, WIDE, GATES, CELL, GIVEN, REVERSE
+            )
+            wait(counters, i + 1, H > BLOCK_H)
 
     tl.store(dh_state + own, dh, mask=tile)
     if CELL == LSTM:

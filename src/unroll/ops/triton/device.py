@@ -2,9 +2,11 @@
 
 A program owns a tile of the state, BLOCK_B rows by BLOCK_H features, and carries it in float32 from step to step. What
 a step needs of the other features it reads from global memory, where each program puts its tile at the end of a step:
-the programs of the same rows wait for each other once a step (`together`), those of other rows never. Each program
-multiplies with its own slice of the recurrent weights only, which it reads anew at every step: waiting empties its
-multiprocessor's cache, so that they come from the second level's.
+the programs of the same rows wait for each other once a step (`arrive`, `wait`), those of other rows never. Between
+arriving and waiting a program does what the others do not wait for: it writes results and reads ahead what the next
+step needs of its own tile. Each program multiplies with its own slice of the recurrent weights only: RESIDENT, it holds
+them in its multiprocessor's shared memory; else it reads them anew at every step, and since waiting empties the
+first-level cache, they come from the second level's.
 
 Their sums are made in one order, whatever B and T, by one program: the same numbers at every run, and for a row alone.
 
@@ -35,19 +37,28 @@ def tanh(x):
 
 
 @triton.jit
-def together(counters, times, SHARED: tl.constexpr):
-    """Wait until every program of these rows has come here `times` times; what they wrote before can then be read.
+def arrive(counters, SHARED: tl.constexpr):
+    """Let the other programs of these rows read what this one has written.
 
-    Not SHARED: the program is the only one of its rows, and its own threads wait for each other.
+    Not SHARED: the program is the only one of its rows.
     """
-    tl.debug_barrier()
+    if SHARED:
+        tl.debug_barrier()
+        tl.atomic_add(counters + tl.program_id(1), 1, sem="release")
+
+
+@triton.jit
+def wait(counters, times, SHARED: tl.constexpr):
+    """Wait until every program of these rows has arrived `times` times; what they wrote before can then be read.
+
+    Not SHARED: the program's own threads wait for each other.
+    """
     if SHARED:
         counter, target = counters + tl.program_id(1), times * tl.num_programs(0)
-        tl.atomic_add(counter, 1, sem="release")
         # Triton makes a load of this, and would leave it out where its value were not used
         while tl.atomic_add(counter, 0, sem="acquire") < target:
             pass
-        tl.debug_barrier()
+    tl.debug_barrier()
 
 
 @triton.jit

@@ -23,10 +23,20 @@ _X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
 """Places in `Call.tensors`."""
 _ROWS = 16
 """Rows of a program: the least that a matrix unit takes. It may not depend on B, or a row's result would."""
-_SLICE = 1 << 17
-"""Bytes of recurrent weights that a program reads at each step, at most; not tuned."""
 _BLOCKS = 65535
 """What a grid may have in its second direction."""
+
+
+class Tiling(NamedTuple):
+    """How a program goes about its work; the same for every B and T, or a row's result would depend on them."""
+
+    columns: int
+    """Features of the state."""
+    depth: int
+    """Terms of a product that are read at a time."""
+    held: bool
+    """The program's weights stay in shared memory for the whole sequence."""
+    warps: int
 
 
 class Kept(NamedTuple):
@@ -119,6 +129,7 @@ def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
     T, B, _ = call.x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
     back = [b.contiguous() for b in call.reset_state or ()]
+    tiling = _tiling(call)
     return {
         "w_hh": call.weights.w_hh.contiguous(),
         "lengths": call.lengths,
@@ -135,11 +146,13 @@ def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
         "RAGGED": call.lengths is not None,
         "CUT": call.resets is not None,
         "BACK": call.resets is not None and bool(back),
-        "PRECISION": "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee",
+        # three products of the matrix unit give a float32 product to its last bits
+        "PRECISION": "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3",
         "BLOCK_B": _ROWS,
-        "BLOCK_H": _columns(call),
-        "BLOCK_K": min(64, _power(H)),
-        "num_warps": 4,
+        "BLOCK_H": tiling.columns,
+        "BLOCK_K": tiling.depth,
+        "RESIDENT": tiling.held,
+        "num_warps": tiling.warps,
         # more would read ahead by copies that do not pass by the first-level cache as the kernels ask
         "num_stages": 1,
     }
@@ -153,7 +166,7 @@ def _launches(call: Call, begin: int) -> Iterator[tuple[tuple[int, int], dict[st
     the other, each step is a launch.
     """
     T, B, _ = call.x.shape
-    across = -(-call.state[0].shape[1] // _columns(call))
+    across = -(-call.state[0].shape[1] // _tiling(call).columns)
     groups = -(-B // _ROWS)
     room = 0 if interpreted() else _multiprocessors(call.x.device)
     alone = across > max(1, room)
@@ -173,13 +186,25 @@ def _launches(call: Call, begin: int) -> Iterator[tuple[tuple[int, int], dict[st
             )
 
 
-def _columns(call: Call) -> int:
-    """Features of a program: as many as its slice of the weights leaves room for, from 16 to 64."""
-    H = call.state[0].shape[1]
-    for columns in (64, 32):
-        if columns < 2 * H and call.recurrence.gates * columns * H * call.x.element_size() <= _SLICE:
-            return min(columns, _power(H))
-    return 16
+def _tiling(call: Call) -> Tiling:
+    """By the recurrence, H, the dtype and the GPU: the fastest of those that were tried on one of capability 9.0."""
+    H, G, size = call.state[0].shape[1], call.recurrence.gates, call.x.element_size()
+    every = _power(H)
+    columns = min(32, every)
+    if size == 2:  # the rest of shared memory is for what the products read
+        room = _shared_memory(call.x.device) * 3 // 4
+        if G * columns * every * size <= room:
+            return Tiling(columns, every, True, 4)
+        if G < 4 and G * 16 * every * size <= room:
+            return Tiling(16, every, True, 2)
+    return Tiling(columns, min(64, every), False, 4)
+
+
+def _shared_memory(device: torch.device) -> int:
+    """Bytes that one program may have."""
+    return (
+        torch.cuda.get_device_properties(device).shared_memory_per_multiprocessor if device.type == "cuda" else 1 << 18
+    )
 
 
 def _power(n: int) -> int:
@@ -255,7 +280,7 @@ def _before(call: Call, y: Tensor) -> Tensor:
             last = (call.lengths - 1).clamp(min=0)
             before.scatter_(0, last.view(1, B, 1).expand(1, B, H), start.unsqueeze(0))
     if call.resets is not None:
-        crossed = call.resets
+        crossed = call.resets.contiguous()
         if call.reverse:
             crossed = torch.cat([crossed[1:], torch.zeros_like(crossed[:1])])
             if call.lengths is not None:
