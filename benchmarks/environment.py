@@ -47,7 +47,7 @@ def about(command: str) -> dict[str, Any]:
         "command": command,
         "hardware": f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "commit": git("rev-parse", "HEAD") or os.environ.get("UNROLL_COMMIT", ""),
+        "commit": git("rev-parse", "HEAD"),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
         "held": held(),
     }

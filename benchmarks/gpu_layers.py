@@ -31,6 +31,7 @@ import itertools
 import json
 import shlex
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -222,6 +223,12 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
     return {"milliseconds": times, "times_as_long": ratios}
 
 
+def driver() -> str:
+    """The version of NVIDIA's driver."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=9.0)
@@ -245,6 +252,7 @@ def main() -> None:
         "triton": triton.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
+        "driver": driver(),
     }
     result |= {"floors": {}, "cases": []}
     shapes = [tuple(map(int, s.split("x"))) for s in given.shapes]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -226,13 +228,38 @@ def test_what_is_refused_says_why():
 def test_auto_takes_it_where_it_was_measured_to_win(monkeypatch):
     call = make("lstm", 3, 2, 4, 8)
     monkeypatch.setattr(measured, "interpreted", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert "measured" in str(TRITON.slower(call))
-    won = measured.Won("lstm", torch.float32, False, range(4, 16), "results/here.json")
+    won = measured.Won(("lstm",), torch.float32, (False,), range(4, 16))
     monkeypatch.setattr(measured, "WON", (won,))
     assert TRITON.slower(call) is None
-    assert "measured" in str(TRITON.slower(dataclasses.replace(call, resets=torch.zeros(3, 2, dtype=torch.bool))))
+    assert "measured" in str(TRITON.slower(dataclasses.replace(call, lengths=torch.ones(2, dtype=torch.int64))))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert "tf32" in str(TRITON.slower(call))
     monkeypatch.setattr(measured, "interpreted", lambda: True)
     assert "interpreted" in str(TRITON.slower(call))
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "lengths", "least"),
+    [("lstm", "bfloat16", "equal", 1.5), ("gru", "float16", "differing", 1.4), ("rnn", "bfloat16", "differing", 1.4)],
+)
+def test_the_results_bear_out_what_auto_takes(cell, dtype, lengths, least):
+    """Every case measured that `auto` gives the kernels took them less time than cuDNN; these by that much."""
+    results = Path(__file__).parents[2] / "benchmarks" / "results" / f"2026-11-26-gpu_layers-{dtype}.json"
+    names = {"lstm": "lstm", "gru": "gru", "rnn": "rnn_tanh"}
+    ratios, kind = [], getattr(torch, dtype)
+    for case in json.loads(results.read_text())["cases"]:
+        name, ragged = names[case["cell"]], case["lengths"] != "equal"
+        for won in measured.WON:
+            if name in won.recurrences and won.dtype == kind and ragged in won.ragged and case["H"] in won.hidden:
+                every = [case["times_as_long"][side]["median"] for side in ("torch", "packed" if ragged else "torch")]
+                assert min(every) >= 1.03, case
+                if (case["cell"], case["lengths"]) == (cell, lengths):
+                    ratios.append(min(every))
+    assert len(ratios) >= 4
+    assert min(ratios) >= least
 
 
 @needs_gpu
