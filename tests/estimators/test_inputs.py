@@ -10,10 +10,12 @@ import pytest
 import scipy.sparse
 import torch
 
-from unroll import Classifier, Regressor
+from unroll import Classifier, Forecaster, LanguageModel, Regressor, Tagger
+from unroll.data.options import SourceOptions
 from unroll.data.series import as_steps
 from unroll.errors import DataError
 from unroll.estimators.inputs import read_inputs
+from unroll.options import defaults
 
 TEXTS = ["good film", "bad film", "a good one"]
 NAN = float("nan")
@@ -190,3 +192,8 @@ def test_cells_of_parquet_are_learnt_as_lists_are(tmp_path: Any) -> None:
     wanted = Regressor(**options).fit(lists, y).predict(lists)
     assert Regressor(**options).fit(cells, y).predict(cells).tolist() == wanted.tolist()
     assert Regressor(**options).fit(cells.to_frame(), y).predict(cells.to_numpy()).tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("kind", [Classifier, Regressor, Tagger, Forecaster, LanguageModel])
+def test_options_of_files_are_no_parameters(kind: type) -> None:
+    assert not set(defaults([SourceOptions])) & set(kind().get_params())

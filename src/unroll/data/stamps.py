@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from unroll.data import numbered_times
 from unroll.data.cells import Table
-from unroll.data.written_times import MISSING, Written, canonical_date, date_formats, in_words, take_apart
+from unroll.data.written_times import canonical_date, date_formats, in_words, is_missing, take_apart
 from unroll.data.zones import UTC, canonical, name_of, offset_of
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from unroll.data.written_times import Written
 
 _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d*)?")
 _LOOKED_AT = 200
@@ -76,7 +78,7 @@ def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numb
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and np.can_cast(column.dtype, np.int64):
         return _numbered(table, name, column.to_numpy(dtype=np.int64), np.zeros(0, dtype=object), numbers)
     texts = table.texts(name)
-    texts[:] = [None if text is None or text.lower() in MISSING else text for text in texts]
+    texts[:] = [None if is_missing(text) else text for text in texts]
     given = _as_given(table, name, texts, date_format) if date_format else None
     if given is not None and len(given.wrong) == sum(text is None for text in texts):
         return given
@@ -88,13 +90,9 @@ def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numb
 
 def looks_like_times(texts: np.ndarray) -> bool:
     """Whether more than half of these texts (N,) that are not empty are written times, other than numbers."""
-    some = [text for text in texts if text is not None and text.lower() not in MISSING]
-    read = sum(_NUMBER.fullmatch(text) is None and bool(_formats_of(take_apart(text))) for text in some)
-    return read * 2 > len(some)
-
-
-def _formats_of(written: Written | None) -> tuple[str, ...]:
-    return date_formats(canonical_date(written.date)) if written else ()
+    some = [text for text in texts if not is_missing(text)]
+    written = [take_apart(text) for text in some if _NUMBER.fullmatch(text) is None]
+    return sum(bool(one and date_formats(canonical_date(one.date))) for one in written) * 2 > len(some)
 
 
 def _as_given(table: Table, name: str, texts: np.ndarray, way: str) -> Stamps | None:
@@ -132,11 +130,8 @@ def _numbers(texts: np.ndarray) -> np.ndarray:
 def _numbered(table: Table, name: str, values: np.ndarray, texts: np.ndarray, kind: Numbers) -> Stamps:
     """Numbers as times, or as whole steps."""
     found = None if kind == "steps" else numbered_times.as_times(values, serial=kind == "dates")
-    if found is not None and values.dtype.kind == "f":
-        read = _checked(table, name, found.values)
-        return replace(read, notes=(f"column '{name}' was read as {found.how}",))
     if found is not None:
-        return Stamps(found.values, {}, (f"column '{name}' was read as {found.how}",))
+        return _checked(table, name, found.values, (f"column '{name}' was read as {found.how}",))
     if values.dtype.kind == "i":
         return Stamps(values, {})
     wrong: dict[int, str] = {}
@@ -160,20 +155,21 @@ def _written(table: Table, name: str, texts: np.ndarray, wanted: str, given: Sta
 
     since = np.zeros(len(texts), dtype="timedelta64[ns]")
     offsets = np.zeros(len(texts), dtype="timedelta64[ns]")
-    dates = np.full(len(texts), None, dtype=object)
+    written = [take_apart(text) if text is not None else None for text in texts]
+    codes, found = pd.factorize(pd.Series([one and one.date for one in written], dtype=object))
+    kinds = [canonical_date(date) for date in found]
+    formats = [date_formats(date) for date in kinds]
+    # A date that no format may fit is none, though a format for another one might take it.
+    readable = np.array([bool(ways) for ways in (*formats, ())])
+    codes = np.where(readable, np.cumsum(readable) - 1, -1)[codes]
+    kinds, formats = ([item for item, ways in zip(items, formats, strict=True) if ways] for items in (kinds, formats))
     zones: dict[str, str] = {}
-    for row, text in enumerate(texts):
-        written = take_apart(text) if text is not None else None
-        if written is None or not _formats_of(written):
-            continue
-        if written.clock:
-            zone = _same_kind_of_zone(table, name, row, written.zone, zones)
-            if zone:
-                offsets[row] = offset_of(zone)
-        dates[row] = canonical_date(written.date)
-        since[row] = written.nanoseconds
-    codes, kinds = pd.factorize(pd.Series(dates, dtype=object))
-    candidates = tuple(dict.fromkeys(f for date in kinds[:_LOOKED_AT] for f in date_formats(date)))
+    for row in np.flatnonzero(codes >= 0).tolist():
+        one = cast("Written", written[row])
+        since[row] = one.nanoseconds
+        if one.clock and (zone := _same_kind_of_zone(table, name, row, one.zone, zones)):
+            offsets[row] = offset_of(zone)
+    candidates = tuple(dict.fromkeys(way for ways in formats[:_LOOKED_AT] for way in ways))
     if given is not None and not any(_order(f) == _order(wanted) for f in candidates):
         return given
     if not candidates:
@@ -313,8 +309,7 @@ def _checked(
     texts = table.texts(name) if len(unusable) else np.empty(0)
     wrong = {}
     for row in unusable.tolist():
-        empty = texts[row] is None or texts[row].lower() in MISSING
         what = "is no time" if bad[row] else f"is beyond the years {least} to {most - 1}"
-        wrong[row] = f"'{name}' is empty" if empty else f"{table.shown(row, name)} in '{name}' {what}"
+        wrong[row] = f"'{name}' is empty" if is_missing(texts[row]) else f"{table.shown(row, name)} in '{name}' {what}"
     values = np.where(bad | beyond, np.datetime64(0, "s"), values).astype("M8[ns]")
     return Stamps(values if since is None else values + since, wrong, notes)

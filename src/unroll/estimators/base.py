@@ -12,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from unroll.data.options import SourceOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
 from unroll.tasks.learning import new_model, train
@@ -43,8 +44,11 @@ def takes(parameters: Mapping[str, Any]) -> Any:
 
 
 def parameters(settings: type[Settings], *without: str) -> dict[str, Any]:
-    """An estimator's parameters and their defaults: a task's options but those `without`, and `verbose`."""
-    found = defaults(settings.groups())
+    """An estimator's parameters and their defaults: a task's options but those of files and those `without`.
+
+    There is `verbose` beside them.
+    """
+    found = defaults([group for group in settings.groups() if group is not SourceOptions])
     return {k: v for k, v in found.items() if k not in (*without, *settings.WITHOUT)} | {"verbose": False}
 
 

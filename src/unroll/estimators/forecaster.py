@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@takes(
-    parameters(
-        ForecastingSettings, "encoding", "delimiter", "quoting", "decimal", "skip_bad_rows", "train_part", "test_part"
-    )
-)
+@takes(parameters(ForecastingSettings, "train_part", "test_part"))
 class Forecaster(Estimator):
     """A recurrent forecaster of one or many series.
 

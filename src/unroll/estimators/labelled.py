@@ -23,8 +23,8 @@ from unroll.tasks.labelled_options import LabelledSettings
 from unroll.tasks.records import bad_inputs
 from unroll.tasks.task import Prepared
 
-# what names columns and files means nothing to arrays; the loss over classes is the classifier's alone
-_FILES = ("text", "series", "label", "label_separator", "encoding", "delimiter", "quoting", "decimal", "skip_bad_rows")
+# what names columns means nothing to arrays; the loss over classes is the classifier's alone
+_FILES = ("text", "series", "label", "label_separator")
 _CLASSIFIER = parameters(LabelledSettings, *_FILES)
 _REGRESSOR = parameters(LabelledSettings, *_FILES, "class_weights", "label_smoothing")
 

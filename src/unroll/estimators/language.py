@@ -21,7 +21,7 @@ from unroll.tasks.language_options import LanguageSettings
 from unroll.tasks.task import Prepared, Report
 
 
-@takes(parameters(LanguageSettings, "text", "encoding", "delimiter", "quoting", "decimal", "skip_bad_rows"))
+@takes(parameters(LanguageSettings, "text"))
 class LanguageModel(Estimator):
     """A recurrent language model: how likely each token is to come next.
 

@@ -20,11 +20,8 @@ from unroll.tasks.sentences import checked
 from unroll.tasks.tagging import TaggingTask
 from unroll.tasks.tagging_options import TaggingSettings
 
-# what names columns and files means nothing to lists
-_FILES = ("tokens", "tags", "encoding", "delimiter", "quoting", "decimal", "skip_bad_rows")
 
-
-@takes(parameters(TaggingSettings, *_FILES))
+@takes(parameters(TaggingSettings, "tokens", "tags"))
 class Tagger(Estimator):
     """A recurrent tagger of token lists.
 
