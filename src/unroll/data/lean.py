@@ -1,7 +1,6 @@
-"""Tables of large files: columns of texts that stay in the memory-mapped Arrow file they were converted into.
+"""Tables of large files, whose texts stay in the memory-mapped Arrow file that they were converted into.
 
-    lean_table(dataset)   ->  a DataFrame whose texts are read from the file where they are looked at, and the columns
-                              of plain numbers, read beforehand
+A text is read from the file where it is looked at; columns of plain numbers are read beforehand, without their texts.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 _ISO_LENGTHS = (10, 16, 19)
 """Of 2020-02-25, 2020-02-25 12:00 and 2020-02-25 12:00:00."""
+_USUAL = (np.datetime64("1700-01-01"), np.datetime64("2200-01-01"))
+"""Times that are far from the ends of what can be counted in nanoseconds."""
 
 
 def lean_table(dataset: datasets.Dataset, decimal: Decimal) -> tuple[pd.DataFrame, dict[str, Numbers]]:
@@ -78,8 +79,9 @@ def shared_texts(column: pd.Series) -> np.ndarray:
 def iso_times(column: pd.Series) -> np.ndarray | None:
     """The times of a lean column (N,), datetime64[s], if all are written as 2020-02-25 or 2020-02-25 12:00[:00]."""
     import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import compute
 
+    pc: Any = compute  # its functions are made when it is imported
     times = np.empty(len(column), dtype="datetime64[s]")
     start = 0
     for piece in _pieces(column):
@@ -90,7 +92,8 @@ def iso_times(column: pd.Series) -> np.ndarray | None:
         except pa.ArrowInvalid:
             return None
         start += len(piece)
-    return times
+    usual = not len(times) or (times.min() >= _USUAL[0] and times.max() < _USUAL[1])
+    return times if usual else None
 
 
 def _pieces(column: pd.Series) -> Iterator[pa.Array]:

@@ -7,7 +7,7 @@ texts nor its pages are held.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,8 +70,9 @@ class _Column:
     def read(self, cells: pa.Array, start: int) -> bool:
         """Take the next cells, the first of them in row `start`; whether all are empty or plain numbers."""
         import pyarrow as pa
-        import pyarrow.compute as pc
+        from pyarrow import compute
 
+        pc: Any = compute  # its functions are made when it is imported
         texts = pc.utf8_trim(cells, _BLANKS)
         texts = pc.if_else(pc.is_in(pc.ascii_lower(texts), pa.array(sorted(MISSING))), None, texts)
         try:
