@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from unroll.data.lean import is_lean, shared_texts
 from unroll.data.numbers import Numbers, doubtful, read_numbers
 from unroll.data.options import Decimal
 from unroll.data.rows import row_of
@@ -26,17 +27,20 @@ class Table:
         frame: the rows.
         where: what to call the data in messages.
         decimal: the decimal mark of numbers that are texts; auto: as a column's cells show, or the other columns'.
+        numbers: columns that have been read as numbers already.
 
     Raises:
         DataError: two columns of one name.
     """
 
-    def __init__(self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto") -> None:
+    def __init__(
+        self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto", numbers: Mapping[str, Numbers] | None = None
+    ) -> None:
         self.frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         self.where = where
         self._decimal: Decimal = decimal
         self.names = tuple(self.frame.columns)
-        self._numbers: dict[str, Numbers] = {}
+        self._numbers = dict(numbers or {})
         for name in self.names:
             if self.names.count(name) > 1:
                 raise DataError(f"{where or 'the table'} has more than one column named '{name}'")
@@ -46,7 +50,7 @@ class Table:
 
     def with_column(self, name: str, values: np.ndarray) -> Table:
         """The same table with one more column."""
-        return Table(self.frame.assign(**{name: values}), self.where, self._decimal)
+        return Table(self.frame.assign(**{name: values}), self.where, self._decimal, self._numbers)
 
     def column(self, name: str) -> pd.Series:
         """The column as it is."""
@@ -54,7 +58,10 @@ class Table:
 
     def texts(self, name: str, first: int | None = None) -> np.ndarray:
         """The column as texts (N,), stripped; None where a cell is empty. `first`: of so many rows."""
-        cells = self.column(name).iloc[:first].to_numpy(dtype=object)
+        column = self.column(name).iloc[:first]
+        if is_lean(column):
+            return shared_texts(column)
+        cells = column.to_numpy(dtype=object)
         texts = np.empty(len(cells), dtype=object)
         texts[:] = [_text(cell) for cell in cells]
         return texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from unroll.data.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.gaps import shown
 from unroll.data.layout import Layout, cycles, require, settle, with_times
 from unroll.data.moments import moments
+from unroll.data.numbers import Numbers
 from unroll.data.options import Decimal
 from unroll.data.regular import Raw, notes_of, regular
 from unroll.data.rows import grouped
@@ -35,11 +36,12 @@ def frames_of(
     where: str,
     skip: bool,
     decimal: Decimal = "auto",
+    numbers: Mapping[str, Numbers] | None = None,
 ) -> Frames:
-    """See `unroll.data.frames.read_frames`."""
+    """See `unroll.data.frames.read_frames`; `numbers` are columns that have been read already."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
     indexed = with_index(df, where)
-    table = Table(indexed.rows, where, decimal)
+    table = Table(indexed.rows, where, decimal, numbers)
     if not len(table):
         raise DataError(f"{where} has no rows")
     notes: list[str] = []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from unroll.data import calendar
 from unroll.data.frame import Frame, Frames, future_stamps
 from unroll.data.frame_reading import frames_of
 from unroll.data.layout import Layout
+from unroll.data.lean import lean_table
 from unroll.data.options import SourceOptions
 from unroll.data.regular import Raw, layout_frequency, regular
 from unroll.data.series_options import FrameOptions
@@ -70,8 +71,8 @@ def read_frames(
     where = where or ", ".join(f"'{os.fspath(path)}'" for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
     skipped: list[str] | None = [] if skip else None
     notes: list[str] = []
-    table = cast("pd.DataFrame", read(data, source=source, skipped=skipped, notes=notes).to_pandas())
-    frames = frames_of(table, options, layout, where or "the table", skip, source.decimal)
+    table, numbers = lean_table(read(data, source=source, skipped=skipped, notes=notes), source.decimal)
+    frames = frames_of(table, options, layout, where or "the table", skip, source.decimal, numbers)
     if skipped:
         note = f"{len(skipped)} line{'s' if len(skipped) > 1 else ''} left out, the first: {skipped[0]}"
         notes.append(note)

@@ -14,6 +14,7 @@ import numpy as np
 
 from unroll.data import numbered_times
 from unroll.data.cells import Table
+from unroll.data.lean import is_lean, iso_times
 from unroll.data.written_times import canonical_date, date_formats, in_words, is_missing, take_apart
 from unroll.data.zones import UTC, canonical, name_of, offset_of
 from unroll.errors import DataError
@@ -77,6 +78,8 @@ def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numb
         return _checked(table, name, column)
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and np.can_cast(column.dtype, np.int64):
         return _numbered(table, name, column.to_numpy(dtype=np.int64), np.zeros(0, dtype=object), numbers)
+    if not date_format and is_lean(column) and (times := iso_times(column)) is not None:
+        return _checked(table, name, times)
     texts = table.texts(name)
     texts[:] = [None if is_missing(text) else text for text in texts]
     given = _as_given(table, name, texts, date_format) if date_format else None

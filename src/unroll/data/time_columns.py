@@ -228,11 +228,15 @@ def _the_one(table: Table, names: list[str]) -> str:
 
 def _clock_beside(table: Table, name: str, free: Sequence[str], series: str) -> str:
     """The column of the time of day that goes with a column of days, where a day has several rows."""
+    by = [name, series] if series in table.names else [name]
+    beside = _clock(table, name, free)
+    return beside if beside and table.frame.duplicated(by).any() else ""
+
+
+def _clock(table: Table, name: str, free: Sequence[str]) -> str:
+    """The first other column of times of day."""
     import pandas as pd
 
-    by = [name, series] if series in table.names else [name]
-    if not table.frame.duplicated(by).any():
-        return ""
     for other in free:
         if other == name or kind_of(other) not in ("time", "part"):
             continue
