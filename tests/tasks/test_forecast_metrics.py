@@ -35,8 +35,7 @@ def test_what_was_not_observed_may_be_anything() -> None:
 def test_percentages_by_hand() -> None:
     y, t = column(110.0, 90.0, 5.0, 0.0), column(100.0, 100.0, 0.0, 0.0)
     assert fm.mape(y, t) == pytest.approx(10.0)
-    assert fm.zero_truths(t) == 2
-    assert fm.zero_truths(t, np.array([[[True], [True], [True], [False]]])) == 1
+    assert np.isnan(fm.percentage_error(y, t)).ravel().tolist() == [False, False, True, True]
     assert fm.smape(y, t) == pytest.approx((200 * 10 / 210 + 200 * 10 / 190 + 200 + 0) / 4)
     assert fm.mape(y[:, 2:], t[:, 2:]) is None
     assert fm.smape(-t[:, :1], t[:, :1]) == 200.0
@@ -50,7 +49,7 @@ def test_mase_by_hand() -> None:
     assert np.isnan(scale[1])
     y, t = np.array([[[5.0, 8.0], [9.0, 8.0]]]), np.array([[[4.0, 7.0], [4.0, 9.0]]])
     assert fm.mase(y, t, scale) == pytest.approx((1 / 2 + 5 / 2) / 2)
-    assert fm.without_scale(scale, t) == 2
+    assert np.isnan(fm.absolute_scaled_error(y, t, scale)).tolist() == [[[False, True], [False, True]]]
     assert fm.mase(y, t, scale[None]) == fm.mase(y, t, scale)
     assert fm.mase(y, t, np.array([np.nan, np.nan])) is None
     assert fm.mase(np.repeat(y, 2, 0), np.repeat(t, 2, 0), np.array([[2.0, 1.0], [1.0, np.nan]])) == pytest.approx(
@@ -87,26 +86,19 @@ def test_intervals() -> None:
     assert fm.width(lower, upper, np.zeros(t.shape, dtype=bool)) is None
 
 
-def test_each_step_of_the_horizon() -> None:
-    steps = fm.by_step(fm.mae, Y, T, observed=SOME)
-    assert len(steps) == 4
-    for f, value in enumerate(steps):
-        assert value == pytest.approx(np.abs(Y - T)[:, f][SOME[:, f]].mean())
-    quantiles = np.stack([Y, Y + 1], axis=-1)
-    one = fm.by_step(fm.pinball, quantiles, T, levels=(0.2, 0.8))
-    assert one[2] == fm.pinball(quantiles[:, 2:3], T[:, 2:3], (0.2, 0.8))
-    assert fm.by_step(fm.mase, Y, T, scale=np.ones(3)) == pytest.approx(fm.by_step(fm.mae, Y, T))
-
-
-def test_all_figures() -> None:
-    report = fm.scores(Y, T, SOME, scale=np.array([1.0, 2.0, np.nan]))
-    assert list(report) == [
-        *("mae", "mse", "rmse", "mape", "smape", "mase", "mase_left_out", "mae_by_step", "mse_by_step")
-    ]
-    assert report["mase_left_out"] == int(SOME[:, :, 2].sum())
-    assert report["rmse"] == pytest.approx(report["mse"] ** 0.5)
-    assert "mase" not in fm.scores(Y, T)
-    assert fm.scores(np.zeros((1, 2, 1)), np.zeros((1, 2, 1)))["mape_left_out"] == 2
+def test_means_are_taken_some_windows_after_others() -> None:
+    values = np.where(RNG.random(T.shape) < 0.1, np.nan, Y)
+    means = fm.Means()
+    for part in (slice(0, 7), slice(7, 8), slice(8, 20)):
+        means.add(values[part], SOME[part])
+    kept = SOME & ~np.isnan(values)
+    assert means.count() == kept.sum()
+    assert means.mean() == pytest.approx(values[kept].mean(), rel=1e-12)
+    for k in range(3):
+        assert means.mean(k) == pytest.approx(values[..., k][kept[..., k]].mean(), rel=1e-12)
+    assert means.by_step() == pytest.approx([values[:, f][kept[:, f]].mean() for f in range(4)], rel=1e-12)
+    assert fm.Means().mean() is None
+    assert fm.Means().add(Y, NONE).by_step() == [None] * 4
 
 
 def test_naive_forecasts() -> None:

@@ -98,16 +98,21 @@ def answer_batch(
 
 def answer(model: Forecaster, windows: Windows, scale: Affine, *, seed: int, rows: np.ndarray | None = None) -> Answers:
     """The model's answers to all windows, or to those numbered `rows`, in order; the same for the same seed."""
+    found = list(answer_in_pieces(model, windows, scale, seed=seed, rows=rows))
+    quantiles = [f.quantiles for f in found if f.quantiles is not None]
+    return Answers(np.concatenate([f.point for f in found]), np.concatenate(quantiles) if quantiles else None)
+
+
+def answer_in_pieces(
+    model: Forecaster, windows: Windows, scale: Affine, *, seed: int, rows: np.ndarray | None = None
+) -> Iterator[Answers]:
+    """The same, some windows after others."""
     numbers = np.arange(windows.size) if rows is None else rows
     most = 256 if not (model.output.is_distribution and model.feeds) else max(1, _ROWS // model.options.paths)
     model.eval()
-    found = []
     with seeded(seed, next(model.parameters()).device):
         for start in range(0, len(numbers), most):
-            found.append(answer_batch(model, windows.take(numbers[start : start + most]), scale))
-    points = np.concatenate([f.point for f in found])
-    quantiles = [f.quantiles for f in found if f.quantiles is not None]
-    return Answers(points, np.concatenate(quantiles) if quantiles else None)
+            yield answer_batch(model, windows.take(numbers[start : start + most]), scale)
 
 
 @contextmanager

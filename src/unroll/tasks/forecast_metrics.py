@@ -1,78 +1,139 @@
 """How good forecasts are: functions on arrays (N, F, K), N windows, F steps, K columns.
 
 y is the forecast, t the truth. `observed` (N, F, K) bool says which truths count; none given: all. A mean over nothing
-is None. torchmetrics computes what it defines in the same way; not MAPE and sMAPE, where it puts a small number in
-place of zero. `by_step` gives any of these figures for each step of the horizon.
+is None. MAPE and sMAPE are not torchmetrics', which puts a small number in place of zero.
+
+The functions `absolute_error` to `inside` give a value for each truth, NaN where it is not defined; `Means` takes such
+values of some windows after others, so that those of all windows need not be held at once. `mae` to `width` are the
+means of one array.
 
 A forecast is compared with what costs nothing: `repeat_last` and `seasonal_naive`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
-import torch
-import torchmetrics.functional as tm
 
 Mean = float | None
-Metric = Callable[..., Mean]
 
 
-def mae(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Mean absolute error: the mean of |y - t|."""
-    y, t = _counted(forecast, truth, observed)
-    return tm.mean_absolute_error(y, t).item() if len(t) else None
+class Means:
+    """The mean of values (N, F, K) over all windows, for each step and column."""
+
+    def __init__(self) -> None:
+        self._sums: np.ndarray | None = None
+        self._counts = np.zeros(0, dtype=np.int64)
+
+    def add(self, values: np.ndarray, observed: np.ndarray | None = None) -> Self:
+        """Take the values (n, F, K) of more windows; those that are NaN or not `observed` do not count."""
+        kept = ~np.isnan(values)
+        if observed is not None:
+            kept &= observed
+        if self._sums is None:
+            self._sums = np.zeros(values.shape[1:])
+            self._counts = np.zeros(values.shape[1:], dtype=np.int64)
+        self._sums += np.where(kept, values, 0.0).sum(0)
+        self._counts += kept.sum(0)
+        return self
+
+    def mean(self, column: int | None = None) -> Mean:
+        """Over everything, or one column."""
+        sums, counts = self._of(column)
+        return float(sums.sum() / counts.sum()) if counts.sum() else None
+
+    def by_step(self) -> list[Mean]:
+        """Of each of the F steps."""
+        sums, counts = self._of(None)
+        return [float(s / n) if n else None for s, n in zip(sums.sum(1), counts.sum(1), strict=True)]
+
+    def count(self, column: int | None = None) -> int:
+        """Values that count."""
+        return int(self._of(column)[1].sum())
+
+    def _of(self, column: int | None) -> tuple[np.ndarray, np.ndarray]:
+        if self._sums is None:
+            return np.zeros((0, 1)), np.zeros((0, 1), dtype=np.int64)
+        return (self._sums, self._counts) if column is None else (self._sums[:, column], self._counts[:, column])
 
 
-def mse(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Mean squared error: the mean of (y - t)^2."""
-    y, t = _counted(forecast, truth, observed)
-    return tm.mean_squared_error(y, t).item() if len(t) else None
+def absolute_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """|y - t|."""
+    return np.abs(forecast - truth)
 
 
-def rmse(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Root of the mean squared error."""
-    y, t = _counted(forecast, truth, observed)
-    return tm.mean_squared_error(y, t, squared=False).item() if len(t) else None
+def squared_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(y - t)^2."""
+    return (forecast - truth) ** 2
 
 
-def mape(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Mean absolute percentage error: 100 times the mean of |y - t| / |t|, where t is not 0 (see `zero_truths`)."""
-    y, t = _counted(forecast, truth, observed)
-    some = t != 0
-    return (100 * ((y - t).abs()[some] / t.abs()[some]).mean()).item() if some.any() else None
+def percentage_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """100 |y - t| / |t|; NaN where t is 0."""
+    return 100 * np.abs(forecast - truth) / np.where(truth == 0, np.nan, np.abs(truth))
 
 
-def zero_truths(truth: np.ndarray, observed: np.ndarray | None = None) -> int:
-    """Observed truths that are 0, which `mape` leaves out."""
-    return int(((truth == 0) & _mask(truth, observed)).sum())
-
-
-def smape(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Symmetric mean absolute percentage error: the mean of 200 |y - t| / (|y| + |t|), 0 where both are 0; 0 to 200.
+def symmetric_percentage_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """200 |y - t| / (|y| + |t|), 0 where both are 0; 0 to 200.
 
     Makridakis 1993, "Accuracy measures: theoretical and practical concerns", with absolute values below, as in the M4
     competition.
     """
-    y, t = _counted(forecast, truth, observed)
-    if not len(t):
-        return None
-    size = y.abs() + t.abs()
-    return (200 * torch.where(size > 0, (y - t).abs() / size, 0.0).mean()).item()
+    size = np.abs(forecast) + np.abs(truth)
+    return 200 * np.abs(forecast - truth) / np.where(size == 0, 1.0, size)
+
+
+def absolute_scaled_error(forecast: np.ndarray, truth: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """|y - t| / scale, the scale (K,) or (N, K) from `naive_scale`; NaN where that is."""
+    return np.abs(forecast - truth) / (scale[:, None] if scale.ndim == 2 else scale)
+
+
+def pinball_loss(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Mean over levels p (Q,) of max(p (t - y), (p - 1) (t - y)), of quantiles (N, F, K, Q)."""
+    p = np.asarray(levels, dtype=np.float64)
+    above = truth[..., None] - quantiles
+    return np.maximum(p * above, (p - 1) * above).mean(-1)
+
+
+def inside(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """1 where the truth lies in the interval from `lower` to `upper`, both ends counted, else 0."""
+    return ((lower <= truth) & (truth <= upper)).astype(np.float64)
+
+
+def mae(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
+    """Mean absolute error: the mean of |y - t|."""
+    return _mean(absolute_error(forecast, truth), observed)
+
+
+def mse(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
+    """Mean squared error: the mean of (y - t)^2."""
+    return _mean(squared_error(forecast, truth), observed)
+
+
+def rmse(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
+    """Root of the mean squared error."""
+    return root(mse(forecast, truth, observed))
+
+
+def mape(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
+    """Mean absolute percentage error: 100 times the mean of |y - t| / |t|, where t is not 0."""
+    return _mean(percentage_error(forecast, truth), observed)
+
+
+def smape(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
+    """Symmetric mean absolute percentage error: the mean of `symmetric_percentage_error`."""
+    return _mean(symmetric_percentage_error(forecast, truth), observed)
 
 
 def mase(forecast: np.ndarray, truth: np.ndarray, scale: np.ndarray, observed: np.ndarray | None = None) -> Mean:
     """Mean absolute scaled error: the mean of |y - t| / scale.
 
     The scale (K,) or (N, K) comes from `naive_scale`: below 1 the forecast is better than the seasonal naive one is on
-    the training part. Where it is NaN errors are left out (see `without_scale`). Hyndman & Koehler 2006, "Another look
+    the training part. Where it is NaN errors are left out. Hyndman & Koehler 2006, "Another look
     at measures of forecast accuracy".
     """
-    scale = _per_value(scale, truth)
-    kept = _mask(truth, observed) & ~np.isnan(scale)
-    return float((np.abs(forecast - truth)[kept] / scale[kept]).mean()) if kept.any() else None
+    return _mean(absolute_scaled_error(forecast, truth, scale), observed)
 
 
 def naive_scale(history: np.ndarray, season: int = 1, observed: np.ndarray | None = None) -> np.ndarray:
@@ -81,16 +142,14 @@ def naive_scale(history: np.ndarray, season: int = 1, observed: np.ndarray | Non
     NaN for a column that repeats itself exactly, such as a constant, and for one without two observed values a season
     apart: neither has an error to compare with.
     """
-    there = _mask(history, observed)
-    pairs = there[season:] & there[:-season]
-    apart = np.where(pairs, np.abs(history[season:] - history[:-season]), 0.0).sum(0)
-    count = pairs.sum(0)
-    return np.where((count > 0) & (apart > 0), apart / np.maximum(count, 1), np.nan)
-
-
-def without_scale(scale: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> int:
-    """Observed truths that `mase` leaves out, as their history is constant or too short to have a scale."""
-    return int((np.isnan(_per_value(scale, truth)) & _mask(truth, observed)).sum())
+    found = np.full(history.shape[1], np.nan)
+    for k in range(history.shape[1]):
+        apart = np.abs(history[season:, k] - history[:-season, k])
+        if observed is not None:
+            apart = apart[observed[season:, k] & observed[:-season, k]]
+        if len(apart) and apart.sum() > 0:
+            found[k] = apart.sum() / len(apart)
+    return found
 
 
 def pinball(
@@ -100,70 +159,22 @@ def pinball(
 
     It is not doubled: at level 0.5 it is half the mean absolute error. Koenker & Bassett 1978, "Regression quantiles".
     """
-    p = np.asarray(levels, dtype=np.float64)
-    above = truth[..., None] - quantiles
-    kept = _mask(truth, observed)
-    return float(np.maximum(p * above, (p - 1) * above)[kept].mean()) if kept.any() else None
+    return _mean(pinball_loss(quantiles, truth, levels), observed)
 
 
 def coverage(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
     """Share of the truths that lie in the interval from `lower` to `upper`, both ends counted."""
-    kept = _mask(truth, observed)
-    return float(((lower <= truth) & (truth <= upper))[kept].mean()) if kept.any() else None
+    return _mean(inside(lower, upper, truth), observed)
 
 
 def width(lower: np.ndarray, upper: np.ndarray, observed: np.ndarray | None = None) -> Mean:
     """Mean width of intervals: of two with the same coverage the narrower tells more."""
-    kept = _mask(lower, observed)
-    return float((upper - lower)[kept].mean()) if kept.any() else None
+    return _mean(upper - lower, observed)
 
 
-def by_step(metric: Metric, *arrays: np.ndarray, observed: np.ndarray | None = None, **options: Any) -> list[Mean]:
-    """A metric for each of the F steps: `by_step(mae, forecast, truth)`, `by_step(pinball, q, truth, levels=...)`.
-
-    Args:
-        metric: one of this module's.
-        arrays: (N, F, ...), what the metric takes that has a horizon.
-        observed: (N, F, K).
-        options: what else it takes.
-    """
-    F = arrays[0].shape[1]
-    steps = [slice(f, f + 1) for f in range(F)]
-    return [
-        metric(*(a[:, f] for a in arrays), observed=None if observed is None else observed[:, f], **options)
-        for f in steps
-    ]
-
-
-def scores(
-    forecast: np.ndarray,
-    truth: np.ndarray,
-    observed: np.ndarray | None = None,
-    *,
-    scale: np.ndarray | None = None,
-) -> dict[str, Any]:
-    """Every figure of a point forecast: `mae`, `mse`, `rmse`, `mape`, `smape`, with `scale` also `mase`.
-
-    `mape_left_out` and `mase_left_out` count what these two cannot count, where there is any. `mae_by_step` and
-    `mse_by_step` are lists over the horizon.
-    """
-    counted = (forecast, truth)
-    report: dict[str, Any] = {
-        "mae": mae(*counted, observed),
-        "mse": mse(*counted, observed),
-        "rmse": rmse(*counted, observed),
-        "mape": mape(*counted, observed),
-        "smape": smape(*counted, observed),
-    }
-    if zeros := zero_truths(truth, observed):
-        report["mape_left_out"] = zeros
-    if scale is not None:
-        report["mase"] = mase(*counted, scale, observed)
-        if left := without_scale(scale, truth, observed):
-            report["mase_left_out"] = left
-    report["mae_by_step"] = by_step(mae, *counted, observed=observed)
-    report["mse_by_step"] = by_step(mse, *counted, observed=observed)
-    return report
+def root(value: Mean) -> Mean:
+    """The square root of a mean."""
+    return None if value is None else value**0.5
 
 
 def repeat_last(history: np.ndarray, horizon: int) -> np.ndarray:
@@ -184,19 +195,5 @@ def seasonal_naive(history: np.ndarray, horizon: int, season: int) -> np.ndarray
     return cycle[:, np.arange(horizon) % season]
 
 
-def _mask(values: np.ndarray, observed: np.ndarray | None) -> np.ndarray:
-    return np.ones(values.shape, dtype=bool) if observed is None else observed
-
-
-def _counted(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor]:
-    y, t = (np.asarray(values, dtype=np.float64) for values in (forecast, truth))
-    if observed is None or observed.all():
-        y, t = np.ravel(y), np.ravel(t)
-    else:
-        y, t = y[observed], t[observed]
-    return torch.from_numpy(y), torch.from_numpy(t)
-
-
-def _per_value(scale: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    scale = scale[:, None] if scale.ndim == 2 else scale
-    return np.broadcast_to(scale, truth.shape)
+def _mean(values: np.ndarray, observed: np.ndarray | None) -> Mean:
+    return Means().add(values, observed).mean()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from unroll.tasks.forecast_answers import Answers
 from unroll.tasks.task import Report
 
 REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
+_MODEL = "model"
+_MEANS = ("mae", "mse", "mape", "smape", "mase", "mse_scaled", "mae_scaled")
 _FIGURES = {
     "mae": "MAE",
     "rmse": "RMSE",
@@ -35,7 +37,7 @@ def naive(windows: Windows, rows: np.ndarray, season: int) -> dict[str, np.ndarr
 
 
 def report(
-    answers: Answers,
+    answers: Answers | Iterable[Answers],
     windows: Windows,
     *,
     scale: Affine,
@@ -54,7 +56,7 @@ def report(
     forecast where both its scaled errors are smaller.
 
     Args:
-        answers: of the windows.
+        answers: of the windows, all at once or in pieces, one after the other; a piece is let go when it is counted.
         windows: with the truth.
         scale: (S, K) of the series' targets.
         error: (S, K) the seasonal naive errors of the training part, which MASE divides by.
@@ -64,63 +66,115 @@ def report(
         rows: numbers of the windows answered; None: all.
     """
     rows = np.arange(windows.size) if rows is None else rows
-    truth, observed = windows.truth(rows)
-    series, _ = windows.locate(rows)
-    size, own = scale.scale[series], error[series]
-    compared = {"model": answers.point, **naive(windows, rows, season)}
-    every = {name: _figures(f, truth, observed, size, own) for name, f in compared.items()}
-    mine = every.pop("model")
-    found: Report = {"windows": len(rows), "horizon": windows.horizon, "season": season, **mine["figures"]}
-    if answers.quantiles is not None:
-        low, high = answers.quantiles[..., 0], answers.quantiles[..., -1]
-        found["pinball"] = metrics.pinball(answers.quantiles, truth, levels, observed)
-        found["nominal"] = levels[-1] - levels[0]
-        found["coverage"] = metrics.coverage(low, high, truth, observed)
-        found["width"] = metrics.width(low, high, observed)
-    found["baselines"] = {name: figures["figures"] for name, figures in every.items()}
-    found["beats"] = {name: _beats(found, found["baselines"][name]) for name in every}
-    found["by_horizon"] = _by_horizon(answers, truth, observed, own, levels)
-    found["by_step"] = {"model": mine["by_step"], **{name: f["by_step"] for name, f in every.items()}}
+    errors: dict[str, _Errors] = {}
+    intervals = _Intervals(levels)
+    start = 0
+    for piece in [answers] if isinstance(answers, Answers) else answers:
+        own = rows[start : start + len(piece.point)]
+        start += len(own)
+        truth, observed = windows.truth(own)
+        series, _ = windows.locate(own)
+        for name, forecast in {_MODEL: piece.point, **naive(windows, own, season)}.items():
+            errors.setdefault(name, _Errors()).add(forecast, truth, observed, scale.scale[series], error[series])
+        if piece.quantiles is not None:
+            intervals.add(piece.quantiles, truth, observed)
+    mine = errors.pop(_MODEL)
+    found: Report = {"windows": len(rows), "horizon": windows.horizon, "season": season, **mine.figures()}
+    if intervals.some:
+        found |= intervals.figures()
+    found["baselines"] = {name: one.figures() for name, one in errors.items()}
+    found["beats"] = {name: _beats(found, found["baselines"][name]) for name in errors}
+    found["by_horizon"] = mine.by_horizon() | (intervals.by_horizon() if intervals.some else {})
+    found["by_step"] = {name: one.by_step() for name, one in ((_MODEL, mine), *errors.items())}
     if len(targets) > 1:
-        found["per_target"] = {}
-        for k, name in enumerate(targets):
-            one = (truth[..., k : k + 1], observed[..., k : k + 1], size[:, k : k + 1], own[:, k : k + 1])
-            each = {n: _figures(f[..., k : k + 1], *one)["figures"] for n, f in compared.items()}
-            found["per_target"][name] = {**each.pop("model"), "baselines": each}
+        found["per_target"] = {
+            name: {**mine.figures(k), "baselines": {n: one.figures(k) for n, one in errors.items()}}
+            for k, name in enumerate(targets)
+        }
     return found
 
 
-def _by_horizon(
-    answers: Answers, truth: np.ndarray, observed: np.ndarray, error: np.ndarray, levels: Sequence[float]
-) -> dict[str, list[float | None]]:
-    """The model's figures for each of the F steps, in the data's units."""
-    pair = (answers.point, truth)
-    found = {
-        name: metrics.by_step(metric, *pair, observed=observed)
-        for name, metric in (
-            ("mae", metrics.mae),
-            ("rmse", metrics.rmse),
-            ("mape", metrics.mape),
-            ("smape", metrics.smape),
-        )
-    }
-    found["mase"] = metrics.by_step(metrics.mase, *pair, observed=observed, scale=error)
-    if answers.quantiles is not None:
-        bounds = (answers.quantiles[..., 0], answers.quantiles[..., -1])
-        found["pinball"] = metrics.by_step(metrics.pinball, answers.quantiles, truth, observed=observed, levels=levels)
-        found["coverage"] = metrics.by_step(metrics.coverage, *bounds, truth, observed=observed)
-    return found
+class _Errors:
+    """The errors of one forecast, in the data's units and scaled."""
+
+    def __init__(self) -> None:
+        self._means = {name: metrics.Means() for name in _MEANS}
+
+    def add(
+        self, forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray, size: np.ndarray, error: np.ndarray
+    ) -> None:
+        """Count some windows (n, F, K); size and naive error are (n, K)."""
+        pair, scaled = (forecast, truth), (forecast / size[:, None], truth / size[:, None])
+        values = {
+            "mae": metrics.absolute_error(*pair),
+            "mse": metrics.squared_error(*pair),
+            "mape": metrics.percentage_error(*pair),
+            "smape": metrics.symmetric_percentage_error(*pair),
+            "mase": metrics.absolute_scaled_error(*pair, error),
+            "mse_scaled": metrics.squared_error(*scaled),
+            "mae_scaled": metrics.absolute_error(*scaled),
+        }
+        for name, means in self._means.items():
+            means.add(values[name], observed)
+
+    def figures(self, column: int | None = None) -> dict[str, Any]:
+        """Over everything, or of one column; `..._left_out` counts the truths that a figure is not defined for."""
+        means = {name: means.mean(column) for name, means in self._means.items()}
+        found: dict[str, Any] = {
+            "mae": means["mae"],
+            "rmse": metrics.root(means["mse"]),
+            "mape": means["mape"],
+            "smape": means["smape"],
+        }
+        if zeros := self._left_out("mape", column):
+            found["mape_left_out"] = zeros
+        found["mase"] = means["mase"]
+        if unscaled := self._left_out("mase", column):
+            found["mase_left_out"] = unscaled
+        return found | {"mse_scaled": means["mse_scaled"], "mae_scaled": means["mae_scaled"]}
+
+    def _left_out(self, name: str, column: int | None) -> int:
+        return self._means["mae"].count(column) - self._means[name].count(column)
+
+    def by_step(self) -> list[metrics.Mean]:
+        """The scaled MAE of each step."""
+        return self._means["mae_scaled"].by_step()
+
+    def by_horizon(self) -> dict[str, list[metrics.Mean]]:
+        """The figures of each step, in the data's units."""
+        each = {name: self._means[name].by_step() for name in ("mae", "mse", "mape", "smape", "mase")}
+        each["rmse"] = [metrics.root(value) for value in each.pop("mse")]
+        return {name: each[name] for name in ("mae", "rmse", "mape", "smape", "mase")}
 
 
-def _figures(
-    forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray, size: np.ndarray, error: np.ndarray
-) -> dict[str, Any]:
-    found = metrics.scores(forecast, truth, observed, scale=error)
-    scaled = (forecast / size[:, None], truth / size[:, None])
-    figures = {name: value for name, value in found.items() if not name.endswith("_by_step") and name != "mse"}
-    figures["mse_scaled"] = metrics.mse(*scaled, observed)
-    figures["mae_scaled"] = metrics.mae(*scaled, observed)
-    return {"figures": figures, "by_step": metrics.by_step(metrics.mae, *scaled, observed=observed)}
+class _Intervals:
+    """How good quantiles are, and the interval from the lowest to the highest."""
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.some = False
+        self._levels = levels
+        self._pinball, self._coverage, self._width = metrics.Means(), metrics.Means(), metrics.Means()
+
+    def add(self, quantiles: np.ndarray, truth: np.ndarray, observed: np.ndarray) -> None:
+        """Count those of some windows, (n, F, K, Q)."""
+        self.some = True
+        low, high = quantiles[..., 0], quantiles[..., -1]
+        self._pinball.add(metrics.pinball_loss(quantiles, truth, self._levels), observed)
+        self._coverage.add(metrics.inside(low, high, truth), observed)
+        self._width.add(high - low, observed)
+
+    def figures(self) -> dict[str, Any]:
+        """Over everything."""
+        return {
+            "pinball": self._pinball.mean(),
+            "nominal": self._levels[-1] - self._levels[0],
+            "coverage": self._coverage.mean(),
+            "width": self._width.mean(),
+        }
+
+    def by_horizon(self) -> dict[str, list[metrics.Mean]]:
+        """Of each step."""
+        return {"pinball": self._pinball.by_step(), "coverage": self._coverage.by_step()}
 
 
 def _beats(model: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:

@@ -22,7 +22,7 @@ from unroll.models.forecaster import Forecaster, segment_length
 from unroll.models.strategies import Sizes
 from unroll.runs import Run
 from unroll.tasks import forecast_parts, forecast_report
-from unroll.tasks.forecast_answers import answer
+from unroll.tasks.forecast_answers import answer, answer_in_pieces
 from unroll.tasks.forecast_measured import Measured
 from unroll.tasks.forecast_objective import ForecastObjective
 from unroll.tasks.forecast_table import check_names
@@ -214,7 +214,7 @@ class ForecastingTask:
         names = part.frames.names
         scale = self.scaler.table(names)
         found = forecast_report.report(
-            answer(_forecaster(model), part, scale, seed=self.settings.batch.seed),
+            answer_in_pieces(_forecaster(model), part, scale, seed=self.settings.batch.seed),
             part,
             scale=scale,
             error=self.measured.error_table(names),
