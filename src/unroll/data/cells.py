@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -27,20 +27,20 @@ class Table:
         frame: the rows.
         where: what to call the data in messages.
         decimal: the decimal mark of numbers that are texts; auto: as a column's cells show, or the other columns'.
-        numbers: columns that have been read as numbers already.
+        numbers: columns that have been read as numbers already; others are added to it.
 
     Raises:
         DataError: two columns of one name.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto", numbers: Mapping[str, Numbers] | None = None
+        self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto", numbers: dict[str, Numbers] | None = None
     ) -> None:
         self.frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         self.where = where
         self._decimal: Decimal = decimal
         self.names = tuple(self.frame.columns)
-        self._numbers = dict(numbers or {})
+        self._numbers = {} if numbers is None else numbers
         for name in self.names:
             if self.names.count(name) > 1:
                 raise DataError(f"{where or 'the table'} has more than one column named '{name}'")
@@ -82,6 +82,10 @@ class Table:
         if numbers.doubt and numbers.numeric:
             raise DataError(f"{self.where or 'the table'}, column '{name}': {doubtful(numbers.doubt)}")
         return numbers
+
+    def forget(self, name: str) -> None:
+        """Hold the numbers of a column no longer."""
+        self._numbers.pop(name, None)
 
     def _read(self, name: str) -> Numbers:
         import pandas as pd

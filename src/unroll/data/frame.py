@@ -162,14 +162,14 @@ class Frames:
             known = np.concatenate([frame.known[:N], ahead])
         return replace(frame, known=known)
 
-    def fingerprint(self) -> Iterator[bytes]:
+    def fingerprint(self) -> Iterator[bytes | memoryview]:
         """Everything in the series, for a hash."""
         yield self.layout.to_json().encode()
         for frame in self.series:
             yield frame.name.encode("utf-8", "surrogatepass")
             for values in (frame.stamps, frame.target, frame.past, frame.known, frame.static, frame.observed):
                 yield repr((values.shape, values.dtype.str)).encode()
-                yield np.ascontiguousarray(values).tobytes()
+                yield np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def future_stamps(frame: Frame, frequency: str, horizon: int, *, step: int = 0) -> np.ndarray:

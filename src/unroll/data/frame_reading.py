@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def frames_of(
     where: str,
     skip: bool,
     decimal: Decimal = "auto",
-    numbers: Mapping[str, Numbers] | None = None,
+    numbers: dict[str, Numbers] | None = None,
 ) -> Frames:
     """See `unroll.data.frames.read_frames`; `numbers` are columns that have been read already."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
@@ -94,14 +94,16 @@ def _raws(
         bad += read.wrong.items()
     elif options.time_zone and not trained:
         raise OptionError(f"time_zone is {options.time_zone}, but {table.where} has no column of times")
-    columns = [table.certain(name) for name in numeric]
-    for name, column in zip(numeric, columns, strict=True):
+    values = np.empty((len(table), len(numeric)))
+    for i, name in enumerate(numeric):
+        column = table.certain(name)
+        values[:, i] = column.values
+        table.forget(name)
         notes += [f"column '{name}' {column.note}"] if column.note else []
         bad += [(int(row), f"{table.shown(row, name)} in '{name}' is no finite number") for row in column.wrong]
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
         notes.append(f"left out: {len(table) - len(keep)} of {len(table)} rows, which cannot be used")
-    values = np.stack([column.values for column in columns], axis=1)
     codes, series = grouped(names[keep])
     raws: list[Raw] = []
     unsorted, merged = 0, 0
@@ -113,7 +115,7 @@ def _raws(
             unsorted += 1
             by_time = np.argsort(own, kind="stable")
             rows, own = rows[by_time], own[by_time]
-        raw = Raw(name, own, values[rows], np.zeros(0), rows)
+        raw = Raw(name, own, _rows_of(values, rows), np.zeros(0), rows)
         if len(own) > 1 and (own[1:] == own[:-1]).any():
             merged += int((own[1:] == own[:-1]).sum())
             raw = _single(raw, options.duplicates, table, layout)
@@ -124,6 +126,13 @@ def _raws(
     if merged:
         notes.append(f"merged: {merged} of {len(keep)} rows, at a time already there ({options.duplicates})")
     return layout, raws, notes
+
+
+def _rows_of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """These rows of values; a view where they follow each other, which spares large tables a copy."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
+        return values[rows[0] : rows[-1] + 1]
+    return values[rows]
 
 
 def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:

@@ -72,7 +72,9 @@ def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[
 
 
 def spread(values: np.ndarray, grid: Grid) -> np.ndarray:
-    """Values (n, C) on the grid (N, C), NaN between."""
+    """Values (n, C) on the grid (N, C), NaN between; themselves where nothing is missing."""
+    if not len(grid.missing):
+        return values
     full = np.full((len(grid.stamps), *values.shape[1:]), np.nan)
     full[grid.places] = values
     return full
@@ -85,13 +87,19 @@ def last_seen(observed: np.ndarray) -> np.ndarray:
 
 
 def close(values: np.ndarray, how: str) -> np.ndarray:
-    """Values (N, C) without NaN: `fill` or `interpolate`; the first row has none, at the end the last is carried on."""
-    seen = last_seen(~np.isnan(values))
+    """Values (N, C) without NaN: `fill` or `interpolate`; the first row has none, at the end the last is carried on.
+
+    Themselves where nothing is missing.
+    """
+    empty = np.isnan(values)
+    if not empty.any():
+        return values
+    seen = last_seen(~empty)
     filled = np.take_along_axis(values, np.maximum(seen, 0), axis=0)
     if how == "interpolate":
         rows = np.arange(len(values))
-        for c in np.flatnonzero(np.isnan(values).any(0)):
-            there = np.flatnonzero(~np.isnan(values[:, c]))
+        for c in np.flatnonzero(empty.any(0)):
+            there = np.flatnonzero(~empty[:, c])
             # np.interp carries the last value on.
             filled[:, c] = np.interp(rows, there, values[there, c])
     return filled

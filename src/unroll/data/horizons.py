@@ -7,7 +7,7 @@ on, but for the known covariates; a gap that lasts beyond o is closed as it was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,11 +19,13 @@ from unroll.data.batches import Batch
 from unroll.data.frame import Frame, Frames
 from unroll.data.gaps import last_seen
 from unroll.data.order import Order
-from unroll.data.scaling import FrameScaler
+from unroll.data.scaling import Affine, FrameScaler
 from unroll.data.time_split import Split, split
 from unroll.errors import DataError, OptionError
 
-__all__ = ["ForecastBatch", "Split", "Windows", "latest", "split"]
+__all__ = ["ForecastBatch", "SeriesArrays", "Split", "Windows", "latest", "split"]
+
+_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,7 @@ class Windows(Order[ForecastBatch]):
         short: what to do with a series whose rows hold no window: refuse it, or drop it and say so in `notes`. A series
             without any rows has no part in this.
         part: what to call the rows in messages, such as "training".
+        arrays: of these frames and this scaler, if they are at hand already.
 
     Attributes:
         notes: series that were dropped.
@@ -101,6 +104,7 @@ class Windows(Order[ForecastBatch]):
         seed: int = 0,
         short: Literal["error", "drop"] = "error",
         part: str = "",
+        arrays: SeriesArrays | None = None,
     ) -> None:
         for name, value in (("history", history), ("horizon", horizon), ("stride", stride)):
             if value < 1:
@@ -125,13 +129,11 @@ class Windows(Order[ForecastBatch]):
         self.ends = np.cumsum(np.array(counts, dtype=np.int64))
         super().__init__(int(self.ends[-1]), batch_size, shuffle=shuffle, seed=seed, what="windows")
         self.affine = scaler.table(frames.names)
-        self._raw = _Flat([f.target for f in frames], [f.observed for f in frames], np.float64)
-        scaled = [scaler.transform(frame) for frame in frames]
-        self._target = _Flat([f.target for f in scaled], [f.observed for f in frames])
-        self._past = _Flat([f.past for f in scaled], [f.past_observed for f in frames])
-        self._known = _Flat([f.known[: len(f)] for f in scaled])
-        self._static = _float32(np.stack([f.static for f in scaled]))
-        self._begins = np.cumsum([0, *(len(frame) for frame in frames)])[:-1]
+        self._arrays = arrays or SeriesArrays(frames, scaler)
+
+    @property
+    def _begins(self) -> np.ndarray:
+        return self._arrays.begins
 
     def locate(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The series' positions and the origins of the windows with these numbers (B,); none given: of all."""
@@ -150,22 +152,24 @@ class Windows(Order[ForecastBatch]):
         series, origins = self.locate(rows)
         at = self._begins[series] + origins
         ahead = at[:, None] + np.arange(F)
-        observed = self._target.observed(ahead)
+        observed = self._arrays.target.observed(ahead)
         count = int(observed.sum())
         if every is not None and len(every) != len(rows):
             of_all, all_origins = self.locate(every)
-            count = int(self._target.observed((self._begins[of_all] + all_origins)[:, None] + np.arange(F)).sum())
+            count = int(
+                self._arrays.target.observed((self._begins[of_all] + all_origins)[:, None] + np.arange(F)).sum()
+            )
         return ForecastBatch(
-            x=torch.from_numpy(self._target.history(at, L)),
+            x=torch.from_numpy(self._arrays.target.history(at, L)),
             lengths=torch.full((len(rows),), L, dtype=torch.int64),
-            target=torch.from_numpy(self._target.values[ahead]),
+            target=torch.from_numpy(self._arrays.target.values[ahead]),
             rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             total=len(rows) if every is None else len(every),
             all_targets=None,
-            seen=torch.from_numpy(self._target.observed(at[:, None] + np.arange(-L, 0))),
-            past=torch.from_numpy(self._past.history(at, L)),
-            known=torch.from_numpy(self._known.values[at[:, None] + np.arange(-L, F)]),
-            static=torch.from_numpy(self._static[series]),
+            seen=torch.from_numpy(self._arrays.target.observed(at[:, None] + np.arange(-L, 0))),
+            past=torch.from_numpy(self._arrays.past.history(at, L)),
+            known=torch.from_numpy(self._arrays.known.values[at[:, None] + np.arange(-L, F)]),
+            static=torch.from_numpy(self._arrays.static[series]),
             observed=torch.from_numpy(observed),
             observed_total=count,
             series=torch.from_numpy(series.astype(np.int64)),
@@ -176,7 +180,7 @@ class Windows(Order[ForecastBatch]):
         """The futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
         series, origins = self.locate(rows)
         ahead = (self._begins[series] + origins)[:, None] + np.arange(self.horizon)
-        return self._raw.values[ahead], self._raw.observed(ahead)
+        return self._arrays.raw.values[ahead], self._arrays.raw.observed(ahead)
 
     def history(self, rows: np.ndarray | Tensor | None = None, length: int | None = None) -> np.ndarray:
         """What stood before windows in the data's units, (n, length, K) float64, as it was known at their origins.
@@ -185,23 +189,49 @@ class Windows(Order[ForecastBatch]):
         """
         length = length or self.history_rows
         series, origins = self.locate(rows)
-        before = self._raw.history(self._begins[series] + origins, length)
+        before = self._arrays.raw.history(self._begins[series] + origins, length)
         before[np.arange(-length, 0) < -origins[:, None]] = np.nan
         return before
+
+
+class SeriesArrays:
+    """The rows of all series end to end, as they are and scaled in float32; windows of several parts share them."""
+
+    def __init__(self, frames: Frames, scaler: FrameScaler) -> None:
+        own = [scaler.of(frame) for frame in frames]
+        self.begins = np.cumsum([0, *map(len, frames)])[:-1]
+        self.raw = _Flat(_joined([f.target for f in frames]), [f.observed for f in frames])
+        self.target = _Flat(_scaled([f.target for f in frames], own, "target"), [f.observed for f in frames])
+        self.past = _Flat(_scaled([f.past for f in frames], own, "past"), [f.past_observed for f in frames])
+        self.known = _Flat(_scaled([f.known[: len(f)] for f in frames], own, "known"))
+        self.static = _float32(scaler.static.apply(np.stack([f.static for f in frames])))
+
+
+def _joined(values: Sequence[np.ndarray]) -> np.ndarray:
+    return values[0] if len(values) == 1 else np.concatenate(values)
+
+
+def _scaled(values: Sequence[np.ndarray], own: Sequence[Mapping[str, Affine]], group: str) -> np.ndarray:
+    """Some columns of all series, end to end, scaled in float32; some rows at a time."""
+    joined = np.empty((sum(map(len, values)), values[0].shape[1]), dtype=np.float32)
+    start = 0
+    for rows, groups in zip(values, own, strict=True):
+        for first in range(0, len(rows), _AT_ONCE):
+            piece = rows[first : first + _AT_ONCE]
+            joined[start : start + len(piece)] = _float32(groups[group].apply(piece))
+            start += len(piece)
+    return joined
 
 
 class _Flat:
     """All series' rows end to end, (N, C), cut at any rows."""
 
-    def __init__(
-        self, values: Sequence[np.ndarray], observed: Sequence[np.ndarray] | None = None, dtype: type = np.float32
-    ) -> None:
-        joined = np.concatenate(values)
-        self.values = _float32(joined) if dtype is np.float32 else joined
+    def __init__(self, values: np.ndarray, observed: Sequence[np.ndarray] | None = None) -> None:
+        self.values = values
         self._observed: np.ndarray | None = None
         if observed is not None and not all(o.all() for o in observed):
             self._observed = np.concatenate(observed)
-            begins = np.cumsum([0, *map(len, values)])[:-1]
+            begins = np.cumsum([0, *map(len, observed)])[:-1]
             self._seen = np.concatenate(
                 [np.maximum(last_seen(o), 0) + b for o, b in zip(observed, begins, strict=True)]
             )

@@ -145,7 +145,7 @@ class FrameScaler:
         A series of an unknown name is measured on all its rows, which is right for a forecast from its end, where all
         of them are history; for anything else `extend` says on which rows.
         """
-        groups = self.series.get(frame.name) or self._learn(frame, len(frame))[0]
+        groups = self.of(frame)
         return replace(
             frame,
             target=groups["target"].apply(frame.target),
@@ -153,6 +153,10 @@ class FrameScaler:
             known=groups["known"].apply(frame.known),
             static=self.static.apply(frame.static),
         )
+
+    def of(self, frame: Frame) -> dict[str, Affine]:
+        """What a series' target, past and known columns are scaled by; see `transform`."""
+        return self.series.get(frame.name) or self._learn(frame, len(frame))[0]
 
     def apply(self, name: str, values: np.ndarray) -> np.ndarray:
         """Target values (..., K) of a series as the model has them."""
@@ -222,14 +226,16 @@ def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[Affi
     C = values.shape[1]
     if kind == "none":
         return _identity(C), np.zeros(C, dtype=bool)
+    shift, scale = np.zeros((2, C))
     with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is refused by the caller
-        if kind == "minmax":
-            shift = np.where(there, values, np.inf).min(0)
-            scale = np.where(there, values, -np.inf).max(0) - shift
-        else:
-            count = there.sum(0)
-            shift = np.where(there, values, 0.0).sum(0) / count
-            scale = np.sqrt((np.where(there, values - shift, 0.0) ** 2).sum(0) / count)
+        for c in range(C):
+            column = values[there[:, c], c]
+            if kind == "minmax":
+                shift[c] = column.min(initial=np.inf)
+                scale[c] = column.max(initial=-np.inf) - shift[c]
+            else:
+                shift[c] = column.mean()
+                scale[c] = column.std()
     # What is left of a constant after rounding is not a deviation.
     constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(shift))
     return Affine(shift, np.where(constant, 1.0, scale)), constant

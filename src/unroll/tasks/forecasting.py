@@ -13,7 +13,7 @@ from unroll.data.frame import Frames, called
 from unroll.data.frames import read_frames
 from unroll.data.frequency import season_length
 from unroll.data.history import read_history
-from unroll.data.horizons import Windows
+from unroll.data.horizons import SeriesArrays, Windows
 from unroll.data.layout import Layout
 from unroll.data.options import SourceOptions
 from unroll.data.scaling import FrameScaler
@@ -82,15 +82,20 @@ class ForecastingTask:
         for note in measured.scaler.notes:
             say(note)
         task = cls(name, settings, measured)
-        train = task._windows(frames, rows["training"], "training")
-        valid = task._windows(frames, rows["validation"], "validation") if any(map(len, rows["validation"])) else None
-        test = task._windows(frames, rows["test"], "test") if any(map(len, rows["test"])) else None
+        arrays = SeriesArrays(frames, measured.scaler)
+        train = task._windows(frames, rows["training"], "training", arrays)
+        valid, test = (
+            task._windows(frames, rows[part], part, arrays) if any(map(len, rows[part])) else None
+            for part in ("validation", "test")
+        )
         for made in (train, valid, test):
             for note in () if made is None else made.notes:
                 say(note)
         return Prepared(task, train, valid, test)
 
-    def _windows(self, frames: Frames, rows: Sequence[range] | None, part: str) -> Windows:
+    def _windows(
+        self, frames: Frames, rows: Sequence[range] | None, part: str, arrays: SeriesArrays | None = None
+    ) -> Windows:
         reach, training = self.settings.reach, part == "training"
         return Windows(
             frames,
@@ -104,6 +109,7 @@ class ForecastingTask:
             seed=self.settings.batch.seed,
             short="drop",
             part=part,
+            arrays=arrays,
         )
 
     def frames(self, data: Any, source: SourceOptions, say: Say) -> Frames:
@@ -182,7 +188,7 @@ class ForecastingTask:
         """Windows."""
         return {"windows": part.size}
 
-    def fingerprint(self, part: Windows) -> Iterator[bytes]:
+    def fingerprint(self, part: Windows) -> Iterator[bytes | memoryview]:
         """The series, what was measured of them, and where the windows lie."""
         yield from part.frames.fingerprint()
         yield self.scaler.to_json().encode()

@@ -112,7 +112,7 @@ class Task(Protocol):
         """What is said before the training starts."""
         ...
 
-    def fingerprint(self, part: Any) -> Iterable[bytes]:
+    def fingerprint(self, part: Any) -> Iterable[bytes | memoryview]:
         """What a resumed training must find as it was, of a part and of what was learnt."""
         ...
 
