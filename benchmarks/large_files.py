@@ -5,7 +5,7 @@
 
 predict      a gigabyte of JSON lines of reviews, by `unroll predict RUN reviews.jsonl > answers`
 classify     300 MB of CSV of reviews, by `unroll fit classification` (one epoch of a small model)
-forecast     300 MB of CSV of hourly numbers, one series of eight columns and one of many long series, by
+forecast     300 MB of CSV of half-hourly numbers, one series of eight columns and one of many long series, by
              `unroll fit forecasting`
 
 The data is made from a seed. Each command is a process of its own, with a cache of its own; the peak of its memory is
@@ -67,7 +67,7 @@ def hourly(seed: int, columns: int, length: int) -> Iterator[str]:
     yield ("" if not length else "series,") + "time," + ",".join(f"v{i}" for i in range(columns)) + "\n"
     name = 0
     while True:
-        start, hour = datetime(1950, 1, 1), timedelta(hours=1)
+        start, hour = datetime(1950, 1, 1), timedelta(minutes=30)
         level = [chance.gauss(0, 10) for _ in range(columns)]
         for t in range(length or 10**9):
             level = [0.9 * x + chance.gauss(0, 1) for x in level]

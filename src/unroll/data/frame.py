@@ -13,6 +13,8 @@ from unroll.data.gaps import before
 from unroll.data.layout import Layout
 from unroll.errors import DataError, nearest
 
+_AT_ONCE = 1 << 16
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -169,7 +171,8 @@ class Frames:
             yield frame.name.encode("utf-8", "surrogatepass")
             for values in (frame.stamps, frame.target, frame.past, frame.known, frame.static, frame.observed):
                 yield repr((values.shape, values.dtype.str)).encode()
-                yield np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+                for first in range(0, len(values), _AT_ONCE):
+                    yield np.ascontiguousarray(values[first : first + _AT_ONCE]).reshape(-1).view(np.uint8).data
 
 
 def future_stamps(frame: Frame, frequency: str, horizon: int, *, step: int = 0) -> np.ndarray:

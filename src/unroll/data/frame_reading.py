@@ -94,7 +94,7 @@ def _raws(
         bad += read.wrong.items()
     elif options.time_zone and not trained:
         raise OptionError(f"time_zone is {options.time_zone}, but {table.where} has no column of times")
-    values = np.empty((len(table), len(numeric)))
+    values = np.empty((len(table), len(numeric)), order="F")  # column by column, as they are taken from the table
     for i, name in enumerate(numeric):
         column = table.certain(name)
         values[:, i] = column.values

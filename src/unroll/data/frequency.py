@@ -83,10 +83,14 @@ class Frequency:
             ticks = stamps.astype(np.int64)
             step = self.n * _FIXED.get(self.unit, 1)
             rest = ticks % step
-            kinds, counts = np.unique(rest, return_counts=True)
-            origin = ticks[np.argmax(rest == kinds[counts.argmax()])]
-            number = (ticks - origin) // step
-            return number, (ticks - origin) % step == 0
+            first = 0
+            if (rest != rest[0]).any():
+                kinds, counts = np.unique(rest, return_counts=True)
+                first = int(np.argmax(rest == kinds[counts.argmax()]))
+            on = rest == rest[first]
+            ticks -= ticks[first]
+            ticks //= step
+            return ticks, on
         days = stamps.astype("datetime64[D]")
         on = stamps - days == stamps[0] - days[0]
         if self.unit == "B":

@@ -65,10 +65,13 @@ def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[
             f"{called}: {len(stamps)} rows stand on a grid of {size:,} times of frequency {frequency}; give the "
             "--frequency the data has, or --frequency steps to take rows as equal steps"
         )
+    if size == len(stamps):
+        return Grid(stamps, np.arange(size), stamps[:0])
     places = number - number[0]
-    every = np.arange(size)
-    grid = frequency.stamps(stamps[0], every)
-    return Grid(grid, places, grid[np.setdiff1d(every, places, assume_unique=True)])
+    grid = frequency.stamps(stamps[0], np.arange(size))
+    given = np.zeros(size, dtype=bool)
+    given[places] = True
+    return Grid(grid, places, grid[~given])
 
 
 def spread(values: np.ndarray, grid: Grid) -> np.ndarray:

@@ -7,7 +7,7 @@ on, but for the known covariates; a gap that lasts beyond o is closed as it was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -149,26 +149,25 @@ class Windows(Order[ForecastBatch]):
     def take(self, rows: np.ndarray, every: np.ndarray | None = None) -> ForecastBatch:
         """The windows with these numbers (B,), as a part of the global batch with the numbers `every`."""
         L, F = self.history_rows, self.horizon
+        target, past, known = self._arrays.target, self._arrays.past, self._arrays.known
         series, origins = self.locate(rows)
         at = self._begins[series] + origins
         ahead = at[:, None] + np.arange(F)
-        observed = self._arrays.target.observed(ahead)
+        observed = target.observed(ahead)
         count = int(observed.sum())
         if every is not None and len(every) != len(rows):
             of_all, all_origins = self.locate(every)
-            count = int(
-                self._arrays.target.observed((self._begins[of_all] + all_origins)[:, None] + np.arange(F)).sum()
-            )
+            count = int(target.observed((self._begins[of_all] + all_origins)[:, None] + np.arange(F)).sum())
         return ForecastBatch(
-            x=torch.from_numpy(self._arrays.target.history(at, L)),
+            x=torch.from_numpy(target.scaled(target.history(at, L), series)),
             lengths=torch.full((len(rows),), L, dtype=torch.int64),
-            target=torch.from_numpy(self._arrays.target.values[ahead]),
+            target=torch.from_numpy(target.scaled(target.values[ahead], series)),
             rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
             total=len(rows) if every is None else len(every),
             all_targets=None,
-            seen=torch.from_numpy(self._arrays.target.observed(at[:, None] + np.arange(-L, 0))),
-            past=torch.from_numpy(self._arrays.past.history(at, L)),
-            known=torch.from_numpy(self._arrays.known.values[at[:, None] + np.arange(-L, F)]),
+            seen=torch.from_numpy(target.observed(at[:, None] + np.arange(-L, 0))),
+            past=torch.from_numpy(past.scaled(past.history(at, L), series)),
+            known=torch.from_numpy(known.scaled(known.values[at[:, None] + np.arange(-L, F)], series)),
             static=torch.from_numpy(self._arrays.static[series]),
             observed=torch.from_numpy(observed),
             observed_total=count,
@@ -180,7 +179,7 @@ class Windows(Order[ForecastBatch]):
         """The futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
         series, origins = self.locate(rows)
         ahead = (self._begins[series] + origins)[:, None] + np.arange(self.horizon)
-        return self._arrays.raw.values[ahead], self._arrays.raw.observed(ahead)
+        return self._arrays.target.values[ahead], self._arrays.target.observed(ahead)
 
     def history(self, rows: np.ndarray | Tensor | None = None, length: int | None = None) -> np.ndarray:
         """What stood before windows in the data's units, (n, length, K) float64, as it was known at their origins.
@@ -189,45 +188,38 @@ class Windows(Order[ForecastBatch]):
         """
         length = length or self.history_rows
         series, origins = self.locate(rows)
-        before = self._arrays.raw.history(self._begins[series] + origins, length)
+        before = self._arrays.target.history(self._begins[series] + origins, length)
         before[np.arange(-length, 0) < -origins[:, None]] = np.nan
         return before
 
 
 class SeriesArrays:
-    """The rows of all series end to end, as they are and scaled in float32; windows of several parts share them."""
+    """The rows of all series end to end, and what they are scaled by; windows of several parts share them."""
 
     def __init__(self, frames: Frames, scaler: FrameScaler) -> None:
         own = [scaler.of(frame) for frame in frames]
         self.begins = np.cumsum([0, *map(len, frames)])[:-1]
-        self.raw = _Flat(_joined([f.target for f in frames]), [f.observed for f in frames])
-        self.target = _Flat(_scaled([f.target for f in frames], own, "target"), [f.observed for f in frames])
-        self.past = _Flat(_scaled([f.past for f in frames], own, "past"), [f.past_observed for f in frames])
-        self.known = _Flat(_scaled([f.known[: len(f)] for f in frames], own, "known"))
+        self.target = _Flat([f.target for f in frames], [g["target"] for g in own], [f.observed for f in frames])
+        self.past = _Flat([f.past for f in frames], [g["past"] for g in own], [f.past_observed for f in frames])
+        self.known = _Flat([f.known[: len(f)] for f in frames], [g["known"] for g in own])
         self.static = _float32(scaler.static.apply(np.stack([f.static for f in frames])))
 
 
-def _joined(values: Sequence[np.ndarray]) -> np.ndarray:
-    return values[0] if len(values) == 1 else np.concatenate(values)
-
-
-def _scaled(values: Sequence[np.ndarray], own: Sequence[Mapping[str, Affine]], group: str) -> np.ndarray:
-    """Some columns of all series, end to end, scaled in float32; some rows at a time."""
-    joined = np.empty((sum(map(len, values)), values[0].shape[1]), dtype=np.float32)
-    start = 0
-    for rows, groups in zip(values, own, strict=True):
-        for first in range(0, len(rows), _AT_ONCE):
-            piece = rows[first : first + _AT_ONCE]
-            joined[start : start + len(piece)] = _float32(groups[group].apply(piece))
-            start += len(piece)
-    return joined
-
-
 class _Flat:
-    """All series' rows end to end, (N, C), cut at any rows."""
+    """All series' rows end to end, (N, C), cut at any rows.
 
-    def __init__(self, values: np.ndarray, observed: Sequence[np.ndarray] | None = None) -> None:
-        self.values = values
+    Raises:
+        DataError: scaled values are too large for float32.
+    """
+
+    def __init__(
+        self, values: Sequence[np.ndarray], scales: Sequence[Affine], observed: Sequence[np.ndarray] | None = None
+    ) -> None:
+        for rows, affine in zip(values, scales, strict=True):
+            for first in range(0, len(rows), _AT_ONCE):
+                _float32(affine.apply(rows[first : first + _AT_ONCE]))
+        self.values = values[0] if len(values) == 1 else np.concatenate(values)
+        self._shift, self._scale = np.stack([a.shift for a in scales]), np.stack([a.scale for a in scales])
         self._observed: np.ndarray | None = None
         if observed is not None and not all(o.all() for o in observed):
             self._observed = np.concatenate(observed)
@@ -235,6 +227,10 @@ class _Flat:
             self._seen = np.concatenate(
                 [np.maximum(last_seen(o), 0) + b for o, b in zip(observed, begins, strict=True)]
             )
+
+    def scaled(self, values: np.ndarray, series: np.ndarray) -> np.ndarray:
+        """Values (B, F, C) of these series (B,) as the model has them."""
+        return Affine(self._shift[series][:, None], self._scale[series][:, None]).apply(values).astype(np.float32)
 
     def observed(self, rows: np.ndarray) -> np.ndarray:
         """Whether the values of these rows (B, F) were observed, (B, F, C)."""

@@ -43,7 +43,7 @@ def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
     some = numbers[there]
     if not len(some):
         return None
-    if (some % 1 == 0).all():
+    if (some % 1 == 0).all() and (np.abs(some) < 2.0**63).all():
         whole = some.astype(np.int64)
         for digits, way in ((6, "%Y%m"), (8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
             if found := _written(whole, digits, way):

@@ -254,29 +254,36 @@ def _row_where(kinds: np.ndarray, codes: np.ndarray) -> int:
     return int(np.flatnonzero((codes >= 0) & kinds[codes])[0])
 
 
+_LEAP = 86400 * 10**9
+"""Nanoseconds by which years differ."""
+
+
 def _without_far_fetched(best: list[str], readings: dict[str, pd.Series], codes: np.ndarray) -> list[str]:
     """Of formats that fit equally well, those that are left when year-first and year-last two-digit years compete.
 
     25/01/20 is a day of 2020 and one of 2025. Read in the wrong way days become years: the reading that is in the order
-    of time, or spans less time by far, is the right one.
+    of time, or spans less time by far, is the right one; not where both are in order with even steps.
     """
     first = [f for f in best if f.startswith("%y")]
     last = [f for f in best if f not in first]
     if not first or not last:
         return best
 
-    def measured(formats: list[str]) -> tuple[bool, float]:
-        ordered, spans = False, []
+    def measured(formats: list[str]) -> tuple[bool, float, bool]:
+        ordered, spans, even = False, [], False
         for f in formats:
             times = readings[f].to_numpy().astype("M8[ns]")[codes[codes >= 0]].astype(np.int64)
             steps = np.diff(times)
             ordered = ordered or bool((steps >= 0).all() or (steps <= 0).all())
-            spans.append(float(times.max() - times.min()) + 1)
-        return ordered, min(spans)
+            spans.append(float(times.max()) - float(times.min()) + 1)
+            even = even or (bool(len(steps)) and float(np.ptp(np.abs(steps))) <= _LEAP)
+        return ordered, min(spans), even
 
-    (in_order, span), (other_in_order, other_span) = measured(first), measured(last)
+    (in_order, span, even), (other_in_order, other_span, other_even) = measured(first), measured(last)
     if in_order != other_in_order:
         return first if in_order else last
+    if in_order and even and other_even:  # as the days of a month, or one day of several years
+        return best
     if max(span, other_span) > 5 * min(span, other_span):
         return first if span < other_span else last
     return best
@@ -305,14 +312,15 @@ def _checked(
 
     values = np.asarray(times.to_numpy() if isinstance(times, pd.Series) else times)
     least, most = pd.Timestamp.min.year + 1, pd.Timestamp.max.year
-    years = values.astype("M8[Y]").astype(np.int64) + 1970
     bad = np.isnat(values)
-    beyond = ~bad & ((years < least) | (years >= most))
+    beyond = ~bad & ((values < np.datetime64(str(least), "Y")) | (values >= np.datetime64(str(most), "Y")))
     unusable = np.flatnonzero(bad | beyond)
     texts = table.texts(name) if len(unusable) else np.empty(0)
     wrong = {}
     for row in unusable.tolist():
         what = "is no time" if bad[row] else f"is beyond the years {least} to {most - 1}"
         wrong[row] = f"'{name}' is empty" if is_missing(texts[row]) else f"{table.shown(row, name)} in '{name}' {what}"
-    values = np.where(bad | beyond, np.datetime64(0, "s"), values).astype("M8[ns]")
+    if len(unusable):
+        values = np.where(bad | beyond, np.datetime64(0, "s"), values)
+    values = values.astype("M8[ns]")
     return Stamps(values if since is None else values + since, wrong, notes)

@@ -81,6 +81,8 @@ def _is_times(index: pd.Index, name: str) -> bool:
 
     if isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or index.dtype.kind == "M":
         return True
+    if isinstance(index, pd.RangeIndex) and not name and index.start == 0 and index.step == 1:
+        return False
     if pd.api.types.is_numeric_dtype(index.dtype):
         if not pd.api.types.is_integer_dtype(index.dtype) or (name and not kind_of(name)):
             return False
