@@ -9,7 +9,8 @@ forecast     300 MB of CSV of half-hourly numbers, one series of eight columns a
              `unroll fit forecasting`
 
 The data is made from a seed. Each command is a process of its own, with a cache of its own; the peak of its memory is
-what the kernel counted for it and its children (the maximum resident set, in which pages of memory-mapped files count).
+what the kernel counted for it and its children (the maximum resident set, in which pages of memory-mapped files and of
+libraries count, though the kernel drops them when memory is short); `anonymous` is the peak without those.
 Exit status 1 if a command fails or takes more than a gibibyte.
 """
 
@@ -92,9 +93,22 @@ def measured(command: list[str], out: Path, environment: dict[str, str]) -> dict
     began = time.monotonic()
     with out.open("wb") as file:
         child = subprocess.Popen([sys.executable, "-m", "unroll", *command], stdout=file, env=environment)  # noqa: S603
-        _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return {"seconds": time.monotonic() - began, "peak": peak(usage), "status": child.returncode}
+        anonymous = 0
+        while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+            anonymous = max(anonymous, own_memory(child.pid))
+            time.sleep(0.05)
+    child.returncode = os.waitstatus_to_exitcode(ended[1])
+    seconds = time.monotonic() - began
+    return {"seconds": seconds, "peak": peak(ended[2]), "anonymous": anonymous, "status": child.returncode}
+
+
+def own_memory(pid: int) -> int:
+    """Bytes that a process holds now and that are of no file: what cannot be dropped and read again."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon")), 0)
 
 
 def peak(usage: resource.struct_rusage) -> int:
@@ -150,7 +164,8 @@ def main() -> int:
             found |= {"megabytes_per_second": round(megabytes / found["seconds"], 2)}
             results.append(found)
             rate = f"{found['seconds']:7.1f} s {found['rows_per_second']:>8,} rows/s"
-            memory = f"peak {found['peak'] / 2**20:7.0f} MiB  status {found['status']}"
+            memory = f"peak {found['peak'] / 2**20:7.0f} MiB ({found['anonymous'] / 2**20:.0f} anonymous)"
+            memory += f"  status {found['status']}"
             print(f"{part:<10} {megabytes:8.1f} MB {rows:>10,} rows {rate}  {memory}", flush=True)
     written = {**about(shlex.join(sys.argv)), "share": given.share, "results": results}
     Path(given.out).write_text(json.dumps(written, indent=1) + "\n")

@@ -83,3 +83,10 @@ def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
         archive.writestr("x.npy", archive.read("x.npy"))
     with pytest.raises(DataError, match="more than one array named 'x'"):
         read(path)
+
+
+def test_offsets_of_one_step_a_row_do_not_say_what_they_divide(tmp_path: Path) -> None:
+    ones = np.arange(4)
+    with pytest.raises(DataError, match="may divide any of 'x', 'y'"):
+        saved(tmp_path / "t.npz", x=np.zeros(3), y=np.arange(3), offsets=ones)
+    assert saved(tmp_path / "t.npz", x=np.zeros(3), y=np.arange(3), x_offsets=ones)["y"] == [0, 1, 2]

@@ -225,3 +225,13 @@ def test_a_file_of_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     table(DAYS, "%d-%b-%y", "Date")[::-1].to_csv(path, index=False)
     assert ends(read_frames(path)) == (np.datetime64(DAYS[0], "ns"), np.datetime64(DAYS[-1], "ns"), 0.0, 59.0)
+
+
+@pytest.mark.parametrize("falling", [False, True])
+def test_days_of_a_month_that_may_be_years_are_refused_with_both_readings(falling: bool) -> None:
+    days = [f"01.01.{year}" for year in range(24, 32)][:: -1 if falling else 1]
+    said = refusal(pd.DataFrame({"date": days, "y": np.arange(8.0)}))
+    assert "%d.%m.%y" in said
+    assert "%y.%m.%d" in said
+    frames = from_dataframe(pd.DataFrame({"date": days, "y": np.arange(8.0)}), FrameOptions(date_format="%d.%m.%y"))
+    assert frames.frequency == "YS"

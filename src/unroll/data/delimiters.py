@@ -187,7 +187,7 @@ def _best(fits: Sequence[_Fit], lines: Sequence[str], where: str) -> _Fit | None
     best = [fit for fit in best if not fit.prose] or best
     if len(best) > 1 and most > 0:
         readings = " or ".join(
-            f"{shown(fit.dialect.delimiter)} (columns {', '.join(repr(name) for name in fit.records[0][:3])})"
+            f"{shown(fit.dialect.delimiter)} (columns {', '.join(f'{name!r:.40}' for name in fit.records[0][:3])})"
             for fit in best[:2]
         )
         raise DataError(f"the fields of {where} may be separated by {readings}; say which with --delimiter")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,12 +104,10 @@ def _raws(
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
         notes.append(f"left out: {len(table) - len(keep)} of {len(table)} rows, which cannot be used")
-    codes, series = grouped(names[keep])
     raws: list[Raw] = []
     unsorted, merged = 0, 0
-    order = np.argsort(codes, kind="stable")
-    for name, members in zip(series, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True):
-        rows = keep[members]
+    for name, members in _by_series(names[keep] if layout.series else None, len(keep)):
+        rows = keep[members] if len(keep) < len(table) else members
         own = stamps[rows] if layout.time else np.arange(len(rows))
         if (own[1:] < own[:-1]).any():
             unsorted += 1
@@ -126,6 +124,16 @@ def _raws(
     if merged:
         notes.append(f"merged: {merged} of {len(keep)} rows, at a time already there ({options.duplicates})")
     return layout, raws, notes
+
+
+def _by_series(names: np.ndarray | None, rows: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Each series' name and rows, by its first row; without names all rows are one series."""
+    if names is None:
+        yield "", np.arange(rows)
+        return
+    codes, series = grouped(names)
+    order = np.argsort(codes, kind="stable")
+    yield from zip(series, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True)
 
 
 def _rows_of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -68,6 +68,12 @@ def read_frames(
     from unroll.data.sources import read
 
     paths = [data] if isinstance(data, str | os.PathLike) else list(data)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise DataError(
+                f"series are a pandas DataFrame, or the path of a file or several; this holds {type(path).__name__}"
+                f" {path!r:.40}"
+            )
     where = where or ", ".join(f"'{os.fspath(path)}'" for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
     skipped: list[str] | None = [] if skip else None
     notes: list[str] = []

@@ -182,7 +182,7 @@ class Labels:
         document = read_document(text, FORMAT, "the list of labels")
         kind, names = document.get("kind"), document.get("names")
         if kind not in ("single", "multi", "regression"):
-            raise RunError(f"the labels are damaged: kind is {kind!r}")
+            raise RunError(f"the labels are damaged: kind is {kind!r:.40}")
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise RunError("the labels are damaged: names is not a list of texts")
         if len(names) < (2 if kind == "single" else 1):

@@ -52,7 +52,7 @@ def npz_tables(path: Path, encoding: str, rows: int) -> Iterator[pa.Table]:
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, struct.error, zlib.error) as error:
             if plain.stat().st_size == 0:
                 raise DataError(f"'{path}' is empty") from None
-            raise DataError(f"'{path}' is not an .npz file, or is damaged ({error})") from None
+            raise DataError(f"'{path}' is not an .npz file, or is damaged ({error!s:.200})") from None
 
 
 def _tables(path: Path, members: dict[str, Member], offsets: dict[str, np.ndarray], rows: int) -> Iterator[pa.Table]:
@@ -92,16 +92,19 @@ def _ragged(path: Path, columns: dict[str, Member], offsets: dict[str, np.ndarra
             at = offsets[key]
             meant = [n for n, m in columns.items() if n not in ragged and m.divisible and m.shape[0] == at[-1]]
             if len(at) - 1 == at[-1] and len(meant) > 1:
-                meant = [_sequences(path, key, [columns[name] for name in meant])]
+                meant = [_sequences(path, key, [columns[name] for name in meant], at)]
             ragged |= dict.fromkeys(meant, at)
     return ragged
 
 
-def _sequences(path: Path, key: str, members: list[Member]) -> str:
-    """Which of several arrays the offsets divide, where there are as many rows as steps: all others are labels."""
+def _sequences(path: Path, key: str, members: list[Member], at: np.ndarray) -> str:
+    """Which of several arrays the offsets divide, where there are as many rows as steps: all others are labels.
+
+    Where every row has one step, nothing tells sequences from labels.
+    """
     labels = [m for m in members if len(m.shape) == 1 and m.dtype.kind != "f"]
     others = [m for m in members if m not in labels]
-    if len(others) != 1:
+    if len(others) != 1 or (np.diff(at) == 1).all():
         listed = ", ".join(f"'{m.name}'" for m in members)
         raise DataError(
             f"'{path}' has as many rows as steps, so '{key}' may divide any of {listed}; call it NAME_offsets, with "
@@ -166,7 +169,8 @@ class Member:
         self._at += count
         array = np.frombuffer(data, self.dtype).reshape(shape)
         if array.dtype.char in "eg":  # which Arrow or later arithmetic lacks
-            return array.astype(np.float32 if array.dtype.char == "e" else np.float64)
+            with np.errstate(over="ignore"):  # to infinity, which is refused where numbers must be finite
+                return array.astype(np.float32 if array.dtype.char == "e" else np.float64)
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def whole(self) -> np.ndarray:

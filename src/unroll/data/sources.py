@@ -84,7 +84,11 @@ def read(
             except (OSError, ValueError):  # Arrow's errors are both; a damaged cache is no one's mistake
                 cache.unlink(missing_ok=True)
         write_arrow(cache, paths, source)
-        return _cached(cache, skipped)
+        try:
+            return _cached(cache, skipped)
+        except ValueError as error:  # of datasets, which has no such type of a column
+            cache.unlink(missing_ok=True)
+            raise DataError(f"{paths[0]} cannot be read as a table: {error!s:.200}") from None
 
 
 def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:

@@ -59,7 +59,7 @@ def with_index(data: pd.DataFrame | pd.Series, where: str) -> Indexed:
         column = column or next(n for n in _OWN_NAMES if n not in df.columns)
         return Indexed(df.rename_axis(column).reset_index(), column, ordered=ordered, notes=notes)
     if pd.api.types.is_integer_dtype(index.dtype):
-        if name is None and np.array_equal(index, np.arange(len(index))):
+        if name is None and (_is_counted(index) or np.array_equal(index, np.arange(len(index)))):
             return Indexed(df.reset_index(drop=True), ordered=ordered, notes=notes)
         column = column or _free(df, "index")
         order = "" if name is not None and not kind_of(name) and not ordered else column
@@ -76,12 +76,19 @@ def _free(df: pd.DataFrame, name: str) -> str:
     return name
 
 
+def _is_counted(index: pd.Index) -> bool:
+    """Whether an index is the numbers of the rows, as pandas gives one where there is none."""
+    import pandas as pd
+
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
+
+
 def _is_times(index: pd.Index, name: str) -> bool:
     import pandas as pd
 
     if isinstance(index, pd.DatetimeIndex | pd.PeriodIndex) or index.dtype.kind == "M":
         return True
-    if isinstance(index, pd.RangeIndex) and not name and index.start == 0 and index.step == 1:
+    if not name and _is_counted(index):
         return False
     if pd.api.types.is_numeric_dtype(index.dtype):
         if not pd.api.types.is_integer_dtype(index.dtype) or (name and not kind_of(name)):

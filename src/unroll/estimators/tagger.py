@@ -77,7 +77,7 @@ class Tagger(Estimator):
 
     def _answer(self, sentences: Sequence[Any]) -> list[dict[str, Any]]:
         if not len(sentences):
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+            raise DataError("Found array with 0 sample(s) while a minimum of 1 is required.")
         bad = sorted(self.task_.problems(sentences).items())
         if bad:
             raise DataError(describe(bad, len(sentences), "X"))

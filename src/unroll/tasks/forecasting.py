@@ -238,6 +238,8 @@ class ForecastingTask:
         series, origins = part.locate(rows)
         count = 0
         for s, frame in enumerate(part.frames):
+            if frame.stamps.dtype.kind != np.asarray(self.measured.trained[frame.name]).dtype.kind:
+                raise DataError(f"the times of {frame.called} are not of the kind that the training data had")
             count += int((frame.stamps[origins[series == s]] <= self.measured.trained[frame.name]).sum())
         return count
 

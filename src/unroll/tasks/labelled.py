@@ -324,7 +324,7 @@ class LabelledTask:
         for key in ("mean", "scale"):
             try:
                 values = np.array(document.get(key), dtype=np.float64)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 values = np.empty(0)
             if values.shape != (len(labels),) or not np.isfinite(values).all():
                 raise RunError(f"{run.path / LABELS} is damaged: '{key}' must hold {len(labels)} numbers")

@@ -45,6 +45,9 @@ def damaged_columns(random: Random, folder: Path) -> bool:
     if outcome.answered and damage == "none":
         found = [list(zip(row["tokens"], row["tags"], strict=True)) for row in outcome.value]
         wanted = [[(token, None if conllu and tag == "_" else tag) for token, tag in s] for s in sentences]
+        if skip:  # a sentence that may be another is left out
+            rest = iter(wanted)
+            wanted = found if all(sentence in rest for sentence in found) else wanted
         if found != wanted:
             at = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), len(found))
             what = f"{wanted[at : at + 1]} became {found[at : at + 1]}"

@@ -114,7 +114,10 @@ def change_lines(random: Random, content: bytes) -> bytes:
 
 def change_json(random: Random, content: bytes) -> bytes:
     """Put an odd value in some value's place, rename or remove a key, nest deeply, or give a key twice."""
-    document = json.loads(content)
+    try:
+        document = json.loads(content)
+    except RecursionError:  # it has been nested deeply before
+        return content
     way = random.randrange(10)
     if way == 0:
         return (b'{"format": ' + b"[" * 5000) if random.random() < 0.5 else b"[" * 100000
@@ -154,7 +157,8 @@ def odd_near(random: Random, value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float) and random.random() < 0.5:
-        return random.choice((-value, value + 1, value - 1, value * 2, value * 1000, float(value), str(value), [value]))
+        as_float = float(value) if abs(value) < 10**300 else value
+        return random.choice((-value, value + 1, value - 1, value * 2, value * 1000, as_float, str(value), [value]))
     return random.choice(ODD)
 
 

@@ -42,8 +42,11 @@ def damaged_csv(random: Random, folder: Path) -> bool:
     packing = random.choice(("", "", "", "", ".gz", ".xz"))
     path = folder / f"table{suffix}{packing}"
     path.write_bytes(_packed(content, packing))
-    outcome = attempt(lambda: _read(path, encoding))
-    if damage == "none" or damage == "byte":
+    notes: list[str] = []
+    outcome = attempt(lambda: _read(path, encoding, notes))
+    # a quote fewer may be why the others are text, which is said
+    said = damage == "byte" and delimiter == "\t" and any("quotes are taken as text" in note for note in notes)
+    if damage in ("none", "byte") and not said:
         hold(outcome, rows, changed=int(damage == "byte"), shown=content)
     same_streamed(random, path, outcome, encoding)
     return outcome.answered
@@ -85,10 +88,10 @@ def _packed(content: bytes, packing: str) -> bytes:
     return lzma.compress(content, preset=0) if packing == ".xz" else content
 
 
-def _read(path: Path, encoding: str = "utf-8") -> list[Row]:
+def _read(path: Path, encoding: str = "utf-8", notes: list[str] | None = None) -> list[Row]:
     from unroll.data.sources import read
 
-    return list(read(str(path), encoding=encoding))
+    return list(read(str(path), encoding=encoding, notes=notes))
 
 
 def hold(outcome: Outcome, rows: Sequence[Row], *, changed: int, shown: bytes) -> None:
@@ -132,8 +135,9 @@ def same_streamed(random: Random, path: Path, outcome: Outcome, encoding: str = 
         return
     streamed = attempt(lambda: list(stream(str(path), encoding=encoding)))
     if streamed.answered != outcome.answered:
-        # values of one column that do not go together matter to the whole table alone
-        if not (streamed.answered and "column" in str(outcome.refusal)):
+        # values of one column that do not go together matter to the whole table alone, as do rows without columns
+        empty = "has no rows" in str(outcome.refusal) and streamed.answered and not any(streamed.value)
+        if not empty and not (streamed.answered and "column" in str(outcome.refusal)):
             raise Finding("read and stream differ", f"{outcome.refusal!s:.200} / {streamed.refusal!s:.200}")
     elif streamed.answered and len(streamed.value) != len(outcome.value):
         raise Finding("read and stream differ", f"{len(outcome.value)} and {len(streamed.value)} rows")
