@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
 from unroll.data.batches import Batches
-from unroll.data.examples import Examples
-from unroll.layers.stack import Recurrent
-from unroll.ops.subnormals import flush_subnormals
-from unroll.tasks.labelled import LabelledTask
-from unroll.tasks.labelled_options import LabelledSettings
-from unroll.tasks.task import Sources
+from unroll.data.ragged import Examples
+from unroll.layers.recurrent import Recurrent
+from unroll.ops.denormals import flush_subnormals
+from unroll.tasks.base import Sources
+from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.classification.task import LabelledTask
 
 
 class Plain(nn.Module):

@@ -38,9 +38,9 @@ sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
 from fuzzing.trained import EXAMPLES, quiet
 
 from unroll.errors import UserError
-from unroll.tasks import fitting
-from unroll.tasks.table import entry
-from unroll.tasks.task import Sources
+from unroll.tasks import train
+from unroll.tasks.base import Sources
+from unroll.tasks.registry import entry
 
 _OPTIONS = {"epochs": 3, "hidden": 8, "threads": 1, "batch_size": 4, "checkpoint_every": 3, "output_dropout": 0.2}
 _UNTIMED = ("config.yaml", "gradients.csv", "model.safetensors")
@@ -70,7 +70,7 @@ class Training:
         example = EXAMPLES[self.name]
         settings = entry(example.task).load_settings().chosen(example.options | _OPTIONS)
         sources = Sources([str(self.data)])
-        return lambda: void(fitting.fit(example.task, sources, settings, out, overwrite=True, say=silent))
+        return lambda: void(train.fit(example.task, sources, settings, out, overwrite=True, say=silent))
 
 
 def silent(_: str) -> None:
@@ -175,7 +175,7 @@ def killed_and_resumed(training: Training, random: Random, folder: Path) -> tupl
         else:
             return [f"resume was refused: {why}"], told
         if run.exists():
-            action, resuming = (lambda: void(fitting.resume(run, say=silent))), True
+            action, resuming = (lambda: void(train.resume(run, say=silent))), True
     return differing(training, run), told
 
 

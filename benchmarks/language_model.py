@@ -35,12 +35,12 @@ from torch import Tensor, nn
 
 from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
-from unroll.data.windows import StreamBatch, Windows
-from unroll.layers import adaptive
-from unroll.ops.subnormals import flush_subnormals
-from unroll.tasks.language import LanguageTask
-from unroll.tasks.language_options import LanguageSettings
-from unroll.tasks.task import Prepared, Sources
+from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.layers import softmax as adaptive_softmax
+from unroll.ops.denormals import flush_subnormals
+from unroll.tasks.base import Prepared, Sources
+from unroll.tasks.language_modeling.options import LanguageSettings
+from unroll.tasks.language_modeling.task import LanguageTask
 from unroll.training.optim import make_optimizer
 
 States = list[tuple[Tensor, Tensor]]
@@ -185,7 +185,7 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
 
-    adaptive._BLOCK = sys.maxsize
+    adaptive_softmax._BLOCK = sys.maxsize
     torch.manual_seed(0)
     if given.what == "awd":
         task, made = prepared(Path(given.data) / "ptb", "ptb-awd.yaml", "ptb.train.txt.gz", "ptb.valid.txt.gz")

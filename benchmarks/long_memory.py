@@ -34,7 +34,7 @@ from torch.nn import functional
 
 import unroll
 from environment import about, default_out
-from unroll.ops.subnormals import flush_subnormals
+from unroll.ops.denormals import flush_subnormals
 
 SYMBOLS, KEPT, COPY_STEPS = 8, 10, 500
 

@@ -29,15 +29,15 @@ from torch import nn
 
 from environment import ISAS, ROOT, about, default_out, hold_to
 from unroll.commands.fit import parser
-from unroll.layers.stack import Recurrent
+from unroll.layers.recurrent import Recurrent
 from unroll.layers.twins import scriptable
-from unroll.ops.subnormals import flush_subnormals
-from unroll.tasks.forecasting import ForecastingSettings, ForecastingTask
-from unroll.tasks.labelled import LabelledTask
-from unroll.tasks.labelled_options import LabelledSettings
-from unroll.tasks.language import LanguageTask
-from unroll.tasks.language_options import LanguageSettings
-from unroll.tasks.task import Sources
+from unroll.ops.denormals import flush_subnormals
+from unroll.tasks.base import Sources
+from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.classification.task import LabelledTask
+from unroll.tasks.forecasting.task import ForecastingSettings, ForecastingTask
+from unroll.tasks.language_modeling.options import LanguageSettings
+from unroll.tasks.language_modeling.task import LanguageTask
 from unroll.training.optim import make_optimizer
 
 RECIPES: dict[str, tuple[str, Any, Any, str, str]] = {

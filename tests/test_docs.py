@@ -9,7 +9,7 @@ import pytest
 
 import unroll
 from unroll.__main__ import COMMANDS, usage
-from unroll.tasks.table import TASKS
+from unroll.tasks.registry import TASKS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]

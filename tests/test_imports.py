@@ -12,11 +12,12 @@ FLOORS = (
     {"__main__", "commands"},
     {"estimators", "serving"},
     {"tasks"},
+    {"generation"},
     {"training", "inspect"},
     {"models", "data", "runs", "manifest", "lock", "weights"},
     {"layers"},
     {"ops"},
-    {"errors", "files", "options", "safe_yaml"},
+    {"errors", "atomic_write", "options", "safe_yaml"},
 )
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 

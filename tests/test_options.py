@@ -8,8 +8,8 @@ import pytest
 from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import build, defaults, flatten, help_texts
-from unroll.tasks.labelled_options import LabelledSettings
-from unroll.tasks.table import TASKS
+from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.registry import TASKS
 
 MODEL = (ModelOptions, RecurrentOptions, TokenOptions)
 

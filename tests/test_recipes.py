@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unroll.tasks.table import TASKS
+from unroll.tasks.registry import TASKS
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 

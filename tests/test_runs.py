@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from unroll import files
+from unroll import atomic_write
 from unroll.errors import RunError
 from unroll.runs import Run
 
@@ -179,7 +179,7 @@ def test_a_full_disk_is_said_in_one_sentence_and_the_old_file_stays(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(atomic_write.os, "fsync", full)
     with torch.no_grad():
         next(model.parameters()).zero_()
     with pytest.raises(RunError, match="the disk is full"):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unroll.errors import DataError, OptionError, RunError, UserError
+    from unroll.estimators.classifier import Classifier, Regressor
     from unroll.estimators.forecaster import Forecaster
-    from unroll.estimators.labelled import Classifier, Regressor
-    from unroll.estimators.language import LanguageModel
+    from unroll.estimators.language_model import LanguageModel
     from unroll.estimators.tagger import Tagger
     from unroll.layers.gru import GRU
     from unroll.layers.lstm import LSTM
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Classifier": "unroll.estimators.labelled",
+    "Classifier": "unroll.estimators.classifier",
     "DataError": "unroll.errors",
     "Forecaster": "unroll.estimators.forecaster",
     "GRU": "unroll.layers.gru",
     "LSTM": "unroll.layers.lstm",
-    "LanguageModel": "unroll.estimators.language",
+    "LanguageModel": "unroll.estimators.language_model",
     "OptionError": "unroll.errors",
     "Predictor": "unroll.serving.predictor",
     "RNN": "unroll.layers.rnn",
-    "Regressor": "unroll.estimators.labelled",
+    "Regressor": "unroll.estimators.classifier",
     "RunError": "unroll.errors",
     "Tagger": "unroll.estimators.tagger",
     "UserError": "unroll.errors",

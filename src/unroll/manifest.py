@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from unroll.atomic_write import read_document, read_regular, require_regular, write_whole
 from unroll.errors import RunError
-from unroll.files import read_document, read_regular, require_regular, write_whole
 
 NAME = "manifest.json"
 FORMAT = "unroll.manifest/1"

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from unroll import lock, manifest, safe_yaml, weights
+from unroll.atomic_write import read_document, read_json, read_regular, write_whole
 from unroll.errors import RunError, nearest
-from unroll.files import read_document, read_json, read_regular, write_whole
 from unroll.manifest import Manifest
 
 FORMAT = 1

@@ -14,8 +14,8 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from unroll.atomic_write import read_regular
 from unroll.errors import OptionError, UserError
-from unroll.files import read_regular
 
 _LARGEST = 4 * 2**20
 _DEEPEST = 50

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unroll.atomic_write import require_regular, write_whole
 from unroll.errors import RunError, nearest
-from unroll.files import require_regular, write_whole
 
 _LARGEST_HEADER = 100 * 2**20
 _DTYPES = {

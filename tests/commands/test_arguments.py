@@ -6,7 +6,7 @@ import pytest
 
 from unroll.commands.arguments import Parser
 from unroll.commands.fit import parser as fit_parser
-from unroll.data.series_options import FrameOptions
+from unroll.data.timeseries.options import FrameOptions
 from unroll.errors import OptionError
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from unroll.__main__ import main
-from unroll.serving.language import LanguagePredictor
+from unroll.serving.language_model import LanguagePredictor
 from unroll.serving.predictor import load
 
 TEXT = "the cat sat on the mat\na dog ran to the cat\n"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from unroll.__main__ import main
-from unroll.tasks.language_objectives import NextToken
+from unroll.tasks.language_modeling.loss import NextToken
 
 TEXT = "the cat sat on the mat .\nthe dog sat on the cat .\nthe cat saw the dog .\n" * 40
 QUICK = (

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unroll.data.batches import Batch, Batches
-from unroll.data.examples import Examples
 from unroll.data.options import BatchOptions
+from unroll.data.ragged import Examples
 from unroll.errors import DataError, OptionError, RunError
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.cells import Table
-from unroll.data.frames import read_frames
 from unroll.data.numbers import number, read_numbers, read_targets
 from unroll.data.options import SourceOptions
-from unroll.data.series_options import FrameOptions
+from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.reader import read_frames
+from unroll.data.timeseries.table import Table
 from unroll.errors import DataError
 
 NAN = float("nan")

@@ -12,7 +12,7 @@ import torch
 
 from unroll import Classifier, Forecaster, LanguageModel, Regressor, Tagger
 from unroll.data.options import SourceOptions
-from unroll.data.series import as_steps
+from unroll.data.sequences import as_steps
 from unroll.errors import DataError
 from unroll.estimators.inputs import read_inputs
 from unroll.options import defaults

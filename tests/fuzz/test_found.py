@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from fuzzing.oracle import Outcome, attempt
 
-from unroll.data.frames import read_frames
-from unroll.data.series_options import FrameOptions
-from unroll.data.sources import read
+from unroll.data.files.dataset import read
+from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.reader import read_frames
 from unroll.runs import Run
 
 ODD_YAML = {

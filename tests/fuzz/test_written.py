@@ -9,7 +9,7 @@ from fuzzing.kinds import empty_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unroll.data.sources import read, stream
+from unroll.data.files.dataset import read, stream
 
 quick = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
@@ -55,8 +55,8 @@ def test_lines_of_json_are_streamed_as_they_were_written(rows: list[dict[str, An
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=8), st.sampled_from([".", ","]))
 @quick
 def test_numbers_with_a_point_or_a_comma_are_the_same_numbers(values: list[float], point: str) -> None:
-    from unroll.data.frames import read_frames
-    from unroll.data.series_options import FrameOptions
+    from unroll.data.timeseries.options import FrameOptions
+    from unroll.data.timeseries.reader import read_frames
 
     # a fourth place tells the point from a group of thousands
     written = [f"{value:.4f}" for value in values]

@@ -272,10 +272,10 @@ def test_no_packed_kernel_is_called(monkeypatch):
 
         return call
 
-    from unroll.ops import aten
+    from unroll.ops import torch_backend
 
-    for name, real in list(aten._KERNELS.items()):
-        monkeypatch.setitem(aten._KERNELS, name, spy(name, real))
+    for name, real in list(torch_backend._KERNELS.items()):
+        monkeypatch.setitem(torch_backend._KERNELS, name, spy(name, real))
     for name in ("pack_padded_sequence", "pad_packed_sequence"):
         monkeypatch.setattr(nn.utils.rnn, name, None)
     monkeypatch.setattr(torch._VF, "_pack_padded_sequence", None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unroll.data.schemes import legal_steps
+from unroll.data.text.bio import legal_steps
 from unroll.errors import OptionError
 from unroll.layers.crf import Legal
 from unroll.models.options import RecurrentOptions, TokenOptions

@@ -8,7 +8,8 @@ import torch
 import unroll
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
-from unroll.ops import aten, backends, onednn
+from unroll.ops import backends, onednn
+from unroll.ops import torch_backend as aten
 from unroll.ops.backends import available, choose
 from unroll.ops.call import Call, NotServedError, Weights
 from unroll.ops.cpu import extension

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from unroll.ops import aten, backends, onednn
+from unroll.ops import backends, onednn, torch_backend
 from unroll.ops.backends import choose
 from unroll.ops.call import Call, Weights
 from unroll.ops.cpu import extension
@@ -88,8 +88,8 @@ def test_the_kernels_serve_where_onednn_refuses_at_work(monkeypatch):
     def lstm(*_):
         raise RuntimeError("could not create a primitive")
 
-    monkeypatch.setitem(aten._KERNELS, "lstm", lstm)
-    monkeypatch.setattr(aten, "_FAILED", {})
+    monkeypatch.setitem(torch_backend._KERNELS, "lstm", lstm)
+    monkeypatch.setattr(torch_backend, "_FAILED", {})
     choice, result = backends.run(call(64, 256))
     assert (choice.backend.name, choice.passed_over) == ("cpu", {})
     assert not bool(result.y.any())

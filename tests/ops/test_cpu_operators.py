@@ -7,8 +7,8 @@ from torch.library import opcheck
 from unroll.errors import OptionError
 from unroll.ops.call import Form
 from unroll.ops.cpu import extension, kernels
-from unroll.ops.cpu.operators import cpu_backward, cpu_forward
-from unroll.ops.cpu.refusals import RECURRENCES
+from unroll.ops.cpu.compile_ops import cpu_backward, cpu_forward
+from unroll.ops.cpu.support import RECURRENCES
 
 pytestmark = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
 

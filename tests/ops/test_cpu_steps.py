@@ -13,7 +13,8 @@ from torch.nn.utils import parametrize, prune
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
-from unroll.ops.cpu import extension, live
+from unroll.ops.cpu import extension
+from unroll.ops.cpu import step as live
 
 pytestmark = pytest.mark.skipif(extension.kernels is None, reason=str(extension.missing()))
 MODULES = {

@@ -22,7 +22,7 @@ from unroll.ops.call import Call, Weights
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 from unroll.ops.lstm import LSTM as LSTM_RECURRENCE
-from unroll.ops.triton import measured
+from unroll.ops.triton import heuristics
 
 pytest.importorskip("triton")
 CUDA = torch.cuda.is_available()
@@ -227,17 +227,17 @@ def test_what_is_refused_says_why():
 
 def test_auto_takes_it_where_it_was_measured_to_win(monkeypatch):
     call = make("lstm", 3, 2, 4, 8)
-    monkeypatch.setattr(measured, "interpreted", lambda: False)
+    monkeypatch.setattr(heuristics, "interpreted", lambda: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     assert "measured" in str(TRITON.slower(call))
-    won = measured.Won(("lstm",), torch.float32, (False,), range(4, 16))
-    monkeypatch.setattr(measured, "WON", (won,))
+    won = heuristics.Won(("lstm",), torch.float32, (False,), range(4, 16))
+    monkeypatch.setattr(heuristics, "WON", (won,))
     assert TRITON.slower(call) is None
     assert "measured" in str(TRITON.slower(dataclasses.replace(call, lengths=torch.ones(2, dtype=torch.int64))))
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     assert "tf32" in str(TRITON.slower(call))
-    monkeypatch.setattr(measured, "interpreted", lambda: True)
+    monkeypatch.setattr(heuristics, "interpreted", lambda: True)
     assert "interpreted" in str(TRITON.slower(call))
 
 
@@ -252,7 +252,7 @@ def test_the_results_bear_out_what_auto_takes(cell, dtype, lengths, least):
     ratios, kind = [], getattr(torch, dtype)
     for case in json.loads(results.read_text())["cases"]:
         name, ragged = names[case["cell"]], case["lengths"] != "equal"
-        for won in measured.WON:
+        for won in heuristics.WON:
             if name in won.recurrences and won.dtype == kind and ragged in won.ragged and case["H"] in won.hidden:
                 every = [case["times_as_long"][side]["median"] for side in ("torch", "packed" if ragged else "torch")]
                 assert min(every) >= 1.03, case

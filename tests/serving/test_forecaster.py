@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
-from unroll.data.frames import from_dataframe
+from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError, OptionError
 from unroll.serving.forecaster import ForecastPredictor
-from unroll.tasks.forecast_answers import answer
-from unroll.tasks.forecasting import ForecastingTask
-from unroll.tasks.forecasting_options import ForecastingSettings
-from unroll.tasks.task import Sources
+from unroll.tasks.base import Sources
+from unroll.tasks.forecasting.inference import answer
+from unroll.tasks.forecasting.options import ForecastingSettings
+from unroll.tasks.forecasting.task import ForecastingTask
 
 L, F = 8, 4
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from unroll.errors import DataError
+from unroll.estimators.classifier import Classifier, Regressor
 from unroll.estimators.forecaster import Forecaster
-from unroll.estimators.labelled import Classifier, Regressor
 from unroll.estimators.tagger import Tagger
 from unroll.serving.predictor import RecordPredictor, load
 

@@ -11,10 +11,10 @@ import torch
 import unroll
 from unroll.data.options import TextOptions
 from unroll.errors import OptionError, RunError
-from unroll.models.many_to_one import build
+from unroll.models.classifier import build
 from unroll.runs import Run
-from unroll.tasks.labelled_options import LabelledSettings
-from unroll.tasks.tagging_options import TaggingSettings
+from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.transfer import take_over, vocabulary
 from unroll.tasks.transfer_options import TransferOptions
 

@@ -16,15 +16,15 @@ from torch.nn import functional
 
 from unroll.errors import RunError
 from unroll.training import checkpoints
-from unroll.training.blame import blame
+from unroll.training.checkpointer import _moved
+from unroll.training.console import Reporter
 from unroll.training.errors import Interrupted, TrainingError
-from unroll.training.fit import Outcome, _train, fit
 from unroll.training.gather import gather
 from unroll.training.history import read_table
-from unroll.training.keeper import _moved
+from unroll.training.loop import Outcome, _train, fit
+from unroll.training.nonfinite import blame
 from unroll.training.objective import objective_state, watched_output
 from unroll.training.options import TrainingOptions
-from unroll.training.progress import Reporter
 
 PER_EPOCH = 10
 QUICK = {"epochs": 3, "learning_rate": 0.05, "threads": 1, "checkpoint_every": 4}
@@ -195,7 +195,7 @@ def test_dead_outputs_are_seen_in_what_is_watched(tmp_path: Path) -> None:
 def test_the_rate_is_of_what_the_batches_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = []
     monkeypatch.setattr(Reporter, "_line", lambda self, text: said.append(text))
-    monkeypatch.setattr("unroll.training.progress.Console", lambda stderr: Console(quiet=True))
+    monkeypatch.setattr("unroll.training.console.Console", lambda stderr: Console(quiet=True))
     fit(Speaker(), Carrying(), *streams(), TrainingOptions(**QUICK | {"epochs": 1}), tmp_path)
     (line,) = said
     assert "  perplexity " in line

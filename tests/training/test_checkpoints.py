@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unroll import files
+from unroll import atomic_write
 from unroll.errors import RunError
 from unroll.training import checkpoints
 
@@ -61,7 +61,7 @@ def test_a_stop_at_any_call_to_the_system_leaves_a_whole_checkpoint(
     with monkeypatch.context() as patch:
         for name in ("fsync", "replace", "open", "unlink"):
             patch.setattr(os, name, counted(name))
-        patch.setattr(files, "_remove", lambda path: None)
+        patch.setattr(atomic_write, "_remove", lambda path: None)
         with contextlib.suppress(Killed):
             checkpoints.save(tmp_path, NEW)
     back = checkpoints.load(tmp_path)

@@ -14,14 +14,14 @@ from torchmetrics import MetricCollection
 from training_toy import Toy, ToyObjective, toy_data
 
 from unroll.data.batches import Batches
-from unroll.data.examples import Examples
+from unroll.data.ragged import Examples
 from unroll.training import checkpoints
-from unroll.training.course import Course
+from unroll.training.clipping import clip
 from unroll.training.errors import TrainingError
 from unroll.training.finite import first_unfinite
-from unroll.training.fit import fit
-from unroll.training.gradients import clip
+from unroll.training.loop import fit
 from unroll.training.options import TrainingOptions
+from unroll.training.state import Course
 
 QUICK = {"epochs": 3, "learning_rate": 0.02, "threads": 1}
 PER_EPOCH = 9
@@ -61,7 +61,7 @@ def test_weights_that_a_step_made_nan_replace_no_checkpoint(
         if next(steps) == step:
             gradients[-1].fill_(math.nan)
 
-    monkeypatch.setattr("unroll.training.module.clip", overflow)
+    monkeypatch.setattr("unroll.training.lightning_module.clip", overflow)
     train, held = toy_data()
     settings = TrainingOptions(**QUICK | options)
     with pytest.raises(TrainingError) as error:
@@ -76,7 +76,9 @@ def test_weights_that_a_step_made_nan_replace_no_checkpoint(
 def test_weights_that_became_nan_within_an_epoch_are_said_to_be_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unroll.training.module.clip", lambda gradients, norm, options: gradients[-1].fill_(math.nan))
+    monkeypatch.setattr(
+        "unroll.training.lightning_module.clip", lambda gradients, norm, options: gradients[-1].fill_(math.nan)
+    )
     with pytest.raises(TrainingError) as error:
         fit(Toy(), ToyObjective(), *toy_data(), TrainingOptions(**QUICK), tmp_path, quiet=True)
     said = str(error.value)

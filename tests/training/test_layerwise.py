@@ -11,11 +11,11 @@ from training_toy import Toy, ToyObjective, toy_data
 
 from unroll.data.batches import Batch
 from unroll.training import checkpoints
+from unroll.training.diagnostics import groups
 from unroll.training.errors import Interrupted
-from unroll.training.fit import fit
 from unroll.training.layerwise import Layerwise
+from unroll.training.loop import fit
 from unroll.training.options import TrainingOptions
-from unroll.training.watch import groups
 
 QUICK = {"learning_rate": 0.02, "threads": 1}
 LAYERS = ["embedding", "recurrent.l0", "recurrent.l1", "head"]

@@ -19,8 +19,8 @@ from training_toy import Toy, ToyObjective, toy_data
 from unroll.errors import OptionError, RunError
 from unroll.training import checkpoints
 from unroll.training.errors import Interrupted
-from unroll.training.fit import Outcome, fit
 from unroll.training.history import read_table
+from unroll.training.loop import Outcome, fit
 from unroll.training.options import TrainingOptions
 
 PROGRAM = Path(__file__).with_name("training_toy.py")

@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from unroll import LSTM
 from unroll.data.batches import Batch, Batches
-from unroll.data.examples import Examples
+from unroll.data.ragged import Examples
 from unroll.training.options import TrainingOptions
 
 CLASSES = 3
@@ -102,7 +102,7 @@ def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> dict[str, list]:
     from streams_toy import Carrying, Speaker, streams
 
     from unroll.training.errors import Interrupted
-    from unroll.training.fit import _train
+    from unroll.training.loop import _train
 
     answers: dict[str, list] = {"rows": [], "streams": []}
     for kind, (name, calls) in itertools.product(answers, (("whole", 0), ("cut", 14), ("cut", 0))):
@@ -126,7 +126,7 @@ def main(settings: dict) -> None:
     from safetensors.torch import save_file
 
     from unroll.training.errors import Interrupted
-    from unroll.training.fit import fit
+    from unroll.training.loop import fit
 
     torch.set_num_threads(1)
     model = Toy(settings.get("dropout", 0.3))

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from unroll.serving.forecaster import ForecastPredictor
     from unroll.serving.predictor import load
-    from unroll.tasks.backtest import backtest, lines, write
+    from unroll.tasks.forecasting.backtest import backtest, lines, write
 
     predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)

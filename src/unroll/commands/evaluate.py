@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError("--dynamic-decay goes with --dynamic-rate")
 
     from unroll.serving.predictor import load
-    from unroll.tasks.task import counted
+    from unroll.tasks.base import counted
 
     predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _dynamic(predictor: Any, given: Any) -> Any:
-    from unroll.serving.language import LanguagePredictor
-    from unroll.tasks.language_report import Dynamic
+    from unroll.serving.language_model import LanguagePredictor
+    from unroll.tasks.language_modeling.report import Dynamic
 
     if not isinstance(predictor, LanguagePredictor):
         raise OptionError(f"--dynamic-rate is for language models; {given.run} holds a {predictor.task.name} run")

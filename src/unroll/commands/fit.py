@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
-from unroll.tasks.table import TASKS, entry
+from unroll.tasks.registry import TASKS, entry
 
 
 def parser(task: str) -> Parser:
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     given = line.read(arguments[1:])
     settings = chosen.load_settings().chosen({name: getattr(given, name) for name in line.named})
 
-    from unroll.tasks.fitting import fit
-    from unroll.tasks.task import Sources
+    from unroll.tasks.base import Sources
+    from unroll.tasks.train import fit
     from unroll.training.errors import Interrupted
 
     sources = Sources(given.data, given.valid, given.test)

@@ -9,8 +9,8 @@ from typing import Any
 
 from unroll.commands.arguments import Parser
 from unroll.errors import DataError, OptionError
+from unroll.generation.options import GenerationOptions
 from unroll.options import build
-from unroll.serving.generation_options import GenerationOptions
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError("a text to stop at is empty; it would stop every text before it begins")
     prompt = _standard_input() if given.prompt == "-" else given.prompt
 
-    from unroll.serving.language import LanguagePredictor
+    from unroll.serving.language_model import LanguagePredictor
     from unroll.serving.predictor import load
 
     predictor = load(given.run, trust_changed=given.trust_changed)

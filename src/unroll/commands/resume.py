@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_run("The run folder; its options and data are used again.", finished=False)
     given = parser.read(arguments)
 
-    from unroll.tasks.fitting import resume
+    from unroll.tasks.train import resume
     from unroll.training.errors import Interrupted
 
     try:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.read(arguments)
 
-    from unroll.serving.language import LanguagePredictor
+    from unroll.serving.language_model import LanguagePredictor
     from unroll.serving.predictor import load
 
     predictor = load(given.run, trust_changed=given.trust_changed)

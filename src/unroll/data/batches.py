@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unroll.data.examples import Examples
 from unroll.data.options import BatchOptions
-from unroll.data.order import Order
+from unroll.data.ragged import Examples
+from unroll.data.sampler import Order
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from unroll.atomic_write import read_document
+from unroll.data.files.rows import numbered, row_of
 from unroll.data.numbers import as_float
-from unroll.data.rows import numbered, row_of
 from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError, nearest
-from unroll.files import read_document
 
 Kind = Literal["single", "multi", "regression"]
 FORMAT = "unroll.labels/1"

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from unroll.data.options import SourceOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
+from unroll.tasks.base import Prepared
 from unroll.tasks.learning import new_model, train
 from unroll.tasks.settings import Settings
-from unroll.tasks.task import Prepared
 from unroll.training.errors import Interrupted
 
 E = TypeVar("E", bound=type)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils.validation import check_is_fitted
 
-from unroll.data.frame import Frames
-from unroll.data.history import read_history
+from unroll.data.timeseries.inputs import read_history
+from unroll.data.timeseries.series import Frames
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
-from unroll.tasks.backtest import backtest, records
-from unroll.tasks.forecast_parts import listed
-from unroll.tasks.forecast_table import table
-from unroll.tasks.forecasting import ForecastingTask
-from unroll.tasks.forecasting_options import ForecastingSettings
-from unroll.tasks.task import Report, Sources
+from unroll.tasks.base import Report, Sources
+from unroll.tasks.forecasting.backtest import backtest, records
+from unroll.tasks.forecasting.options import ForecastingSettings
+from unroll.tasks.forecasting.output_table import table
+from unroll.tasks.forecasting.split import listed
+from unroll.tasks.forecasting.task import ForecastingTask
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from unroll.data.checks import describe
+from unroll.data.bad_rows import describe
 from unroll.data.labels import label_name
 from unroll.data.tables import rows_in
-from unroll.data.tokens import as_tokens
+from unroll.data.text.word_vocab import as_tokens
 from unroll.data.values import is_missing
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
-from unroll.tasks.sentences import checked
-from unroll.tasks.tagging import TaggingTask
-from unroll.tasks.tagging_options import TaggingSettings
+from unroll.tasks.tagging.options import TaggingSettings
+from unroll.tasks.tagging.records import checked
+from unroll.tasks.tagging.task import TaggingTask
 
 
 @takes(parameters(TaggingSettings, "tokens", "tags"))

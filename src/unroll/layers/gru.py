@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from unroll.layers.initialise import Init
-from unroll.layers.sequences import Lengths, Resets
-from unroll.layers.stack import Recurrent
+from unroll.layers.init import Init
+from unroll.layers.input_forms import Lengths, Resets
+from unroll.layers.recurrent import Recurrent
 from unroll.ops.call import Memory
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 

@@ -12,7 +12,7 @@ from unroll.ops.backends import step
 from unroll.ops.call import Recurrence
 
 if TYPE_CHECKING:
-    from unroll.layers.stack import Recurrent
+    from unroll.layers.recurrent import Recurrent
 
 Names = tuple[str | None, ...]
 """What the parameters of one layer and direction are called, in the order of `Weights`; None: there is none."""

@@ -9,9 +9,9 @@ from torch import nn
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
+from unroll.layers.recurrent import Recurrent
 from unroll.layers.rnn import RNN
 from unroll.layers.scripting import ScriptableGRU, ScriptableLSTM, ScriptableRNN
-from unroll.layers.stack import Recurrent
 
 _Kinds = dict[type[Recurrent], type[nn.RNN | nn.GRU | nn.LSTM]]
 _TORCH: _Kinds = {RNN: nn.RNN, GRU: nn.GRU, LSTM: nn.LSTM}

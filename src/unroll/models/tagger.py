@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unroll.layers.chain import Chain
-from unroll.layers.characters import CharacterConvolution, CharacterRecurrence
+from unroll.layers.char_encoder import CharacterConvolution, CharacterRecurrence
 from unroll.layers.crf import ConditionalRandomField, Legal
 from unroll.layers.pooling import step_mask
-from unroll.layers.stack import Recurrent
-from unroll.models.encoder import recurrent_stack, recurrent_width
-from unroll.models.inputs import TokenInput
+from unroll.layers.recurrent import Recurrent
+from unroll.layers.sequential import Chain
+from unroll.models.embedding import TokenInput
 from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.recurrent import recurrent_stack, recurrent_width
 from unroll.models.tagger_options import TaggerOptions
 
 

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unroll.errors import OptionError, nearest
-from unroll.ops import aten, half, naive
+from unroll.ops import half, naive, torch_backend
+from unroll.ops.autograd import graphed
 from unroll.ops.call import Call, NotServedError, Recurrence, Result, State
-from unroll.ops.cpu import extension, live, refusals, serve
-from unroll.ops.differentiable import graphed
-from unroll.ops.transforms import plain, transformed
+from unroll.ops.cpu import backend as cpu_backend
+from unroll.ops.cpu import extension
+from unroll.ops.cpu import step as cpu_step
+from unroll.ops.cpu import support as cpu_support
+from unroll.ops.torch_state import plain, transformed
 from unroll.ops.triton import extension as gpu
-from unroll.ops.triton import measured
-from unroll.ops.triton import refusals as gpu_refusals
+from unroll.ops.triton import heuristics
+from unroll.ops.triton import support as gpu_support
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ def _naive(call: Call) -> Result:
 
 
 def _triton(call: Call) -> Result:
-    from unroll.ops.triton import serve  # imports Triton
+    from unroll.ops.triton import backend as triton_backend  # imports Triton
 
-    return serve.run(call)
+    return triton_backend.run(call)
 
 
 BACKENDS: dict[str, Backend] = {
@@ -69,28 +72,28 @@ BACKENDS: dict[str, Backend] = {
             name="cpu",
             about=extension.about,
             missing=extension.missing,
-            lacks=refusals.lacks,
-            refuse=refusals.refuse,
-            slower=refusals.slower,
-            run=serve.run,
+            lacks=cpu_support.lacks,
+            refuse=cpu_support.refuse,
+            slower=cpu_support.slower,
+            run=cpu_backend.run,
         ),
         Backend(
             name="triton",
             about=gpu.about,
             missing=gpu.missing,
-            lacks=gpu_refusals.lacks,
-            refuse=gpu_refusals.refuse,
-            slower=measured.slower,
+            lacks=gpu_support.lacks,
+            refuse=gpu_support.refuse,
+            slower=heuristics.slower,
             run=_triton,
         ),
         Backend(
             name="torch",
             about=lambda: "PyTorch's own kernels: oneDNN on CPU, cuDNN on CUDA",
             missing=_nothing,
-            lacks=aten.lacks,
-            refuse=aten.refuse,
+            lacks=torch_backend.lacks,
+            refuse=torch_backend.refuse,
             slower=_nothing,
-            run=aten.run,
+            run=torch_backend.run,
         ),
         Backend(
             name="naive",
@@ -157,9 +160,9 @@ def step(
 ) -> tuple[Tensor, State] | None:
     """One step of a stack of layers by the one backend that has a kernel for it, `cpu`: the output and the state.
 
-    None: it cannot serve, or another one is wanted. See `cpu.live.step` for the arguments.
+    None: it cannot serve, or another one is wanted. See `cpu.step.step` for the arguments.
     """
-    return live.step(recurrence, sizes, x, state, weights) if wanted in ("auto", "cpu") else None
+    return cpu_step.step(recurrence, sizes, x, state, weights) if wanted in ("auto", "cpu") else None
 
 
 def require(wanted: str, recurrence: Recurrence, recurrent_dropout: bool) -> None:

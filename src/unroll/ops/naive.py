@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, Result
-from unroll.ops.transforms import tracing
+from unroll.ops.torch_state import tracing
 
 
 class Recorded(NamedTuple):

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unroll.data.frame import Frame, Frames, future_stamps
-from unroll.data.frames import append
-from unroll.data.history import is_in_memory, read_history
-from unroll.data.horizons import Windows, latest
-from unroll.data.scaling import FrameScaler
+from unroll.data.timeseries.future import require_known, with_known
+from unroll.data.timeseries.inputs import is_in_memory, read_history
+from unroll.data.timeseries.reader import append
+from unroll.data.timeseries.scaler import FrameScaler
+from unroll.data.timeseries.series import Frame, Frames, future_stamps
+from unroll.data.timeseries.windows import Windows, latest
 from unroll.errors import DataError, OptionError
-from unroll.models.forecaster import Forecaster, Window
-from unroll.models.strategies import Streaming, joined
-from unroll.serving.known_future import require_known, with_known
+from unroll.models.forecaster.model import Forecaster, Window
+from unroll.models.forecaster.strategies import Streaming, joined
 from unroll.serving.predictor import Predictor
-from unroll.tasks.forecast_answers import Answers, Units, answer_batch, seeded
-from unroll.tasks.forecast_table import records, table
-from unroll.tasks.forecasting import ForecastingTask
+from unroll.tasks.forecasting.inference import Answers, Units, answer_batch, seeded
+from unroll.tasks.forecasting.output_table import records, table
+from unroll.tasks.forecasting.task import ForecastingTask
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +88,7 @@ class ForecastPredictor(Predictor):
         frames = self.task.frames(list(data), source, say)
         ahead = None
         if known:
-            from unroll.data.sources import read
+            from unroll.data.files.dataset import read
 
             ahead = cast("pd.DataFrame", read(list(known), source=source).to_pandas())
         with warnings.catch_warnings(record=True) as left_out:

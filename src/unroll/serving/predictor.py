@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import torch
 from torch import nn
 
+from unroll.data.files.dataset import Unreadable, stream
+from unroll.data.groups import arriving, grouped
 from unroll.data.options import SourceOptions
-from unroll.data.sources import Unreadable, stream
 from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
 from unroll.errors import DataError, RunError, nearest
 from unroll.runs import Run
-from unroll.serving.groups import arriving, grouped
-from unroll.tasks.table import TASKS
-from unroll.tasks.task import RecordTask, Report, Task
+from unroll.tasks.base import RecordTask, Report, Task
+from unroll.tasks.registry import TASKS
 
 if TYPE_CHECKING:
     import datasets

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unroll.errors import OptionError
-from unroll.tasks.task import Prepared
-from unroll.training.fit import Outcome, fit
+from unroll.tasks.base import Prepared
+from unroll.training.loop import Outcome, fit
 
 
 def new_model(prepared: Prepared) -> nn.Module:
@@ -30,7 +30,7 @@ def new_model(prepared: Prepared) -> nn.Module:
 def train(
     prepared: Prepared, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
 ) -> Outcome:
-    """Train `model` on the training part as the task's settings say; see `unroll.training.fit.fit`."""
+    """Train `model` on the training part as the task's settings say; see `unroll.training.loop.fit`."""
     task = prepared.task
     return fit(
         model,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from unroll.data.options import TextOptions
-from unroll.data.text import TextEncoder
+from unroll.data.text.tokenizer import TextEncoder
 from unroll.errors import OptionError, RunError
 from unroll.runs import ENCODER, Run
 from unroll.tasks.transfer_options import TransferOptions

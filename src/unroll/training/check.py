@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 
 from unroll.errors import OptionError, nearest
+from unroll.training.distributed import environment, launched_outside
 from unroll.training.objective import Objective
 from unroll.training.options import TrainingOptions
-from unroll.training.processes import environment, launched_outside
 
 Monitor = tuple[str, Literal["min", "max"]]
 

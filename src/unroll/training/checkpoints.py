@@ -25,9 +25,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 
+from unroll.atomic_write import read_regular, write_whole
 from unroll.errors import RunError, UserError
-from unroll.files import read_regular, write_whole
-from unroll.training.encoding import decode, encode
+from unroll.training.serialization import decode, encode
 
 FORMAT = 3
 _NAMES = ("state-a.safetensors", "state-b.safetensors")
@@ -36,7 +36,7 @@ _LARGEST = 2**40
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Make `state` (nested; see `unroll.training.encoding`) the checkpoint in `folder`.
+    """Make `state` (nested; see `unroll.training.serialization`) the checkpoint in `folder`.
 
     Raises:
         RunError: it cannot be written; the older checkpoint is intact.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unroll.data.batches import Batch, BatchSource
-from unroll.training.course import Course
+from unroll.training.state import Course
 
 
 class Feed:

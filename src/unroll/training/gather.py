@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as write_tensors
 
-from unroll.training.encoding import decode, encode
+from unroll.training.serialization import decode, encode
 
 
 def gather(value: Any, device: torch.device) -> list[Any]:
-    """Each process's `value` (nested; see `unroll.training.encoding`), in order of rank; all of them must call this.
+    """Each process's `value` (nested; see `serialization`), in order of rank; all of them must call this.
 
     Args:
         value: this process's.

@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from unroll.atomic_write import write_whole
 from unroll.errors import RunError
-from unroll.files import write_whole
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from unroll.training.diagnostics import groups
 from unroll.training.options import TrainingOptions
-from unroll.training.watch import groups
 
 
 class Layerwise:
@@ -19,7 +19,7 @@ class Layerwise:
     there is no weight decay, no momentum and nothing in the optimizer for them. Howard & Ruder, 2018, "Universal
     language model fine-tuning for text classification" (there the factor is 1 / 2.6).
 
-    Layers are those of `unroll.training.watch.groups`, in the order of the model's parameters; a weight that two
+    Layers are those of `unroll.training.diagnostics.groups`, in the order of the model's parameters; a weight that two
     layers share belongs to the first of them.
 
     Args:

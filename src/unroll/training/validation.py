@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from unroll.data.batches import Batch
+from unroll.training.diagnostics import OutputWatch
 from unroll.training.objective import Objective, batch_weight, watched_output
-from unroll.training.watch import OutputWatch
 
 
 class Validation:

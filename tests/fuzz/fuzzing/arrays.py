@@ -116,7 +116,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
-    from unroll.data.sources import read
+    from unroll.data.files.dataset import read
 
     return read(str(path)).to_dict()
 

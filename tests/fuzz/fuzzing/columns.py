@@ -56,6 +56,6 @@ def damaged_columns(random: Random, folder: Path) -> bool:
 
 
 def _read(path: Path, skip: bool) -> list[dict[str, object]]:
-    from unroll.data.sources import read
+    from unroll.data.files.dataset import read
 
     return list(read(str(path), skipped=[] if skip else None))

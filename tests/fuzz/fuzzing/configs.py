@@ -57,7 +57,7 @@ def odd_flags(random: Random, folder: Path) -> bool:
 
 def _taken(task: str, line: list[str]) -> bool:
     from unroll.commands.fit import parser
-    from unroll.tasks.table import entry
+    from unroll.tasks.registry import entry
 
     if task not in _PARSERS:
         _PARSERS[task] = parser(task)
@@ -81,12 +81,12 @@ def _taken(task: str, line: list[str]) -> bool:
 
 
 def _tasks() -> list[str]:
-    from unroll.tasks.table import TASKS
+    from unroll.tasks.registry import TASKS
 
     return list(TASKS)
 
 
 def _defaults(task: str) -> dict[str, Any]:
-    from unroll.tasks.table import entry
+    from unroll.tasks.registry import entry
 
     return entry(task).load_settings()().flat()

@@ -77,8 +77,8 @@ def written_series(random: Random, folder: Path) -> bool:
 
 
 def _frames(path: Path, options: dict[str, Any], *, skip: bool) -> Any:
-    from unroll.data.frames import read_frames
-    from unroll.data.series_options import FrameOptions
+    from unroll.data.timeseries.options import FrameOptions
+    from unroll.data.timeseries.reader import read_frames
 
     return read_frames(str(path), FrameOptions(**options), skip_bad_rows=skip)
 

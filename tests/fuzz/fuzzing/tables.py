@@ -89,7 +89,7 @@ def _packed(content: bytes, packing: str) -> bytes:
 
 
 def _read(path: Path, encoding: str = "utf-8", notes: list[str] | None = None) -> list[Row]:
-    from unroll.data.sources import read
+    from unroll.data.files.dataset import read
 
     return list(read(str(path), encoding=encoding, notes=notes))
 
@@ -129,7 +129,7 @@ def same_streamed(random: Random, path: Path, outcome: Outcome, encoding: str = 
     Raises:
         Finding: other rows, or one of the two is refused.
     """
-    from unroll.data.sources import stream
+    from unroll.data.files.dataset import stream
 
     if random.random() < 0.7:
         return

@@ -207,9 +207,9 @@ class Trained:
 def train(name: str, folder: Path) -> Trained:
     """Train an example in `folder`."""
     import unroll
-    from unroll.tasks.fitting import fit
-    from unroll.tasks.table import entry
-    from unroll.tasks.task import Sources
+    from unroll.tasks.base import Sources
+    from unroll.tasks.registry import entry
+    from unroll.tasks.train import fit
 
     example = EXAMPLES[name]
     data = folder / f"{name}{example.suffix}"

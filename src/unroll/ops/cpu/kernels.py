@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from unroll.ops.autograd import Outputs
 from unroll.ops.call import Form, Tensors
 from unroll.ops.cpu.extension import kernels
-from unroll.ops.differentiable import Outputs
-from unroll.ops.transforms import constant_when_compiled
+from unroll.ops.torch_state import constant_when_compiled
 
 
 class Inputs(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from unroll.ops import aten, half, onednn
+from unroll.ops import half, onednn, torch_backend
 from unroll.ops.call import Call
 from unroll.ops.lstm import LSTM
-from unroll.ops.transforms import compiling
+from unroll.ops.torch_state import compiling
 
 
 def slower_in_16_bits(call: Call) -> str | None:
@@ -38,6 +38,6 @@ def slower_in_16_bits(call: Call) -> str | None:
         faster = call.memory == "save" and B >= 16 and H >= 64 and B * H >= 2048 and wide
     else:
         faster = H >= 64 and B * H >= 512
-    if not faster or aten.refuse(call) is not None or not onednn.multiplies_bfloat16():
+    if not faster or torch_backend.refuse(call) is not None or not onednn.multiplies_bfloat16():
         return None
     return "oneDNN's LSTM is faster for so many rows and units in bfloat16, which this processor multiplies"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from unroll.ops.triton.device import (
+from unroll.ops.triton.common import (
     LSTM,
     OF_THE_CALL,
     RELU,

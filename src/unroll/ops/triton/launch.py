@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, State, Tensors
-from unroll.ops.triton import device
+from unroll.ops.triton import common
 from unroll.ops.triton.backward import backward as backward_kernel
 from unroll.ops.triton.extension import interpreted
 from unroll.ops.triton.forward import forward as forward_kernel
 
 _FORWARD: Any = forward_kernel
 _BACKWARD: Any = backward_kernel
-CELLS = {"rnn_tanh": device.TANH, "rnn_relu": device.RELU, "lstm": device.LSTM, "gru": device.GRU}
+CELLS = {"rnn_tanh": common.TANH, "rnn_relu": common.RELU, "lstm": common.LSTM, "gru": common.GRU}
 _X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
 """Places in `Call.tensors`."""
 _ROWS = 16

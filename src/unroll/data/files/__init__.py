@@ -1,0 +1,1 @@
+"""Files to rows: which files, in which format, and the Arrow file that they become."""

@@ -1,0 +1,166 @@
+"""A person's data as a memory-mapped data set, or as a stream of rows.
+
+CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per class; each also packed (.gz,
+.xz, .zst); several files, patterns, and 'owner/name' on the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from unroll.data.files.cache import cache_file, no_rows, skipped_file, write_arrow
+from unroll.data.files.conll import comment_notes
+from unroll.data.files.delimited import notes_of
+from unroll.data.files.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
+from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
+from unroll.data.files.quiet import quiet_datasets
+from unroll.data.options import SourceOptions
+from unroll.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["Unreadable", "read", "require_columns", "stream"]
+
+_SAYS = {**dict.fromkeys(DELIMITED, notes_of), **dict.fromkeys(COLUMNS, comment_notes)}
+"""What is to be said of how a file of a format is written."""
+
+Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def read(
+    data: Data,
+    *,
+    split: str = "train",
+    encoding: str = "utf-8",
+    source: SourceOptions | None = None,
+    skipped: list[str] | None = None,
+    notes: list[str] | None = None,
+) -> datasets.Dataset:
+    """Read `data` into a memory-mapped `datasets.Dataset`.
+
+    Files are converted once, a few rows at a time, into Arrow in datasets' cache (under `HF_HOME`) and read
+    anew when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
+    has them; other formats keep their types. Text folders have the columns `text` and `label`, lines of text
+    have `text`, and .npz files have their arrays' names (layout: `formats._npz_tables`).
+
+    Args:
+        data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').
+        split: part of a hub data set; of no effect on files.
+        encoding: of text files, where `source` is not given.
+        source: how the files are written.
+        skipped: where given, lines that are no rows are left out and their reasons appended here.
+        notes: where given, what was found out of how files are written is appended here.
+
+    Raises:
+        DataError: one sentence about the file, line, row or column.
+    """
+    source = replace(source or SourceOptions(encoding), skip_bad_rows=skipped is not None)
+    if data == "-":
+        raise DataError("standard input cannot be read more than once; put the data into a file")
+    if isinstance(data, str) and is_hub_name(data):
+        return cast("datasets.Dataset", _hub(data, split, streaming=False))
+    paths = find(data)
+    if notes is not None:
+        for path in paths:
+            says = None if path.is_dir() else _SAYS.get(format_of(path))
+            if says is not None:
+                with blaming(path):
+                    notes += says(path, source)
+    import datasets
+    import datasets.config
+
+    cache = cache_file(paths, source, Path(datasets.config.HF_DATASETS_CACHE))
+    with quiet_datasets():
+        if cache.exists():
+            try:
+                return _cached(cache, skipped)
+            except (OSError, ValueError):  # Arrow's errors are both; a damaged cache is no one's mistake
+                cache.unlink(missing_ok=True)
+        write_arrow(cache, paths, source)
+        try:
+            return _cached(cache, skipped)
+        except ValueError as error:  # of datasets, which has no such type of a column
+            cache.unlink(missing_ok=True)
+            raise DataError(f"{paths[0]} cannot be read as a table: {error!s:.200}") from None
+
+
+def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
+    import datasets
+
+    dataset = datasets.Dataset.from_file(str(cache))
+    if skipped is not None:
+        skipped += json.loads(skipped_file(cache).read_text(encoding="utf-8"))
+    return dataset
+
+
+def stream(
+    data: Data,
+    *,
+    split: str = "train",
+    encoding: str = "utf-8",
+    source: SourceOptions | None = None,
+    skip: bool = False,
+    lines: str = "text",
+) -> Iterator[Row]:
+    """The rows of `data` one by one, in order, never holding a file.
+
+    Takes what `read` takes, and "-": standard input, as JSON lines if its first line that is not blank starts with
+    `{` and else as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is
+    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
+
+    Raises:
+        DataError: as `read`, when the row is reached.
+    """
+    source = replace(source or SourceOptions(encoding), skip_bad_rows=skip)
+    if data == "-":
+        yield from standard_input(sys.stdin.buffer, source.encoding, skip, lines)
+        return
+    if isinstance(data, str) and is_hub_name(data):
+        yield from cast("Iterator[Row]", _hub(data, split, streaming=True))
+        return
+    empty = True
+    paths = find(data)
+    for path in paths:
+        with blaming(path):
+            if is_tabular(path):
+                rows: Iterator[Row] = (row for table in tables_of(path, source) for row in table.to_pylist())
+            else:
+                rows = rows_of(path, source)
+                if not path.is_dir() and format_of(path) == ".txt":
+                    rows = (row if isinstance(row, Unreadable) else {lines: row["text"]} for row in rows)
+            for row in rows:
+                empty = False
+                yield row
+    if empty:
+        raise no_rows(paths)
+
+
+def _hub(name: str, split: str, *, streaming: bool) -> Any:
+    import datasets
+
+    repository, _, configuration = name.partition(":")
+    with quiet_datasets():
+        try:
+            return datasets.load_dataset(repository, configuration or None, split=split, streaming=streaming)
+        except ValueError as error:
+            message = str(error).splitlines()[0]
+            if split in message and "split" in message.lower():
+                try:
+                    known = datasets.get_dataset_split_names(repository, configuration or None)
+                except Exception:
+                    known = []
+                raise DataError(f"'{name}' on the hub has no part '{split}'{nearest(split, known)}") from None
+            raise DataError(f"'{name}' on the hub cannot be read: {message}") from None
+        except Exception as error:
+            # Whatever the network, the hub or the data set's files did, a person needs the sentence only.
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(
+                f"'{name}' is no file here, and as a data set on the Hugging Face hub it cannot be read: {message}"
+            ) from None

@@ -1,0 +1,215 @@
+"""Each file format as rows or as Arrow tables, a piece at a time, with the line of whatever is wrong.
+
+`datasets`' own CSV and JSON readers are not used because they guess a column's type anew every 10,000 rows,
+read the text "NA" as a null, fill short rows up without a word, and name no line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from unroll.data.files.conll import column_rows, conllu_rows
+from unroll.data.files.delimited import delimited_rows
+from unroll.data.files.paths import (
+    COLUMNS,
+    DELIMITED,
+    class_files,
+    decoded,
+    decoder_of,
+    format_of,
+    has_plain_lines,
+    opened_text,
+    undecodable,
+    wrong_byte,
+)
+from unroll.data.files.rows import Row, Unreadable, refused
+from unroll.data.options import SourceOptions
+from unroll.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_AT_ONCE = 2000
+
+
+def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
+    """The rows of a file of text, or of a folder with a folder of texts per class, in order.
+
+    A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters), or a sentence with such
+    a line, is an `Unreadable` with `source.skip_bad_rows`, else an error.
+    """
+    encoding, skip = source.encoding, source.skip_bad_rows
+    if path.is_dir():
+        return _folder_rows(path, encoding, skip)
+    kind = format_of(path)
+    if kind in DELIMITED:
+        return delimited_rows(path, source)
+    if kind == ".txt":
+        return _line_rows(path, encoding, skip)
+    if kind == ".conllu":
+        return conllu_rows(path, encoding, skip)
+    if kind in COLUMNS:
+        return column_rows(path, source)
+    return _json_rows(path, encoding, skip)
+
+
+def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
+    """The contents of a Parquet or .npz file, a few thousand rows at a time, in order."""
+    if format_of(path) == ".parquet":
+        from unroll.data.files.parquet import parquet_tables
+
+        return parquet_tables(path, ROWS_AT_ONCE)
+    from unroll.data.files.npz import npz_tables
+
+    return npz_tables(path, source.encoding, ROWS_AT_ONCE)
+
+
+def is_tabular(path: Path) -> bool:
+    """Whether `tables_of` reads it rather than `rows_of`."""
+    return not path.is_dir() and format_of(path) in (".parquet", ".npz")
+
+
+def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    with opened_text(path, encoding, lenient=True) as text:
+        for number, line in enumerate(text, start=1):
+            wrong = wrong_byte(line, encoding)
+            if wrong and not skip:
+                raise undecodable(path, encoding)
+            yield Unreadable(f"'{path}', line {number}: {wrong}") if wrong else {"text": line.rstrip("\n")}
+
+
+def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    for label, path in class_files(folder):
+        with opened_text(path, encoding, lenient=skip) as text:
+            content = text.read()
+        wrong = wrong_byte(content, encoding)
+        yield Unreadable(f"'{path}': {wrong}") if wrong else {"text": content, "label": label}
+
+
+def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
+    """One object per line; or, in .json, one list of objects, which is then held in memory."""
+    with opened_text(path, encoding, lenient=True) as text:
+        start = list(_until_content(text)) if format_of(path) == ".json" else []
+        if start and start[-1].lstrip().startswith("["):
+            document = "".join(start) + text.read()
+            if wrong := wrong_byte(document, encoding):
+                raise DataError(f"'{path}': {wrong}") if skip else undecodable(path, encoding)
+            yield from _json_list(document, path)
+        else:
+            lines = chain(start, text)
+            lines = lines if skip else decoded(lines, path, encoding)
+            yield from json_lines(lines, f"'{path}'", encoding, skip)
+
+
+def _until_content(lines: Iterable[str]) -> Iterator[str]:
+    """The blank lines at the start and the first that is not."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> Iterator[Row]:
+    """One row per line; blank lines are skipped. With `skip` a broken line is an `Unreadable`.
+
+    Raises:
+        DataError: a line is not one JSON object, and `skip` is off.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                if wrong := wrong_byte(line, encoding):
+                    raise DataError(f"{where}, line {number}: {wrong}")
+                yield _object(line, f"{where}, line {number}")
+            except DataError as error:
+                yield refused(str(error), skip)
+
+
+class _TwiceError(Exception):
+    """A key stands twice in an object."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Row:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise _TwiceError(f"the key '{next(key for key in keys if keys.count(key) > 1):.40}' stands twice in an object")
+    return found
+
+
+def _object(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line, object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise DataError(f"{where}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not JSON ({error.msg} at character {error.pos + 1})") from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"{where}: not JSON that can be read ({error})") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: a JSON object with the columns is needed, not {row!r:.40}")
+    return row
+
+
+def _json_list(document: str, path: Path) -> Iterator[Row]:
+    try:
+        rows = json.loads(document, object_pairs_hook=_unique)
+    except _TwiceError as error:
+        raise DataError(f"'{path}': {error}") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"'{path}', line {error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f"'{path}': not JSON that can be read ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"'{path}', item {number}: an object with the columns is needed, not {row!r:.40}")
+        yield row
+
+
+def standard_input(stream: IO[bytes], encoding: str, skip: bool = False, column: str = "text") -> Iterator[Row]:
+    """Rows as they arrive: JSON lines if the first line that is not blank starts with `{`, else a row
+    `{column: line}` per line. With `skip` a line that is no row is an `Unreadable`.
+    """
+    lines = _arriving_lines(stream, encoding, skip)
+    start = list(_until_content(lines))
+    if not start:
+        raise DataError("standard input is empty")
+    lines = chain(start, lines)
+    if start[-1].lstrip().startswith("{"):
+        yield from json_lines(lines, "standard input", encoding, skip)
+        return
+    for number, line in enumerate(lines, start=1):
+        wrong = wrong_byte(line, encoding)
+        yield Unreadable(f"standard input, line {number}: {wrong}") if wrong else {column: line.rstrip("\r\n")}
+
+
+def _arriving_lines(stream: IO[bytes], encoding: str, skip: bool) -> Iterator[str]:
+    codec = decoder_of(encoding)
+    errors = "surrogateescape" if skip and has_plain_lines(codec) else "strict"
+    for number, line in enumerate(stream, start=1):
+        try:
+            yield line.decode(codec, errors)
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise DataError(f"standard input, line {number}: byte 0x{byte:02X} is not {encoding}") from None
+
+
+def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:
+    """Check that all `wanted` columns are there.
+
+    Args:
+        dataset_or_names: a `datasets.Dataset`, or the columns' names.
+        wanted: names that are needed.
+        where: the file or data set, for the message.
+
+    Raises:
+        DataError: one is not, with the name nearest to it.
+    """
+    names = list(getattr(dataset_or_names, "column_names", dataset_or_names))
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"'{where}' has no column '{name}'{nearest(name, names)}")

@@ -1,0 +1,222 @@
+"""Ragged sequences and their targets, in memory or memory-mapped, read a few rows at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unroll.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+IN_MEMORY = 256 * 2**20
+"""Bytes of source data up to which encoded rows are held in memory rather than in a file."""
+
+ROWS_AT_ONCE = 1000
+
+
+class Encoder(Protocol):
+    """What turns a list of records' values into arrays: `TextEncoder`, `SeriesEncoder`."""
+
+    def encode(
+        self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+    ) -> list[np.ndarray]:
+        """One array per value; for messages, their row numbers (from `first` on, or `rows`) and the data's name."""
+        ...
+
+    def to_json(self) -> str:
+        """Everything that decides what `encode` gives."""
+        ...
+
+    @property
+    def features(self) -> int:
+        """D, or 0 where a step is a token id."""
+        ...
+
+
+class Examples:
+    """N sequences of any length with N targets.
+
+    A chunk is `(offsets, values)`: row i of the chunk is `values[offsets[i]:offsets[i + 1]]`. The arrays may
+    be views of a memory-mapped file: only the rows that are taken are read from disk.
+
+    Args:
+        chunks: pairs of offsets (n + 1,) and values (total,) or (total, D).
+        targets: (N,) or (N, K), or None where there are none.
+    """
+
+    def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]], targets: np.ndarray | None = None) -> None:
+        if not chunks:
+            raise DataError("there are no rows")
+        self._chunks = list(chunks)
+        counts = [len(offsets) - 1 for offsets, _ in chunks]
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self._rows: np.ndarray | None = None
+        self.lengths: np.ndarray = np.concatenate([np.diff(offsets) for offsets, _ in chunks]).astype(np.int64)
+        self.feature_shape: tuple[int, ...] = chunks[0][1].shape[1:]
+        if targets is not None and len(targets) != len(self.lengths):
+            raise DataError(f"there are {len(self.lengths)} rows but {len(targets)} targets")
+        self.targets = targets
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[np.ndarray], targets: np.ndarray | None = None) -> Examples:
+        """Hold `arrays`, each (T,) or (T, D) of one dtype and one D, in memory."""
+        if not len(arrays):
+            raise DataError("there are no rows")
+        return cls([_pack(arrays)], targets)
+
+    @classmethod
+    def from_dataset(cls, dataset: datasets.Dataset, column: str, targets: np.ndarray | None = None) -> Examples:
+        """View a list column of numbers; nothing is copied, so a memory-mapped file stays on disk."""
+        if dataset._indices is not None:
+            dataset = dataset.flatten_indices()
+        chunks = [_view(chunk) for chunk in dataset.data.column(column).chunks if len(chunk)]
+        return cls(chunks, targets)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def take(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The sequences at `rows`, each (T,) or (T, D); views where possible, not to be written to."""
+        at = np.asarray(rows, dtype=np.int64)
+        if self._rows is not None:
+            at = self._rows[at]
+        which = np.searchsorted(self._starts, at, side="right") - 1
+        inside = at - self._starts[which]
+        taken = []
+        for c, i in zip(which.tolist(), inside.tolist(), strict=True):
+            offsets, values = self._chunks[c]
+            taken.append(values[offsets[i] : offsets[i + 1]])
+        return taken
+
+    def subset(self, rows: np.ndarray) -> Examples:
+        """The same data, narrowed to `rows`, in that order."""
+        at = np.asarray(rows, dtype=np.int64)
+        part = object.__new__(Examples)
+        part._chunks, part._starts = self._chunks, self._starts
+        part._rows = at if self._rows is None else self._rows[at]
+        part.lengths = self.lengths[at]
+        part.feature_shape = self.feature_shape
+        part.targets = None if self.targets is None else self.targets[at]
+        return part
+
+
+def _pack(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    shapes = {a.shape[1:] for a in arrays}
+    if len(shapes) > 1:
+        raise DataError(f"sequences disagree on the number of features: {sorted(shapes)}")
+    offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
+    np.cumsum([len(a) for a in arrays], out=offsets[1:])
+    return offsets, np.concatenate(arrays)
+
+
+def _view(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow as pa
+
+    if not pa.types.is_list(chunk.type) and not pa.types.is_large_list(chunk.type):
+        raise DataError(f"a list column is needed, but this one holds {chunk.type}")
+    if chunk.null_count:
+        raise DataError(f"{chunk.null_count} rows are null")
+    offsets = chunk.offsets.to_numpy(zero_copy_only=True)
+    inner = chunk.values
+    width = ()
+    if pa.types.is_fixed_size_list(inner.type):
+        # `.values` of a fixed-size list disregards its own offset, which is a row count here.
+        size = inner.type.list_size
+        inner, width = inner.values.slice(inner.offset * size, len(inner) * size), (size,)
+    values = inner.to_numpy(zero_copy_only=True)
+    return offsets, values.reshape(-1, *width) if width else values
+
+
+def values_of(dataset: datasets.Dataset, column: str, rows: np.ndarray | None = None) -> Iterator[Any]:
+    """The values of one column one by one, of all rows or of `rows`, holding only a few at a time."""
+    total = len(dataset) if rows is None else len(rows)
+    only = dataset.select_columns([column])
+    for start in range(0, total, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, total)
+        part = only[start:stop] if rows is None else only[np.asarray(rows[start:stop]).tolist()]
+        yield from part[column]
+
+
+def encode_to_examples(
+    dataset: datasets.Dataset,
+    column: str,
+    encoder: Encoder,
+    targets: np.ndarray | None = None,
+    *,
+    in_memory: bool | None = None,
+    progress: Callable[[int], None] | None = None,
+    rows: np.ndarray | None = None,
+    where: str = "",
+) -> Examples:
+    """Encode one column of a dataset, in memory if it is small and else into datasets' cache on disk.
+
+    The cached file is found again when the same data meets the same encoder.
+
+    Args:
+        dataset: the rows.
+        column: name of the column.
+        encoder: what makes arrays of its values.
+        targets: (N,) or (N, K), if there are any.
+        in_memory: whether to hold the arrays in memory; None decides by size.
+        progress: told the number of rows done.
+        rows: the rows' numbers (N,) in the data they were taken from, for messages.
+        where: what to call that data in messages.
+    """
+    if not len(dataset):
+        raise DataError("there are no rows")
+    if in_memory is None:
+        in_memory = dataset.data.nbytes <= IN_MEMORY
+    if in_memory:
+        packed = []
+        for start in range(0, len(dataset), ROWS_AT_ONCE):
+            values = dataset.select_columns([column])[start : start + ROWS_AT_ONCE][column]
+            own = None if rows is None else rows[start : start + ROWS_AT_ONCE]
+            packed.append(_pack(encoder.encode(values, first=start, rows=own, where=where)))
+            if progress:
+                progress(start + len(values))
+        return Examples(packed, targets)
+    numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
+    encoded = _encode_to_disk(dataset, column, encoder, numbers, where, progress)
+    return Examples.from_dataset(encoded, "sequence", targets)
+
+
+def _encode_to_disk(
+    dataset: datasets.Dataset,
+    column: str,
+    encoder: Encoder,
+    numbers: np.ndarray,
+    where: str,
+    progress: Callable[[int], None] | None,
+) -> datasets.Dataset:
+    import pyarrow as pa
+
+    from unroll.data.files.cache import writing
+    from unroll.data.files.quiet import quiet_datasets
+
+    def step(table: pa.Table, rows: list[int]) -> pa.Table:
+        arrays = encoder.encode(table.column(column).to_pylist(), rows=numbers[rows], where=where)
+        offsets, values = _pack(arrays)
+        inner = pa.array(values.reshape(-1))
+        if encoder.features:
+            inner = pa.FixedSizeListArray.from_arrays(inner, values.shape[1])
+        if progress:
+            progress(rows[-1] + 1)
+        return pa.table({"sequence": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner)})
+
+    # Named by hand: hashing the encoder as an object would pickle it.
+    key = "\n".join([dataset._fingerprint, column, encoder.to_json()])
+    with quiet_datasets(), writing():
+        return dataset.with_format("arrow").map(
+            step,
+            batched=True,
+            with_indices=True,
+            batch_size=ROWS_AT_ONCE,
+            remove_columns=dataset.column_names,
+            new_fingerprint=hashlib.sha256(key.encode()).hexdigest()[:32],
+        )

@@ -1,0 +1,272 @@
+"""The text of files of any size, a piece at a time and as often as wanted, and its division by position."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+
+from unroll.data.bad_rows import describe
+from unroll.data.files.cache import cache_file
+from unroll.data.files.dataset import read, require_columns
+from unroll.data.files.paths import blaming, decoder_of, find, format_of, is_hub_name, opened, opened_text, wrong_byte
+from unroll.data.options import SourceOptions
+from unroll.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+Reset = Literal["never", "row", "blank"]
+Cut = Literal["anywhere", "space", "row", "document"]
+
+_AT_ONCE = 2**20
+_HEAD = 2**13
+_ROWS_AT_ONCE = 1000
+_SPACE = re.compile(r"\s")
+_NAMED = 5
+
+
+class Piece(NamedTuple):
+    """A line, or a part of one that is very long.
+
+    Attributes:
+        text: with its line end, where it has one.
+        row: whether a line or record begins here.
+        document: whether a document begins here, before which nothing is remembered.
+    """
+
+    text: str
+    row: bool
+    document: bool
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text in files, or the part of it from character `start` to `stop`; iterated any number of times.
+
+    A file with a known format of rows (CSV, TSV, JSON lines, JSON, Parquet, .npz, a folder of texts per class), or a
+    hub name, is a text for each record: the `column`'s, and a line end. Any other file is plain text: all its lines, in
+    order, with line ends of all kinds as one. Nothing is held but a piece of at most some million characters.
+
+    Args:
+        data: files, folders, patterns, a hub name.
+        source: encoding, and whether unusable lines and records are left out.
+        column: of the text, in records.
+        reset: where documents begin: nowhere but at the start, with every line or record, after blank lines.
+        last_line: whether a file's last line gets a line end that it lacks.
+    """
+
+    data: tuple[str, ...]
+    source: SourceOptions
+    column: str = "text"
+    reset: Reset = "never"
+    last_line: bool = False
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def where(self) -> str:
+        """What to call the text in messages."""
+        return ", ".join(self.data)
+
+    def identity(self) -> str:
+        """Differs where the pieces may: the files as they are now, and what is taken of them."""
+        parts: list[str] = []
+        for found in self._found():
+            if isinstance(found, str):
+                parts.append(f"{found} {read(found)._fingerprint}")
+            else:
+                parts.append(cache_file([found], self.source, Path()).stem)
+        return repr((parts, self.column, self.reset, self.last_line, self.start, self.stop))
+
+    def characters(self) -> int:
+        """Unicode code points of all pieces."""
+        return sum(len(piece.text) for piece in self)
+
+    def __iter__(self) -> Iterator[Piece]:
+        """The pieces, in order.
+
+        Raises:
+            DataError: a file cannot be read, is no text, or a record has none.
+        """
+        at = 0
+        for piece in self._whole(None):
+            begin, at = at, at + len(piece.text)
+            if at <= self.start:
+                continue
+            if self.stop is not None and begin >= self.stop:
+                return
+            low, high = max(self.start - begin, 0), None if self.stop is None else self.stop - begin
+            if low or (high is not None and high < len(piece.text)):
+                piece = Piece(piece.text[low:high], piece.row or bool(low), piece.document and not low)
+            yield piece
+
+    def left_out(self) -> list[str]:
+        """The reasons of the lines and records that `skip_bad_rows` leaves out."""
+        reasons: list[str] = []
+        for _ in self._whole(reasons):
+            pass
+        return reasons
+
+    def divided(self, share: float, cut: Cut) -> tuple[Passage, Passage]:
+        """The first part and the last `share` of the characters.
+
+        Args:
+            share: above 0 and below 1.
+            cut: where the text may be divided: at exactly that character; at the next white space after it; or where
+                the next row or document begins, or else the last one before.
+
+        Raises:
+            DataError: there is no such place.
+        """
+        total = self.characters()
+        wanted = int(total * (1 - share) + 1e-6)  # 10 (1 - 0.9) is a little less than 1
+        at = wanted if cut == "anywhere" else self._boundary(wanted, total, cut)
+        if not 0 < at < total:
+            raise DataError(
+                f"{self.where} is too short to be divided into training and validation ({share:g}); "
+                "give --valid, or --validation 0"
+            )
+        return replace(self, stop=self.start + at), replace(self, start=self.start + at)
+
+    def _boundary(self, wanted: int, total: int, cut: Cut) -> int:
+        at = last = 0
+        for piece in self:
+            begin, at = at, at + len(piece.text)
+            if cut != "space":
+                if piece.document if cut == "document" else piece.row:
+                    if begin >= wanted:
+                        return begin
+                    last = begin
+                continue
+            if begin >= wanted and piece.row and begin:
+                return begin
+            if at > wanted:
+                found = _SPACE.search(piece.text, max(wanted - begin, 0))
+                if found and begin + found.start() > 0:
+                    return begin + found.start()
+        return wanted if cut == "space" else last
+
+    @property
+    def has_records(self) -> bool:
+        """Whether any of the data is records rather than plain text."""
+        return any(isinstance(found, str) or not _is_plain(found) for found in self._found())
+
+    def _found(self) -> list[Path | str]:
+        """The files, and hub names as text."""
+        if "-" in self.data:
+            raise DataError("standard input cannot be read more than once; put the text into a file")
+        decoder_of(self.source.encoding)
+        found = [path for name in self.data for path in _find(name)]
+        if not found:
+            raise DataError("no data was named")
+        return found
+
+    def _whole(self, reasons: list[str] | None) -> Iterator[Piece]:
+        for found in self._found():
+            if isinstance(found, Path) and _is_plain(found):
+                with blaming(found):
+                    yield from self._plain(found, reasons)
+            else:
+                yield from self._records(str(found), reasons)
+
+    def _plain(self, path: Path, reasons: list[str] | None) -> Iterator[Piece]:
+        encoding, skip = self.source.encoding, self.source.skip_bad_rows
+        _refuse_binary(path, encoding)
+        ended = after_blank = True
+        number = 0
+        with opened_text(path, encoding, lenient=skip) as text:
+            for line in _lines(text):
+                number += ended
+                begins, ended = ended, line.endswith("\n")
+                if skip and (wrong := wrong_byte(line, encoding)):
+                    if reasons is not None:
+                        reasons.append(f"'{path}', line {number}: {wrong}")
+                    continue
+                blank = begins and not line.strip()
+                document = self.reset == "row" or (self.reset == "blank" and after_blank and not blank)
+                after_blank = blank
+                yield Piece(line, begins, begins and document)
+        if not ended and self.last_line:
+            yield Piece("\n", row=False, document=False)
+
+    def _records(self, name: str, reasons: list[str] | None) -> Iterator[Piece]:
+        skip = self.source.skip_bad_rows
+        skipped: list[str] = []
+        dataset = read(name, source=self.source, skipped=skipped if skip else None)
+        require_columns(dataset, [self.column], name)
+        if reasons is not None:
+            reasons += skipped
+        for row, text in enumerate(_column(dataset, self.column)):
+            if not isinstance(text, str):
+                what = "is null" if text is None else f"holds {type(text).__name__}, not text"
+                bad = f"'{self.column}' {what}"
+                if not skip:
+                    raise DataError(f"{describe([(row, bad)], len(dataset), name)}; --skip-bad-rows leaves them out")
+                if reasons is not None:
+                    reasons.append(f"row {row + 1}: {bad}")
+                continue
+            after_blank = False
+            for number, line in enumerate(_lines(io.StringIO(f"{text}\n", newline=None))):
+                blank = not line.strip()
+                document = (self.reset == "row" and number == 0) or (
+                    self.reset == "blank" and after_blank and not blank
+                )
+                after_blank = blank
+                yield Piece(line, number == 0, document)
+
+
+def said(reasons: Sequence[str], where: str) -> str:
+    """One sentence about what was left out."""
+    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+    return f"left out {len(reasons)} of the lines or rows of {where} ({'; '.join(reasons[:_NAMED])}{more})"
+
+
+def _find(name: str) -> list[Path | str]:
+    if is_hub_name(name):
+        return [name]
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.exists() and any(c in name for c in "*?["):
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+        if matches:
+            return [file for match in matches for file in ([match] if match.is_file() else find(os.fspath(match)))]
+    return [*find(name)]
+
+
+def _is_plain(path: Path) -> bool:
+    return not path.is_dir() and format_of(path) in ("", ".txt")
+
+
+def _refuse_binary(path: Path, encoding: str) -> None:
+    if decoder_of(encoding).startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+        return
+    with opened(path) as stream:
+        if b"\0" in stream.read(_HEAD):
+            raise DataError(f"'{path}' is not a text file: it holds bytes that are zero")
+
+
+def _lines(text: IO[str]) -> Iterator[str]:
+    """Lines with their ends; a longer one than can be held comes in several, cut before white space."""
+    rest = ""
+    while line := text.readline(_AT_ONCE):
+        whole = line.endswith("\n") or len(line) < _AT_ONCE
+        line, rest = rest + line, ""
+        if not whole:
+            spaces = [found.start() for found in _SPACE.finditer(line, max(0, len(line) - _HEAD))]
+            if spaces and spaces[-1]:
+                line, rest = line[: spaces[-1]], line[spaces[-1] :]
+        yield line
+    if rest:
+        yield rest
+
+
+def _column(dataset: datasets.Dataset, name: str) -> Iterator[Any]:
+    for batch in dataset.select_columns([name]).iter(_ROWS_AT_ONCE):
+        yield from batch[name]  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -1,0 +1,66 @@
+"""A long text with some of its tokens hidden, to be predicted from both sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.data.text.corpus import Corpus
+from unroll.data.text.tokenizer import TextEncoder
+
+
+class MaskedWindows(Windows):
+    """Windows of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
+
+    The windows are those of `Windows`, each by itself: none remembers the one before. Here `x` are the tokens of the
+    window as they stand, but for the hidden ones, `target` the tokens, `chosen` (B, T) says which were hidden, and
+    `total` and `nominal` count these. Which they are follows from the seed, the window and, in training (`anew`), the
+    epoch; at least one of each window is.
+
+    Paper: Devlin et al. 2019, "BERT: Pre-training of deep bidirectional transformers for language understanding";
+    here every chosen token is hidden, none is kept or replaced by another.
+
+    Args:
+        corpus, batch_size, window, jitter, seed: as `Windows`.
+        share: of the tokens that are hidden.
+        anew: hide others in every epoch.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_size: int,
+        window: int,
+        *,
+        share: float,
+        anew: bool,
+        jitter: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(corpus, batch_size, window, jitter=jitter, seed=seed)
+        self.share = share
+        self.anew = anew
+
+    def _collate(self, begin: int, end: int, *, first: bool) -> StreamBatch:
+        batch = super()._collate(begin, end, first=first)
+        assert batch.target is not None  # noqa: S101 (Windows gives them)
+        every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
+        seed = np.random.SeedSequence([self.seed, self.epoch if self.anew else 0, begin])
+        draws = np.random.PCG64(seed).random_raw(self.batch_size * (end - begin)).reshape(self.batch_size, end - begin)
+        there = np.arange(end - begin) < every[:, None]
+        hidden = there & (draws < np.uint64(self.share * 2**64))
+        if not hidden.any():
+            hidden = there & (draws == draws[there].min())
+        chosen = torch.from_numpy(hidden[batch.rows.numpy(), : batch.target.shape[1]])
+        total = int(hidden.sum())
+        return replace(
+            batch,
+            x=torch.where(chosen, TextEncoder.UNK, batch.target),
+            first=True,
+            chosen=chosen,
+            total=total,
+            nominal=float(total),
+        )

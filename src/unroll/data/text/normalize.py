@@ -1,0 +1,138 @@
+"""Text to pieces: what is cleaned, how it is normalised, and where it is split. The vocabulary comes after."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+from unroll.data.files.rows import numbered, row_of
+from unroll.data.options import TextOptions
+from unroll.data.values import is_missing
+from unroll.errors import DataError
+
+# With a space inside, no text can produce these two: every level splits at white space.
+PADDING, UNKNOWN = "[padding token]", "[unknown token]"
+
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_LETTER = re.compile(r"[^\W_]")
+
+# Each of these characters is a word by itself.
+_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\u30FC"
+# Letters, marks, digits, and the joiners that Persian and the Indic scripts have within words.
+_WORD = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]&&[^{_CJK}]]"
+_WORDS = rf"{_WORD}+(?:['’]{_WORD}+)*"
+_SPACE = r"\s\p{Cc}\p{Cf}"
+_MARKS = r"\p{P}$+<=>^`|~"
+
+
+def _pattern(options: TextOptions) -> str:
+    """What a piece of text is before the vocabulary is looked up; what is in no piece is left out."""
+    if options.level in ("char", "byte"):
+        return rf"[^{_MARKS}]" if options.punctuation == "drop" else r"[\s\S]"
+    if options.line_ends:
+        return _pattern_with_line_ends(options)
+    lead = " ?" if options.level == "bpe" else ""
+    cjk = rf"{lead}[{_CJK}]"
+    if options.punctuation == "keep":
+        return rf"{cjk}|{lead}[^{_SPACE}{_CJK}]+"
+    other = rf"[^{_SPACE}\p{{L}}\p{{M}}\p{{N}}_{_MARKS if options.punctuation == 'drop' else ''}]"
+    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}"
+
+
+def _pattern_with_line_ends(options: TextOptions) -> str:
+    """Words and line ends; at the level bpe every character is in a piece, and white space only begins one."""
+    bpe = options.level == "bpe"
+    lead, blank, space = (" ?", r"\s", r"\s") if bpe else ("", r"\n", _SPACE)
+    if options.punctuation == "keep":
+        return rf"{lead}[^\s]+|{blank}"
+    cjk = rf"{lead}[{_CJK}]"
+    marks = _MARKS if options.punctuation == "drop" else ""
+    other = rf"[^{space}\p{{L}}\p{{M}}\p{{N}}_{marks}]"
+    return rf"{cjk}|{lead}{_WORDS}|{lead}{other}|{blank}"
+
+
+def pipeline(options: TextOptions) -> Tokenizer:
+    """Normaliser and splitter of `options`, and a model without a vocabulary."""
+    by_bytes = options.level in ("bpe", "byte")
+    if by_bytes:
+        tokenizer = Tokenizer(models.BPE())
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    steps: list[Any] = []
+    if options.normalize != "none":
+        steps.append(normalizers.NFKC() if options.normalize == "NFKC" else normalizers.NFC())
+    if options.lowercase:
+        steps.append(normalizers.Lowercase())
+    if options.level != "word" and not options.line_ends:
+        # White space is a token here (char) or part of one (bpe), and one kind of it is enough.
+        steps += [normalizers.Replace(Regex(rf"[{_SPACE}]+"), " "), normalizers.Strip()]
+        if options.level == "bpe":
+            steps.append(normalizers.Prepend(" "))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    pieces: list[Any] = [pre_tokenizers.Split(Regex(_pattern(options)), behavior="removed", invert=True)]
+    if by_bytes:
+        pieces.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+        tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(pieces)
+    return tokenizer
+
+
+def token_check(options: TextOptions) -> Callable[[str], bool]:
+    """A function that tells whether anything of a text is left, known or unknown, once it is cleaned and split."""
+    held: list[Tokenizer] = []
+
+    def keeps_tokens(text: str) -> bool:
+        text = clean(text, options)
+        # A letter or a digit is always part of a token, and there hardly is a text without one.
+        if _LETTER.search(text):
+            return True
+        if not held:
+            held.append(pipeline(options))
+        normalizer, splitter = held[0].normalizer, held[0].pre_tokenizer
+        assert normalizer is not None  # noqa: S101 (`pipeline` sets both)
+        assert splitter is not None  # noqa: S101
+        return any(piece for piece, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+
+    return keeps_tokens
+
+
+@functools.cache
+def _splitter() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(_pattern(TextOptions())), behavior="removed", invert=True)
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as the level `word` finds them, punctuation marks too, but as they are written."""
+    return [piece for piece, _ in _splitter().pre_tokenize_str(text)]
+
+
+def clean(text: str, options: TextOptions) -> str:
+    """Markup and entities as the options say, and nothing that cannot be stored."""
+    if options.html:
+        if "<" in text:
+            text = _BREAK.sub("\n", text)
+        if "&" in text:
+            text = html.unescape(text)
+    # A lone surrogate (half of a broken JSON escape) is no character and cannot be stored.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def clean_all(
+    texts: Iterable[Any], options: TextOptions, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+) -> Iterator[str]:
+    """Every text cleaned.
+
+    Raises:
+        DataError: a row is null or not text; it is named.
+    """
+    for row, text in numbered(texts, rows, first):
+        if not isinstance(text, str):
+            found = "nothing (null)" if is_missing(text) else f"{type(text).__name__} {text!r:.40}"
+            raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
+        yield clean(text, options)

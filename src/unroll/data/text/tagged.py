@@ -1,0 +1,142 @@
+"""Sentences of tokens with a tag each, as arrays and as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unroll.data.batches import Batch, Batches
+from unroll.data.options import BatchOptions
+from unroll.data.ragged import Examples
+from unroll.data.text.word_vocab import TokenEncoder, TokenTable
+from unroll.errors import DataError
+
+NO_TAG = -100
+"""The target beyond a row's length."""
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """N sentences.
+
+    What a token is made of is kept once, however often it occurs.
+
+    Attributes:
+        tokens: sequences (T,) int32 of numbers of distinct tokens, from 1.
+        table: what is known of each distinct token.
+        tags: sequences (T,) int32 of tag numbers; None where there are none.
+        strange: tags that the training data did not have; their numbers follow those of the tags that it had.
+    """
+
+    tokens: Examples
+    table: TokenTable
+    tags: Examples | None = None
+    strange: tuple[str, ...] = ()
+
+    @classmethod
+    def encode(
+        cls,
+        sentences: Iterable[Sequence[str]],
+        encoder: TokenEncoder,
+        tags: Sequence[np.ndarray] | None = None,
+        strange: tuple[str, ...] = (),
+    ) -> Tagged:
+        """Encode lists of tokens, none of them empty, read once; `tags` has as many numbers for each.
+
+        Raises:
+            DataError: there are no sentences.
+        """
+        numbers: dict[str, int] = {}
+        rows = [np.array([numbers.setdefault(t, len(numbers) + 1) for t in tokens], np.int32) for tokens in sentences]
+        if not rows:
+            raise DataError("there are no rows")
+        table = encoder.table(list(numbers))
+        return cls(Examples.from_arrays(rows), table, None if tags is None else Examples.from_arrays(tags), strange)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def count(self) -> int:
+        """Tokens of all sentences."""
+        return int(self.tokens.lengths.sum())
+
+
+@dataclass(frozen=True)
+class TaggingBatch(Batch):
+    """One process's part of one global batch of sentences; `total` is the tokens of the global batch.
+
+    Attributes:
+        x: (B, T) int64 word ids, 0 beyond each row's length.
+        target: (B, T) int64 tag numbers, `NO_TAG` beyond each row's length; None where there are none.
+        chars: (N, C) int64 character ids of the batch's N distinct tokens; None where characters are not asked for.
+        places: (B, T) int64, which of them each token is; what is beyond a row's length is one without characters.
+        strange: as that of the sentences.
+    """
+
+    chars: Tensor | None = None
+    places: Tensor | None = None
+    strange: tuple[str, ...] = ()
+
+    counts: ClassVar[str] = "tokens"
+
+
+class TaggingBatches(Batches):
+    """An epoch's batches of sentences, in the order that `Batches` gives them.
+
+    Args:
+        part: the sentences.
+        options, shuffle, batch_size: as those of `Batches`.
+        chars: whether the batches hold the tokens' characters.
+    """
+
+    def __init__(
+        self,
+        part: Tagged,
+        options: BatchOptions | None = None,
+        *,
+        shuffle: bool,
+        chars: bool = True,
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(part.tokens, options, shuffle=shuffle, batch_size=batch_size)
+        self.part = part
+        self.chars = chars
+
+    def __iter__(self) -> Iterator[TaggingBatch]:
+        return cast("Iterator[TaggingBatch]", super().__iter__())
+
+    def _collate(self, every: np.ndarray) -> TaggingBatch:
+        batch = super()._collate(every)
+        numbers, table = batch.x.numpy(), self.part.table
+        chars = places = None
+        if self.chars:
+            distinct, inverse = np.unique(numbers, return_inverse=True)
+            spelt = table.characters[distinct]
+            longest = max(1, int((spelt != 0).any(0).sum()))
+            chars = torch.from_numpy(spelt[:, :longest].astype(np.int64))
+            places = torch.from_numpy(inverse.reshape(numbers.shape))
+        return TaggingBatch(
+            x=torch.from_numpy(table.words[numbers]),
+            lengths=batch.lengths,
+            target=self._targets(batch),
+            rows=batch.rows,
+            total=int(self.examples.lengths[every].sum()),
+            all_targets=None,
+            chars=chars,
+            places=places,
+            strange=self.part.strange,
+        )
+
+    def _targets(self, batch: Batch) -> Tensor | None:
+        if self.part.tags is None:
+            return None
+        target = np.full(batch.x.shape, NO_TAG, np.int64)
+        for i, tags in enumerate(self.part.tags.take(batch.rows.numpy())):
+            target[i, : len(tags)] = tags
+        return torch.from_numpy(target)

@@ -1,0 +1,274 @@
+"""Text to token ids: normalise, split, look up. The vocabulary is learnt on the training part."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+
+from unroll.atomic_write import read_document
+from unroll.data.options import Keep, Level, TextOptions
+from unroll.data.text.detokenizer import BYTE_SIGNS, TextDecoder
+from unroll.data.text.normalize import PADDING, UNKNOWN, clean, clean_all, pipeline
+from unroll.errors import DataError, OptionError, RunError
+
+FORMAT = "unroll.text/1"
+
+_SPECIAL = 2
+
+# `tokenizers` spends a hundred bytes and more on every token while it works.
+_CHARACTERS_AT_ONCE = 2**20
+_NO_LIMIT = 2**31
+
+
+class TextEncoder:
+    """A vocabulary and the way to it. Id 0 is padding, id 1 unknown; neither ever stands for a token of text.
+
+    Word level: runs of letters, marks and digits (an apostrophe within a word belongs to it), each Han or
+    kana character by itself, punctuation marks as the options say. Scripts without spaces other than these
+    (Thai, Lao, Khmer) are better served by 'bpe' or 'char'. Byte-pair level: pieces of bytes (as in GPT-2),
+    so nothing is ever unknown. Byte level: the bytes of UTF-8, byte b as id b + 2; nothing is learnt. Character
+    level: Unicode code points. White space is made one at these three.
+
+    With `line_ends` white space is kept as it is at these three, so that tokens joined are the text again (as the
+    normalisation left it), and at the word level the end of a line is a token, shown as `<eos>`. Punctuation that is
+    kept then stays on its words whatever it is: words are what stands between white space, as in text that comes
+    tokenised (Penn Treebank, WikiText).
+
+    Ids are ordered by falling count in the training texts and then by text, whatever the number of threads.
+    """
+
+    PAD = 0
+    UNK = 1
+    features = 0
+
+    def __init__(self, tokenizer: Tokenizer, options: TextOptions) -> None:
+        self._tokenizer = tokenizer
+        self.options = options
+        self.size: int = tokenizer.get_vocab_size()
+        self._table = _character_table(tokenizer) if _looks_up(options, "char") else None
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], options: TextOptions | None = None) -> TextEncoder:
+        """Learn the vocabulary from `texts`, read once and one by one.
+
+        Raises:
+            OptionError: `vocabulary` has room for the line end, but for no word.
+            DataError: a text is missing or not text, or no token (of words: but the line end) occurs `min_count` times.
+        """
+        options = options or TextOptions()
+        if options.level == "byte":
+            vocabulary = {PADDING: 0, UNKNOWN: 1} | {sign: byte + _SPECIAL for byte, sign in enumerate(BYTE_SIGNS)}
+            return cls(_assemble(options, vocabulary, []), options)
+        tokenizer = pipeline(options)
+        if _looks_up(options, "char"):
+            vocabulary = _characters(clean_all(texts, options), tokenizer, options)
+            return cls._checked(cls(_assemble(options, vocabulary, None), options))
+        shared: dict[str, Any] = {
+            "vocab_size": options.vocabulary or _NO_LIMIT,
+            "min_frequency": options.min_count,
+            "special_tokens": [PADDING, UNKNOWN],
+            "show_progress": False,
+        }
+        if options.level == "bpe":
+            trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **shared)
+        else:
+            trainer = trainers.WordLevelTrainer(**shared)
+        tokenizer.train_from_iterator(clean_all(texts, options), trainer)
+        # Trained tokens that are "special" would be cut out of texts before anything else.
+        model = json.loads(tokenizer.to_str())["model"]
+        return cls._checked(cls(_assemble(options, model["vocab"], model.get("merges")), options))
+
+    @classmethod
+    def _checked(cls, encoder: TextEncoder) -> TextEncoder:
+        options = encoder.options
+        ends = options.level == "word" and encoder.newline is not None
+        if ends and options.vocabulary == encoder.size == _SPECIAL + 1:
+            raise OptionError(
+                f"vocabulary is {options.vocabulary}, which has room for padding, unknown and the line end, "
+                "but for no word; it must be higher"
+            )
+        if encoder.size <= _SPECIAL + ends:
+            raise DataError(
+                f"the vocabulary is empty: no {options.level} occurs {options.min_count} times (min_count) "
+                "in the training texts, or they are all empty"
+            )
+        return encoder
+
+    def encode(
+        self, values: Sequence[str], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
+    ) -> list[np.ndarray]:
+        """Token ids of each text, int32 (T,); empty text gives length 0.
+
+        Args:
+            values: the texts.
+            first: row number of the first, from 0, for messages.
+            rows: row number of each, where they do not follow each other.
+            where: what to call the data in messages.
+
+        Raises:
+            DataError: a row is null or not text.
+        """
+        encoded: list[np.ndarray] = []
+        held: list[str] = []
+        size = 0
+        for text in clean_all(values, self.options, first, rows, where):
+            held.append(text)
+            size += len(text)
+            if size >= _CHARACTERS_AT_ONCE:
+                encoded += self._encode(held)
+                held, size = [], 0
+        return encoded + self._encode(held)
+
+    def _encode(self, texts: list[str]) -> list[np.ndarray]:
+        if self._table is not None or _looks_up(self.options, "byte"):
+            return [self._shorten(self._look_up(text)) for text in texts]
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [self._shorten(np.array(e.ids, dtype=np.int32)) for e in found]
+
+    def _look_up(self, text: str) -> np.ndarray:
+        """The ids of bytes or characters; what the tokenizer gives, a hundred times as fast."""
+        assert self._tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
+        text = self._tokenizer.normalizer.normalize_str(text)
+        if self._table is None:
+            return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32) + _SPECIAL
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        return self._table[np.minimum(codes, len(self._table) - 1)]
+
+    def _shorten(self, ids: np.ndarray) -> np.ndarray:
+        most = self.options.max_length
+        if not most or len(ids) <= most:
+            return ids
+        if self.options.keep == "head":
+            return ids[:most]
+        if self.options.keep == "tail":
+            return ids[-most:]
+        head = most - most // 2
+        return np.concatenate([ids[:head], ids[len(ids) - most // 2 :]])
+
+    def shortening(self, max_length: int, keep: Keep) -> TextEncoder:
+        """The same vocabulary, with other options for texts that are too long."""
+        return TextEncoder(self._tokenizer, replace(self.options, max_length=max_length, keep=keep))
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
+        return [self._token(int(i)) for i in ids]
+
+    def entries(self) -> list[str]:
+        """The vocabulary as it is looked up, from id 2 on."""
+        found = self._tokenizer.get_vocab()
+        return sorted(found, key=found.__getitem__)[_SPECIAL:]
+
+    def _token(self, i: int) -> str:
+        if i in (self.PAD, self.UNK):
+            return "<unk>" if i else "<pad>"
+        token = self._tokenizer.id_to_token(i) if i >= 0 else None
+        if token is None:
+            raise DataError(f"there is no token {i}: the vocabulary has {self.size} entries")
+        if self.options.level in ("bpe", "byte"):
+            return decoders.ByteLevel().decode([token])
+        return "<eos>" if self.options.level == "word" and token == "\n" else token  # noqa: S105 (no password)
+
+    def unknown(self, text: str) -> list[str]:
+        """The pieces of a text that the vocabulary does not have, each once, as they are written."""
+        text = clean(text, self.options)
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        at = (place for i, place in zip(found.ids, found.offsets, strict=True) if i == self.UNK)
+        return list(dict.fromkeys(text[begin:end] for begin, end in at))
+
+    @property
+    def newline(self) -> int | None:
+        """The id of the line end alone; None where the vocabulary has none."""
+        if not self.options.line_ends:
+            return None
+        by_bytes = self.options.level in ("bpe", "byte")
+        return self._tokenizer.token_to_id(BYTE_SIGNS[10] if by_bytes else "\n")
+
+    def decoder(self) -> TextDecoder:
+        """What makes text of ids, one by one."""
+        return TextDecoder(self._tokenizer.id_to_token, self.options)
+
+    def to_json(self) -> str:
+        """One JSON document: the options and the tokenizer in the `tokenizers` library's own form."""
+        document = {
+            "format": FORMAT,
+            "options": asdict(self.options),
+            "tokenizer": json.loads(self._tokenizer.to_str()),
+        }
+        return json.dumps(document, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> TextEncoder:
+        """Read what `to_json` wrote.
+
+        Only the vocabulary is taken from the document. How text is cleaned and split follows from the options, and
+        a document that says otherwise is refused: a pattern of its own could take for ever.
+
+        Raises:
+            RunError: the document is damaged or was edited into something that cannot be used.
+        """
+        document = read_document(text, FORMAT, "the vocabulary")
+        try:
+            options = TextOptions(**document["options"])
+            found = document["tokenizer"]
+            vocabulary, merges = found["model"]["vocab"], found["model"].get("merges")
+            _check_ids(vocabulary)
+            tokenizer = _assemble(options, vocabulary, merges)
+            known = json.loads(tokenizer.to_str())
+        except RunError:
+            raise
+        except OptionError as error:
+            raise RunError(f"the vocabulary is damaged: {error}") from None
+        except Exception as error:  # `tokenizers` raises bare Exception
+            raise RunError(f"the vocabulary is damaged: {type(error).__name__}: {error}") from None
+        for part in sorted({*known, *found}):
+            if known.get(part) != found.get(part):
+                raise RunError(f"the vocabulary is damaged: its '{part}' is not what its options give")
+        return cls(tokenizer, options)
+
+
+def _looks_up(options: TextOptions, level: Level) -> bool:
+    """Whether this is the level, and a byte or character needs no more than its number to be found."""
+    return options.level == level and options.punctuation != "drop"
+
+
+def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions) -> dict[str, int]:
+    """The vocabulary of the characters in `texts`, in the order of the library's own trainer."""
+    assert tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.normalizer.normalize_str(text))
+    common = sorted((c for c, n in counts.items() if n >= options.min_count), key=lambda c: (-counts[c], c))
+    most = (options.vocabulary or _NO_LIMIT) - _SPECIAL
+    return {PADDING: 0, UNKNOWN: 1} | {c: i for i, c in enumerate(common[:most], start=_SPECIAL)}
+
+
+def _character_table(tokenizer: Tokenizer) -> np.ndarray:
+    """The id of each code point; the last entry, beyond the highest, is for all others."""
+    characters = {ord(token): i for token, i in tokenizer.get_vocab().items() if len(token) == 1}
+    table = np.full(max(characters, default=0) + 2, TextEncoder.UNK, dtype=np.int32)
+    table[list(characters)] = list(characters.values())
+    return table
+
+
+def _assemble(options: TextOptions, vocabulary: dict[str, int], merges: list[Any] | None) -> Tokenizer:
+    """The pipeline of `options` with this vocabulary."""
+    document = json.loads(pipeline(options).to_str())
+    document["model"]["vocab"] = vocabulary
+    if options.level in ("bpe", "byte"):
+        document["model"]["merges"] = merges
+    return Tokenizer.from_str(json.dumps(document))
+
+
+def _check_ids(vocabulary: Any) -> None:
+    if not isinstance(vocabulary, dict) or not all(type(i) is int for i in vocabulary.values()):
+        raise RunError("the vocabulary is damaged: it is not a table of tokens and ids")
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
+    if vocabulary.get(PADDING) != TextEncoder.PAD or vocabulary.get(UNKNOWN) != TextEncoder.UNK:
+        raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")

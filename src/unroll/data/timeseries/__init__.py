@@ -1,0 +1,1 @@
+"""Tables of times to series on a regular grid, and windows over them."""

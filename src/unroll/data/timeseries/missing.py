@@ -1,0 +1,118 @@
+"""Rows at every step of a grid, and what stands where nothing was observed.
+
+A filled value is never later knowledge. `fill` carries the value before on. `interpolate` draws a line to the value
+after, which only those may see who stand after it: `before` gives an array as it was known at a row, with the gap that
+reaches up to there carried on instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unroll.data.timeseries.frequency import STEPS, Frequency
+from unroll.errors import DataError
+
+_MOST_ADDED = 10
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Stamps without holes.
+
+    Attributes:
+        stamps: (N,) every stamp from the first to the last.
+        places: (n,) where on the grid each given stamp stands.
+        missing: (m,) the stamps that were not given.
+    """
+
+    stamps: np.ndarray
+    places: np.ndarray
+    missing: np.ndarray
+
+
+def shown(stamp: Any) -> str:
+    """A stamp for a person: no more digits than it needs."""
+    if not isinstance(stamp, np.datetime64):
+        return str(int(stamp))
+    text = str(stamp.astype("datetime64[ns]"))
+    for zeros in (".000000000", ":00", "T00:00"):
+        text = text.removesuffix(zeros)
+    return text.replace("T", " ")
+
+
+def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[Any], str] = shown) -> Grid:
+    """The grid through stamps (n,), rising and all different; `shown` is a stamp in a message.
+
+    Raises:
+        DataError: stamps lie off the grid (how many, and the first), or the grid would be far longer than the data.
+    """
+    number, on = frequency.index(stamps)
+    if not on.all():
+        off = int((~on).sum())
+        name = "the grid of equal steps" if frequency.unit == STEPS else f"frequency {frequency}"
+        raise DataError(
+            f"{called}: {off} of {len(stamps)} times {'does' if off == 1 else 'do'} not lie on {name}, the first is "
+            f"{shown(stamps[~on][0])}; correct them, resample the data, or give --frequency steps to take rows as "
+            "equal steps"
+        )
+    size = int(number[-1] - number[0]) + 1
+    if size > 1000 + _MOST_ADDED * len(stamps):
+        raise DataError(
+            f"{called}: {len(stamps)} rows stand on a grid of {size:,} times of frequency {frequency}; give the "
+            "--frequency the data has, or --frequency steps to take rows as equal steps"
+        )
+    if size == len(stamps):
+        return Grid(stamps, np.arange(size), stamps[:0])
+    places = number - number[0]
+    grid = frequency.stamps(stamps[0], np.arange(size))
+    given = np.zeros(size, dtype=bool)
+    given[places] = True
+    return Grid(grid, places, grid[~given])
+
+
+def spread(values: np.ndarray, grid: Grid) -> np.ndarray:
+    """Values (n, C) on the grid (N, C), NaN between; themselves where nothing is missing."""
+    if not len(grid.missing):
+        return values
+    full = np.full((len(grid.stamps), *values.shape[1:]), np.nan)
+    full[grid.places] = values
+    return full
+
+
+def last_seen(observed: np.ndarray) -> np.ndarray:
+    """For every row and column (N, C) the last row up to it that was observed, (N, C) int64; -1 for none."""
+    rows = np.arange(len(observed)).reshape(-1, *[1] * (observed.ndim - 1))
+    return np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
+
+
+def close(values: np.ndarray, how: str) -> np.ndarray:
+    """Values (N, C) without NaN: `fill` or `interpolate`; the first row has none, at the end the last is carried on.
+
+    Themselves where nothing is missing.
+    """
+    empty = np.isnan(values)
+    if not empty.any():
+        return values
+    seen = last_seen(~empty)
+    filled = np.take_along_axis(values, np.maximum(seen, 0), axis=0)
+    if how == "interpolate":
+        rows = np.arange(len(values))
+        for c in np.flatnonzero(empty.any(0)):
+            there = np.flatnonzero(~empty[:, c])
+            # np.interp carries the last value on.
+            filled[:, c] = np.interp(rows, there, values[there, c])
+    return filled
+
+
+def before(values: np.ndarray, observed: np.ndarray, row: int) -> np.ndarray:
+    """The first `row` rows of filled values (N, C) as they were known then: nothing in them comes from later rows."""
+    known = values[:row].copy()
+    if row and not observed[:row].all():
+        rows = np.arange(row)[:, None]
+        seen = np.maximum(last_seen(observed[:row])[-1], 0)
+        known = np.where(rows > seen, known[seen, np.arange(known.shape[1])], known)
+    return known

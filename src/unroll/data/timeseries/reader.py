@@ -1,0 +1,172 @@
+"""Series with their times: from a table, wide or long, to arrays without holes.
+
+    x.csv: date,load,temp      ->  one series, targets load and temp, a row an hour
+    y.csv: shop,day,sales,open ->  a series for each shop
+
+Rows are put in the order of time and on the grid of their frequency. A missing time or value stops the reading, or is
+filled; what was filled is remembered, so that it is never counted as truth.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unroll.data.files.memory_mapped import lean_table
+from unroll.data.options import SourceOptions
+from unroll.data.timeseries import calendar
+from unroll.data.timeseries.from_table import frames_of
+from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.regularize import Raw, layout_frequency, regular
+from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.series import Frame, Frames, future_stamps
+from unroll.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Frame", "Frames", "append", "from_dataframe", "future_stamps", "read_frames"]
+
+
+def read_frames(
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | pd.Series,
+    options: FrameOptions | None = None,
+    *,
+    source: SourceOptions | None = None,
+    encoding: str = "utf-8",
+    skip_bad_rows: bool = False,
+    where: str = "",
+    layout: Layout | None = None,
+) -> Frames:
+    """The series in files (all that `unroll.data.files.dataset.read` takes), or in a DataFrame.
+
+    Args:
+        data: where the rows are.
+        options: which column is what.
+        source: how files are written, and whether bad rows are left out; takes the place of the next two.
+        encoding: of text files.
+        skip_bad_rows: leave out lines that are no rows, and rows whose time, name or numbers cannot be read, instead of
+            stopping; what is then missing is for `gaps`.
+        where: what to call the data in messages.
+        layout: of the data a model was trained on; it takes the place of what `options` says of columns, calendar and
+            frequency.
+
+    Raises:
+        DataError: one sentence about the row, column or time.
+        OptionError: a frequency or a cycle that cannot be had.
+    """
+    import pandas as pd
+
+    source = source or SourceOptions(encoding, skip_bad_rows=skip_bad_rows)
+    skip = source.skip_bad_rows
+    if isinstance(data, pd.DataFrame | pd.Series):
+        return frames_of(data, options, layout, where or "the table", skip, source.decimal)
+    from unroll.data.files.dataset import read
+
+    paths = [data] if isinstance(data, str | os.PathLike) else list(data)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise DataError(
+                f"series are a pandas DataFrame, or the path of a file or several; this holds {type(path).__name__}"
+                f" {path!r:.40}"
+            )
+    where = where or ", ".join(f"'{os.fspath(path)}'" for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+    skipped: list[str] | None = [] if skip else None
+    notes: list[str] = []
+    table, numbers = lean_table(read(data, source=source, skipped=skipped, notes=notes), source.decimal)
+    frames = frames_of(table, options, layout, where or "the table", skip, source.decimal, numbers)
+    if skipped:
+        note = f"{len(skipped)} line{'s' if len(skipped) > 1 else ''} left out, the first: {skipped[0]}"
+        notes.append(note)
+    return replace(frames, notes=(*notes, *frames.notes))
+
+
+def from_dataframe(
+    df: pd.DataFrame | pd.Series,
+    options: FrameOptions | None = None,
+    *,
+    layout: Layout | None = None,
+    where: str = "",
+    skip_bad_rows: bool = False,
+) -> Frames:
+    """The series in a DataFrame, or the one in a Series; an index of times is the column of times.
+
+    Arguments and errors are those of `read_frames`.
+    """
+    return frames_of(df, options, layout, where or "the table", skip_bad_rows)
+
+
+def append(frames: Frames, more: Frames) -> Frames:
+    """`frames` with the new observations of `more` after each series' last; series without news stay as they are.
+
+    Numbered rows (no column of times) follow on. Gaps, within and between, are filled as in `frames`. Known covariates
+    of `more` replace those that `frames` had for the same rows.
+
+    Raises:
+        DataError: other columns or another frequency, a series that `frames` has not, a static value that changed,
+            times that `frames` already has, or a gap where gaps are refused.
+    """
+    for what in ("targets", "past", "known", "static", "frequency"):
+        own, new = getattr(frames, what), getattr(more, what)
+        if own != new:
+            shown_own, shown_new = (", ".join(v) or "none" if isinstance(v, tuple) else v for v in (own, new))
+            raise DataError(f"the new data has other {what}: {shown_new}, not {shown_own}")
+    for frame in more:
+        frames.named(frame.name)
+    news = {frame.name: frame for frame in more}
+    series = tuple(_appended(frame, news[frame.name], frames) if frame.name in news else frame for frame in frames)
+    return replace(frames, series=series)
+
+
+def _appended(frame: Frame, new: Frame, frames: Frames) -> Frame:
+    layout, shown = frames.layout, frames.layout.clock.shown
+    if not np.array_equal(frame.static, new.static):
+        raise DataError(f"{frame.called} has other static values in the new data")
+    stamps = new.stamps
+    last = frame.stamps[-1]
+    if not layout.time:
+        stamps = last + 1 + np.arange(len(new))
+    elif stamps.dtype.kind != last.dtype.kind:
+        raise DataError(
+            f"{frame.called}: the new data's times are not of the kind that there is, such as {shown(last)}"
+        )
+    elif stamps[0] <= last:
+        raise DataError(
+            f"{frame.called}: the new data begins at {shown(stamps[0])}, but {shown(last)} is already there; leave out "
+            "what is"
+        )
+    elif layout.gaps == "error" and layout_frequency(layout) is not None:
+        following = future_stamps(frame, frames.frequency, 1, step=layout.step)[0]
+        if stamps[0] > following:
+            raise DataError(
+                f"{frame.called}: the new data begins at {shown(stamps[0])}, but {shown(following)} follows "
+                f"{shown(last)}; give what is between, or fill it with --gaps fill"
+            )
+    if layout.gaps == "error":
+        layout = replace(layout, gaps="fill")  # nothing is missing but what either part had filled
+    Q = len(layout.known)
+    held, known = np.full((len(frame) + len(new), Q), np.nan), frame.known[:, :Q]
+    held[: len(frame)], held[len(frame) :] = known[: len(frame)], new.known[: len(new), :Q]
+    parts = [(f.target, f.observed, f.past, f.past_observed) for f in (frame, new)]
+    values = [np.concatenate([np.where(o, t, np.nan), np.where(po, p, np.nan)], axis=1) for t, o, p, po in parts]
+    merged = np.concatenate([np.concatenate(values), held], axis=1)
+    raw = Raw(frame.name, np.concatenate([frame.stamps, stamps]), merged, frame.static, np.arange(len(merged)))
+    whole, _ = regular(raw, layout)
+    return _with_ahead(whole, frame, new, layout, frames.frequency)
+
+
+def _with_ahead(whole: Frame, old: Frame, new: Frame, layout: Layout, frequency: str) -> Frame:
+    """The known covariates in gaps and after the last target, where either part had them; the new data's go first."""
+    Q, gap = len(layout.known), len(whole) - len(new)
+    known = whole.known.copy()
+    given = min(gap, len(old.known))
+    known[len(old) : given, :Q] = old.known[len(old) : given, :Q]
+    ahead = np.concatenate([new.known[len(new) :, :Q], old.known[gap + len(new.known) :, :Q]])
+    if layout.calendar:
+        stamps = future_stamps(whole, frequency, len(ahead), step=layout.step)
+        ahead = np.concatenate([ahead, calendar.features(layout.clock.local(stamps), layout.calendar)], axis=1)
+    return replace(whole, known=np.concatenate([known, ahead]))

@@ -1,0 +1,332 @@
+"""Windows over series: some rows of history and, after them, the rows to forecast.
+
+Rows of a series are numbered from 0. A window's origin o is the first row to forecast: its history is the rows from
+o - L to before o, its future the rows from o to before o + F. Nothing that the model is given depends on rows from o
+on, but for the known covariates; a gap that lasts beyond o is closed as it was known at o (see `missing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unroll.data.batches import Batch
+from unroll.data.sampler import Order
+from unroll.data.timeseries.missing import last_seen
+from unroll.data.timeseries.scaler import Affine, FrameScaler
+from unroll.data.timeseries.series import Frame, Frames
+from unroll.data.timeseries.split import Split, split
+from unroll.errors import DataError, OptionError
+
+__all__ = ["ForecastBatch", "SeriesArrays", "Split", "Windows", "latest", "split"]
+
+_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastBatch(Batch):
+    """Windows as tensors; x, past, known, static and target are float32 and scaled.
+
+    Attributes:
+        x: (B, L, K) the targets' history.
+        target: (B, F, K) what is to be forecast, with filled values where nothing was observed; None for a forecast.
+        rows: (B,) numbers of the windows.
+        total: windows of the global batch, over all processes.
+        seen: (B, L, K) bool, where the history was observed and not filled in.
+        past: (B, L, P).
+        known: (B, L + F, Q).
+        static: (B, S).
+        observed: (B, F, K) bool, where the target was observed: what is counted in loss and metrics.
+        observed_total: observed targets in the global batch, over all processes.
+        series: (B,) int64, positions in `Frames.series`.
+        origin: (B,) int64, rows of the first step to forecast.
+    """
+
+    counts: ClassVar[str] = "windows"
+
+    seen: Tensor
+    past: Tensor
+    known: Tensor
+    static: Tensor
+    observed: Tensor
+    observed_total: int
+    series: Tensor
+    origin: Tensor
+
+
+class Windows(Order[ForecastBatch]):
+    """Every window over some rows of each series, in batches; see `Order` for their order.
+
+    Windows are numbered series by series, each from the earliest origin on. They are cut out of the series when a batch
+    is made.
+
+    Args:
+        frames: the series, unscaled.
+        scaler: made on the training part; it must know every series (`FrameScaler.extend`).
+        history: L.
+        horizon: F.
+        rows: for each series the rows that futures may lie in; none given: all rows.
+        reach_back: let the history lie before `rows`, as in validation; else it too lies within, as in training.
+        stride: rows from one origin to the next.
+        batch_size, shuffle, seed: see `Order`.
+        short: what to do with a series whose rows hold no window: refuse it, or drop it and say so in `notes`. A series
+            without any rows has no part in this.
+        part: what to call the rows in messages, such as "training".
+        arrays: of these frames and this scaler, if they are at hand already.
+
+    Attributes:
+        notes: series that were dropped.
+        affine: shift and scale of the targets of each series, (S, K).
+
+    Raises:
+        DataError: a series is shorter than history and horizon (it is named, with the rows it has and needs), or there
+            are no windows.
+        OptionError: a history, horizon or stride below 1.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        scaler: FrameScaler,
+        *,
+        history: int,
+        horizon: int,
+        rows: Sequence[range] | None = None,
+        reach_back: bool = True,
+        stride: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        short: Literal["error", "drop"] = "error",
+        part: str = "",
+        arrays: SeriesArrays | None = None,
+    ) -> None:
+        for name, value in (("history", history), ("horizon", horizon), ("stride", stride)):
+            if value < 1:
+                raise OptionError(f"{name} is {value}; it must be at least 1")
+        self.frames = frames
+        self.history_rows, self.horizon, self.stride = history, horizon, stride
+        rows = [range(len(frame)) for frame in frames] if rows is None else list(rows)
+        firsts: list[int] = []
+        counts: list[int] = []
+        left: list[tuple[Frame, range]] = []
+        for frame, own in zip(frames, rows, strict=True):
+            first = max(own.start, history) if reach_back else own.start + history
+            count = max(0, (own.stop - horizon - first) // stride + 1) if len(own) else 0
+            if len(own) and not count:
+                left.append((frame, own))
+            firsts.append(first)
+            counts.append(count)
+        if left and (short == "error" or not any(counts)):
+            raise _too_short(left[0], len(left), history, horizon, reach_back, part)
+        self.notes = _dropped(left, history, horizon, part)
+        self.firsts = np.array(firsts, dtype=np.int64)
+        self.ends = np.cumsum(np.array(counts, dtype=np.int64))
+        super().__init__(int(self.ends[-1]), batch_size, shuffle=shuffle, seed=seed, what="windows")
+        self.affine = scaler.table(frames.names)
+        self._arrays = arrays or SeriesArrays(frames, scaler)
+
+    @property
+    def _begins(self) -> np.ndarray:
+        return self._arrays.begins
+
+    def locate(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The series' positions and the origins of the windows with these numbers (B,); none given: of all."""
+        rows = np.arange(self.size) if rows is None else np.asarray(rows)
+        series = np.searchsorted(self.ends, rows, side="right")
+        before = np.concatenate([[0], self.ends])[series]
+        return series, self.firsts[series] + (rows - before) * self.stride
+
+    def _make(self, number: int) -> ForecastBatch:
+        every = self.plan()[number]
+        return self.take(every[self.rank :: self.world], every)
+
+    def take(self, rows: np.ndarray, every: np.ndarray | None = None) -> ForecastBatch:
+        """The windows with these numbers (B,), as a part of the global batch with the numbers `every`."""
+        L, F = self.history_rows, self.horizon
+        target, past, known = self._arrays.target, self._arrays.past, self._arrays.known
+        series, origins = self.locate(rows)
+        at = self._begins[series] + origins
+        ahead = at[:, None] + np.arange(F)
+        observed = target.observed(ahead)
+        count = int(observed.sum())
+        if every is not None and len(every) != len(rows):
+            of_all, all_origins = self.locate(every)
+            count = int(target.observed((self._begins[of_all] + all_origins)[:, None] + np.arange(F)).sum())
+        return ForecastBatch(
+            x=torch.from_numpy(target.scaled(target.history(at, L), series)),
+            lengths=torch.full((len(rows),), L, dtype=torch.int64),
+            target=torch.from_numpy(target.scaled(target.values[ahead], series)),
+            rows=torch.from_numpy(np.asarray(rows, dtype=np.int64)),
+            total=len(rows) if every is None else len(every),
+            all_targets=None,
+            seen=torch.from_numpy(target.observed(at[:, None] + np.arange(-L, 0))),
+            past=torch.from_numpy(past.scaled(past.history(at, L), series)),
+            known=torch.from_numpy(known.scaled(known.values[at[:, None] + np.arange(-L, F)], series)),
+            static=torch.from_numpy(self._arrays.static[series]),
+            observed=torch.from_numpy(observed),
+            observed_total=count,
+            series=torch.from_numpy(series.astype(np.int64)),
+            origin=torch.from_numpy(origins),
+        )
+
+    def truth(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
+        series, origins = self.locate(rows)
+        ahead = (self._begins[series] + origins)[:, None] + np.arange(self.horizon)
+        return self._arrays.target.values[ahead], self._arrays.target.observed(ahead)
+
+    def history(self, rows: np.ndarray | Tensor | None = None, length: int | None = None) -> np.ndarray:
+        """What stood before windows in the data's units, (n, length, K) float64, as it was known at their origins.
+
+        The length need not be that of the model's history; rows before the series' first are NaN.
+        """
+        length = length or self.history_rows
+        series, origins = self.locate(rows)
+        before = self._arrays.target.history(self._begins[series] + origins, length)
+        before[np.arange(-length, 0) < -origins[:, None]] = np.nan
+        return before
+
+
+class SeriesArrays:
+    """The rows of all series end to end, and what they are scaled by; windows of several parts share them."""
+
+    def __init__(self, frames: Frames, scaler: FrameScaler) -> None:
+        own = [scaler.of(frame) for frame in frames]
+        self.begins = np.cumsum([0, *map(len, frames)])[:-1]
+        self.target = _Flat([f.target for f in frames], [g["target"] for g in own], [f.observed for f in frames])
+        self.past = _Flat([f.past for f in frames], [g["past"] for g in own], [f.past_observed for f in frames])
+        self.known = _Flat([f.known[: len(f)] for f in frames], [g["known"] for g in own])
+        self.static = _float32(scaler.static.apply(np.stack([f.static for f in frames])))
+
+
+class _Flat:
+    """All series' rows end to end, (N, C), cut at any rows.
+
+    Raises:
+        DataError: scaled values are too large for float32.
+    """
+
+    def __init__(
+        self, values: Sequence[np.ndarray], scales: Sequence[Affine], observed: Sequence[np.ndarray] | None = None
+    ) -> None:
+        for rows, affine in zip(values, scales, strict=True):
+            for first in range(0, len(rows), _AT_ONCE):
+                _float32(affine.apply(rows[first : first + _AT_ONCE]))
+        self.values = values[0] if len(values) == 1 else np.concatenate(values)
+        self._shift, self._scale = np.stack([a.shift for a in scales]), np.stack([a.scale for a in scales])
+        self._observed: np.ndarray | None = None
+        if observed is not None and not all(o.all() for o in observed):
+            self._observed = np.concatenate(observed)
+            begins = np.cumsum([0, *map(len, observed)])[:-1]
+            self._seen = np.concatenate(
+                [np.maximum(last_seen(o), 0) + b for o, b in zip(observed, begins, strict=True)]
+            )
+
+    def scaled(self, values: np.ndarray, series: np.ndarray) -> np.ndarray:
+        """Values (B, F, C) of these series (B,) as the model has them."""
+        return Affine(self._shift[series][:, None], self._scale[series][:, None]).apply(values).astype(np.float32)
+
+    def observed(self, rows: np.ndarray) -> np.ndarray:
+        """Whether the values of these rows (B, F) were observed, (B, F, C)."""
+        if self._observed is None:
+            return np.ones((*rows.shape, self.values.shape[1]), dtype=bool)
+        return self._observed[rows]
+
+    def history(self, at: np.ndarray, length: int) -> np.ndarray:
+        """The `length` rows before each row of `at` (B,), as they were known there: (B, length, C).
+
+        Rows before the first are the first's; it is the caller who knows where a series begins.
+        """
+        rows = np.maximum(at[:, None] + np.arange(-length, 0), 0)
+        values = self.values[rows]
+        if self._observed is None:
+            return values
+        seen = self._seen[at - 1][:, None]
+        return np.where(rows[:, :, None] > seen, self.values[seen, np.arange(values.shape[2])], values)
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float32)
+    if not np.isfinite(small).all():
+        raise DataError("the series have values too large for 32-bit numbers; use --scaling standard or larger units")
+    return small
+
+
+def latest(frames: Frames, scaler: FrameScaler, *, history: int, horizon: int) -> ForecastBatch:
+    """One window for each series, with the future after its last row: what a forecast is made from.
+
+    Args:
+        frames: the series, unscaled; see `Frames.extended` for what known covariates must reach.
+        scaler: as in training; series that it does not know are measured on all their rows.
+        history: L.
+        horizon: F.
+
+    Raises:
+        DataError: a series has fewer than L rows, or known covariates do not reach the horizon.
+    """
+    for frame in frames:
+        if len(frame) < history:
+            raise DataError(f"{frame.called} has {_rows(len(frame))}, but the model looks back on {history}")
+    scaled = [scaler.transform(frame) for frame in frames.extended(horizon)]
+    B, K = len(frames), len(frames.targets)
+
+    def stacked(values: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(_float32(np.stack(values)))
+
+    return ForecastBatch(
+        x=stacked([f.target[-history:] for f in scaled]),
+        lengths=torch.full((B,), history, dtype=torch.int64),
+        target=None,
+        rows=torch.arange(B),
+        total=B,
+        all_targets=None,
+        seen=torch.from_numpy(np.stack([f.observed[-history:] for f in scaled])),
+        past=stacked([f.past[-history:] for f in scaled]),
+        known=stacked([f.known[-history - horizon :] for f in scaled]),
+        static=stacked([f.static for f in scaled]),
+        observed=torch.zeros(B, horizon, K, dtype=torch.bool),
+        observed_total=0,
+        series=torch.arange(B),
+        origin=torch.tensor([len(f) for f in scaled]),
+    )
+
+
+def _too_short(
+    one: tuple[Frame, range], many: int, history: int, horizon: int, reach_back: bool, part: str
+) -> DataError:
+    frame, own = one
+    whose = f"the {part} part of {frame.called}" if part else frame.called
+    others = f" ({many} series are too short)" if many > 1 else ""
+    if horizon > len(frame):
+        return DataError(f"the horizon is {horizon} steps, but {frame.called} has only {_rows(len(frame))}{others}")
+    if len(own) < horizon:
+        return DataError(
+            f"{whose} has {_rows(len(own))}, but the horizon is {horizon} steps{others}; give a shorter horizon, or "
+            "that part more rows"
+        )
+    has = own.stop if reach_back else len(own)
+    before = " with the rows before it" if part and reach_back else ""
+    return DataError(
+        f"{whose}{before} has {_rows(has)}, but a history of {history} and a horizon of {horizon} need "
+        f"{history + horizon}{others}; give a shorter lookback or horizon, or more data"
+    )
+
+
+def _dropped(left: list[tuple[Frame, range]], history: int, horizon: int, part: str) -> tuple[str, ...]:
+    if not left:
+        return ()
+    names = ", ".join(f"'{frame.name}' ({_rows(len(own))})" for frame, own in left[:3])
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    within = f" in the {part} part" if part else ""
+    return (f"left out{within}, too short for a history of {history} and a horizon of {horizon}: {names}{more}",)
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"

@@ -1,0 +1,165 @@
+"""`Classifier` and `Regressor`: sequence models with scikit-learn's contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from unroll.data.bad_rows import describe
+from unroll.data.labels import Labels, label_name
+from unroll.data.ragged import Examples
+from unroll.data.split import split
+from unroll.errors import DataError
+from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.inputs import read_inputs
+from unroll.estimators.targets import read_labels, read_numbers
+from unroll.tasks.base import Prepared
+from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.classification.records import bad_inputs
+from unroll.tasks.classification.task import LabelledTask
+
+# what names columns means nothing to arrays; the loss over classes is the classifier's alone
+_FILES = ("text", "series", "label", "label_separator")
+_CLASSIFIER = parameters(LabelledSettings, *_FILES)
+_REGRESSOR = parameters(LabelledSettings, *_FILES, "class_weights", "label_smoothing")
+
+
+class _Labelled(Estimator):
+    """Fitting and answering, shared by the classifier and the regressor."""
+
+    _task_name = ""
+
+    def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
+        own = {"text": "text"} if text else {"series": "values"}
+        settings = LabelledSettings.chosen(self._options(**own))
+        _refuse_bad(values, settings)
+        chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
+        task = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
+        examples = Examples.from_arrays(task.encoder.encode(values), targets)
+        held = examples.subset(left) if len(left) else None
+        self._train(Prepared(task, examples.subset(chosen), held, None))
+
+    def _answer(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        values, kind = read_inputs(self, X, reset=False)
+        if kind not in ("unknown", "text" if self.task_.takes_text else "numbers"):
+            raise DataError(f"X holds {kind}, but the model was fitted on the other")
+        encoder = self.task_.encoder
+        _refuse_bad(values, self.task_.settings, encoder.features)
+        return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
+
+
+@takes(_CLASSIFIER)
+class Classifier(ClassifierMixin, _Labelled):
+    """A recurrent classifier of texts or numeric sequences.
+
+    Every option of `unroll fit classification` is a parameter, with the same name and default; `verbose` shows
+    the training.
+
+    X is a sequence of N texts, of N arrays (T,) or (T, D), or a table (N, T) or array (N, T, D). y holds N labels,
+    or is an indicator array (N, K) of zeros and ones for any number of labels a row.
+
+    Attributes:
+        classes_: the labels, sorted.
+        history_: a mapping for each epoch: losses and metrics.
+        warnings_: what the watch over the training had to say.
+        model_, task_: the trained model and what encodes and decodes for it.
+
+    Raises (in `fit` and `predict`):
+        OptionError: a parameter's value cannot be used.
+        DataError: rows that cannot be used (named), fewer than two classes.
+    """
+
+    _task_name = "classification"
+
+    def fit(self, X: Any, y: Any) -> Classifier:
+        """Train on X and y; a stratified share `validation` of the rows chooses the best epoch's weights."""
+        y = read_labels(_given(self, y))
+        values, kind = read_inputs(self, X, y=y, reset=True)
+        check_consistent_length(values, y)
+        check_classification_targets(y)
+        if y.ndim == 2:
+            labels = Labels.learn(y, "multi")
+            self.classes_ = np.arange(y.shape[1])
+            targets = labels.encode(y)
+        else:
+            self.classes_, targets = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise DataError(f"y has one class only, {self.classes_.tolist()[0]!r}; a classifier needs at least two")
+            names = [label_name(c) or "" for c in self.classes_.tolist()]
+            if len(set(names)) < len(names):
+                raise DataError(f"y has labels that read the same: {', '.join(map(repr, self.classes_.tolist()))}")
+            labels = Labels("single", names)
+        self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=kind == "text")
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of each row (N,), or zeros and ones (N, K)."""
+        answers = self._answer(X)
+        if self.task_.labels.kind == "multi":
+            return (answers >= 0.5).astype(int)
+        return self.classes_[answers.argmax(1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each label (N, K), in the order of `classes_`."""
+        answers = self._answer(X).astype(np.float64)
+        return answers if self.task_.labels.kind == "multi" else answers / answers.sum(1, keepdims=True)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return _sequence_tags(tags)
+
+
+@takes(_REGRESSOR)
+class Regressor(RegressorMixin, _Labelled):
+    """A recurrent regressor of texts or numeric sequences.
+
+    Every option of `unroll fit regression` is a parameter; see `Classifier` for X. y is (N,) or (N, K) numbers.
+    """
+
+    _task_name = "regression"
+
+    def fit(self, X: Any, y: Any) -> Regressor:
+        """Train on X and y; a share `validation` of the rows chooses the best epoch's weights."""
+        y = read_numbers(_given(self, y))
+        values, kind = read_inputs(self, X, y=y, reset=True, numeric=True)
+        check_consistent_length(values, y)
+        self._flat = y.ndim == 1
+        labels = Labels.learn(y, "regression")
+        self._fit(values, labels, labels.encode(y), text=kind == "text")
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The value of each row (N,), or values (N, K)."""
+        answers = self._answer(X).astype(np.float64)
+        return answers[:, 0] if self._flat else answers
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return _sequence_tags(tags)
+
+
+def _sequence_tags(tags: Any) -> Any:
+    tags.input_tags.string = True
+    tags.input_tags.three_d_array = True
+    tags.non_deterministic = False
+    return tags
+
+
+def _given(estimator: Estimator, y: Any) -> Any:
+    if y is None:
+        raise DataError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    return y
+
+
+def _refuse_bad(values: Sequence[Any], settings: LabelledSettings, features: int = 0) -> None:
+    bad = bad_inputs(values, settings, "X", features)
+    if bad:
+        raise DataError(describe(bad, len(values), "X"))

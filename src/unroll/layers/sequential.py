@@ -1,0 +1,123 @@
+"""Recurrent stacks one after the other, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from unroll.errors import OptionError
+from unroll.layers.input_forms import Lengths, Resets
+from unroll.layers.recurrent import Recurrent
+from unroll.layers.step import Used
+
+State = tuple[Any, ...]
+"""The parts' states, in order."""
+
+
+class Chain(nn.Module):
+    """Each part runs over the outputs of the one before: layers of different widths or kinds in one stack.
+
+    Called as `y, states = chain(x, states, lengths=..., resets=...)`, and `chain.step`, as a `Recurrent` is. The
+    state is the tuple of the parts' states. Dropout between two parts is the second one's `input_dropout`.
+
+    Args:
+        parts: `RNN`, `LSTM` and `GRU` modules, of which each takes what the one before gives; submodules "0", "1", ...
+
+    Raises:
+        OptionError: there are none, or two neighbours do not fit.
+    """
+
+    def __init__(self, parts: Sequence[Recurrent]) -> None:
+        super().__init__()
+        if not parts:
+            raise OptionError("a chain needs at least one part")
+        for k, part in enumerate(parts):
+            if part.batch_first != parts[0].batch_first:
+                raise OptionError(f"part {k} of the chain has batch_first={part.batch_first}, unlike part 0")
+            if k > 0 and part.input_size != parts[k - 1].features:
+                raise OptionError(
+                    f"part {k} of the chain takes {part.input_size} features, but part {k - 1} gives "
+                    f"{parts[k - 1].features}"
+                )
+            self.add_module(str(k), part)
+        self.input_size = parts[0].input_size
+        self.features = parts[-1].features
+        self.batch_first = parts[0].batch_first
+        self.bidirectional = any(part.bidirectional for part in parts)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Recurrent]:
+        return iter(self._modules.values())  # type: ignore[arg-type]  # nothing else is added
+
+    def __getitem__(self, k: int) -> Recurrent:
+        return list(self)[k]
+
+    @property
+    def used(self) -> tuple[Used, ...]:
+        """The backends that served the last call, as `Recurrent.used`; each once."""
+        return tuple({repr(used): used for part in self for used in part.used}.values())
+
+    def reset_parameters(self) -> None:
+        """Start anew, part by part."""
+        for part in self:
+            part.reset_parameters()
+
+    def flatten_parameters(self) -> None:
+        """Nothing, as `Recurrent.flatten_parameters`."""
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
+        state: Sequence[Any] | None = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Resets | None = None,
+    ) -> tuple[Any, State]:
+        """Run over whole sequences: see `Recurrent.forward`.
+
+        Args:
+            input: as the first part takes it.
+            state: a state for each part; None for all or for one: as that part starts by itself.
+            lengths: as `Recurrent.forward`.
+            resets: as `Recurrent.forward`.
+
+        Returns:
+            The outputs of the last part, and the tuple of final states.
+
+        Raises:
+            OptionError: there are not as many states as parts; and all that the parts raise.
+        """
+        y: Any = input
+        given = {"lengths": lengths, "resets": resets}
+        given = {name: value for name, value in given.items() if value is not None}  # parts of torch.nn have neither
+        ends = []
+        for part, start in zip(self, self._states(state), strict=True):
+            y, end = part(y, start, **given)
+            ends.append(end)
+        return y, tuple(ends)
+
+    def step(self, x_t: Tensor, state: Sequence[Any] | None = None) -> tuple[Tensor, State]:
+        """One step of a stream: see `Recurrent.step`.
+
+        Raises:
+            OptionError: as `forward`, and as the parts' steps.
+        """
+        y = x_t
+        ends = []
+        for part, start in zip(self, self._states(state), strict=True):
+            y, end = part.step(y, start)
+            ends.append(end)
+        return y, tuple(ends)
+
+    def _states(self, state: Sequence[Any] | None) -> Sequence[Any]:
+        if state is None:
+            return (None,) * len(self)
+        if not isinstance(state, (tuple, list)) or len(state) != len(self):
+            got = f"{len(state)}" if isinstance(state, (tuple, list)) else type(state).__name__
+            raise OptionError(f"a chain of {len(self)} parts takes a tuple of {len(self)} states, got {got}")
+        return state

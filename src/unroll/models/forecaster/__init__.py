@@ -1,0 +1,1 @@
+"""The forecaster: its strategies, its distributions and its options."""

@@ -1,0 +1,277 @@
+"""What a forecaster says of each value: a number, quantiles, or a distribution.
+
+Shapes: raw and parameters (..., M), values (...). Raw is what the last linear map gives; parameters are raw with
+widths made positive and the look-back's normalisation undone, in the units of the scaled targets.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from unroll.errors import OptionError
+from unroll.layers.revin import Place
+
+Undo = Callable[[Tensor], Tensor]
+"""(..., M) normalised values or widths to the units of the scaled targets."""
+
+_LEAST = 1e-4
+
+
+class Output(abc.ABC):
+    """One kind of answer; `size` is M.
+
+    `units` say what a scaled target is in the data's own units, y = scale * target + location; only counts need them.
+    """
+
+    size: int
+    is_distribution = True
+    """Whether quantiles and samples can be had."""
+
+    @abc.abstractmethod
+    def parameters(self, raw: Float[Tensor, "... M"], value: Undo, width: Undo) -> Float[Tensor, "... M"]:
+        """Raw outputs to parameters; `value` and `width` undo the normalisation of values and of widths."""
+
+    @abc.abstractmethod
+    def loss(self, parameters: Float[Tensor, "... M"], target: Float[Tensor, "..."], units: Place) -> Tensor:
+        """What training makes small, for each value."""
+
+    @abc.abstractmethod
+    def point(self, parameters: Float[Tensor, "... M"], units: Place) -> Float[Tensor, "..."]:
+        """The one number to give."""
+
+    @abc.abstractmethod
+    def quantiles(
+        self, parameters: Float[Tensor, "... M"], levels: Sequence[float], units: Place
+    ) -> Float[Tensor, "... Q"]:
+        """The values below which the target lies with these probabilities, never falling from level to level."""
+
+    @abc.abstractmethod
+    def sample(self, parameters: Float[Tensor, "... M"], units: Place) -> Float[Tensor, "..."]:
+        """One draw for each value, by PyTorch's random state."""
+
+
+class Point(Output):
+    """A number. mse: (y - t)^2; mae: |y - t|; huber: (y - t)^2 / 2 up to a distance of 1, |y - t| - 1/2 beyond."""
+
+    size = 1
+    is_distribution = False
+
+    def __init__(self, loss: str = "mse") -> None:
+        self._loss = {"mse": functional.mse_loss, "mae": functional.l1_loss, "huber": functional.huber_loss}[loss]
+
+    def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
+        """The number itself."""
+        return value(raw)
+
+    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+        """As chosen."""
+        return self._loss(parameters.squeeze(-1), target, reduction="none")
+
+    def point(self, parameters: Tensor, units: Place) -> Tensor:
+        """The number."""
+        return parameters.squeeze(-1)
+
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+        """There are none."""
+        raise OptionError(f"{_NOT_POINT} has no intervals")
+
+    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+        """There is nothing to draw from."""
+        raise OptionError(f"{_NOT_POINT} has no sample paths")
+
+
+_NOT_POINT = "output 'point' gives one number a step; train with output quantile or a distribution: it"
+
+
+class Quantiles(Output):
+    """The quantiles at `levels`, each by its own pinball loss; the loss of a value is their mean.
+
+        pinball_q(y, t) = q (t - y) if t > y, else (1 - q) (y - t)
+
+    Nothing in training keeps a higher quantile above a lower one. Where they cross they are put in order when they are
+    asked for, which never raises the pinball loss (Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and
+    probability curves without crossing"); the loss itself sees them as they are. Other levels and draws are
+    interpolated between neighbours; beyond the outermost levels there is nothing, so draws stop there.
+
+    Koenker & Bassett 1978, "Regression quantiles"; of recurrent forecasts, Wen et al. 2017, "A multi-horizon quantile
+    recurrent forecaster".
+    """
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.levels = tuple(levels)
+        self.size = len(self.levels)
+
+    def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
+        """The quantiles, in the order of the levels, not sorted."""
+        return value(raw)
+
+    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+        """The mean pinball loss over the levels."""
+        over = target.unsqueeze(-1) - parameters
+        q = over.new_tensor(self.levels)
+        return torch.maximum(q * over, (q - 1.0) * over).mean(-1)
+
+    def point(self, parameters: Tensor, units: Place) -> Tensor:
+        """The median."""
+        return self.quantiles(parameters, (0.5,), units).squeeze(-1)
+
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+        """Sorted; levels between two trained ones are interpolated, those beyond are the outermost."""
+        wanted = parameters.new_tensor(list(levels)).expand(*parameters.shape[:-1], len(levels))
+        return self._at(parameters, wanted)
+
+    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+        """The quantile at a random level."""
+        return self._at(parameters, torch.rand_like(parameters[..., :1])).squeeze(-1)
+
+    def _at(self, parameters: Tensor, levels: Tensor) -> Tensor:
+        values = parameters.sort(-1).values
+        if self.size == 1:
+            return values.expand_as(levels)
+        known = values.new_tensor(self.levels)
+        above = torch.searchsorted(known, levels.contiguous()).clamp(1, self.size - 1)
+        low, high = known[above - 1], known[above]
+        share = ((levels - low) / (high - low)).clamp(0.0, 1.0)
+        return torch.lerp(values.gather(-1, above - 1), values.gather(-1, above), share)
+
+
+class Normal(Output):
+    """Mean and standard deviation: y ~ N(mu, sigma^2), sigma = softplus(raw) + 1e-4 in normalised units."""
+
+    size = 2
+
+    def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
+        """(mu, sigma)."""
+        mean, spread = raw.split(1, -1)
+        return torch.cat([value(mean), width(_positive(spread))], -1)
+
+    def distribution(self, parameters: Tensor) -> torch.distributions.Normal:
+        """The distribution of the scaled targets."""
+        return torch.distributions.Normal(parameters[..., 0], parameters[..., 1], validate_args=False)
+
+    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+        """-log p(t)."""
+        return -self.distribution(parameters).log_prob(target)
+
+    def point(self, parameters: Tensor, units: Place) -> Tensor:
+        """The mean."""
+        return parameters[..., 0]
+
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+        """Mu + sigma z_q."""
+        z = torch.special.ndtri(parameters.new_tensor(list(levels)))
+        return parameters[..., :1] + parameters[..., 1:] * z
+
+    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+        """One draw."""
+        return self.distribution(parameters).sample()
+
+
+class StudentT(Output):
+    """Heavier tails than the normal's: location, scale, and degrees of freedom above 2, so that the variance exists."""
+
+    size = 3
+
+    def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
+        """(mu, sigma, nu)."""
+        centre, spread, freedom = raw.split(1, -1)
+        return torch.cat([value(centre), width(_positive(spread)), 2.0 + _positive(freedom)], -1)
+
+    def distribution(self, parameters: Tensor) -> torch.distributions.StudentT:
+        """The distribution of the scaled targets."""
+        centre, spread, freedom = parameters.unbind(-1)
+        return torch.distributions.StudentT(freedom, centre, spread, validate_args=False)
+
+    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+        """-log p(t)."""
+        return -self.distribution(parameters).log_prob(target)
+
+    def point(self, parameters: Tensor, units: Place) -> Tensor:
+        """The mean, which is the median too."""
+        return parameters[..., 0]
+
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+        """Mu + sigma t_q(nu)."""
+        from scipy.special import stdtrit
+
+        centre, spread, freedom = parameters.double().split(1, -1)
+        t = torch.from_numpy(stdtrit(freedom.numpy(force=True), np.asarray(levels)))
+        return (centre + spread * t.to(centre.device)).to(parameters.dtype)
+
+    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+        """One draw."""
+        return self.distribution(parameters).sample()
+
+
+class NegativeBinomial(Output):
+    """Counts, more widely spread than Poisson's: variance = mean + alpha mean^2.
+
+    The distribution is of the targets in their own units, whole numbers from zero up. With m the raw mean, its
+    normalisation undone, and y = scale * t + location:
+
+        mean = scale softplus(m + location / scale),    alpha = softplus(raw) + 1e-4
+
+    so that the mean is positive and close to what m says where that is well above zero. The parameters kept are
+    (m, alpha). As in Salinas et al. 2020, "DeepAR: probabilistic forecasting with autoregressive recurrent networks",
+    but for the mean, which there is scale softplus(m) of inputs that are only divided by a scale.
+    """
+
+    size = 2
+
+    def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
+        """(m, alpha)."""
+        mean, spread = raw.split(1, -1)
+        return torch.cat([value(mean), _positive(spread)], -1)
+
+    def distribution(self, parameters: Tensor, units: Place) -> torch.distributions.NegativeBinomial:
+        """The distribution of the counts."""
+        mean, alpha = self._mean(parameters, units), parameters[..., 1]
+        return torch.distributions.NegativeBinomial(1.0 / alpha, logits=(mean * alpha).log(), validate_args=False)
+
+    def _mean(self, parameters: Tensor, units: Place) -> Tensor:
+        mean = units.scale * functional.softplus(parameters[..., 0] + units.location / units.scale)
+        return mean + torch.finfo(mean.dtype).tiny
+
+    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+        """-log p(count)."""
+        count = (target * units.scale + units.location).round().clamp(min=0.0)
+        return -self.distribution(parameters, units).log_prob(count)
+
+    def point(self, parameters: Tensor, units: Place) -> Tensor:
+        """The mean, as a scaled target."""
+        return (self._mean(parameters, units) - units.location) / units.scale
+
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+        """Whole counts, as scaled targets."""
+        from scipy.stats import nbinom
+
+        mean, alpha = self._mean(parameters, units).double(), parameters[..., 1].double()
+        n = (1.0 / alpha).numpy(force=True)
+        p = (1.0 / (1.0 + alpha * mean)).numpy(force=True)
+        counts = torch.from_numpy(nbinom.ppf(np.asarray(levels), n[..., None], p[..., None]))
+        counts = counts.to(parameters.device)
+        return ((counts - units.location.unsqueeze(-1)) / units.scale.unsqueeze(-1)).to(parameters.dtype)
+
+    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+        """One count, as a scaled target."""
+        return (self.distribution(parameters, units).sample() - units.location) / units.scale
+
+
+def _positive(raw: Tensor) -> Tensor:
+    return functional.softplus(raw) + _LEAST
+
+
+def make_output(output: str, quantiles: Sequence[float], loss: str) -> Output:
+    """The kind called `output`; `quantiles` are of the kind quantile, `loss` is of the kind point."""
+    if output == "point":
+        return Point(loss)
+    if output == "quantile":
+        return Quantiles(quantiles)
+    return {"normal": Normal, "student_t": StudentT, "negative_binomial": NegativeBinomial}[output]()

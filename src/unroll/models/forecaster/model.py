@@ -1,0 +1,331 @@
+"""The forecaster: a look-back in, what is said of every step of the horizon out, by one of four strategies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from unroll.errors import OptionError
+from unroll.layers.revin import Place, ReversibleNorm
+from unroll.models.forecaster.distributions import make_output
+from unroll.models.forecaster.options import ForecasterOptions
+from unroll.models.forecaster.strategies import AttentionDecoder, Direct, Recursive, Segments, Sizes, Steps, Streaming
+from unroll.models.options import RecurrentOptions
+
+_SEGMENT = 24
+Choose = Callable[[Tensor, Place], Tensor]
+"""Parameters (B, F, K, M) and units to values (B, F, K)."""
+
+
+class Window(NamedTuple):
+    """What a forecast is made from. All values are scaled; `units` bring targets back: y = scale * x + location."""
+
+    x: Float[Tensor, "B L K"]
+    past: Float[Tensor, "B L P"]
+    known: Float[Tensor, "B L+F Q"]
+    static: Float[Tensor, "B S"]
+    units: Place
+
+
+class Taught(NamedTuple):
+    """What the loss compares in training: answers, the truth for them, and which of it was observed."""
+
+    parameters: Float[Tensor, "B U K M"]
+    target: Float[Tensor, "B U K"]
+    observed: Bool[Tensor, "B U K"]
+
+
+class Forecaster(nn.Module):
+    """Normalisation, a strategy, and an output.
+
+    `forward(window)` gives parameters (B, F, K, M) of the output, in the units of the scaled targets; it reads x, past,
+    static and known and nothing else. With `channels` independent every channel is a row of its own, of the same
+    weights, beside its row's covariates.
+
+    Strategies recursive and attention feed on their own answers: on the point answer in `forward`, on draws in
+    `sample`. They go on beyond the trained horizon; direct and segment are asked again, for a look-back that ends with
+    their own point answers.
+
+    Raises:
+        OptionError: options that contradict each other, or inputs that the strategy cannot use.
+    """
+
+    def __init__(self, options: ForecasterOptions, recurrent: RecurrentOptions, sizes: Sizes) -> None:
+        super().__init__()
+        self.options = options
+        self.lookback, self.horizon = sizes.lookback, sizes.horizon
+        self.channels, self.past = sizes.channels, sizes.past
+        self.output = make_output(options.output, options.quantiles, options.loss)
+        self.independent = options.independent
+        K = 1 if self.independent else sizes.channels
+        inner = Sizes(sizes.lookback, sizes.horizon, K, sizes.past, sizes.known, sizes.static, self.output.size)
+        # a recursive forecaster reads differences instead, so that each step needs only those before it
+        self.norm = ReversibleNorm(sizes.channels, "none" if options.strategy == "recursive" else options.normalise)
+        drop = options.head_dropout
+        self.strategy: nn.Module
+        if options.strategy == "recursive":
+            self.strategy = Recursive(recurrent, inner, drop, differences=options.normalise == "last")
+        elif options.strategy == "direct":
+            self.strategy = Direct(recurrent, inner, drop)
+        elif options.strategy == "attention":
+            self.strategy = AttentionDecoder(recurrent, inner, drop, options.attention, options.teacher_forcing)
+        else:
+            length = segment_length(options.segment, sizes.lookback, sizes.horizon)
+            self.strategy = Segments(recurrent, inner, drop, length, sizes.channels)
+
+    @property
+    def feeds(self) -> bool:
+        """Whether an answer depends on those before it, so that paths are drawn step by step."""
+        return self.options.strategy == "recursive" or (
+            self.options.strategy == "attention" and self.options.teacher_forcing > 0
+        )
+
+    @property
+    def streams(self) -> bool:
+        """Whether it reads step by step and can carry its state: `start`, `read`, and `at` of the other methods."""
+        return isinstance(self.strategy, Recursive)
+
+    def forward(
+        self, window: Window, horizon: int | None = None, at: Streaming | None = None
+    ) -> Float[Tensor, "B F K M"]:
+        """What is said of the next `horizon` steps (None: as many as were trained).
+
+        With `at`, which stands at the end of the look-back, the look-back is not read again.
+
+        Raises:
+            OptionError: the horizon is beyond the trained one, and past covariates would be needed that far.
+        """
+        return self._answer(window, horizon or self.horizon, self.output.point, at)[0]
+
+    @torch.no_grad()
+    def sample(
+        self, window: Window, paths: int, horizon: int | None = None, at: Streaming | None = None
+    ) -> Float[Tensor, "B N F K"]:
+        """N paths of scaled values, by PyTorch's random state.
+
+        Where the strategy feeds on its answers each step of a path is drawn given the path before it (ancestral
+        sampling). Elsewhere the steps of a path are drawn each by itself: right for every step, but a path knows
+        nothing of how steps go together.
+
+        Raises:
+            OptionError: the output is one number; or as `forward`.
+        """
+        steps = horizon or self.horizon
+        if not self.output.is_distribution:
+            self.output.sample(window.x, window.units)
+        if self.feeds:
+            many = _rows(window, lambda t: t.repeat_interleave(paths, 0))
+            begin = None if at is None else at.repeated(paths, self.channels if self.independent else 1)
+            return self._answer(many, steps, self.output.sample, begin)[1].unflatten(0, (-1, paths))
+        parameters = self(window, steps)
+        return torch.stack([self.output.sample(parameters, window.units) for _ in range(paths)], 1)
+
+    @torch.no_grad()
+    def quantiles(
+        self, window: Window, levels: Sequence[float], horizon: int | None = None, at: Streaming | None = None
+    ) -> Float[Tensor, "B F K Q"]:
+        """The quantiles of every step, rising; of `options.paths` sample paths where the strategy feeds on its answers.
+
+        Raises:
+            OptionError: the output is one number; or as `forward`.
+        """
+        if not self.feeds:
+            return self.output.quantiles(self(window, horizon), levels, window.units)
+        drawn = self.sample(window, self.options.paths, horizon, at).sort(1).values
+        last = drawn.size(1) - 1
+        found = []
+        for level in levels:
+            low = math.floor(level * last)
+            found.append(torch.lerp(drawn[:, low], drawn[:, min(low + 1, last)], level * last - low))
+        return torch.stack(found, -1)
+
+    def teach(
+        self,
+        window: Window,
+        target: Float[Tensor, "B F K"],
+        observed: Bool[Tensor, "B F K"],
+        seen: Bool[Tensor, "B L K"] | None = None,
+    ) -> Taught:
+        """The answers that training compares with the truth; `seen` is what was observed in the look-back (all of it).
+
+        Strategy recursive answers every step of the look-back but the first, and every step of the horizon, each given
+        the true steps before it; attention is given a share of them, and none out of training; direct and segment none.
+        In the place of a true value that was not observed stands the last one that was.
+        """
+        strategy = self.strategy
+        given = _carried(window.x[:, -1:], target, observed)
+        if isinstance(strategy, Recursive):
+            x = torch.cat([window.x, given], 1)
+            known = window.known[:, : x.size(1)]
+            raw = strategy.teach(self._fold(x), self._beside(known), self._beside(window.static))
+            place = self._relative(x[:, :-1])
+            there = torch.ones_like(window.x, dtype=torch.bool) if seen is None else seen
+            truth = torch.cat([window.x[:, 1:], target], 1)
+            return Taught(self._put_back(raw, place), truth, torch.cat([there[:, 1:], observed], 1))
+        if isinstance(strategy, AttentionDecoder):
+            x, place = self.norm(window.x)
+            respond = self._respond(place, window.units, self.output.point, [])
+            truth = self._fold(self.norm.again(given, place))
+            raw, _ = strategy(self._steps(window, x), self.horizon, respond, truth)
+            return Taught(self._put_back(raw, place), target, observed)
+        return Taught(self(window), target, observed)
+
+    @torch.no_grad()
+    def attention(self, window: Window) -> Float[Tensor, "B F L"]:
+        """Where each step of the forecast looked: weights that sum to one over the look-back.
+
+        With independent channels, rows are B times the channels.
+
+        Raises:
+            OptionError: the strategy has no attention.
+        """
+        if not isinstance(self.strategy, AttentionDecoder):
+            raise OptionError(f"strategy '{self.options.strategy}' has no attention to look at")
+        x, place = self.norm(window.x)
+        respond = self._respond(place, window.units, self.output.point, [])
+        return self.strategy(self._steps(window, x), self.horizon, respond)[1]
+
+    # a stream
+
+    def start(self, window: Window) -> Streaming:
+        """Read the window's history and stand at its end.
+
+        Raises:
+            OptionError: the strategy does not read step by step.
+        """
+        T = window.x.size(1)
+        known, static = self._beside(window.known[:, :T]), self._beside(window.static)
+        return self._recursive().start(self._fold(window.x), known, static)
+
+    def read(self, at: Streaming, window: Window) -> Streaming:
+        """Read the values that came after; `window.x` holds them alone, and so does `window.known`."""
+        U = window.x.size(1)
+        known, static = self._beside(window.known[:, :U]), self._beside(window.static)
+        return self._recursive().read(at, self._fold(window.x), known, static)
+
+    # within
+
+    def _recursive(self) -> Recursive:
+        if not isinstance(self.strategy, Recursive):
+            raise OptionError(f"strategy '{self.options.strategy}' reads whole look-backs; only 'recursive' streams")
+        return self.strategy
+
+    def _ahead(self, at: Streaming, window: Window, horizon: int, choose: Choose) -> tuple[Tensor, Tensor]:
+        """As `_answer`; of `window` known (B, F, Q), static and units are used."""
+        strategy, chosen = self._recursive(), []
+
+        def respond(raw: Tensor, base: Tensor) -> Tensor:
+            chosen.append(choose(self._put_back(raw, self._relative(self._unfold(base))), window.units))
+            return self._fold(chosen[-1])
+
+        known, static = self._beside(window.known), self._beside(window.static)
+        raw, bases = strategy.answer(at, known, static, horizon, respond)
+        return self._put_back(raw, self._relative(self._unfold(bases))), torch.cat(chosen, 1)
+
+    def _answer(
+        self, window: Window, horizon: int, choose: Choose, at: Streaming | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Parameters (B, F, K, M), and the values (B, F, K) chosen from them."""
+        if at is not None or isinstance(self.strategy, Recursive):
+            ahead = window._replace(known=window.known[:, window.x.size(1) :])
+            return self._ahead(self.start(window) if at is None else at, ahead, horizon, choose)
+        if isinstance(self.strategy, AttentionDecoder):
+            chosen: list[Tensor] = []
+            x, place = self.norm(window.x)
+            respond = self._respond(place, window.units, choose, chosen)
+            raw, _ = self.strategy(self._steps(window, x), horizon, respond)
+            return self._put_back(raw, place), torch.cat(chosen, 1)
+        parts = [self._whole(window)]
+        values = [choose(parts[0], window.units)]
+        F = self.horizon
+        if horizon > F and self.past:
+            raise OptionError(
+                f"the horizon is {horizon}, beyond the {F} steps that strategy '{self.options.strategy}' was trained"
+                " for, and past covariates are not known that far; train with a longer horizon"
+            )
+        x = window.x
+        for done in range(F, horizon, F):
+            x = torch.cat([x, values[-1]], 1)[:, -self.lookback :]
+            parts.append(self._whole(window._replace(x=x, known=window.known[:, done:])))
+            values.append(choose(parts[-1], window.units))
+        return torch.cat(parts, 1)[:, :horizon], torch.cat(values, 1)[:, :horizon]
+
+    def _whole(self, window: Window) -> Tensor:
+        """The trained horizon by one call; where less is known, its last values stand for what nobody asked for."""
+        need = self.lookback + self.horizon
+        known = window.known[:, :need]
+        if known.size(1) < need:
+            known = torch.cat([known, known[:, -1:].expand(-1, need - known.size(1), -1)], 1)
+        x, place = self.norm(window.x)
+        return self._put_back(self.strategy(self._steps(window._replace(known=known), x)), place)
+
+    def _respond(
+        self, place: Place, units: Place, choose: Choose, chosen: list[Tensor]
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        def respond(raw: Tensor, _: Tensor) -> Tensor:
+            chosen.append(choose(self._put_back(raw, place), units))
+            return self._fold(self.norm.again(chosen[-1], place))
+
+        return respond
+
+    def _relative(self, base: Float[Tensor, "B U K"]) -> Place:
+        """What a recursive answer is relative to: the value before it, or nothing."""
+        differences = cast("Recursive", self.strategy).differences
+        return Place(base if differences else torch.zeros_like(base), torch.ones_like(base))
+
+    def _put_back(self, raw: Tensor, place: Place) -> Float[Tensor, "B F K M"]:
+        # sixteen bits are enough for the layers, not for log-likelihoods and levels
+        raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
+        return self.output.parameters(
+            self._unfold(raw), lambda v: self.norm.inverse(v, place), lambda s: self.norm.inverse_scale(s, place)
+        )
+
+    def _steps(self, window: Window, x: Tensor) -> Steps:
+        beside = (self._beside(t) for t in (window.past, window.known, window.static))
+        return Steps(self._fold(x), *beside)
+
+    def _fold(self, x: Float[Tensor, "B T K"]) -> Float[Tensor, "BK T 1"]:
+        """Each channel a row of its own, where channels are independent."""
+        return x.transpose(1, 2).flatten(0, 1).unsqueeze(2) if self.independent else x
+
+    def _unfold(self, y: Tensor) -> Tensor:
+        """(BK, T, 1, ...) back to (B, T, K, ...)."""
+        return y.squeeze(2).unflatten(0, (-1, self.channels)).transpose(1, 2) if self.independent else y
+
+    def _beside(self, covariates: Tensor) -> Tensor:
+        return covariates.repeat_interleave(self.channels, 0) if self.independent else covariates
+
+
+def segment_length(asked: int, lookback: int, horizon: int) -> int:
+    """The steps of a segment: those asked for, or the largest divisor of both up to 24.
+
+    Raises:
+        OptionError: what was asked for does not divide both.
+    """
+    for name, steps in (("lookback", lookback), ("horizon", horizon)):
+        if asked and steps % asked:
+            raise OptionError(
+                f"segment is {asked}, which does not divide {name} ({steps}); strategy 'segment' needs that"
+            )
+    return asked or max(d for d in range(1, _SEGMENT + 1) if lookback % d == 0 and horizon % d == 0)
+
+
+def _carried(
+    last: Float[Tensor, "B 1 K"], target: Float[Tensor, "B F K"], observed: Bool[Tensor, "B F K"]
+) -> Float[Tensor, "B F K"]:
+    """The target with the last observed value where nothing was observed: what was filled in may know what follows."""
+    values = torch.cat([last, target], 1)
+    steps = torch.arange(values.size(1), device=values.device).view(1, -1, 1)
+    seen = torch.cat([torch.ones_like(last, dtype=torch.bool), observed], 1)
+    return values.gather(1, torch.where(seen, steps, 0).cummax(1).values)[:, 1:]
+
+
+def _rows(window: Window, change: Callable[[Tensor], Tensor]) -> Window:
+    """The window with its rows changed."""
+    units = Place(change(window.units.location), change(window.units.scale))
+    return Window(change(window.x), change(window.past), change(window.known), change(window.static), units)

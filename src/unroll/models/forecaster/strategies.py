@@ -1,0 +1,322 @@
+"""Four ways from a look-back to a horizon; `forecaster.Forecaster` puts normalisation and output around them.
+
+Shapes: B rows, L steps of look-back, F of horizon, K channels, P past, Q known and S static covariates, M numbers of an
+answer. `known` (B, L + F, Q) is known for all steps, `past` (B, L, P) for the look-back only. All values are as the
+layers see them, scaled and normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unroll.errors import OptionError
+from unroll.layers.attention import Attention, Score
+from unroll.layers.pooling import LastPooling
+from unroll.models.options import RecurrentOptions
+from unroll.models.recurrent import recurrent_stack
+
+Respond = Callable[[Tensor, Tensor], Tensor]
+"""(raw (B, 1, K, M), the value before (B, 1, K)) to the value (B, 1, K) that the next step is given."""
+
+_LOCKED = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
+
+
+class Steps(NamedTuple):
+    """What a strategy reads."""
+
+    x: Float[Tensor, "B L K"]
+    past: Float[Tensor, "B L P"]
+    known: Float[Tensor, "B L+F Q"]
+    static: Float[Tensor, "B S"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The letters of this module."""
+
+    lookback: int
+    horizon: int
+    channels: int
+    past: int
+    known: int
+    static: int
+    outputs: int
+
+    @property
+    def covariates(self) -> int:
+        """Values beside the channels that a step of the look-back has."""
+        return self.past + self.known + self.static
+
+
+def _every_step(static: Tensor, steps: int) -> Tensor:
+    return static.unsqueeze(1).expand(-1, steps, -1)
+
+
+def _history(steps: Steps) -> Tensor:
+    """(B, L, K + P + Q + S): the look-back with its covariates."""
+    L = steps.x.size(1)
+    return torch.cat([steps.x, steps.past, steps.known[:, :L], _every_step(steps.static, L)], 2)
+
+
+class Streaming(NamedTuple):
+    """Where a recursive forecaster stands: all that is needed of what was read."""
+
+    state: Any
+    """Of the recurrent layers, after every value but the last."""
+    last: Float[Tensor, "B 1 K"]
+    """The last value, which is read together with what is known of the step after it."""
+    before: Float[Tensor, "B 1 K"]
+    """The value before it."""
+
+    def repeated(self, times: int, together: int = 1) -> Streaming:
+        """Every group of so many rows that stand together, so many times over."""
+        rows = torch.arange(len(self.last), device=self.last.device).view(-1, together)
+        rows = rows.repeat_interleave(times, 0).flatten()
+        state = _each(lambda s: s[0].index_select(1, rows), [self.state])
+        return Streaming(state, self.last[rows], self.before[rows])
+
+
+def joined(streams: Sequence[Streaming]) -> Streaming:
+    """The rows of all, one after the other."""
+    last, before = (torch.cat([getattr(at, name) for at in streams]) for name in ("last", "before"))
+    return Streaming(_each(lambda s: torch.cat(s, 1), [at.state for at in streams]), last, before)
+
+
+def _each(change: Callable[[list[Tensor]], Tensor], states: Sequence[Any]) -> Any:
+    """States of one form, (layers, B, H) tensors in tuples or None, to one."""
+    if states[0] is None:
+        return None
+    if isinstance(states[0], tuple):
+        return tuple(_each(change, part) for part in zip(*states, strict=True))
+    return change(list(states))
+
+
+class Recursive(nn.Module):
+    """A model of one step, which forecasts by reading its own answers.
+
+        y_t, state = layers([u_t, known_{t+1}, static], state),    raw_{t+1} = W y_t + b
+
+    u_t is x_t, or with `differences` x_t - x_{t-1} (zero at the first step), and the answer is then relative to x_t.
+    """
+
+    def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, *, differences: bool) -> None:
+        super().__init__()
+        if options.bidirectional:
+            raise OptionError("strategy 'recursive' goes forward only; bidirectional cannot be set")
+        if sizes.past:
+            raise OptionError(
+                "strategy 'recursive' needs every input at every step that it forecasts, and past covariates end with"
+                " the look-back; take strategy 'direct', or make them targets too"
+            )
+        self.sizes = sizes
+        self.differences = differences
+        self.recurrent = recurrent_stack(options, sizes.channels + sizes.known + sizes.static)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(self.recurrent.features, sizes.channels * sizes.outputs)
+        )
+
+    def _inputs(self, x: Tensor, before: Tensor, known: Tensor, static: Tensor) -> Tensor:
+        return torch.cat([x - before if self.differences else x, known, _every_step(static, x.size(1))], 2)
+
+    def _raw(self, y: Tensor) -> Float[Tensor, "B T K M"]:
+        return self.head(y).unflatten(-1, (self.sizes.channels, self.sizes.outputs))
+
+    def teach(self, x: Float[Tensor, "B T K"], known: Tensor, static: Tensor) -> Float[Tensor, "B T-1 K M"]:
+        """The raw answers for steps 1 to T - 1, each given the true steps before it; known is (B, T, Q)."""
+        inputs = self._inputs(x[:, :-1], torch.cat([x[:, :1], x[:, :-2]], 1), known[:, 1:], static)
+        return self._raw(self.recurrent(inputs)[0])
+
+    def start(self, x: Float[Tensor, "B T K"], known: Tensor, static: Tensor) -> Streaming:
+        """Read T steps; known is (B, T, Q)."""
+        first = Streaming(None, x[:, :1], x[:, :1])
+        return first if x.size(1) == 1 else self.read(first, x[:, 1:], known[:, 1:], static)
+
+    def read(self, at: Streaming, x: Float[Tensor, "B U K"], known: Tensor, static: Tensor) -> Streaming:
+        """Read U steps more; known is (B, U, Q)."""
+        values = torch.cat([at.last, x], 1)
+        inputs = self._inputs(values[:, :-1], torch.cat([at.before, values[:, :-2]], 1), known, static)
+        _, state = self.recurrent(inputs, at.state)
+        return Streaming(state, values[:, -1:], values[:, -2:-1])
+
+    def answer(
+        self, at: Streaming, known: Float[Tensor, "B F Q"], static: Tensor, steps: int, respond: Respond
+    ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F K"]]:
+        """Raw answers for the steps to come, each given the one before it, and the values that they are relative to."""
+        state, last, before = at
+        raws, bases = [], []
+        for f in range(steps):
+            inputs = self._inputs(last, before, known[:, f : f + 1], static)
+            y, state = self.recurrent.step(inputs.squeeze(1), state)
+            raws.append(self._raw(y.unsqueeze(1)))
+            bases.append(last)
+            last, before = respond(raws[-1], last), last
+        return torch.cat(raws, 1), torch.cat(bases, 1)
+
+
+class Direct(nn.Module):
+    """Every step of the horizon at once, from the layers' last outputs.
+
+        c = layers([x_t, past_t, known_t, static]) at t = L,    raw_f = W_f c + b_f + G(known_f, c)
+
+    G, one hidden layer, is the same for every step, and is there where something is known of the future.
+    """
+
+    def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.recurrent = recurrent_stack(options, sizes.channels + sizes.covariates)
+        self.pool = LastPooling(2 if options.bidirectional else 1)
+        width, answers = self.recurrent.features, sizes.channels * sizes.outputs
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, sizes.horizon * answers)
+        self.ahead = None
+        if sizes.known:
+            self.ahead = nn.Sequential(nn.Linear(width + sizes.known, width), nn.GELU(), nn.Linear(width, answers))
+
+    def forward(self, steps: Steps) -> Float[Tensor, "B F K M"]:
+        """The raw answers."""
+        y, _ = self.recurrent(_history(steps))
+        lengths = torch.full((len(y),), y.size(1), device=y.device)
+        c = self.dropout(self.pool(y, lengths))
+        F = self.sizes.horizon
+        raw = self.head(c).unflatten(1, (F, -1))
+        if self.ahead is not None:
+            L = steps.x.size(1)
+            future = steps.known[:, L : L + F]
+            raw = raw + self.ahead(torch.cat([future, c.unsqueeze(1).expand(-1, F, -1)], 2))
+        return raw.unflatten(2, (self.sizes.channels, self.sizes.outputs))
+
+
+class AttentionDecoder(nn.Module):
+    """An encoder over the look-back, and a decoder over the horizon that looks at all of it.
+
+        m_t = encoder([x_t, past_t, known_t, static])
+        s_f, state = decoder([y_{f-1}, known_f, static], state)     starting from W (encoder's last states) + b
+        c_f, a_f = attention(s_f, m),    raw_f = V [s_f, c_f] + b
+
+    y_{f-1} is the value before: the last one of the look-back, then the model's own answers. In training each row is
+    given the true value instead at a random share `forcing` of the steps (Bengio et al. 2015, "Scheduled sampling for
+    sequence prediction with recurrent neural networks"). The decoder has as many layers as the encoder, one direction,
+    and no locked dropout: it runs step by step.
+    """
+
+    def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, score: Score, forcing: float) -> None:
+        super().__init__()
+        if options.last_hidden:
+            raise OptionError("last_hidden cannot be set with strategy 'attention': its two recurrences are alike")
+        self.sizes = sizes
+        self.forcing = forcing
+        self.recurrent = recurrent_stack(options, sizes.channels + sizes.covariates)
+        single = replace(options, bidirectional=False, learn_initial_state=False, **dict.fromkeys(_LOCKED, 0.0))
+        self.decoder = recurrent_stack(single, sizes.channels + sizes.known + sizes.static)
+        directions, layers = (2 if options.bidirectional else 1), options.layers
+        h = options.projection or options.hidden
+        states = (h, options.hidden) if options.recurrence == "lstm" else (h,)
+        self.bridges = nn.ModuleList(nn.Linear(layers * directions * n, layers * n) for n in states)
+        self.layers = layers
+        self.attend = Attention(self.decoder.features, self.recurrent.features, score)
+        width = self.decoder.features + self.recurrent.features
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, sizes.channels * sizes.outputs))
+
+    def forward(
+        self, steps: Steps, horizon: int, respond: Respond, target: Float[Tensor, "B F K"] | None = None
+    ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F L"]]:
+        """The raw answers, and where each looked; `target`, the true values, is used in training alone."""
+        L = steps.x.size(1)
+        target = target if self.training else None
+        memory, state = self.recurrent(_history(steps))
+        state = self._bridge(state)
+        known, last = steps.known[:, L : L + horizon], steps.x[:, -1:]
+        static = _every_step(steps.static, horizon)
+        if target is not None and self.forcing == 1:
+            values = torch.cat([last, target[:, :-1]], 1)
+            s, _ = self.decoder(torch.cat([values, known, static], 2), state)
+            return self._raw(s, memory, None)
+        keys, raws, looked = self.attend.keys(memory), [], []
+        for f in range(horizon):
+            inputs = torch.cat([last, known[:, f : f + 1], static[:, :1]], 2)
+            s, state = self.decoder.step(inputs.squeeze(1), state)
+            raw, weights = self._raw(s.unsqueeze(1), memory, keys)
+            raws.append(raw)
+            looked.append(weights)
+            last = respond(raw, last)
+            if target is not None and self.forcing:
+                given = torch.rand(len(last), 1, 1, device=last.device) < self.forcing
+                last = torch.where(given, target[:, f : f + 1], last)
+        return torch.cat(raws, 1), torch.cat(looked, 1)
+
+    def _bridge(self, state: Any) -> Any:
+        """The decoder's first state from all of the encoder's last ones, (layers * directions, B, H) each."""
+        parts = state if isinstance(state, tuple) else (state,)
+        made = []
+        for part, bridge in zip(parts, self.bridges, strict=True):
+            flat = part.transpose(0, 1).flatten(1)
+            made.append(bridge(flat).unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous())
+        return tuple(made) if isinstance(state, tuple) else made[0]
+
+    def _raw(self, s: Tensor, memory: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        context, weights = self.attend(s, memory, keys=keys)
+        raw = self.head(torch.cat([s, context], 2))
+        return raw.unflatten(2, (self.sizes.channels, self.sizes.outputs)), weights
+
+
+class Segments(nn.Module):
+    """SegRNN: w steps at a time, each channel by itself, all segments of the horizon at once.
+
+        e_i = relu(W x_{segment i} + b + covariates of the segment)        i = 1 ... L / w
+        h = layers(e) at the last segment
+        q_j = [position_j, channel_k] + what is known of segment j         j = 1 ... F / w
+        raw_{segment j} = V layers(q_j, starting from h) + b               one step for each j
+
+    The layers are the same for both. Rows are B times the channels; K is 1 here, and `channels` says how many there
+    are. Lin et al. 2023, "SegRNN: segment recurrent neural network for long-term time series forecasting"; covariates,
+    which it has not, are added linearly.
+    """
+
+    def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, segment: int, channels: int) -> None:
+        super().__init__()
+        for name in ("bidirectional", "last_hidden", "projection"):
+            if getattr(options, name):
+                raise OptionError(f"{name} cannot be set with strategy 'segment', whose one recurrence also decodes")
+        H, w = options.hidden, segment
+        if H < 2:
+            raise OptionError("hidden is 1; strategy 'segment' needs at least 2, for positions and for channels")
+        self.sizes = sizes
+        self.segment = w
+        self.embed = nn.Linear(w, H)
+        beside, ahead = w * (sizes.past + sizes.known) + sizes.static, w * sizes.known + sizes.static
+        self.beside = nn.Linear(beside, H, bias=False) if beside else None
+        self.ahead = nn.Linear(ahead, H, bias=False) if ahead else None
+        self.recurrent = recurrent_stack(options, H)
+        self.positions = nn.Parameter(torch.randn(sizes.horizon // w, H // 2))
+        self.channels = nn.Parameter(torch.randn(channels, H - H // 2))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(H, w * sizes.outputs))
+
+    def forward(self, steps: Steps) -> Float[Tensor, "BC F 1 M"]:
+        """The raw answers; the rows are those of `folded`: the channels of a row stand together."""
+        w, L, F = self.segment, steps.x.size(1), self.sizes.horizon
+        C = len(self.channels)
+        n, m = L // w, F // w
+        e = self.embed(steps.x.squeeze(2).unflatten(1, (n, w)))  # (BC, n, H)
+        if self.beside is not None:
+            parts = [steps.past, steps.known[:, :L]]
+            beside = torch.cat([p.unflatten(1, (n, w)).flatten(2) for p in parts], 2)
+            e = e + self.beside(torch.cat([beside, _every_step(steps.static, n)], 2))
+        _, state = self.recurrent(torch.relu(e))
+        rows = len(e) // C
+        positions = self.positions.expand(rows * C, -1, -1)
+        channels = self.channels.repeat(rows, 1).unsqueeze(1).expand(-1, m, -1)
+        q = torch.cat([positions, channels], 2)  # (BC, m, H)
+        if self.ahead is not None:
+            future = steps.known[:, L : L + F].unflatten(1, (m, w)).flatten(2)
+            q = q + self.ahead(torch.cat([future, _every_step(steps.static, m)], 2))
+        start = _each(lambda s: s[0].repeat_interleave(m, 1), [state])
+        y, _ = self.recurrent(q.flatten(0, 1).unsqueeze(1), start)
+        raw = self.head(y.squeeze(1)).unflatten(1, (w, self.sizes.outputs))  # (BC m, w, M)
+        return raw.unflatten(0, (-1, m)).flatten(1, 2).unsqueeze(2)

@@ -1,0 +1,66 @@
+"""The recurrent layers that options describe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from unroll.errors import OptionError
+from unroll.layers.gru import GRU
+from unroll.layers.lstm import LSTM
+from unroll.layers.recurrent import Recurrent
+from unroll.layers.rnn import RNN
+from unroll.layers.sequential import Chain
+from unroll.models.options import RecurrentOptions
+
+
+def recurrent_width(options: RecurrentOptions) -> int:
+    """Features that the last layer gives at each step, both directions together."""
+    width = options.last_hidden or options.projection or options.hidden
+    return 2 * width if options.bidirectional else width
+
+
+def recurrent_stack(options: RecurrentOptions, width: int) -> Recurrent | Chain:
+    """The layers over steps of `width` features, batch first; a chain of two if the last layer has a width of its own.
+
+    Raises:
+        OptionError: an option that cannot be honoured beside another.
+    """
+    if not options.last_hidden:
+        return _stack(options, width)
+    for name in ("dropout", "residual"):
+        if getattr(options, name):
+            raise OptionError(f"{name} cannot be set beside last_hidden; hidden_dropout can")
+    below = replace(options, layers=options.layers - 1, last_hidden=0, hidden_dropout=0.0)
+    if options.layers > 2:
+        below = replace(below, hidden_dropout=options.hidden_dropout)
+    last = replace(
+        below, layers=1, hidden=options.last_hidden, input_dropout=options.hidden_dropout, hidden_dropout=0.0
+    )
+    return Chain([_stack(below, width), _stack(last, recurrent_width(below))])
+
+
+def _stack(options: RecurrentOptions, width: int) -> Recurrent:
+    shared: dict[str, Any] = {
+        "num_layers": options.layers,
+        "batch_first": True,
+        "dropout": options.dropout,
+        "bidirectional": options.bidirectional,
+        "init": options.init,
+        "learn_initial_state": options.learn_initial_state,
+        "input_dropout": options.input_dropout,
+        "hidden_dropout": options.hidden_dropout,
+        "output_dropout": options.output_dropout,
+        "recurrent_dropout": options.recurrent_dropout,
+        "weight_dropout": options.weight_dropout,
+        "residual": options.residual,
+        "layer_norm": options.layer_norm,
+        "memory": options.memory,
+        "backend": options.backend,
+    }
+    if options.recurrence == "rnn":
+        return RNN(width, options.hidden, nonlinearity=options.nonlinearity, **shared)
+    shared["remember"] = options.remember
+    if options.recurrence == "gru":
+        return GRU(width, options.hidden, reset_after=options.reset_after, **shared)
+    return LSTM(width, options.hidden, proj_size=options.projection, forget_bias=options.forget_bias, **shared)

@@ -1,0 +1,158 @@
+"""From a data set to its usable rows: the columns, what they hold, and which rows must be left out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unroll.data.bad_rows import (
+    LEAVE_OUT,
+    LEAVE_OUT_HERE,
+    BadRow,
+    bad_labels,
+    bad_numbers,
+    bad_series,
+    bad_texts,
+    describe,
+    good_rows,
+)
+from unroll.data.files.dataset import read, require_columns
+from unroll.data.numbers import read_targets
+from unroll.data.ragged import Examples, encode_to_examples, values_of
+from unroll.data.tables import column_of, is_table
+from unroll.data.values import is_missing
+from unroll.errors import OptionError
+from unroll.tasks.classification.options import LabelledOptions, LabelledSettings
+
+if TYPE_CHECKING:
+    import datasets
+
+    from unroll.data.ragged import Encoder
+
+
+@dataclass(frozen=True)
+class Records:
+    """The usable rows of labelled data.
+
+    Attributes:
+        source: all rows as they were read, or the input values of all rows in memory.
+        rows: positions of the usable ones.
+        options: which columns hold what.
+        targets: the usable rows' labels or numbers, as they stand in the data.
+        where: what to call the data in messages.
+    """
+
+    source: datasets.Dataset | list[Any]
+    rows: np.ndarray
+    options: LabelledOptions
+    targets: list[Any]
+    where: str
+
+    def inputs(self, positions: np.ndarray | None = None) -> Iterator[Any]:
+        """The input values of the usable rows, or of those at `positions` among them, a few at a time."""
+        rows = self.rows if positions is None else self.rows[positions]
+        if isinstance(self.source, list):
+            return (self.source[i] for i in rows)
+        return values_of(self.source, self.options.column, rows)
+
+    def examples(self, encoder: Encoder, targets: np.ndarray, positions: np.ndarray | None = None) -> Examples:
+        """The usable rows, or those at `positions` among them, as arrays with `targets`."""
+        rows = self.rows if positions is None else self.rows[positions]
+        if isinstance(self.source, list):
+            encoded = encoder.encode(list(self.inputs(positions)), rows=rows, where=self.where)
+            return Examples.from_arrays(encoded, targets)
+        dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
+        return encode_to_examples(dataset, self.options.column, encoder, targets, rows=rows, where=self.where)
+
+
+def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> LabelledOptions:
+    """The options with the input column settled: the one that was named, or a column called "text".
+
+    Raises:
+        DataError: the named column is not there.
+        OptionError: none was named and there is no column "text".
+    """
+    if not options.column:
+        if "text" not in names:
+            raise OptionError(
+                f"say which column of {where} holds the sequences, with --text or --series; "
+                f"there is: {', '.join(names)}"
+            )
+        options = dataclasses.replace(options, text="text")
+    require_columns(names, [options.column, options.label], where)
+    return options
+
+
+def bad_inputs(values: Iterable[Any], settings: LabelledSettings, column: str, features: int = 0) -> list[BadRow]:
+    """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
+    if settings.labelled.text:
+        return bad_texts(values, column, settings.text)
+    return bad_series(values, column, features)
+
+
+def load_records(
+    data: Any,
+    settings: LabelledSettings,
+    *,
+    regression: bool,
+    features: int = 0,
+    say: Callable[[str], None] = lambda _: None,
+) -> Records:
+    """Read labelled data and find its usable rows.
+
+    Args:
+        data: files or a hub name; or a table, with the columns that `settings` names.
+        settings: every option.
+        regression: whether the targets are numbers.
+        features: D that sequences must have; 0: what most of them have.
+        say: told what was left out.
+
+    Raises:
+        DataError: the data cannot be read, lacks a column, or has unusable rows and `skip_bad_rows` is off.
+    """
+    if is_table(data):
+        source, options, where = column_of(data, settings.labelled.column), settings.labelled, "the table"
+        targets = column_of(data, options.label)
+    else:
+        source, options, where = _read(list(data), settings, say)
+        targets = list(values_of(source, options.label))
+    settings = dataclasses.replace(settings, labelled=options)
+    if options.label_separator:
+        targets = [_split(value, options.label_separator) for value in targets]
+    if regression:
+        targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
+        if said:
+            say(f"{where}: column '{options.label}' {said}")
+    inputs = source if isinstance(source, list) else values_of(source, options.column)
+    bad = bad_inputs(inputs, settings, options.column, features)
+    bad += (bad_numbers if regression else bad_labels)(targets, options.label)
+    remedy = LEAVE_OUT_HERE if isinstance(source, list) else LEAVE_OUT
+    rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=remedy)
+    if len(rows) < len(source):
+        say(f"left out: {describe(bad, len(source), where)}")
+    return Records(source, rows, options, [targets[i] for i in rows], where)
+
+
+def _read(
+    data: Sequence[str], settings: LabelledSettings, say: Callable[[str], None]
+) -> tuple[datasets.Dataset, LabelledOptions, str]:
+    """All rows of files or of hub data, the options with the input column settled, and what to call the data."""
+    skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
+    notes: list[str] = []
+    dataset = read(data[0] if len(data) == 1 else data, source=settings.source, skipped=skipped, notes=notes)
+    where = " ".join(data)
+    for note in notes:
+        say(note)
+    if skipped:
+        say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
+    return dataset, input_column(settings.labelled, dataset.column_names, where), where
+
+
+def _split(value: Any, separator: str) -> Any:
+    if is_missing(value) or isinstance(value, list | tuple):
+        return value
+    return [part.strip() for part in str(value).split(separator) if part.strip()]

@@ -1,0 +1,141 @@
+"""How good a model is on data: every metric once, and the figure of a guess beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torchmetrics.functional as tm
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional import classification as tmc
+
+from unroll.tasks.base import Report
+
+
+def single_label(
+    probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
+) -> Report:
+    """Accuracy, precision, recall and F1 (macro, weighted, per class), ROC AUC, confusion matrix.
+
+    `prior` holds the classes' shares in the training part: the baseline always answers the largest.
+    """
+    K = len(names)
+    predicted = probabilities.argmax(1)
+    report: Report = {"rows": len(targets), "accuracy": (predicted == targets).double().mean().item()}
+    majority = max(range(K), key=prior.__getitem__)
+    report["baseline_accuracy"] = (targets == majority).double().mean().item()
+    report["baseline"] = f"always '{names[majority]}', the most common in the training part"
+    figures = {
+        "precision": tmc.multiclass_precision,
+        "recall": tmc.multiclass_recall,
+        "f1": tmc.multiclass_f1_score,
+    }
+    member = functional.one_hot(targets, K)
+    report |= _averages(figures, predicted, targets, names, member.sum(0))
+    report["roc_auc"] = _area(probabilities, member)
+    report["confusion"] = tmc.multiclass_confusion_matrix(predicted, targets, K).tolist()
+    return report
+
+
+def multi_label(
+    probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
+) -> Report:
+    """Exact-match and per-label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
+    targets = targets.long()
+    predicted = (probabilities >= 0.5).long()
+    guess = torch.tensor([int(p >= 0.5) for p in prior])
+    report: Report = {
+        "rows": len(targets),
+        "accuracy": (predicted == targets).double().mean().item(),
+        "exact_match": (predicted == targets).all(1).double().mean().item(),
+        "baseline_accuracy": (guess == targets).double().mean().item(),
+        "baseline": "each label's more common value in the training part",
+    }
+    figures = {
+        "precision": tmc.multilabel_precision,
+        "recall": tmc.multilabel_recall,
+        "f1": tmc.multilabel_f1_score,
+    }
+    report |= _averages(figures, predicted, targets, names, targets.sum(0))
+    report["roc_auc"] = _area(probabilities, targets)
+    return report
+
+
+def regression(
+    values: Float[Tensor, "N K"], targets: Float[Tensor, "N K"], names: tuple[str, ...], mean: list[float]
+) -> Report:
+    """MAE and RMSE over all targets, the mean of the targets' R2, and all three for each target.
+
+    R2 leaves out targets that are the same in every row. Beside them, what always answering the training mean gives.
+    """
+    values, targets = values.double(), targets.double()
+    guess = torch.tensor(mean, dtype=torch.float64).expand_as(targets)
+
+    def scores(y: Tensor, t: Tensor) -> dict[str, float | None]:
+        moving = [k for k in range(t.size(1)) if len(t) > 1 and t[:, k].var() > 0]
+        return {
+            "mae": tm.mean_absolute_error(y.flatten(), t.flatten()).item(),
+            "rmse": tm.mean_squared_error(y.flatten(), t.flatten(), squared=False).item(),
+            "r2": sum(tm.r2_score(y[:, k], t[:, k]).item() for k in moving) / len(moving) if moving else None,
+        }
+
+    report: Report = {"rows": len(targets), **scores(values, targets)}
+    baseline = scores(guess, targets)
+    report["baseline_mae"], report["baseline_rmse"] = baseline["mae"], baseline["rmse"]
+    report["baseline"] = "always the training part's mean"
+    if len(names) > 1:
+        report["per_target"] = {n: scores(values[:, k : k + 1], targets[:, k : k + 1]) for k, n in enumerate(names)}
+    return report
+
+
+def _averages(
+    figures: Mapping[str, Callable[..., Tensor]],
+    predicted: Tensor,
+    targets: Tensor,
+    names: tuple[str, ...],
+    rows: Tensor,
+) -> Report:
+    """Each figure as the mean over the classes (macro), the mean by their rows (weighted), and of each class."""
+    K = len(names)
+    report: Report = {}
+    each: dict[str, list[float]] = {}
+    for name, figure in figures.items():
+        report[f"{name}_macro"] = figure(predicted, targets, K, average="macro").item()
+        report[f"{name}_weighted"] = figure(predicted, targets, K, average="weighted").item()
+        each[name] = figure(predicted, targets, K, average="none").tolist()
+    report["per_class"] = {
+        names[k]: {**{name: values[k] for name, values in each.items()}, "rows": int(rows[k])} for k in range(K)
+    }
+    return report
+
+
+def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
+    """Macro ROC AUC, one class against the rest, over the classes that some rows have and some have not."""
+    both = [k for k in range(member.size(1)) if 0 < member[:, k].sum() < len(member)]
+    if not both:
+        return None
+    areas = [tmc.binary_auroc(probabilities[:, k], member[:, k]).item() for k in both]
+    return sum(areas) / len(areas)
+
+
+def lines(report: Report, *, per_class: bool = True) -> list[str]:
+    """The report for a person: a line a figure, the baseline beside its metric, and a table of the classes."""
+    shown = []
+    order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
+    for name in (*order, "mae", "rmse", "r2"):
+        if name not in report:
+            continue
+        value = "not defined" if report[name] is None else f"{report[name]:.4f}"
+        base = report.get(f"baseline_{name}")
+        beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
+        shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
+    classes = report.get("per_class", {}) if per_class else {}
+    width = max(map(len, ("class", *classes)))
+    if classes:
+        shown.append(f"{'class':<{width}}  precision  recall      f1    rows")
+    for label, scores in classes.items():
+        figures = f"{scores['precision']:>9.4f}  {scores['recall']:>6.4f}  {scores['f1']:>6.4f}"
+        shown.append(f"{label:<{width}}  {figures}  {scores['rows']:>6}")
+    return shown

@@ -1,0 +1,111 @@
+"""What a forecasting run keeps of its series: columns, scales, naive errors, and where training ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from unroll.data.timeseries.options import Scaling
+from unroll.data.timeseries.scaler import FrameScaler
+from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.series import Frames
+from unroll.errors import RunError
+from unroll.runs import Run
+from unroll.tasks.forecasting.metrics import naive_scale
+
+FILE = "scaler.json"
+_FORMAT = "unroll.forecasting/1"
+Stamp = np.datetime64 | np.int64
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Everything that is known of the series of the training data; nothing in it is from after their training parts.
+
+    Attributes:
+        layout: which column of a table is what.
+        scaler: of every series.
+        errors: for each series (K,), the seasonal naive error, which MASE divides by.
+        trained: for each series the last stamp that was trained on.
+    """
+
+    layout: Layout
+    scaler: FrameScaler
+    errors: dict[str, np.ndarray]
+    trained: dict[str, Stamp]
+
+    @classmethod
+    def learn(cls, frames: Frames, upto: Mapping[str, int], *, season: int, scaling: Scaling) -> Self:
+        """Measure the first `upto` rows of each series."""
+        return cls(
+            frames.layout,
+            FrameScaler.learn(frames, upto, scaling),
+            {f.name: naive_scale(f.target[: upto[f.name]], season, f.observed[: upto[f.name]]) for f in frames},
+            {f.name: f.stamps[upto[f.name] - 1] for f in frames},
+        )
+
+    def error_table(self, names: Sequence[str]) -> np.ndarray:
+        """The naive errors of these series (S, K)."""
+        return np.stack([self.errors[name] for name in names])
+
+    def write(self, run: Run) -> None:
+        """Write scaler.json."""
+        stamps = [[name, str(s) if isinstance(s, np.datetime64) else int(s)] for name, s in self.trained.items()]
+        run.write_json(
+            FILE,
+            {
+                "format": _FORMAT,
+                "layout": json.loads(self.layout.to_json()),
+                "scaler": json.loads(self.scaler.to_json()),
+                "errors": [[name, error.tolist()] for name, error in self.errors.items()],
+                "trained": stamps,
+            },
+        )
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """What scaler.json of a run folder holds.
+
+        Raises:
+            RunError: it is missing, damaged, or of another kind of task.
+        """
+        document, where = run.read_document(FILE, _FORMAT), run.path / FILE
+        try:
+            layout = Layout.from_json(json.dumps(document.get("layout")))
+            scaler = FrameScaler.from_json(json.dumps(document.get("scaler")))
+        except RunError as error:
+            raise RunError(f"{where} is damaged: {error}") from None
+        if scaler.columns["target"] != layout.target or len(scaler.columns["known"]) != len(layout.known_names):
+            raise RunError(f"{where} is damaged: the scaler is for other columns than the layout's")
+        errors = _errors(document.get("errors"), scaler, str(where))
+        return cls(layout, scaler, errors, _trained(document.get("trained"), scaler, str(where)))
+
+
+def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray]:
+    try:
+        # a series that has no naive error is written as null
+        found = {str(name): np.array(error, dtype=np.float64) for name, error in value}
+    except (TypeError, ValueError):
+        found = {}
+    K = len(scaler.columns["target"])
+    if found.keys() != scaler.series.keys() or any(
+        e.shape != (K,) or (e <= 0).any() or np.isinf(e).any() for e in found.values()
+    ):
+        raise RunError(f"{where} is damaged: 'errors' must hold {K} numbers for each series")
+    return found
+
+
+def _trained(value: Any, scaler: FrameScaler, where: str) -> dict[str, Stamp]:
+    try:
+        found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
+    except (TypeError, ValueError, OverflowError):
+        found = {}
+    if found.keys() != scaler.series.keys() or any(
+        isinstance(s, np.datetime64) and np.isnat(s) for s in found.values()
+    ):
+        raise RunError(f"{where} is damaged: 'trained' must hold a time for each series")
+    return found

@@ -1,0 +1,78 @@
+"""How far a forecast looks, what is held out, and every option of the task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from unroll.data.timeseries.options import FrameOptions
+from unroll.models.forecaster.options import ForecasterOptions
+from unroll.models.options import RecurrentOptions
+from unroll.options import check_range, check_types
+from unroll.tasks.settings import Settings
+
+_MANY = 2**31
+
+
+@dataclass(frozen=True)
+class HorizonOptions:
+    """How far a forecast looks back and ahead, and which rows are held out."""
+
+    horizon: int = 0
+    """Steps to forecast (0: a season)."""
+    lookback: int = 0
+    """Steps before them that are read (0: two seasons, or two horizons if that is more)."""
+    season: int = 0
+    """Steps after which the series repeat themselves (0: by the frequency, such as 24 for hours and 12 for months)."""
+    stride: int = 1
+    """Rows between the windows of the training part; every window of the held-out parts counts."""
+    train_part: str = ""
+    """Rows, or share of each series, at its start that are trained on; validation and test follow, and what is left is
+    not used (none given: all that is not held out)."""
+    valid_part: str = ""
+    """What chooses the best weights, before the test part: rows, a share of each series, or its first time (none given:
+    a tenth, or a horizon if that is more; 0: nothing)."""
+    test_part: str = ""
+    """What the last figures are measured on, at the end: rows, a share of each series, or its first time (none given:
+    nothing)."""
+
+    def __post_init__(self) -> None:
+        for name in ("train_part", "valid_part", "test_part"):
+            if isinstance(value := getattr(self, name), int | float) and not isinstance(value, bool):
+                object.__setattr__(self, name, f"{value}")
+        check_types(self)
+        check_range(self, "horizon", "lookback", "season", least=0, below=_MANY)
+        check_range(self, "stride", least=1, below=_MANY)
+
+
+@dataclass(frozen=True)
+class ForecastingSettings(Settings):
+    """Every option of forecasting."""
+
+    FIRST: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
+    WITHOUT: ClassVar[tuple[str, ...]] = ("validation", "bucket")
+
+    frame: FrameOptions = FrameOptions()
+    reach: HorizonOptions = HorizonOptions()
+    forecaster: ForecasterOptions = ForecasterOptions()
+    recurrent: RecurrentOptions = RecurrentOptions()
+
+    def refuse_unused(self) -> None:
+        """Refuse options that were set though the strategy or the output chosen does not use them.
+
+        Raises:
+            OptionError: naming the option.
+        """
+        chosen, unused = self.forecaster, {}
+        if chosen.strategy != "segment":
+            unused["segment"] = "strategy 'segment'"
+        if chosen.strategy != "attention":
+            unused["attention"] = unused["teacher_forcing"] = "strategy 'attention'"
+        if chosen.output != "point":
+            unused["loss"] = "output 'point'"
+        if chosen.output == "point":
+            unused["quantiles"] = "output 'quantile' or a distribution"
+        feeds = chosen.strategy == "recursive" or (chosen.strategy == "attention" and chosen.teacher_forcing > 0)
+        if chosen.output == "point" or not feeds:
+            unused["paths"] = "quantiles of strategies that feed on their own answers: recursive, attention"
+        self.refuse(unused)

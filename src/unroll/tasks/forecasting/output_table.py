@@ -1,0 +1,112 @@
+"""Forecasts as records and as tables: what their columns are called, and that no two are called the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.series import Frames
+from unroll.errors import DataError
+from unroll.models.forecaster.options import ForecasterOptions
+from unroll.tasks.forecasting.inference import Answers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEP, PATH = "step", "path"
+_DAYS = ("D", "B", "W", "M", "Q", "Y")
+
+
+def quantile_column(target: str, level: float) -> str:
+    """The column of a quantile of a target."""
+    return f"{target}_{level:g}"
+
+
+def paths_column(target: str) -> str:
+    """The column of a target's sample paths in a record."""
+    return f"{target}_paths"
+
+
+def check_names(layout: Layout, options: ForecasterOptions) -> None:
+    """Check that no two columns of the forecasts to come are called the same.
+
+    Raises:
+        DataError: two are; the column to rename is named.
+    """
+    taken = {layout.series: "the names of the series"} if layout.series else {}
+    taken |= {layout.time: "the times"} if layout.time else {STEP: "the numbers of the steps"}
+    drawn = options.output != "point"
+    if drawn:
+        taken[PATH] = "the numbers of sample paths"
+    for target in layout.target:
+        if drawn:
+            taken |= {
+                quantile_column(target, level): f"the quantile {level:g} of '{target}'" for level in options.quantiles
+            }
+            taken[paths_column(target)] = f"the sample paths of '{target}'"
+    for target in layout.target:
+        if target in taken:
+            raise DataError(
+                f"the target '{target}' is called as the column of a forecast that holds {taken[target]}; rename the"
+                " column"
+            )
+    for name in (layout.series, layout.time):
+        own = {layout.series: "the names of the series", layout.time: "the times"}.get(name)
+        if name and taken[name] != own:
+            raise DataError(f"the column '{name}' is called as that of a forecast that holds {taken[name]}; rename it")
+
+
+def records(
+    frames: Frames, stamps: list[np.ndarray], answers: Answers, levels: tuple[float, ...]
+) -> Iterator[dict[str, Any]]:
+    """One record for each series and step."""
+    layout = frames.layout
+    for s, frame in enumerate(frames):
+        for f, time in enumerate(_texts(stamps[s], layout)):
+            record: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
+            record[layout.time or STEP] = time
+            for k, target in enumerate(layout.target):
+                record[target] = float(answers.point[s, f, k])
+                if answers.quantiles is not None:
+                    values = answers.quantiles[s, f, k].tolist()
+                    record |= {quantile_column(target, q): v for q, v in zip(levels, values, strict=True)}
+                if answers.paths is not None:
+                    record[paths_column(target)] = answers.paths[s, :, f, k].tolist()
+            yield record
+
+
+def table(frames: Frames, stamps: list[np.ndarray], answers: Answers, levels: tuple[float, ...]) -> pd.DataFrame:
+    """A row for each series, step and sample path, with the columns of the data; with paths, they alone are told."""
+    import pandas as pd
+
+    layout = frames.layout
+    parts = []
+    for s, frame in enumerate(frames):
+        for path in range(1 if answers.paths is None else answers.paths.shape[1]):
+            columns: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
+            columns[layout.time or STEP] = layout.clock.column(stamps[s])
+            columns |= {} if answers.paths is None else {PATH: path}
+            for k, target in enumerate(layout.target):
+                if answers.paths is not None:
+                    columns[target] = answers.paths[s, path, :, k]
+                    continue
+                columns[target] = answers.point[s, :, k]
+                if answers.quantiles is not None:
+                    for q, level in enumerate(levels):
+                        columns[quantile_column(target, level)] = answers.quantiles[s, :, k, q]
+            parts.append(pd.DataFrame(columns, index=range(len(stamps[s]))))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _texts(stamps: np.ndarray, layout: Layout) -> list[str] | list[int]:
+    """Stamps for records: ISO 8601, a day without a clock where steps are days or more, or whole numbers."""
+    if stamps.dtype.kind != "M":
+        return [int(stamp) for stamp in stamps]
+    if layout.zone:
+        return layout.clock.texts(stamps)
+    whole = layout.frequency.lstrip("0123456789")[:1] in _DAYS and bool((stamps == stamps.astype("M8[D]")).all())
+    seconds = bool((stamps == stamps.astype("M8[s]")).all())
+    return [str(np.datetime_as_string(stamp, unit="D" if whole else "s" if seconds else "ns")) for stamp in stamps]

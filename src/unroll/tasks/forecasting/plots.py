@@ -1,0 +1,173 @@
+"""Pictures of forecasts: what was observed, what was forecast, how wide its bands are, and the error by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.dates as dates
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from unroll.data.timeseries.series import Frames
+from unroll.tasks.base import Report
+from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.report import called
+from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
+
+_PANELS = 4
+# by what ticks count: years, months, days, hours, minutes, seconds; a day is told with its month
+_FORMATS = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
+_ZERO = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
+_OFFSET = ["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"]
+_BLUE, _ORANGE, _GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A forecast of one column of one series: F steps from row `origin` on.
+
+    Attributes:
+        series, column: positions in the frames.
+        origin: the first row forecast.
+        point: (F,).
+        quantiles: (F, Q) rising, or None.
+        beside: (F,) another forecast, such as the naive one, or None.
+    """
+
+    series: int
+    column: int
+    origin: int
+    point: np.ndarray
+    quantiles: np.ndarray | None = None
+    beside: np.ndarray | None = None
+
+
+def drawn(
+    answers: Answers, series: np.ndarray, origins: np.ndarray, beside: np.ndarray | None = None
+) -> list[list[Drawn]]:
+    """The forecasts of N windows by column of a series, at most four of those: targets of the first, or series."""
+    K = answers.point.shape[2]
+    names = list(dict.fromkeys(series.tolist()))
+    pairs = [(names[0], k) for k in range(K)] + [(s, 0) for s in names[1:]]
+    panels = []
+    for s, k in pairs[:_PANELS]:
+        rows = np.flatnonzero(series == s)
+        panels.append(
+            [
+                Drawn(
+                    s,
+                    k,
+                    int(origins[i]),
+                    answers.point[i, :, k],
+                    None if answers.quantiles is None else answers.quantiles[i, :, k],
+                    None if beside is None else beside[i, :, k],
+                )
+                for i in rows
+            ]
+        )
+    return panels
+
+
+def plot_forecasts(
+    panels: Sequence[Sequence[Drawn]],
+    frames: Frames,
+    path: Path,
+    *,
+    levels: Sequence[float],
+    beside: str = "",
+    history: int = 0,
+) -> None:
+    """One panel for each column of a series: the rows before the first forecast, the forecasts, and what came.
+
+    Args:
+        panels: forecasts of one column each, in the order of time.
+        frames: the series.
+        path: the picture to write.
+        levels: of the quantiles.
+        beside: what the other forecast is called.
+        history: rows shown before the first forecast (0: twice the horizon).
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    figure, axes = new_figure(1, width=9.0, height=0.6 + 2.9 * len(panels), rows=len(panels))
+    for at, forecasts in zip(axes, panels, strict=True):
+        frame = frames.series[forecasts[0].series]
+        column = forecasts[0].column
+        F = len(forecasts[0].point)
+        first = max(0, forecasts[0].origin - (history or 2 * F))
+        stop = min(len(frame), forecasts[-1].origin + F)
+        rows = slice(first, stop)
+        truth = np.where(frame.observed[rows, column], frame.target[rows, column], np.nan)
+        times = frames.layout.clock.local(frame.stamps)
+        at.plot(times[rows], truth, color="black", linewidth=1.2, label="observed", zorder=3)
+        style = {"marker": "o", "markersize": 3.5} if F * len(forecasts) <= 30 else {}
+        for i, forecast in enumerate(forecasts):
+            stamps = times[forecast.origin : forecast.origin + F]
+            _forecast(at, stamps, forecast, levels, beside if i == 0 else None, style)
+        _axis(at, times[rows])
+        fonts = text_fonts()
+        title = " · ".join(part for part in (frame.name, frames.targets[column]) if part)
+        if not drawable(title, fonts):
+            title = f"series no. {forecasts[0].series + 1}, target no. {column + 1}"
+        at.set_title(title, loc="left", fontfamily=fonts, parse_math=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
+    save_figure(figure, path)
+
+
+def plot_horizon(report: Report, path: Path) -> None:
+    """The scaled error by step of the horizon, the naive forecasts' beside the model's.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    figure, (at,) = new_figure(1, width=6.5, height=3.8)
+    styles = (("-", _ORANGE), ("--", GREY), (":", _GREEN))
+    for (name, values), (dash, colour) in zip(report["by_step"].items(), styles, strict=False):
+        steps = np.arange(1, len(values) + 1)
+        label = "model" if name == "model" else called(name, report["season"])
+        marker = "o" if len(values) <= 30 else ""
+        shown = np.array([np.nan if v is None else v for v in values])
+        at.plot(steps, shown, dash, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
+    at.set_ylim(bottom=0.0)
+    at.set_xlabel("steps ahead")
+    at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    at.set_title("mean absolute error of the scaled values", loc="left")
+    at.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def _forecast(
+    at: Axes, stamps: np.ndarray, forecast: Drawn, levels: Sequence[float], beside: str | None, style: dict[str, Any]
+) -> None:
+    """One forecast with its bands; the first has names in the legend, `beside` is None for the others."""
+    named = beside is not None
+    if forecast.beside is not None:
+        at.plot(stamps, forecast.beside, color=GREY, linewidth=1.0, linestyle="--", label=beside, zorder=2)
+    if forecast.quantiles is not None:
+        for q in range(len(levels) // 2):
+            low, high = forecast.quantiles[:, q], forecast.quantiles[:, -1 - q]
+            label = f"{levels[-1 - q] - levels[q]:.0%} interval" if named else None
+            shade: dict[str, Any] = {"color": _ORANGE, "alpha": 0.15 + 0.12 * q, "linewidth": 0.0}
+            at.fill_between(stamps, low, high, label=label, zorder=1, **shade)
+            if len(stamps) == 1:
+                at.vlines(stamps, low, high, color=_ORANGE, alpha=0.4, linewidth=4)
+    label = "forecast" if named else None
+    at.plot(stamps, forecast.point, color=_ORANGE, linewidth=1.6, label=label, zorder=4, **style)
+    at.axvline(stamps[0], color=GREY, linewidth=0.8, linestyle=(0, (2, 3)), zorder=0)
+
+
+def _axis(at: Axes, stamps: np.ndarray) -> None:
+    if stamps.dtype.kind == "M":
+        locator = dates.AutoDateLocator(minticks=4, maxticks=9)
+        at.xaxis.set_major_locator(locator)
+        at.xaxis.set_major_formatter(
+            dates.ConciseDateFormatter(locator, formats=_FORMATS, zero_formats=_ZERO, offset_formats=_OFFSET)
+        )
+    else:
+        at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,0 +1,270 @@
+"""How good forecasts are, beside what costs nothing, and the same in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unroll.data.timeseries.scaler import Affine
+from unroll.data.timeseries.windows import Windows
+from unroll.tasks.base import Report
+from unroll.tasks.forecasting import metrics
+from unroll.tasks.forecasting.inference import Answers
+
+REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
+_MODEL = "model"
+_MEANS = ("mae", "mse", "mape", "smape", "mase", "mse_scaled", "mae_scaled")
+_FIGURES = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mape": "MAPE %",
+    "smape": "sMAPE %",
+    "mase": "MASE",
+    "mse_scaled": "MSE, scaled",
+    "mae_scaled": "MAE, scaled",
+}
+
+
+def naive(windows: Windows, rows: np.ndarray, season: int) -> dict[str, np.ndarray]:
+    """The forecasts (N, F, K) that need no model; seasonal naive only where there is a season."""
+    history = windows.history(rows, length=season)
+    made = {REPEAT: metrics.repeat_last(history, windows.horizon)}
+    if season > 1:
+        made[SEASONAL] = metrics.seasonal_naive(history, windows.horizon, season)
+    return made
+
+
+def report(
+    answers: Answers | Iterable[Answers],
+    windows: Windows,
+    *,
+    scale: Affine,
+    error: np.ndarray,
+    season: int,
+    levels: Sequence[float],
+    targets: Sequence[str],
+    rows: np.ndarray | None = None,
+) -> Report:
+    """Every figure of forecasts and of the naive ones beside them.
+
+    `mae`, `rmse`, `mape`, `smape`, `mase`, `pinball` and `width` are in the data's units; `mse_scaled` and `mae_scaled`
+    are of the values as the model has them, as tables of long-horizon benchmarks state them. With intervals, `coverage`
+    is the share of truths between the lowest and the highest level, `nominal` what it should be. `by_horizon` has the
+    model's figures for each step, `by_step` the scaled MAE for each step beside the naive ones'. A model beats a naive
+    forecast where both its scaled errors are smaller.
+
+    Args:
+        answers: of the windows, all at once or in pieces, one after the other; a piece is let go when it is counted.
+        windows: with the truth.
+        scale: (S, K) of the series' targets.
+        error: (S, K) the seasonal naive errors of the training part, which MASE divides by.
+        season: of the seasonal naive forecast.
+        levels: of the quantiles.
+        targets: names of the K columns.
+        rows: numbers of the windows answered; None: all.
+    """
+    rows = np.arange(windows.size) if rows is None else rows
+    errors: dict[str, _Errors] = {}
+    intervals = _Intervals(levels)
+    start = 0
+    for piece in [answers] if isinstance(answers, Answers) else answers:
+        own = rows[start : start + len(piece.point)]
+        start += len(own)
+        truth, observed = windows.truth(own)
+        series, _ = windows.locate(own)
+        for name, forecast in {_MODEL: piece.point, **naive(windows, own, season)}.items():
+            errors.setdefault(name, _Errors()).add(forecast, truth, observed, scale.scale[series], error[series])
+        if piece.quantiles is not None:
+            intervals.add(piece.quantiles, truth, observed)
+    mine = errors.pop(_MODEL)
+    found: Report = {"windows": len(rows), "horizon": windows.horizon, "season": season, **mine.figures()}
+    if intervals.some:
+        found |= intervals.figures()
+    found["baselines"] = {name: one.figures() for name, one in errors.items()}
+    found["beats"] = {name: _beats(found, found["baselines"][name]) for name in errors}
+    found["by_horizon"] = mine.by_horizon() | (intervals.by_horizon() if intervals.some else {})
+    found["by_step"] = {name: one.by_step() for name, one in ((_MODEL, mine), *errors.items())}
+    if len(targets) > 1:
+        found["per_target"] = {
+            name: {**mine.figures(k), "baselines": {n: one.figures(k) for n, one in errors.items()}}
+            for k, name in enumerate(targets)
+        }
+    return found
+
+
+class _Errors:
+    """The errors of one forecast, in the data's units and scaled."""
+
+    def __init__(self) -> None:
+        self._means = {name: metrics.Means() for name in _MEANS}
+
+    def add(
+        self, forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray, size: np.ndarray, error: np.ndarray
+    ) -> None:
+        """Count some windows (n, F, K); size and naive error are (n, K)."""
+        pair, scaled = (forecast, truth), (forecast / size[:, None], truth / size[:, None])
+        values = {
+            "mae": metrics.absolute_error(*pair),
+            "mse": metrics.squared_error(*pair),
+            "mape": metrics.percentage_error(*pair),
+            "smape": metrics.symmetric_percentage_error(*pair),
+            "mase": metrics.absolute_scaled_error(*pair, error),
+            "mse_scaled": metrics.squared_error(*scaled),
+            "mae_scaled": metrics.absolute_error(*scaled),
+        }
+        for name, means in self._means.items():
+            means.add(values[name], observed)
+
+    def figures(self, column: int | None = None) -> dict[str, Any]:
+        """Over everything, or of one column; `..._left_out` counts the truths that a figure is not defined for."""
+        means = {name: means.mean(column) for name, means in self._means.items()}
+        found: dict[str, Any] = {
+            "mae": means["mae"],
+            "rmse": metrics.root(means["mse"]),
+            "mape": means["mape"],
+            "smape": means["smape"],
+        }
+        if zeros := self._left_out("mape", column):
+            found["mape_left_out"] = zeros
+        found["mase"] = means["mase"]
+        if unscaled := self._left_out("mase", column):
+            found["mase_left_out"] = unscaled
+        return found | {"mse_scaled": means["mse_scaled"], "mae_scaled": means["mae_scaled"]}
+
+    def _left_out(self, name: str, column: int | None) -> int:
+        return self._means["mae"].count(column) - self._means[name].count(column)
+
+    def by_step(self) -> list[metrics.Mean]:
+        """The scaled MAE of each step."""
+        return self._means["mae_scaled"].by_step()
+
+    def by_horizon(self) -> dict[str, list[metrics.Mean]]:
+        """The figures of each step, in the data's units."""
+        each = {name: self._means[name].by_step() for name in ("mae", "mse", "mape", "smape", "mase")}
+        each["rmse"] = [metrics.root(value) for value in each.pop("mse")]
+        return {name: each[name] for name in ("mae", "rmse", "mape", "smape", "mase")}
+
+
+class _Intervals:
+    """How good quantiles are, and the interval from the lowest to the highest."""
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.some = False
+        self._levels = levels
+        self._pinball, self._coverage, self._width = metrics.Means(), metrics.Means(), metrics.Means()
+
+    def add(self, quantiles: np.ndarray, truth: np.ndarray, observed: np.ndarray) -> None:
+        """Count those of some windows, (n, F, K, Q)."""
+        self.some = True
+        low, high = quantiles[..., 0], quantiles[..., -1]
+        self._pinball.add(metrics.pinball_loss(quantiles, truth, self._levels), observed)
+        self._coverage.add(metrics.inside(low, high, truth), observed)
+        self._width.add(high - low, observed)
+
+    def figures(self) -> dict[str, Any]:
+        """Over everything."""
+        return {
+            "pinball": self._pinball.mean(),
+            "nominal": self._levels[-1] - self._levels[0],
+            "coverage": self._coverage.mean(),
+            "width": self._width.mean(),
+        }
+
+    def by_horizon(self) -> dict[str, list[metrics.Mean]]:
+        """Of each step."""
+        return {"pinball": self._pinball.by_step(), "coverage": self._coverage.by_step()}
+
+
+def _beats(model: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
+    """Whether both scaled errors are smaller; None where nothing was observed."""
+    pairs = [(model[name], other[name]) for name in ("mse_scaled", "mae_scaled")]
+    return None if any(a is None for a, _ in pairs) else all(a < b for a, b in pairs)
+
+
+def called(baseline: str, season: int) -> str:
+    """A naive forecast's name for a person."""
+    return f"seasonal naive ({season})" if baseline == SEASONAL else "repeat last"
+
+
+def lines(found: Report, *, full: bool = True) -> list[str]:
+    """The report for a person: a row a figure, the naive forecasts beside the model's, and what that means."""
+    season, baselines = found["season"], found["baselines"]
+    heads = ["model", *(called(name, season) for name in baselines)]
+    table = [["", *heads]]
+    for name, text in _FIGURES.items():
+        values = [found.get(name), *(b.get(name) for b in baselines.values())]
+        if any(v is not None for v in values):
+            table.append([text, *map(number, values)])
+    shown = aligned(table)
+    if "coverage" in found:
+        inside = "not defined" if found["coverage"] is None else f"{found['coverage']:.1%}"
+        shown.append(
+            f"{inside} of the truths lie in the {found['nominal']:.0%} interval, {number(found['width'])} wide;"
+            f" pinball loss {number(found['pinball'])}"
+        )
+    for name, text in (("mape_left_out", "MAPE leaves out {} truths that are 0"),
+                       ("mase_left_out", "MASE leaves out {} truths of series without a naive error")):  # fmt: skip
+        if name in found:
+            shown.append(text.format(f"{found[name]:,}"))
+    if found.get("in_training"):
+        shown.append(
+            f"{found['in_training']:,} of {found['windows']:,} windows begin in the rows that the model was trained on;"
+            " their figures are too good"
+        )
+    if full:
+        shown += _steps(found, heads) + _targets(found, heads)
+    return shown + verdict(found)
+
+
+def verdict(found: Report) -> list[str]:
+    """Whether the model is worth having: a sentence for each naive forecast that it does not beat."""
+    names = {name: called(name, found["season"]) for name in found["baselines"]}
+    lost = [name for name, won in found["beats"].items() if won is False]
+    shown = []
+    for name in lost:
+        other = found["baselines"][name]
+        both = [f"{t} {number(found[k])} against {number(other[k])}"
+                for k, t in (("mse_scaled", "squared error"), ("mae_scaled", "absolute error"))]  # fmt: skip
+        shown.append(f"the model does not beat {names[name]}: {', '.join(both)}")
+    if not lost and all(found["beats"].values()):
+        shown.append(f"the model beats {' and '.join(names.values())}")
+    return shown
+
+
+def _steps(found: Report, heads: Sequence[str]) -> list[str]:
+    """The scaled MAE at some steps of the horizon."""
+    F = found["horizon"]
+    if F == 1:
+        return []
+    at = sorted({1, *(max(1, round(F * share)) for share in (0.25, 0.5, 0.75)), F})
+    table = [["MAE, scaled", *heads]]
+    table += [[f"step {f}", *(number(values[f - 1]) for values in found["by_step"].values())] for f in at]
+    return ["", *aligned(table)]
+
+
+def _targets(found: Report, heads: Sequence[str]) -> list[str]:
+    table = [["MAE", *heads]]
+    for name, scores in found.get("per_target", {}).items():
+        table.append([name, number(scores["mae"]), *(number(b["mae"]) for b in scores["baselines"].values())])
+    return ["", *aligned(table)] if len(table) > 1 else []
+
+
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in table
+    ]
+
+
+def number(value: float | None) -> str:
+    """Four figures that matter, without exponents for what a person can read."""
+    if value is None:
+        return "not defined"
+    if value == 0 or 1e-4 <= abs(value) < 1e7:
+        decimals = 4 if abs(value) < 10 else 3 if abs(value) < 100 else 2 if abs(value) < 1000 else 1
+        return f"{value:,.{decimals}f}"
+    return f"{value:.3e}"

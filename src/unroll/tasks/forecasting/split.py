@@ -1,0 +1,94 @@
+"""Which rows of which series are for training, validation and test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unroll.data.timeseries.reader import append, read_frames
+from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.windows import split
+from unroll.errors import OptionError
+from unroll.tasks.base import Say, Sources
+from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
+
+Rows = dict[str, tuple[range, ...]]
+PARTS = ("training", "validation", "test")
+
+
+def divided(
+    frames: Frames, settings: ForecastingSettings, sources: Sources, say: Say
+) -> tuple[Frames, Rows, dict[str, int]]:
+    """Divide the series by time, and read what follows them in files for validation and test.
+
+    A series that is too short to have a window in any part is left out, and that is said: nothing would be learnt from
+    it, and so few rows do not tell its size.
+
+    Returns:
+        The series, the rows of each part for each of them, and the rows of their training parts.
+
+    Raises:
+        OptionError: rows are held out for a part that has files.
+        DataError: no series is long enough, or a file cannot be used.
+    """
+    reach = settings.reach
+    for part, files in (("valid_part", sources.valid), ("test_part", sources.test)):
+        if files and getattr(reach, part):
+            raise OptionError(f"{part} is set, and so are files for it; give one of them")
+    held = 0 if sources.test else reach.test_part or 0
+    kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach)
+    parts = split(frames, kept, held, train=reach.train_part or None, short="drop")
+    if parts.left_out:
+        named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
+        say(f"left out, with no row for training beside validation and test: {named}")
+        frames = frames.only(parts.names)
+    rows: Rows = {part: parts.of(part) for part in PARTS}
+    without = {name for name, _ in parts.left_out}
+    for part, files in (("validation", sources.valid), ("test", sources.test)):
+        if files:
+            frames, rows[part] = _followed(frames, list(files), settings, say, without)
+    some = [_has_window(reach, *(rows[part][s] for part in PARTS)) for s in range(len(frames))]
+    if any(some) and not all(some):
+        short = [f"'{frame.name}' ({_rows(len(frame))})" for frame, one in zip(frames, some, strict=True) if not one]
+        say(f"left out, too short for a history of {reach.lookback} and a horizon of {reach.horizon}: {listed(short)}")
+        frames = frames.only([name for name, one in zip(frames.names, some, strict=True) if one])
+        rows = {part: tuple(r for r, one in zip(own, some, strict=True) if one) for part, own in rows.items()}
+    return frames, rows, parts.upto
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' * (count != 1)}"
+
+
+def _enough(frames: Frames, reach: HorizonOptions) -> float | int:
+    """The rows held out for validation where nothing was said; series too short for a window have no say in it."""
+    rows = [len(frame) for frame in frames]
+    long = [n for n in rows if n >= reach.lookback + reach.horizon] or rows
+    return 0.1 if all(round(0.1 * n) >= reach.horizon for n in long) else reach.horizon
+
+
+def _has_window(reach: HorizonOptions, training: range, *later: range) -> bool:
+    """Whether history and horizon fit into the rows of a series; in later parts the history may lie before them."""
+    within = len(training) >= reach.lookback + reach.horizon
+    return within or any(len(own) > 0 and own.stop - max(own.start, reach.lookback) >= reach.horizon for own in later)
+
+
+def _followed(
+    frames: Frames, files: list[str], settings: ForecastingSettings, say: Say, without: set[str]
+) -> tuple[Frames, tuple[range, ...]]:
+    """The series with what follows them in other files, and the rows of it; those left out have no part in it."""
+    source = settings.source
+    more = read_frames(
+        files,
+        settings.frame,
+        source=source,
+        layout=frames.layout,
+    )
+    for note in more.notes:
+        say(note)
+    longer = append(frames, more.only([name for name in more.names if name not in without]))
+    return longer, tuple(range(len(a), len(b)) for a, b in zip(frames, longer, strict=True))

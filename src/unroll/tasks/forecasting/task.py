@@ -1,0 +1,322 @@
+"""Forecasting: series to windows, the model and the loss for them, forecasts back in the data's units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from unroll.data.options import SourceOptions
+from unroll.data.timeseries.frequency import season_length
+from unroll.data.timeseries.inputs import read_history
+from unroll.data.timeseries.reader import read_frames
+from unroll.data.timeseries.scaler import FrameScaler
+from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.series import Frames, called
+from unroll.data.timeseries.windows import SeriesArrays, Windows
+from unroll.errors import DataError, RunError, nearest
+from unroll.models.forecaster.model import Forecaster, segment_length
+from unroll.models.forecaster.strategies import Sizes
+from unroll.runs import Run
+from unroll.tasks.base import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
+from unroll.tasks.forecasting import report as forecast_report
+from unroll.tasks.forecasting import split
+from unroll.tasks.forecasting.fitted import Measured
+from unroll.tasks.forecasting.inference import answer, answer_in_pieces
+from unroll.tasks.forecasting.loss import ForecastObjective
+from unroll.tasks.forecasting.options import ForecastingSettings
+from unroll.tasks.forecasting.output_table import check_names
+
+
+class ForecastingTask:
+    """Forecasts of one or many series, several targets at once, from a look-back and covariates.
+
+    Attributes:
+        name: "forecasting".
+        settings: every option; horizon, lookback, season and segment are those used, never 0.
+        measured: the columns, and what was measured of each series on its training part.
+    """
+
+    def __init__(self, name: str, settings: ForecastingSettings, measured: Measured) -> None:
+        self.name = name
+        self.settings = settings
+        self.measured = measured
+
+    @property
+    def layout(self) -> Layout:
+        """Which column of a table is what."""
+        return self.measured.layout
+
+    @property
+    def scaler(self) -> FrameScaler:
+        """Of every series, measured on its training part."""
+        return self.measured.scaler
+
+    @classmethod
+    def prepare(cls, name: str, settings: ForecastingSettings, sources: Sources, say: Say) -> Prepared:
+        """Read the series, divide them by time, measure them on the training part, and cut windows.
+
+        Validation and test files hold what follows the training data.
+
+        Raises:
+            UserError: the data or the options cannot be used.
+        """
+        frames = read_frames(list(sources.data), settings.frame, source=settings.source)
+        for note in frames.notes:
+            say(note)
+        return cls.prepare_frames(name, settings, frames, sources, say)
+
+    @classmethod
+    def prepare_frames(
+        cls, name: str, settings: ForecastingSettings, frames: Frames, sources: Sources, say: Say
+    ) -> Prepared:
+        """The same of series that are already at hand; of `sources`, validation and test files are read."""
+        settings.refuse_unused()
+        settings = _settled(settings, frames)
+        reach = settings.reach
+        check_names(frames.layout, settings.forecaster)
+        frames, rows, upto = split.divided(frames, settings, sources, say)
+        measured = Measured.learn(frames, upto, season=reach.season, scaling=settings.frame.scaling)
+        for note in measured.scaler.notes:
+            say(note)
+        task = cls(name, settings, measured)
+        arrays = SeriesArrays(frames, measured.scaler)
+        train = task._windows(frames, rows["training"], "training", arrays)
+        valid, test = (
+            task._windows(frames, rows[part], part, arrays) if any(map(len, rows[part])) else None
+            for part in ("validation", "test")
+        )
+        for made in (train, valid, test):
+            for note in () if made is None else made.notes:
+                say(note)
+        return Prepared(task, train, valid, test)
+
+    def _windows(
+        self, frames: Frames, rows: Sequence[range] | None, part: str, arrays: SeriesArrays | None = None
+    ) -> Windows:
+        reach, training = self.settings.reach, part == "training"
+        return Windows(
+            frames,
+            self.scaler,
+            history=reach.lookback,
+            horizon=reach.horizon,
+            rows=rows,
+            reach_back=not training,
+            stride=reach.stride if training else 1,
+            batch_size=self.settings.batch.batch_size,
+            seed=self.settings.batch.seed,
+            short="drop",
+            part=part,
+            arrays=arrays,
+        )
+
+    def frames(self, data: Any, source: SourceOptions, say: Say) -> Frames:
+        """Series, in whatever `read_history` takes, with the columns of the training data.
+
+        Raises:
+            DataError: they cannot be used.
+        """
+        frames = read_history(
+            data,
+            self.settings.frame,
+            self.layout,
+            source=source,
+            where="the data",
+        )
+        for note in frames.notes:
+            say(note)
+        return frames
+
+    def load(self, data: Any, source: SourceOptions, say: Say) -> Windows:
+        """Every window within new data of series that the training had.
+
+        Raises:
+            DataError: the data cannot be used, or has no series that the training data had.
+        """
+        made = self.windows(self.frames(data, source, say))
+        for note in made.notes:
+            say(note)
+        return made
+
+    def windows(self, frames: Frames) -> Windows:
+        """Every window within the series; those that the training was without are left out, and named in its notes.
+
+        Raises:
+            DataError: there is no other series, or nothing is long enough.
+        """
+        known = tuple(self.scaler.series)
+        new = [name for name in frames.names if name not in self.scaler.series]
+        if len(new) == len(frames):
+            raise DataError(
+                f"{called(new[0])} was not in the training data, which its errors are measured by"
+                f"{nearest(new[0], known)}"
+            )
+        made = self._windows(frames.only(known), None, "")
+        if new:
+            note = f"left out, as the training was without them: {split.listed([repr(name) for name in new])}"
+            made.notes = (*made.notes, note)
+        return made
+
+    def model(self, training: Windows | None = None) -> Forecaster:
+        """A new model for this task."""
+        settings, layout = self.settings, self.layout
+        sizes = Sizes(
+            lookback=settings.reach.lookback,
+            horizon=settings.reach.horizon,
+            channels=len(layout.target),
+            past=len(layout.past),
+            known=len(layout.known_names),
+            static=len(layout.static_names),
+            outputs=0,
+        )
+        return Forecaster(settings.forecaster, settings.recurrent, sizes)
+
+    def objective(self, training: Windows | None = None) -> ForecastObjective:
+        """The output's loss; the batches' series are those of the training part."""
+        names = tuple(self.scaler.series) if training is None else training.frames.names
+        return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
+
+    def batches(self, part: Windows, *, shuffle: bool) -> Windows:
+        """The windows, each epoch in another order or in that of time."""
+        again = part.shard(0, 1)
+        again.shuffle = shuffle
+        return again
+
+    def size(self, part: Windows) -> dict[str, int]:
+        """Windows."""
+        return {"windows": part.size}
+
+    def fingerprint(self, part: Windows) -> Iterator[bytes | memoryview]:
+        """The series, what was measured of them, and where the windows lie."""
+        yield from part.frames.fingerprint()
+        yield self.scaler.to_json().encode()
+        yield part.firsts.tobytes()
+        yield part.ends.tobytes()
+
+    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+        """Series, rows and windows of each part, and the model."""
+        reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
+        named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
+        counts = [f"{counted(self.size(part))} to {word}" for word, part in named if part is not None]
+        season = f"a season of {reach.season}" if reach.season > 1 else "no season"
+        yield (
+            f"{len(prepared.train.frames):,} series, {', '.join(counts)}; {reach.horizon} steps from {reach.lookback},"
+            f" frequency {layout.frequency}, {season}"
+        )
+        beside = [f"{len(names)} {word}" for word, names in
+                  (("past", layout.past), ("known", layout.known_names), ("static", layout.static_names))
+                  if names]  # fmt: skip
+        segments = f" of {chosen.segment}" if chosen.strategy == "segment" else ""
+        yield (
+            f"model: {chosen.strategy}{segments}, {recurrent_layers(self.settings.recurrent)}, output {chosen.output},"
+            f" {parameters(model):,} parameters; {len(layout.target)} target{'s' * (len(layout.target) > 1)}"
+            + (f", {', '.join(beside)} inputs" if beside else "")
+        )
+
+    def report(self, model: nn.Module, part: Windows) -> Report:
+        """Every figure on every window of a part, the naive forecasts' beside them."""
+        names = part.frames.names
+        scale = self.scaler.table(names)
+        found = forecast_report.report(
+            answer_in_pieces(_forecaster(model), part, scale, seed=self.settings.batch.seed),
+            part,
+            scale=scale,
+            error=self.measured.error_table(names),
+            season=self.settings.reach.season,
+            levels=self.settings.forecaster.quantiles,
+            targets=self.layout.target,
+        )
+        found["in_training"] = self.in_training(part)
+        return found
+
+    def in_training(self, part: Windows, rows: np.ndarray | None = None) -> int:
+        """Windows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
+        if not self.layout.time:
+            return 0
+        series, origins = part.locate(rows)
+        count = 0
+        for s, frame in enumerate(part.frames):
+            if frame.stamps.dtype.kind != np.asarray(self.measured.trained[frame.name]).dtype.kind:
+                raise DataError(f"the times of {frame.called} are not of the kind that the training data had")
+            count += int((frame.stamps[origins[series == s]] <= self.measured.trained[frame.name]).sum())
+        return count
+
+    def lines(self, report: Report, *, full: bool = True) -> list[str]:
+        """The figures in a table, and whether the model is better than what costs nothing."""
+        return forecast_report.lines(report, full=full)
+
+    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+        """forecast.png: the last windows of the test or validation part; horizon.png: the error by step."""
+        from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
+
+        shown, part = ("test", prepared.test) if prepared.test is not None else ("validation", prepared.valid)
+        if part is None:
+            return
+        rows = part.ends[np.diff(part.ends, prepend=0) > 0] - 1
+        answers = answer(
+            _forecaster(model),
+            part,
+            self.scaler.table(part.frames.names),
+            seed=self.settings.batch.seed,
+            rows=rows,
+        )
+        season, levels = self.settings.reach.season, self.settings.forecaster.quantiles
+        name, other = list(forecast_report.naive(part, rows, season).items())[-1]
+        series, origins = part.locate(rows)
+        panels = drawn(answers, series, origins, other)
+        where, called = run.path / "forecast.png", forecast_report.called(name, season)
+        plot_forecasts(panels, part.frames, where, levels=levels, beside=called)
+        plot_horizon(metrics[shown], run.path / "horizon.png")
+
+    def write(self, run: Run) -> None:
+        """Write scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
+        self.measured.write(run)
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """The task of a run folder.
+
+        Raises:
+            RunError: the folder is damaged, or holds another kind of task.
+        """
+        name, settings = ForecastingSettings.of_run(run)
+        reach = settings.reach
+        if not (reach.horizon and reach.lookback and reach.season):
+            raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
+        return cls(name, settings, Measured.read(run))
+
+
+def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettings:
+    """The settings with horizon, lookback, season and segment as they are used."""
+    reach, chosen = settings.reach, settings.forecaster
+    season = reach.season or season_length(frames.frequency)
+    horizon = reach.horizon or season
+    lookback = reach.lookback or 2 * max(season, horizon)
+    longest = max(frames, key=len)
+    if horizon >= len(longest):
+        raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
+    if chosen.strategy == "segment":
+        chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
+    counts = chosen.output == "negative_binomial"
+    if counts and (bad := _no_counts(frames)):
+        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
+    reach = replace(reach, season=season, horizon=horizon, lookback=lookback)
+    return replace(settings, reach=reach, forecaster=chosen)
+
+
+def _no_counts(frames: Frames) -> str:
+    for frame in frames:
+        wrong = frame.observed & ((frame.target < 0) | (frame.target != np.floor(frame.target)))
+        if wrong.any():
+            t, k = np.argwhere(wrong)[0]
+            return f"{frame.called} has {frame.target[t, k]:g} in column '{frames.targets[k]}' (row {t + 1})"
+    return ""
+
+
+def _forecaster(model: nn.Module) -> Forecaster:
+    if not isinstance(model, Forecaster):
+        raise TypeError("the model is not a forecaster")
+    return model

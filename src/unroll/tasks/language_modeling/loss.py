@@ -1,0 +1,192 @@
+"""The loss and the metrics of language modelling: the next token, with the state carried on, or masked tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from unroll.data.text.bptt import StreamBatch
+from unroll.errors import RunError
+from unroll.models.language_model import LanguageModel
+
+Monitor = tuple[str, Literal["min", "max"]]
+
+
+class Scored(NamedTuple):
+    """A window's negative log-likelihoods.
+
+    Attributes:
+        nll: (B, T), in nats.
+        counted: (B, T), which of them count.
+        penalty: what the activations add to their sum; None out of training.
+    """
+
+    nll: Float[Tensor, "B T"]
+    counted: Bool[Tensor, "B T"]
+    penalty: Tensor | None
+
+
+class NextToken:
+    """-log p of every token given all before it in its stream.
+
+        loss = (sum_bt nll_bt + n (alpha AR + beta TAR)) / nominal
+        AR = mean over b, t, e of d(y)_bte^2;  TAR = mean over b, t > 1, e of (y_bte - y_b(t-1)e)^2
+
+    with n the window's tokens. `nominal` is the mean number of tokens of a window and the same for all, so that a
+    longer window has a larger loss, which with SGD, where the gradient is not clipped, has the effect of a learning
+    rate scaled by its length. AR and TAR, of what the softmax is given after and before dropout, belong to training
+    only.
+
+    The state goes on from window to window, its history is cut, and training and validation each have their own.
+    Truncated backpropagation: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of
+    recurrent network trajectories". AR, TAR and the scaled rate: Merity, Keskar & Socher 2018, "Regularizing and
+    optimizing LSTM language models".
+
+    Args:
+        penalty: alpha.
+        slowness: beta.
+    """
+
+    monitor: Monitor = ("perplexity", "min")
+
+    def __init__(self, penalty: float = 0.0, slowness: float = 0.0) -> None:
+        self.penalty = penalty
+        self.slowness = slowness
+        self._carried: dict[bool, Any] = {}
+
+    def output(self, model: LanguageModel, batch: StreamBatch) -> Scored:
+        """Every token's negative log-likelihood; the state is taken from the window before and kept for the next."""
+        features, raw, state = model(
+            batch.x, None if batch.whole else batch.lengths, self._state(model, batch), batch.resets
+        )
+        self._carried[model.training] = _detached(state)
+        return Scored(
+            model.nll(features, _target(batch)), batch.counted(), self._activation(model, features, raw, batch)
+        )
+
+    def _state(self, model: LanguageModel, batch: StreamBatch) -> Any:
+        if batch.first:
+            return None
+        if self._carried.get(model.training) is None:
+            raise RunError("the state that the windows before left is missing; the checkpoint is damaged")
+        return _moved(self._carried[model.training], batch.x.device)
+
+    def _activation(self, model: LanguageModel, features: Tensor, raw: Tensor, batch: StreamBatch) -> Tensor | None:
+        if not model.training or not (self.penalty or self.slowness):
+            return None
+        there = batch.counted()
+        added = features.new_zeros(())
+        if self.penalty:
+            added = added + self.penalty * (features.square().mean(2) * there).sum()
+        if self.slowness and batch.longest > 1:
+            pairs = there[:, 1:] if batch.resets is None else there[:, 1:] & ~batch.resets[:, 1:]
+            changes = (raw[:, 1:] - raw[:, :-1]).square().mean(2)
+            # of T steps T - 1 have one before them
+            added = added + self.slowness * batch.longest / (batch.longest - 1) * (changes * pairs).sum()
+        return added
+
+    def loss(self, output: Scored, batch: StreamBatch) -> Tensor:
+        """This process's part of the window's loss."""
+        total = (output.nll * output.counted).sum()
+        if output.penalty is not None:
+            total = total + output.penalty
+        return total / batch.nominal
+
+    def weight(self, batch: StreamBatch) -> float:
+        """What the loss was divided by."""
+        return batch.nominal
+
+    def watched(self, output: Scored, batch: StreamBatch) -> None:
+        """Nothing: outputs over a vocabulary are not looked at for dead ones."""
+
+    def metrics(self) -> MetricCollection:
+        """Perplexity, and bits per token."""
+        parts: dict[str, Metric] = {"perplexity": Perplexity(), "bits": Bits()}
+        return MetricCollection(parts)  # pyright: ignore[reportArgumentType] (dict is invariant)
+
+    def update(self, metrics: MetricCollection, output: Scored, batch: StreamBatch) -> None:
+        """Count a window's tokens."""
+        metrics.update(output.nll, output.counted)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state that the training's next window starts from."""
+        return {"state": self._carried.get(True)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        self._carried = {True: state["state"]}
+
+
+class MaskedTokens(NextToken):
+    """-log p of hidden tokens, given all that stands around them in their window.
+
+    loss = sum over the hidden of nll_bt / their number, AR and TAR as in `NextToken`; every window starts from zero.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is carried on."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def output(self, model: LanguageModel, batch: StreamBatch) -> Scored:
+        """Every token's negative log-likelihood."""
+        features, raw, _ = model(batch.x, None if batch.whole else batch.lengths, None, batch.resets)
+        return Scored(
+            model.nll(features, _target(batch)), batch.counted(), self._activation(model, features, raw, batch)
+        )
+
+
+class _Likelihood(Metric):
+    """The sum and the number of negative log-likelihoods."""
+
+    higher_is_better = False
+    is_differentiable = False
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("nats", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("tokens", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.nats: Tensor
+        self.tokens: Tensor
+
+    def update(self, nll: Tensor, counted: Tensor) -> None:
+        self.nats += (nll.detach().double() * counted).sum()
+        self.tokens += counted.sum()
+
+
+class Perplexity(_Likelihood):
+    """exp of the mean negative log-likelihood of a token."""
+
+    def compute(self) -> Tensor:
+        """The value so far."""
+        return torch.exp(self.nats / self.tokens)
+
+
+class Bits(_Likelihood):
+    """The mean negative log-likelihood of a token in bits."""
+
+    def compute(self) -> Tensor:
+        """The value so far."""
+        return self.nats / self.tokens / math.log(2)
+
+
+def _target(batch: StreamBatch) -> Tensor:
+    if batch.target is None:
+        raise TypeError("the batch has no targets")
+    return batch.target
+
+
+def _detached(state: Any) -> Any:
+    return state.detach() if isinstance(state, Tensor) else tuple(map(_detached, state))
+
+
+def _moved(state: Any, device: torch.device) -> Any:
+    return state.to(device) if isinstance(state, Tensor) else tuple(_moved(part, device) for part in state)

@@ -1,0 +1,103 @@
+"""The table of tasks: name -> where its parts are. Each part is imported when it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from unroll.errors import OptionError, nearest
+
+if TYPE_CHECKING:
+    from unroll.tasks.base import Task
+    from unroll.tasks.settings import Settings
+
+_ROWS = (
+    "CSV, TSV, JSON lines, Parquet or .npz files (also .gz, .xz, .zst), a folder with one folder of text files per"
+    " class, or a hub name."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task in the table.
+
+    Attributes:
+        text: what it does, in a sentence.
+        data: what its data may be, for the help.
+        settings, task, predictor: `module:Class` of its options, of itself, and of what answers with a trained run.
+    """
+
+    text: str
+    data: str
+    settings: str
+    task: str
+    predictor: str
+
+    def load_settings(self) -> type[Settings]:
+        """The class of its options; imports no PyTorch."""
+        return _load(self.settings)
+
+    def load_task(self) -> type[Task]:
+        """The task."""
+        return _load(self.task)
+
+    def load_predictor(self) -> Any:
+        """What answers with a trained run; made from the task and the model."""
+        return _load(self.predictor)
+
+
+TASKS = {
+    "classification": Entry(
+        "Train a classifier: a label, or several, for each text or numeric sequence.",
+        _ROWS,
+        "unroll.tasks.classification.options:LabelledSettings",
+        "unroll.tasks.classification.task:LabelledTask",
+        "unroll.serving.predictor:RecordPredictor",
+    ),
+    "regression": Entry(
+        "Train a regressor: a number, or several, for each text or numeric sequence.",
+        _ROWS,
+        "unroll.tasks.classification.options:LabelledSettings",
+        "unroll.tasks.classification.task:LabelledTask",
+        "unroll.serving.predictor:RecordPredictor",
+    ),
+    "language-model": Entry(
+        "Train a language model: the next token of a text, or tokens that were masked.",
+        "Text files of any size (also .gz, .xz, .zst), or CSV, TSV, JSON lines or Parquet files, or a hub name, with a"
+        " column of text.",
+        "unroll.tasks.language_modeling.options:LanguageSettings",
+        "unroll.tasks.language_modeling.task:LanguageTask",
+        "unroll.serving.language_model:LanguagePredictor",
+    ),
+    "tagging": Entry(
+        "Train a tagger: a tag for each token of a sentence, such as parts of speech or names.",
+        "CoNLL column files, CoNLL-U, or JSON lines (Parquet, ...) of token lists and tag lists; also .gz, .xz, .zst.",
+        "unroll.tasks.tagging.options:TaggingSettings",
+        "unroll.tasks.tagging.task:TaggingTask",
+        "unroll.serving.predictor:RecordPredictor",
+    ),
+    "forecasting": Entry(
+        "Train a forecaster: the next steps of one or many series.",
+        "CSV, TSV, JSON lines or Parquet files (also .gz, .xz, .zst) of series, wide or long, with a column of times.",
+        "unroll.tasks.forecasting.options:ForecastingSettings",
+        "unroll.tasks.forecasting.task:ForecastingTask",
+        "unroll.serving.forecaster:ForecastPredictor",
+    ),
+}
+
+
+def entry(name: str) -> Entry:
+    """The task called `name`.
+
+    Raises:
+        OptionError: there is none; the nearest is named.
+    """
+    if name not in TASKS:
+        raise OptionError(f"there is no task '{name}'{nearest(name, TASKS)}")
+    return TASKS[name]
+
+
+def _load(where: str) -> Any:
+    module, name = where.split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,136 @@
+"""The tagger's loss and metrics, over tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from unroll.data.batches import Batch
+from unroll.data.text.tagged import NO_TAG, TaggingBatch
+from unroll.models.tagger import Tagger
+from unroll.tasks.tagging.spans import Counts, count, total
+
+
+class Scored(NamedTuple):
+    """A batch's scores (B, T, K), and the model that knows what they mean."""
+
+    scores: Float[Tensor, "B T K"]
+    model: Tagger
+
+
+class TaggingObjective:
+    """Cross-entropy of each token's tag, or the random field's negative log-likelihood of each sentence's.
+
+        loss = sum over sentences of -log p(tags) / tokens of the batch, those of all processes
+
+    which for the softmax is the mean over tokens of -log p(tag). Accuracy counts tokens; for tags that mark spans
+    `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights. A tag that the training data did not
+    have is a wrong answer to both; to the loss its token, or with the random field its sentence, adds nothing. Nor does
+    a sentence whose tags the random field does not allow.
+
+    Args:
+        names: the tags.
+        spans: whether they mark spans.
+    """
+
+    def __init__(self, names: Sequence[str], *, spans: bool) -> None:
+        self.names = tuple(names)
+        self.spans = spans
+
+    @property
+    def monitor(self) -> tuple[str, Literal["min", "max"]]:
+        """Accuracy, or the F1 of spans."""
+        return ("span_f1" if self.spans else "accuracy", "max")
+
+    def output(self, model: Tagger, batch: TaggingBatch) -> Scored:
+        """The tags' scores."""
+        return Scored(model(batch.x, batch.lengths, batch.chars, batch.places), model)
+
+    def loss(self, output: Scored, batch: TaggingBatch) -> Tensor:
+        """This process's sum over the tokens of all processes."""
+        target, crf = _target(batch), output.model.crf
+        strange = target >= len(self.names)
+        if crf is not None:
+            known = target.masked_fill(strange, 0)
+            each = crf.log_likelihood(output.scores, known, batch.lengths)
+            left_out = strange.any(1) | ~crf.allows(known, batch.lengths)
+            return -each.masked_fill(left_out, 0.0).sum() / batch.total
+        target = target.masked_fill(strange, NO_TAG)
+        summed = functional.cross_entropy(
+            output.scores.flatten(0, 1), target.flatten(), ignore_index=NO_TAG, reduction="sum"
+        )
+        return summed / batch.total
+
+    def metrics(self) -> MetricCollection:
+        """Accuracy over tokens; F1 over spans, where there are any."""
+        parts: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(len(self.names), average="micro", validate_args=False)
+        }
+        if self.spans:
+            parts["span_f1"] = SpanF1(self.names)
+        return MetricCollection(parts, compute_groups=False)  # pyright: ignore[reportArgumentType] (dict is invariant)
+
+    def update(self, metrics: MetricCollection, output: Scored, batch: TaggingBatch) -> None:
+        """Count a batch in the metrics."""
+        target = _target(batch)
+        answered = output.model.decode(output.scores, batch.lengths)
+        inside = target != NO_TAG
+        metrics["accuracy"].update(answered[inside], target[inside])
+        if self.spans:
+            metrics["span_f1"].update(answered, target, batch.lengths, batch.strange)
+
+    def watched(self, output: Scored, batch: TaggingBatch) -> tuple[Tensor, Tensor]:
+        """The scores and the tags of the tokens, without the padding and tags that the training data did not have."""
+        target = _target(batch)
+        inside = (target != NO_TAG) & (target < len(self.names))
+        return output.scores[inside], target[inside]
+
+
+class SpanF1(Metric):
+    """2 right / (found + there), over all spans; 0 where none is right."""
+
+    full_state_update = False
+    right: Tensor
+    either: Tensor
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        for state in ("right", "either"):
+            self.add_state(state, torch.tensor(0, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        answered: Int[Tensor, "B T"],
+        target: Int[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        strange: Sequence[str] = (),
+    ) -> None:
+        """Count the spans of a batch of tag numbers; `strange` are the tags whose numbers follow those of the names."""
+        names = (*self.names, *strange)
+        told = [_named(tags, lengths, names) for tags in (target, answered)]
+        counts: Counts = total(count(*told).values())
+        self.right += counts.right
+        self.either += counts.found + counts.gold
+
+    def compute(self) -> Tensor:
+        """The score."""
+        return 2.0 * self.right / self.either.clamp(min=1)
+
+
+def _named(tags: Tensor, lengths: Tensor, names: tuple[str, ...]) -> list[list[str]]:
+    rows = zip(tags.tolist(), lengths.tolist(), strict=True)
+    return [[names[i] for i in row[:n]] for row, n in rows]
+
+
+def _target(batch: Batch) -> Tensor:
+    if batch.target is None:
+        raise TypeError("the batch has no targets")
+    return batch.target

@@ -1,0 +1,169 @@
+"""From files to a run folder, and on from where a run was stopped; the same for every task."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from torch import nn
+
+from unroll.errors import RunError
+from unroll.runs import CONFIG, METRICS, Run
+from unroll.tasks.base import Prepared, Report, Say, Sources, Task, counted
+from unroll.tasks.learning import new_model, train
+from unroll.tasks.registry import entry
+from unroll.tasks.settings import Settings
+from unroll.training.check import check
+from unroll.training.distributed import is_main
+from unroll.training.history import read_table
+from unroll.training.options import TrainingOptions
+from unroll.training.plots import plot_curves, plot_gradients
+
+
+def fit(
+    name: str,
+    sources: Sources,
+    settings: Settings,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    say: Say = print,
+) -> Report:
+    """Train a model on files and leave a run folder.
+
+    Returns the figures that metrics.json holds.
+
+    Raises:
+        UserError: the data, the options or the run folder cannot be used.
+        Interrupted: a person stopped the training; the checkpoint is written.
+    """
+    run = Run.claim(out, overwrite=overwrite) if is_main() else Run(Path(out))
+    prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else _silent)
+    model = new_model(prepared)
+    check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
+    with _writing(run, say):
+        if is_main():
+            Run.claim(out, overwrite=overwrite, held=True).begin()  # another run may have come there since
+            prepared.task.write(run)
+            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(Sources)}
+            run.write_config(name, prepared.task.settings.flat(), where)
+        return _train(run, prepared, model, resume=False, say=say)
+
+
+def resume(path: str | Path, *, say: Say = print) -> Report:
+    """Go on with a training that was stopped, exactly where its last checkpoint stands.
+
+    Raises:
+        RunError: there is no such run, it has ended, it is damaged, or its data has changed.
+    """
+    run = Run.open(path, finished=False)
+    _require_unfinished(run)
+    with _writing(run, say):
+        _require_unfinished(run)  # it may have ended since
+        config = run.config()
+        chosen = entry(config["task"])
+        settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
+        try:
+            sources = Sources(**config["sources"])
+        except TypeError as error:
+            raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
+        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else _silent)
+        if not _as_written(run, prepared.task):
+            raise RunError(
+                f"the training data of {path} has changed since the run was started; it cannot go on exactly"
+            )
+        return _train(run, prepared, new_model(prepared), resume=True, say=say)
+
+
+@contextlib.contextmanager
+def _writing(run: Run, say: Say) -> Iterator[None]:
+    """Keep other trainings out of the run folder; one process of several sees to that."""
+    if not is_main():
+        yield
+        return
+    with run.writing() as note:
+        if note:
+            say(note)
+        yield
+
+
+def _require_unfinished(run: Run) -> None:
+    if run.ended:
+        raise RunError(f"{run.path} has ended its training; to train again, fit with another --out")
+
+
+def _train(run: Run, prepared: Prepared, model: nn.Module, *, resume: bool, say: Say) -> Report:
+    task = prepared.task
+    if is_main():
+        for line in task.describe(prepared, model):
+            say(line)
+    outcome = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=_identity(prepared))
+    if not is_main():
+        return {}
+    metrics: Report = {
+        "training": {
+            **task.size(prepared.train),
+            "epochs": len(outcome.history),
+            "best_epoch": outcome.best_epoch,
+            "seconds": round(outcome.seconds, 3),
+            "stopped": outcome.stopped,
+            "warnings": list(outcome.warnings),
+        }
+    }
+    model.cpu().eval()
+    for part in ("validation", "test"):
+        held = prepared.valid if part == "validation" else prepared.test
+        if held is not None:
+            metrics[part] = task.report(model, held)
+    run.write_json(METRICS, metrics)
+    plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
+    table = read_table(run.path / "gradients.csv")
+    plot_gradients(table, run.path / "gradients.png", clip_norm=task.settings.training.clip_norm)
+    task.pictures(run, model, prepared, metrics)
+    shown = "test" if "test" in metrics else "validation"
+    for part in ("validation", "test"):
+        if part in metrics:
+            beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""
+            say(f"\n{part} ({counted(metrics[part])}{beside})")
+            for line in task.lines(metrics[part], full=part == shown):
+                say(f"  {line}")
+    run.write_weights(model)
+    run.finish()
+    say(f"\nthe run is in {run.path}")
+    return metrics
+
+
+def _as_written(run: Run, task: Task) -> bool:
+    """Whether what the task has learnt is what the run's files say."""
+    with tempfile.TemporaryDirectory(prefix="unroll-") as folder:
+        again = Run(Path(folder))
+        task.write(again)
+        return all(run.read(file.name) == again.read(file.name) for file in again.path.iterdir())
+
+
+def _identity(prepared: Prepared) -> str:
+    """A hash of what a resumed training must find as it was: the options but the training's, and every example."""
+    task = prepared.task
+    ours = task.settings.flat()
+    for field in fields(TrainingOptions):
+        ours.pop(field.name, None)
+    found = hashlib.sha256(json.dumps([task.name, ours]).encode())
+    for part in (prepared.train, prepared.valid):
+        if part is not None:
+            for piece in task.fingerprint(part):
+                found.update(piece)
+    return found.hexdigest()
+
+
+def _absolute(data: Sequence[str]) -> list[str]:
+    return [os.path.abspath(d) if any(c in d for c in "*?[") or os.path.exists(d) else d for d in data]
+
+
+def _silent(_: str) -> None:
+    pass

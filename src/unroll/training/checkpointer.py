@@ -1,0 +1,213 @@
+"""What a training leaves on disk, and what it goes on from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from unroll.errors import RunError
+from unroll.training import checkpoints
+from unroll.training.gather import gather
+from unroll.training.history import write_gradients, write_history
+from unroll.training.objective import objective_state
+from unroll.training.options import TrainingOptions
+from unroll.training.state import Course
+
+if TYPE_CHECKING:
+    from unroll.training.lightning_module import TrainingModule
+
+
+class Keeper:
+    """Checkpoints and tables of one run folder; only the first process writes.
+
+    Args:
+        folder: the run folder.
+        options: checkpoint_every, checkpoint_minutes, tensorboard.
+        settings: what a resumed run must agree with; kept in the checkpoint.
+        monitor: the watched value's name; kept with the best weights.
+    """
+
+    def __init__(self, folder: Path, options: TrainingOptions, settings: dict[str, Any], monitor: str) -> None:
+        self.folder = folder
+        self._options = options
+        self._settings = settings
+        self._monitor = monitor
+        self._board: Any = None
+        self._begun = self._saved = time.monotonic()
+        self._before = 0.0
+
+    @property
+    def last(self) -> Path:
+        """Where the checkpoint to resume from is."""
+        return self.folder / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """Where the best weights are."""
+        return self.folder / "checkpoints" / "best"
+
+    def start(self, module: TrainingModule) -> None:
+        """The training begins, or goes on."""
+        self._begun = self._saved = time.monotonic()
+        self._before = module.course.seconds
+        if self._options.tensorboard and module.trainer.is_global_zero:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=module.course.step or None)
+
+    def seconds(self, course: Course) -> float:
+        """Time spent so far, all sittings together."""
+        return self._before + time.monotonic() - self._begun
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint should follow this step."""
+        every, minutes = self._options.checkpoint_every, self._options.checkpoint_minutes
+        by_time = minutes and time.monotonic() - self._saved >= 60.0 * minutes
+        return bool((every and step % every == 0) or by_time)
+
+    def save(self, module: TrainingModule, row: dict[str, float] | None = None) -> None:
+        """Write the checkpoint to resume from, and the tables as they stand.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written; what was there is intact.
+        """
+        random = gather(_random_state(module.device), module.device)
+        own = objective_state(module.objective)
+        carried = None if own is None else gather(own, module.device)
+        self._saved = time.monotonic()
+        if module.trainer.is_global_zero:
+            self._write(module, {"random": random, "objective": carried}, row)
+        # no process may go on to stop, and perhaps to resume, before the checkpoint is there
+        module.trainer.strategy.barrier()
+
+    def _write(self, module: TrainingModule, by_process: dict[str, Any], row: dict[str, float] | None) -> None:
+        module.course.seconds = self.seconds(module.course)
+        optimizer = module.trainer.optimizers[0]
+        state = {
+            "settings": self._settings,
+            "course": module.course.state_dict(),
+            "model": dict(module.model.state_dict()),
+            "optimizer": optimizer.state_dict(),
+            "schedule": None if module.schedule is None else module.schedule.state_dict(),
+            "average": None if module.average is None else module.average.state_dict(),
+            "scaler": None if module.scaler is None else module.scaler.state_dict(),
+            "data": module.feed.batches.state_dict(),
+            "gradients": module.watch.state_dict(),
+            "outputs": module.outputs.state_dict(),
+            **by_process,
+        }
+        checkpoints.save(self.last, state)
+        write_history(self.folder / "history.csv", module.course.history)
+        write_gradients(self.folder / "gradients.csv", module.watch.layers, module.watch.rows)
+        if self._board is not None and row is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, int(row["step"]))
+            self._board.flush()
+
+    def save_best(self, module: TrainingModule) -> None:
+        """Keep the weights that the model holds now.
+
+        Raises:
+            RunError: as `save`.
+        """
+        if module.trainer.is_global_zero:
+            course = module.course
+            about = {"epoch": course.epoch + 1, "step": course.step, "monitor": self._monitor}
+            model = dict(module.model.state_dict())
+            checkpoints.save(self.best, {**about, "value": course.best_value, "model": model})
+
+    def hold_best(self, module: TrainingModule) -> None:
+        """Put the best weights into the model, in every process."""
+        if module.trainer.is_global_zero:
+            load_best(module.model, self.folder)
+        if module.trainer.world_size > 1:
+            for tensor in module.model.state_dict().values():
+                torch.distributed.broadcast(tensor, src=0)
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def restore_random(self, state: dict[str, Any], device: torch.device) -> None:
+        """Put this process's random numbers where the checkpoint's were."""
+        with checkpoints.restoring(self.last, "random state"):
+            own = state["random"][_rank()]
+            torch.set_rng_state(own["cpu"])
+            if device.type == "cuda" and own["cuda"] is not None:
+                torch.cuda.set_rng_state(own["cuda"], device)
+
+    def restore(self, module: TrainingModule, state: dict[str, Any]) -> None:
+        """Put back what `save` wrote, but for the weights, optimizer, schedule, data and random numbers.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
+        with checkpoints.restoring(self.last, "record of the gradients and outputs"):
+            module.watch.load_state_dict(state["gradients"])
+            module.outputs.load_state_dict(state["outputs"])
+        if module.average is not None:
+            with checkpoints.restoring(self.last, "average"):
+                module.average.load_state_dict(state["average"])
+        if module.scaler is not None:
+            with checkpoints.restoring(self.last, "scaler"):
+                module.scaler.load_state_dict(state["scaler"])
+        with checkpoints.restoring(self.last, "objective's state"):
+            carried: list[Any] = state["objective"]
+            if carried is not None or objective_state(module.objective) is not None:
+                own = _moved(carried[_rank()], module.device)
+                getattr(module.objective, "load_state_dict")(own)  # noqa: B009 - not every objective has it
+
+
+def load_best(model: nn.Module, folder: Path) -> None:
+    """Put the best weights of the run in `folder` into `model`.
+
+    Raises:
+        RunError: there are none, they are damaged, or they belong to another model.
+    """
+    put_weights(model, checkpoints.load(folder / "checkpoints" / "best"), folder)
+
+
+def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
+    """Put a checkpoint's weights into `model`.
+
+    Raises:
+        RunError: they belong to another model.
+    """
+    saved = state.get("model")
+    if not isinstance(saved, dict) or not all(isinstance(t, Tensor) for t in saved.values()):
+        raise RunError(f"the checkpoint in {folder} is damaged: it holds no weights")
+    own = model.state_dict()
+    for name in sorted(own.keys() ^ saved.keys()):
+        has = "lacks" if name in own else "has"
+        raise RunError(f"the checkpoint in {folder} belongs to another model: it {has} '{name}'")
+    for name, tensor in own.items():
+        if tensor.shape != saved[name].shape:
+            raise RunError(
+                f"the checkpoint in {folder} belongs to another model: '{name}' has shape {list(saved[name].shape)}"
+                f" there and {list(tensor.shape)} here"
+            )
+    model.load_state_dict(saved)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """The same value with its tensors on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {k: _moved(v, device) for k, v in value.items()}
+    return type(value)(_moved(v, device) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor | None]:
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}

@@ -1,0 +1,349 @@
+"""One step, one validation pass and one epoch's end, in Lightning's hooks.
+
+Lightning owns the loop, the devices and the precision. What the run depends on beside the weights is in
+`Course`, the optimizer, the schedule, the watches and the random state, and `Keeper` puts all of it in a
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from unroll.data.batches import Batch
+from unroll.training.averaging import WeightAverage, make_average
+from unroll.training.checkpointer import Keeper
+from unroll.training.checkpoints import restoring
+from unroll.training.clipping import clip, step_numbers
+from unroll.training.console import Reporter
+from unroll.training.diagnostics import ADVICE, GradientWatch, OutputWatch, overfitting
+from unroll.training.errors import Halt, TrainingError
+from unroll.training.feed import Feed
+from unroll.training.finite import first_unfinite
+from unroll.training.layerwise import Layerwise
+from unroll.training.nonfinite import blame, blame_validation
+from unroll.training.objective import Objective, batch_weight
+from unroll.training.optim import make_optimizer, make_schedule, total_steps
+from unroll.training.options import TrainingOptions
+from unroll.training.signals import StopRequest
+from unroll.training.state import Course
+from unroll.training.validation import Validation, unfinite
+
+_SKIPS_ALLOWED = 30
+_ADVICE = "the checkpoints written before are as they were; start anew with a smaller learning_rate or clip_norm"
+
+
+class TrainingModule(LightningModule):
+    """A model, what it is trained for, and the bookkeeping of its training.
+
+    Args:
+        model: what is trained.
+        objective: loss and metrics.
+        options: every setting.
+        feed: this process's training batches.
+        has_valid: whether there is validation data.
+        monitor: the watched value and which way is better.
+        course: where the training stands.
+        keeper: writes checkpoints and tables.
+        reporter: tells a person.
+        request: whether a person wants it to stop.
+        restored: the checkpoint to go on from, if any.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        options: TrainingOptions,
+        feed: Feed,
+        *,
+        has_valid: bool,
+        monitor: tuple[str, Literal["min", "max"]],
+        course: Course,
+        keeper: Keeper,
+        reporter: Reporter,
+        request: StopRequest,
+        restored: dict[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+        self.options = options
+        self.feed = feed
+        self.has_valid = has_valid
+        self.monitor = monitor[0]
+        self.better: Literal["min", "max"] = monitor[1]
+        self.course = course
+        self.keeper = keeper
+        self.reporter = reporter
+        self.request = request
+        self.restored = restored
+        self.watch = GradientWatch(model, options.clip_norm)
+        self.outputs = OutputWatch()
+        self.validation = Validation(objective, self.outputs)
+        self.layers = Layerwise(model, options)
+        self.average: WeightAverage | None = None
+        self.schedule: LRScheduler | ReduceLROnPlateau | None = None
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        per_epoch = len(feed.batches)
+        self.total = total_steps(options, per_epoch)
+        self._per_epoch = per_epoch
+        # Lightning puts a SIGTERM handler of its own in place just before the training starts
+        self.take_signals: Callable[[], None] = lambda: None
+        self._stop = self._due = self._skip = False
+        self._valid: dict[str, float] = {}
+        self._rate = options.learning_rate
+        self._improved = False
+
+    # set-up
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; its schedule is stepped here and not by Lightning, so that a resumed run is exact."""
+        groups = self.layers.parameter_groups()
+        optimizer = make_optimizer(groups, self.options, fused=self.options.precision != "float16")
+        self.schedule = make_schedule(
+            optimizer, self.options, per_epoch=self._per_epoch, total=self.total, better=self.better
+        )
+        if self.restored is not None:
+            with restoring(self.keeper.last, "optimizer"):
+                optimizer.load_state_dict(self.restored["optimizer"])
+            if self.schedule is not None:
+                with restoring(self.keeper.last, "schedule"):
+                    self.schedule.load_state_dict(self.restored["schedule"])
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """Everything is on its device: make the average, put back what the checkpoint holds."""
+        self.take_signals()
+        self.average = make_average(self.model, self.options, self.better)
+        self._open_layers()
+        if self.restored is not None:
+            self.keeper.restore(self, self.restored)
+        self.keeper.start(self)
+        self.reporter.start(self.course.step)
+        if not self.course.step and (plan := self.layers.plan()):
+            self.reporter.say(plan)
+
+    def _open_layers(self) -> None:
+        self.layers.begin(self.course.epoch)
+        self.watch.freeze(self.layers.frozen)
+
+    @property
+    def scaler(self) -> Any | None:
+        """What keeps the gradients of float16 in range."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch, with what belongs there on the device."""
+        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
+
+    # a step
+
+    def on_train_epoch_start(self) -> None:
+        """An epoch begins, or goes on."""
+        self._open_layers()
+        self.reporter.epoch(self.course.epoch + 1, self._per_epoch, self.course.batch)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """The random numbers of a resumed run start where the stopped one's would have gone on."""
+        if self.restored is not None:
+            self.keeper.restore_random(self.restored, self.device)
+            self.restored = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss; with several processes scaled so that averaging their gradients adds the losses up."""
+        self._batch = batch
+        loss = self.objective.loss(self.objective.output(self.model, batch), batch)
+        self._loss = loss.detach()
+        self._weight = batch_weight(self.objective, batch)
+        return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Between backward and the change of the weights: look at the numbers, stop or clip."""
+        self.layers.drop()
+        present = [i for i, p in enumerate(self.trained) if p.grad is not None]
+        gradients = [g for p in self.trained if (g := p.grad) is not None]
+        loss, weight, values = step_numbers(self._loss, self._weight, gradients)
+        self._rate = float(optimizer.param_groups[-1]["lr"])
+        self._due, self._stop = self.keeper.due(self.course.step + 1), self.request.asked
+        if self.trainer.world_size > 1:
+            shared = torch.tensor([loss, self._due, self._stop], dtype=torch.float64, device=self.device)
+            torch.distributed.all_reduce(shared)
+            loss, due, stop = shared.tolist()
+            self._due, self._stop = due > 0, stop > 0
+        norm, layers = self.watch.norms(present, values)
+        self._skip = self.scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
+        self.course.skipped = self.course.skipped + 1 if self._skip else 0
+        if not self._skip and not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(self._account(loss))
+        if self.course.skipped > _SKIPS_ALLOWED:
+            raise TrainingError(f"{self._account(loss)} (precision float16; try bfloat16 or float32)")
+        self.course.loss += loss * weight
+        self.course.weight += weight
+        self.course.norm += 0.0 if self._skip else norm
+        if self._skip:
+            return
+        for name, what in self.watch.step(self.course.step + 1, norm, layers):
+            self.warn(name, what)
+        clip(gradients, norm, self.options)
+
+    def _account(self, loss: float) -> str:
+        """What is not finite before step number `step + 1`, in words that also say how the weights are."""
+        where = f"epoch {self.course.epoch + 1}, step {self.course.step + 1}"
+        name = first_unfinite(self.model.named_parameters())
+        if name is not None:
+            if not self.course.step:
+                return f"{where}: the weights of '{name}' are not finite from the start; give the model others"
+            return f"{where}: the weights of '{name}' are not finite since an earlier step; {_ADVICE}"
+        what = blame(self.model, self.objective, self._batch, loss)
+        return f"{where}: {what}; the weights are as before this step"
+
+    def _check_weights(self) -> None:
+        """Nothing is validated, called the best or written whose weights are not finite."""
+        named = [(f"the weights of '{n}'", p) for n, p in self.model.named_parameters()]
+        if self.average is not None:
+            named += [(f"the averaged weights of '{n}'", a) for n, a in self.average.named()]
+        name = first_unfinite(named)
+        if name is not None:
+            course = self.course
+            raise TrainingError(f"epoch {course.epoch + 1}, step {course.step}: {name} are no longer finite; {_ADVICE}")
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Count the step; checkpoint, stop or go on."""
+        course = self.course
+        course.step += 1
+        course.batch += 1
+        if self.average is not None and not self._skip:
+            self.average.update()
+        if (
+            isinstance(self.schedule, LRScheduler)
+            and not isinstance(self.schedule, ReduceLROnPlateau)
+            and not self._skip
+        ):
+            self.schedule.step()
+        self.reporter.step(batch.total, course.mean_loss(), batch.counts)
+        whole = course.batch >= self._per_epoch
+        ends = bool(self.options.steps) and course.step >= self.options.steps
+        if whole or ends or self._due or self._stop:
+            self._check_weights()
+        if ends:
+            self.trainer.should_stop = True
+        # the end of an epoch writes its own checkpoint, after the validation
+        elif not whole and (self._due or self._stop):
+            self.keeper.save(self)
+            if self._stop:
+                raise Halt(course.epoch + 1, course.step, saved=True)
+
+    # validation
+
+    def on_validation_epoch_start(self) -> None:
+        """New metrics; the averaged weights, if any, take the model's place."""
+        self.reporter.validating()
+        self.validation.start(self.device)
+        if self.average is not None:
+            self.average.swap()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch."""
+        self.validation.step(self.model, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """The pass's numbers; if the watched one is the best so far, the weights are kept."""
+        world = self.trainer.world_size
+        self._valid = self.validation.numbers(world)
+        if (name := unfinite(self._valid)) is not None:
+            self._refuse(name)
+        for name, what in self.validation.troubles(world):
+            self.warn(name, what)
+        value = self._valid[f"valid_{self.monitor}"]
+        self._improved = self.course.judge(value, self.better, self.options.min_delta)
+        if self._improved:
+            self.keeper.save_best(self)
+        if self.average is not None:
+            self.average.swap()
+
+    def _refuse(self, name: str) -> None:
+        """Stop at a validation value that is not finite."""
+        batches = self.trainer.val_dataloaders or []
+        what = blame_validation(self.model, self.objective, batches, self.device, f"the validation value '{name}'")
+        if self.average is not None:
+            self.average.swap()
+        where = f"epoch {self.course.epoch + 1}, step {self.course.step}"
+        raise TrainingError(f"{where}: {what}; the weights are finite, and not kept as the best")
+
+    # the end of an epoch
+
+    def on_train_epoch_end(self) -> None:
+        """One more row of the history; decide whether to go on; write the checkpoint."""
+        course, options = self.course, self.options
+        if not self.has_valid:
+            course.best_epoch, self._improved = course.epoch + 1, False
+            with self.average.in_place() if self.average is not None else contextlib.nullcontext():
+                self.keeper.save_best(self)
+        whole = course.batch >= self._per_epoch
+        row = {
+            "epoch": float(course.epoch + 1),
+            "step": float(course.step),
+            "seconds": self.keeper.seconds(course),
+            "learning_rate": self._rate,
+            "gradient_norm": course.norm / max(1, course.batch),
+            "train_loss": course.mean_loss(),
+            **self._valid,
+        }
+        course.close_epoch(row, whole=whole)
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(row[f"valid_{self.monitor}"])
+        if (what := overfitting(course.history)) is not None:
+            self.warn("overfitting", what)
+        if course.epoch >= options.epochs:
+            course.stopped = "finished"
+        elif options.steps and course.step >= options.steps:
+            course.stopped = "steps"
+        elif options.patience and course.waited >= options.patience:
+            course.stopped = "early"
+        self.trainer.should_stop = bool(course.stopped)
+        self.reporter.row(row, self._improved)
+        self._maybe_average(row)
+        self.keeper.save(self, row)
+        if not course.stopped and (self._stop or self._asked_anywhere()):
+            raise Halt(course.epoch, course.step, saved=True)
+
+    def _maybe_average(self, row: dict[str, float]) -> None:
+        """An average that waits for a trigger is shown the watched value, and says when it begins."""
+        if self.average is None or not self.has_valid:
+            return
+        value = row[f"valid_{self.monitor}"]
+        best = self.average.validated(value)
+        if best is not None:
+            what = f"{self.monitor} {value:.5g} is worse than the {best:.5g} of an earlier epoch"
+            self.reporter.say(f"from here on the weights are averaged: {what}")
+
+    def _asked_anywhere(self) -> bool:
+        if self.trainer.world_size == 1:
+            return self.request.asked
+        asked = torch.tensor([float(self.request.asked)], device=self.device)
+        torch.distributed.all_reduce(asked)
+        return asked.item() > 0
+
+    def on_train_end(self) -> None:
+        """The model is left holding the best weights, in every process."""
+        self.keeper.hold_best(self)
+
+    def warn(self, name: str, what: str) -> None:
+        """Name a trouble, the first time it is seen."""
+        if name not in self.course.warnings:
+            self.course.warnings[name] = f"{name}: {what}; {ADVICE[name]}"
+            self.reporter.say(f"warning, {self.course.warnings[name]}")
