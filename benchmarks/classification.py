@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
 from unroll.data.batches import Batches
-from unroll.data.ragged import Examples
-from unroll.layers.recurrent import Recurrent
+from unroll.data.ragged import RaggedDataset
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.denormals import flush_subnormals
-from unroll.tasks.base import Sources
-from unroll.tasks.classification.options import LabelledSettings
-from unroll.tasks.classification.task import LabelledTask
+from unroll.tasks.base import DataPaths
+from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.classification.task import ClassificationTask
 
 
 class Plain(nn.Module):
@@ -58,7 +58,7 @@ class Plain(nn.Module):
         return self.head(y[:, -1])
 
 
-def plain_batches(examples: Examples, width: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def plain_batches(examples: RaggedDataset, width: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Batches of 32 rows in random order, padded in front to `width` steps (0: to the longest of the batch)."""
     order = np.random.default_rng(seed).permutation(len(examples))
     for start in range(0, len(order) - 31, 32):
@@ -137,13 +137,13 @@ def main() -> None:
     train = str(Path(given.data) / "imdb" / "train.jsonl.xz")
     recipe = parser("classification").read([train, "--out", "-", "--config", str(ROOT / "recipes" / "imdb-lstm.yaml")])
     options = {k: v for k, v in vars(recipe).items() if k not in ("data", "test", "valid", "out", "overwrite")}
-    settings = LabelledSettings.from_flat(options)
-    prepared = LabelledTask.prepare("classification", settings, Sources([train]), print)
+    settings = ClassificationSettings.from_flat(options)
+    prepared = ClassificationTask.prepare("classification", settings, DataPaths([train]), print)
     encoder = prepared.task.encoder
 
     # The textbook keeps every word of a review; so do the plain sides that pad to the longest of all.
-    whole = LabelledTask.prepare(
-        "classification", LabelledSettings.from_flat(options | {"max_length": 0}), Sources([train]), print
+    whole = ClassificationTask.prepare(
+        "classification", ClassificationSettings.from_flat(options | {"max_length": 0}), DataPaths([train]), print
     ).train
     same = prepared.train
     torch.manual_seed(0)
@@ -156,7 +156,7 @@ def main() -> None:
 
     other = copy.deepcopy(model)
     for module in other.modules():
-        if isinstance(module, Recurrent):
+        if isinstance(module, RecurrentLayer):
             module.backend = "torch"
     other_step = trainer(other)
 

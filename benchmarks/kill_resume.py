@@ -39,7 +39,7 @@ from fuzzing.trained import EXAMPLES, quiet
 
 from unroll.errors import UserError
 from unroll.tasks import train
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.registry import entry
 
 _OPTIONS = {"epochs": 3, "hidden": 8, "threads": 1, "batch_size": 4, "checkpoint_every": 3, "output_dropout": 0.2}
@@ -69,7 +69,7 @@ class Training:
         """Begin."""
         example = EXAMPLES[self.name]
         settings = entry(example.task).load_settings().chosen(example.options | _OPTIONS)
-        sources = Sources([str(self.data)])
+        sources = DataPaths([str(self.data)])
         return lambda: void(train.fit(example.task, sources, settings, out, overwrite=True, say=silent))
 
 

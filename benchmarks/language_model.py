@@ -35,10 +35,10 @@ from torch import Tensor, nn
 
 from environment import ROOT, about, default_out
 from unroll.commands.fit import parser
-from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.data.text.bptt import BPTTBatch, BPTTBatches
 from unroll.layers import softmax as adaptive_softmax
 from unroll.ops.denormals import flush_subnormals
-from unroll.tasks.base import Prepared, Sources
+from unroll.tasks.base import DataPaths, TrainingData
 from unroll.tasks.language_modeling.options import LanguageSettings
 from unroll.tasks.language_modeling.task import LanguageTask
 from unroll.training.optim import make_optimizer
@@ -90,7 +90,7 @@ class PlainSide:
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=30.0, weight_decay=1.2e-6, fused=True)
         self.states: States | None = None
 
-    def step(self, batch: StreamBatch, nominal: float) -> float:
+    def step(self, batch: BPTTBatch, nominal: float) -> float:
         """Train on a window of about `nominal` steps; the mean loss of its tokens, without the penalties."""
         self.model.train()
         nll, y, raw = self._nll(batch)
@@ -102,7 +102,7 @@ class PlainSide:
         return nll.item()
 
     @torch.no_grad()
-    def perplexity(self, windows: Windows) -> float:
+    def perplexity(self, windows: BPTTBatches) -> float:
         """Of every token, in evaluation mode."""
         self.model.eval()
         kept, nats, tokens = self.states, 0.0, 0
@@ -112,7 +112,7 @@ class PlainSide:
         self.states = kept
         return math.exp(nats / tokens)
 
-    def _nll(self, batch: StreamBatch) -> tuple[Tensor, Tensor, Tensor]:
+    def _nll(self, batch: BPTTBatch) -> tuple[Tensor, Tensor, Tensor]:
         assert batch.target is not None  # noqa: S101
         states = None if batch.first else self.states
         logits, y, raw, self.states = self.model(batch.x.t(), states)
@@ -131,7 +131,7 @@ class OurSide:
         self.optimizer = make_optimizer(self.model.parameters(), task.settings.training)
         self.clip = task.settings.training.clip_norm
 
-    def step(self, batch: StreamBatch, nominal: float) -> float:
+    def step(self, batch: BPTTBatch, nominal: float) -> float:
         """Train on a window; the mean loss of its tokens, without the penalties."""
         self.model.train()
         scored = self.objective.output(self.model, batch)
@@ -142,7 +142,7 @@ class OurSide:
         return scored.nll.detach().mean().item()
 
     @torch.no_grad()
-    def perplexity(self, windows: Windows) -> float:
+    def perplexity(self, windows: BPTTBatches) -> float:
         """Of every token, in evaluation mode; the objective carries that state apart from the training's."""
         self.model.eval()
         nats, tokens = 0.0, 0
@@ -153,7 +153,7 @@ class OurSide:
         return math.exp(nats / tokens)
 
 
-def timed(step: Callable[[StreamBatch, float], float], batch: StreamBatch, nominal: float) -> tuple[float, float]:
+def timed(step: Callable[[BPTTBatch, float], float], batch: BPTTBatch, nominal: float) -> tuple[float, float]:
     """Loss and seconds."""
     with flush_subnormals():
         start = time.perf_counter()
@@ -161,13 +161,13 @@ def timed(step: Callable[[StreamBatch, float], float], batch: StreamBatch, nomin
         return loss, time.perf_counter() - start
 
 
-def prepared(folder: Path, recipe: str, train: str, valid: str, **changed: Any) -> tuple[LanguageTask, Prepared]:
+def prepared(folder: Path, recipe: str, train: str, valid: str, **changed: Any) -> tuple[LanguageTask, TrainingData]:
     """The task of a recipe, with some options changed, and its data."""
     files = [str(folder / train), "--out", "-", "--config", str(ROOT / "recipes" / recipe)]
     given = vars(parser("language-model").read(files))
     options = {k: v for k, v in given.items() if k not in ("data", "test", "valid", "out", "overwrite")} | changed
     settings = LanguageSettings.from_flat(options)
-    made = LanguageTask.prepare("language-model", settings, Sources([files[0]], [str(folder / valid)]), print)
+    made = LanguageTask.prepare("language-model", settings, DataPaths([files[0]], [str(folder / valid)]), print)
     assert isinstance(made.task, LanguageTask)  # noqa: S101
     return made.task, made
 
@@ -198,7 +198,7 @@ def main() -> None:
     first, second = sides
     for name, side in sides.items():
         print(f"{name}: {sum(p.numel() for p in side.model.parameters()):,} parameters")
-    windows, valid = task.batches(made.train, shuffle=True), Windows(made.valid, 10, 70)
+    windows, valid = task.batches(made.train, shuffle=True), BPTTBatches(made.valid, 10, 70)
 
     said = [f"--{name} {value}" for name in ("epochs", "steps", "threads")
             if (value := getattr(given, name)) != arguments.get_default(name)]  # fmt: skip

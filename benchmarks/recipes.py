@@ -29,12 +29,12 @@ from torch import nn
 
 from environment import ISAS, ROOT, about, default_out, hold_to
 from unroll.commands.fit import parser
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.twins import scriptable
 from unroll.ops.denormals import flush_subnormals
-from unroll.tasks.base import Sources
-from unroll.tasks.classification.options import LabelledSettings
-from unroll.tasks.classification.task import LabelledTask
+from unroll.tasks.base import DataPaths
+from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.forecasting.task import ForecastingSettings, ForecastingTask
 from unroll.tasks.language_modeling.options import LanguageSettings
 from unroll.tasks.language_modeling.task import LanguageTask
@@ -43,7 +43,7 @@ from unroll.training.optim import make_optimizer
 RECIPES: dict[str, tuple[str, Any, Any, str, str]] = {
     "ptb": ("language-model", LanguageTask, LanguageSettings, "ptb/ptb.train.txt.gz", "ptb.yaml"),
     "etth1": ("forecasting", ForecastingTask, ForecastingSettings, "ett/ETTh1.csv.gz", "etth1.yaml"),
-    "imdb": ("classification", LabelledTask, LabelledSettings, "imdb/train.jsonl.xz", "imdb-lstm.yaml"),
+    "imdb": ("classification", ClassificationTask, ClassificationSettings, "imdb/train.jsonl.xz", "imdb-lstm.yaml"),
 }
 NOT_OPTIONS = ("data", "test", "valid", "out", "overwrite")
 
@@ -53,7 +53,7 @@ def prepared(name: str, folder: Path) -> Any:
     task, kind, settings, data, recipe = RECIPES[name]
     read = parser(task).read([str(folder / data), "--out", "-", "--config", str(ROOT / "recipes" / recipe)])
     options = {k: v for k, v in vars(read).items() if k not in NOT_OPTIONS}
-    return kind.prepare(task, settings.from_flat(options), Sources([str(folder / data)]), print)
+    return kind.prepare(task, settings.from_flat(options), DataPaths([str(folder / data)]), print)
 
 
 def plain(model: nn.Module, packed: bool) -> nn.Module:
@@ -107,7 +107,7 @@ def main() -> None:
     torch.manual_seed(0)
     model = made.task.model(made.train)
     for layer in model.modules():
-        if isinstance(layer, Recurrent):
+        if isinstance(layer, RecurrentLayer):
             layer.input_dropout = layer.hidden_dropout = layer.output_dropout = 0.0
     sides = {"unroll": Side(made.task, model)}
     for name, packed in (("packed", True), ("padded", False)) if given.recipe == "imdb" else (("torch.nn", False),):

@@ -8,7 +8,7 @@ import pytest
 from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import build, defaults, flatten, help_texts
-from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.registry import TASKS
 
 MODEL = (ModelOptions, RecurrentOptions, TokenOptions)
@@ -27,9 +27,9 @@ def test_every_option_has_one_home_and_a_help_text(task: str) -> None:
 
 def test_flat_settings_survive_the_round_trip() -> None:
     given = {"hidden": 7, "conv_filters": 3, "conv_kernels": [3, 5], "text": "t"}
-    settings = LabelledSettings.from_flat(given)
+    settings = ClassificationSettings.from_flat(given)
     assert settings.model.conv_kernels == (3, 5)
-    assert LabelledSettings.from_flat(settings.flat()) == settings
+    assert ClassificationSettings.from_flat(settings.flat()) == settings
     assert settings.changed() == given
 
 
@@ -98,4 +98,4 @@ def test_options_of_another_kind_of_data_are_refused(
     given: dict[str, object], text: bool, regression: bool, named: str
 ) -> None:
     with pytest.raises(OptionError, match=named):
-        LabelledSettings.from_flat(given).refuse_unused(text=text, regression=regression)
+        ClassificationSettings.from_flat(given).refuse_unused(text=text, regression=regression)

@@ -9,7 +9,7 @@ import pytest
 
 from unroll.data.bad_rows import bad_labels, bad_numbers, bad_series, bad_texts, good_rows
 from unroll.data.options import TextOptions
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 
 
@@ -75,7 +75,7 @@ def test_texts_that_clean_to_nothing(level: Any, punctuation: Any) -> None:
         "<br>x",
         "\u037a",
     ]
-    encoder = TextEncoder.learn([*texts, "common ground"], options)
+    encoder = TextTokenizer.learn([*texts, "common ground"], options)
     empty = [row for row, ids in enumerate(encoder.encode(texts)) if not len(ids)]
     assert bad_texts(texts, "review", options) == [(row, "'review' has no token left after cleaning") for row in empty]
     assert {1, 2, 3} <= set(empty)

@@ -10,15 +10,15 @@ import torch
 
 from unroll.data.batches import Batch, Batches
 from unroll.data.options import BatchOptions
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.errors import DataError, OptionError, RunError
 
 
-def some(n: int = 1003, seed: int = 0) -> Examples:
+def some(n: int = 1003, seed: int = 0) -> RaggedDataset:
     rng = np.random.default_rng(seed)
     lengths = np.minimum(rng.geometric(0.02, size=n), 400)
     arrays = [np.full(k, i + 2, np.int32) for i, k in enumerate(lengths)]
-    return Examples.from_arrays(arrays, np.arange(n) * 10)
+    return RaggedDataset.from_arrays(arrays, np.arange(n) * 10)
 
 
 def rows(batches: Batches) -> list[list[int]]:
@@ -45,7 +45,7 @@ def test_a_batch_holds_its_rows() -> None:
 
 
 def test_series_are_padded_with_zeros() -> None:
-    examples = Examples.from_arrays([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)])
+    examples = RaggedDataset.from_arrays([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)])
     (batch,) = Batches(examples, batch_size=9, shuffle=False)
     assert batch.x.dtype == torch.float32
     assert batch.lengths.tolist() == [0, 2]
@@ -56,14 +56,14 @@ def test_series_are_padded_with_zeros() -> None:
 
 def test_target_numbers_keep_their_64_bits() -> None:
     targets = np.array([[1e9], [1e9 + 1]])
-    (batch,) = Batches(Examples.from_arrays([np.ones(1, np.int32)] * 2, targets), shuffle=False)
+    (batch,) = Batches(RaggedDataset.from_arrays([np.ones(1, np.int32)] * 2, targets), shuffle=False)
     assert batch.target is not None
     assert batch.target.dtype == torch.float64
     assert batch.target.tolist() == targets.tolist()
 
 
 def test_rows_of_no_length_have_one_step_of_padding() -> None:
-    (batch,) = Batches(Examples.from_arrays([np.zeros(0, np.int32)] * 2), shuffle=False)
+    (batch,) = Batches(RaggedDataset.from_arrays([np.zeros(0, np.int32)] * 2), shuffle=False)
     assert batch.x.tolist() == [[0], [0]]
     assert batch.lengths.tolist() == [0, 0]
 
@@ -95,7 +95,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_the_order_is_the_same_on_every_machine() -> None:
-    examples = Examples.from_arrays([np.ones(k, np.int32) for k in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3)])
+    examples = RaggedDataset.from_arrays([np.ones(k, np.int32) for k in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3)])
     bits = np.random.PCG64(np.random.SeedSequence([0, 0]))
     assert bits.random_raw(2).tolist() == [11749869230777074271, 4976686463289251617]
     assert rows(Batches(examples, batch_size=4, shuffle=True, seed=0)) == [[9, 2, 8, 4], [3, 1, 6, 0], [7, 5]]
@@ -268,7 +268,7 @@ def test_moving_a_batch() -> None:
 
 
 def test_collation_is_quick() -> None:
-    examples = Examples.from_arrays([np.arange(400, dtype=np.int32)] * 3200)
+    examples = RaggedDataset.from_arrays([np.arange(400, dtype=np.int32)] * 3200)
     batches = Batches(examples, shuffle=True)
     batches.plan()
     times = []

@@ -12,7 +12,7 @@ from unroll.data.numbers import number, read_numbers, read_targets
 from unroll.data.options import SourceOptions
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import read_frames
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 from unroll.errors import DataError
 
 NAN = float("nan")
@@ -87,7 +87,7 @@ def test_cells_that_contradict_the_others_are_wrong() -> None:
 @pytest.mark.parametrize("cells", [["1,234", "2,345"], ["1,234"], ["-1,234", "5678"], ["1,234", "1.234"]])
 def test_a_column_that_allows_two_readings_is_in_doubt(cells: list[str]) -> None:
     assert read_numbers(cells).doubt == cells[0]
-    table = Table(pd.DataFrame({"y": cells}), "'x.csv'")
+    table = ColumnTable(pd.DataFrame({"y": cells}), "'x.csv'")
     with pytest.raises(DataError, match=r"^'x.csv', column 'y': -?1,234 may be a number with a decimal comma or "):
         table.certain("y")
 
@@ -129,7 +129,7 @@ def test_numbers_with_something_around_them_are_not_dropped_without_a_word(tmp_p
 
 
 def test_names_are_no_missing_values() -> None:
-    table = Table(pd.DataFrame({"shop": ["NA", "null", "None", "N/A", " ", None, NAN, 3.0]}), "")
+    table = ColumnTable(pd.DataFrame({"shop": ["NA", "null", "None", "N/A", " ", None, NAN, 3.0]}), "")
     assert table.texts("shop").tolist() == ["NA", "null", "None", "N/A", None, None, None, "3"]
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from unroll.data.files.dataset import read
 from unroll.data.options import SeriesOptions, TextOptions
-from unroll.data.ragged import Examples, encode_to_examples, values_of
-from unroll.data.sequences import SeriesEncoder
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
+from unroll.data.sequences import SequenceScaler
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 
 
@@ -25,7 +25,7 @@ def ragged(n: int = 2500, seed: int = 0) -> list[np.ndarray]:
 
 def test_rows_come_back_as_they_went_in() -> None:
     arrays = ragged()
-    examples = Examples.from_arrays(arrays, np.arange(2500))
+    examples = RaggedDataset.from_arrays(arrays, np.arange(2500))
     assert len(examples) == 2500
     assert examples.lengths.tolist() == [len(a) for a in arrays]
     assert examples.feature_shape == ()
@@ -35,7 +35,7 @@ def test_rows_come_back_as_they_went_in() -> None:
 
 def test_a_subset_of_a_subset() -> None:
     arrays = ragged()
-    part = Examples.from_arrays(arrays, np.arange(2500)).subset(np.arange(2499, 0, -3)).subset(np.array([5, 1]))
+    part = RaggedDataset.from_arrays(arrays, np.arange(2500)).subset(np.arange(2499, 0, -3)).subset(np.array([5, 1]))
     assert part.targets is not None
     assert part.targets.tolist() == [2484, 2496]
     assert same(part.take(np.array([1, 0])), [arrays[2496], arrays[2484]])
@@ -43,18 +43,18 @@ def test_a_subset_of_a_subset() -> None:
 
 
 def test_features_per_step() -> None:
-    examples = Examples.from_arrays([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)])
+    examples = RaggedDataset.from_arrays([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)])
     assert examples.feature_shape == (3,)
     assert [a.shape for a in examples.take(np.arange(2))] == [(2, 3), (0, 3)]
     with pytest.raises(DataError, match="disagree on the number of features"):
-        Examples.from_arrays([np.ones((2, 3)), np.ones((2, 2))])
+        RaggedDataset.from_arrays([np.ones((2, 3)), np.ones((2, 2))])
 
 
 def test_nothing() -> None:
     with pytest.raises(DataError, match="no rows"):
-        Examples.from_arrays([])
+        RaggedDataset.from_arrays([])
     with pytest.raises(DataError, match="1 rows but 2 targets"):
-        Examples.from_arrays([np.ones(3)], np.zeros(2))
+        RaggedDataset.from_arrays([np.ones(3)], np.zeros(2))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -63,7 +63,7 @@ def test_encoded_text(tmp_path: Path, in_memory: bool) -> None:
     texts = ["", *(f"the {'very ' * (i % 5)}w{i % 11}" for i in range(2300))]
     path.write_text("text\n" + "".join(f'"{t}"\n' for t in texts))
     dataset = read(path)
-    encoder = TextEncoder.learn(values_of(dataset, "text"), TextOptions())
+    encoder = TextTokenizer.learn(iter_column(dataset, "text"), TextOptions())
     done: list[int] = []
     examples = encode_to_examples(dataset, "text", encoder, in_memory=in_memory, progress=done.append)
     assert done == [1000, 2000, 2301]
@@ -79,7 +79,7 @@ def test_encoded_series(tmp_path: Path, in_memory: bool) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, x=values, offsets=offsets)
     dataset = read(path)
-    encoder = SeriesEncoder.learn(values_of(dataset, "x"), SeriesOptions())
+    encoder = SequenceScaler.learn(iter_column(dataset, "x"), SeriesOptions())
     np.testing.assert_allclose(encoder.mean, values.mean(0))
     examples = encode_to_examples(dataset, "x", encoder, in_memory=in_memory)
     assert examples.feature_shape == (2,)
@@ -92,7 +92,7 @@ def test_encoded_series(tmp_path: Path, in_memory: bool) -> None:
 def test_the_row_of_the_data_is_named(tmp_path: Path, in_memory: bool) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"x": [1.0]}\n' * 1500 + '{"x": [1e300]}\n')
-    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    encoder = SequenceScaler.learn([[1.0, 2.0]])
     rows = np.arange(1501) + 7
     with pytest.raises(DataError, match=r"^row 1508 of a\.jsonl has values too large"):
         encode_to_examples(read(path), "x", encoder, in_memory=in_memory, rows=rows, where="a.jsonl")
@@ -104,14 +104,14 @@ def test_rows_encoded_on_disk_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text\n" + "a b\n" * 10)
     dataset = read(path)
-    first = TextEncoder.learn(["a b a b"], TextOptions())
+    first = TextTokenizer.learn(["a b a b"], TextOptions())
     done: list[int] = []
     encode_to_examples(dataset, "text", first, in_memory=False, progress=done.append)
     assert done == [10]
     again = encode_to_examples(read(path), "text", first, in_memory=False, progress=done.append)
     assert done == [10]
     assert again.lengths.tolist() == [2] * 10
-    other = TextEncoder.learn(["a a b"], TextOptions())
+    other = TextTokenizer.learn(["a a b"], TextOptions())
     assert encode_to_examples(dataset, "text", other, in_memory=False).take(np.array([0]))[0].tolist() == [2, 1]
 
 
@@ -119,18 +119,18 @@ def test_a_column_of_a_narrowed_data_set(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, ids=np.arange(20).reshape(10, 2))
     dataset = read(path).select([9, 0, 3])
-    examples = Examples.from_dataset(dataset, "ids")
+    examples = RaggedDataset.from_dataset(dataset, "ids")
     assert [a.tolist() for a in examples.take(np.arange(3))] == [[18, 19], [0, 1], [6, 7]]
-    assert list(values_of(dataset, "ids", np.array([2, 0]))) == [[6, 7], [18, 19]]
+    assert list(iter_column(dataset, "ids", np.array([2, 0]))) == [[6, 7], [18, 19]]
 
 
 def test_a_column_that_holds_no_lists(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1, "b": [1]}\n{"a": 2, "b": null}\n')
     with pytest.raises(DataError, match="a list column is needed, but this one holds int64"):
-        Examples.from_dataset(read(path), "a")
+        RaggedDataset.from_dataset(read(path), "a")
     with pytest.raises(DataError, match="1 rows are null"):
-        Examples.from_dataset(read(path), "b")
+        RaggedDataset.from_dataset(read(path), "b")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,4 +147,4 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets.Dataset, "map", full)
     with pytest.raises(DataError, match=r"the disk of '.*' is full; HF_HOME"):
-        encode_to_examples(dataset, "text", TextEncoder.learn(["a a"]), in_memory=False)
+        encode_to_examples(dataset, "text", TextTokenizer.learn(["a a"]), in_memory=False)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unroll.data.sampler import Order as Base
+from unroll.data.sampler import EpochSampler as Base
 from unroll.errors import DataError, OptionError, RunError
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from unroll.data.options import SeriesOptions
-from unroll.data.sequences import SeriesEncoder, as_steps
+from unroll.data.sequences import SequenceScaler, as_array
 from unroll.errors import DataError, OptionError, RunError
 
 
 def test_mean_and_deviation_as_numpy_has_them() -> None:
     rng = np.random.default_rng(0)
     sequences = [rng.normal([1e8, -3.0], [1e-2, 5.0], size=(n, 2)) for n in (1, 7, 63, 100)]
-    encoder = SeriesEncoder.learn(iter(sequences))
+    encoder = SequenceScaler.learn(iter(sequences))
     every = np.concatenate(sequences)
     np.testing.assert_allclose(encoder.mean, every.mean(0), rtol=1e-14)
     np.testing.assert_allclose(encoder.scale, every.std(0), rtol=1e-6)
@@ -30,23 +30,23 @@ def test_mean_and_deviation_as_numpy_has_them() -> None:
 
 
 def test_lists_of_numbers() -> None:
-    encoder = SeriesEncoder.learn([[1, 2, 3], [], [4.0], "[5, 6]"])
+    encoder = SequenceScaler.learn([[1, 2, 3], [], [4.0], "[5, 6]"])
     assert encoder.features == 1
     assert encoder.mean.tolist() == [3.5]
     assert encoder.encode([[3.5], []])[0].tolist() == [[0.0]]
     assert encoder.encode([[]])[0].shape == (0, 1)
-    nested = SeriesEncoder.learn([[[1, 2], [3, 4]]], SeriesOptions(standardize=False))
+    nested = SequenceScaler.learn([[[1, 2], [3, 4]]], SeriesOptions(standardize=False))
     assert nested.encode([[[1, 2]]])[0].tolist() == [[1.0, 2.0]]
 
 
 def test_a_constant_feature_is_only_centred() -> None:
-    encoder = SeriesEncoder.learn([np.array([[0.1, 1.0], [0.1, 3.0]]), np.array([[0.1, 5.0]])])
+    encoder = SequenceScaler.learn([np.array([[0.1, 1.0], [0.1, 3.0]]), np.array([[0.1, 5.0]])])
     assert encoder.scale[0] == 1.0
     np.testing.assert_allclose(encoder.encode([[[0.1, 3.0], [2.1, 3.0]]])[0], [[0, 0], [2, 0]], atol=1e-7)
 
 
 def test_the_last_steps_are_kept() -> None:
-    encoder = SeriesEncoder.learn([[0, 0, 1, 3]], SeriesOptions(max_steps=2))
+    encoder = SequenceScaler.learn([[0, 0, 1, 3]], SeriesOptions(max_steps=2))
     assert encoder.mean.tolist() == [2.0]
     assert encoder.encode([[9, 9, 1, 3]])[0].tolist() == [[-1.0], [1.0]]
 
@@ -67,22 +67,22 @@ def test_the_last_steps_are_kept() -> None:
     ],
 )
 def test_what_is_no_sequence(bad: object, message: str) -> None:
-    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    encoder = SequenceScaler.learn([[1.0, 2.0]])
     with pytest.raises(DataError, match=message):
         encoder.encode([[1.0], bad], first=6)
     with pytest.raises(DataError, match=message.replace("row 8", "row 2")):
-        SeriesEncoder.learn([[1.0], bad])
+        SequenceScaler.learn([[1.0], bad])
 
 
 def test_another_number_of_features() -> None:
     with pytest.raises(DataError, match="row 3 has 2 features per step, but row 1 has 1"):
-        SeriesEncoder.learn([[1.0], [], [[1.0, 2.0]]])
+        SequenceScaler.learn([[1.0], [], [[1.0, 2.0]]])
     with pytest.raises(DataError, match="row 1 has 2 features per step, but the training data has 1"):
-        SeriesEncoder.learn([[1.0]]).encode([[[1.0, 2.0]]])
+        SequenceScaler.learn([[1.0]]).encode([[[1.0, 2.0]]])
 
 
 def test_the_data_and_its_rows_are_named() -> None:
-    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    encoder = SequenceScaler.learn([[1.0, 2.0]])
     rows = np.array([3, 8])
     with pytest.raises(DataError, match=r"^row 9 of test\.npz has 2 features per step, but the training data has 1$"):
         encoder.encode([[1.0], [[1.0, 2.0]]], rows=rows, where="test.npz")
@@ -94,18 +94,18 @@ def test_the_data_and_its_rows_are_named() -> None:
 
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(DataError, match="every sequence is empty"):
-        SeriesEncoder.learn([[], []])
+        SequenceScaler.learn([[], []])
 
 
 def test_too_large_for_32_bits() -> None:
-    encoder = SeriesEncoder.learn([[1.0, 2.0]])
+    encoder = SequenceScaler.learn([[1.0, 2.0]])
     with pytest.raises(DataError, match="row 1 has values too large"):
         encoder.encode([[1e300]])
 
 
 def test_json_there_and_back_to_the_last_bit() -> None:
-    encoder = SeriesEncoder.learn([np.random.default_rng(0).normal(size=(9, 3))], SeriesOptions(max_steps=7))
-    again = SeriesEncoder.from_json(encoder.to_json())
+    encoder = SequenceScaler.learn([np.random.default_rng(0).normal(size=(9, 3))], SeriesOptions(max_steps=7))
+    again = SequenceScaler.from_json(encoder.to_json())
     assert np.array_equal(again.mean, encoder.mean)
     assert np.array_equal(again.scale, encoder.scale)
     assert again.options == encoder.options
@@ -124,11 +124,11 @@ def test_json_there_and_back_to_the_last_bit() -> None:
     ],
 )
 def test_damaged_json(change: dict) -> None:
-    document = json.loads(SeriesEncoder.learn([[[1, 2], [3, 4]]]).to_json())
+    document = json.loads(SequenceScaler.learn([[[1, 2], [3, 4]]]).to_json())
     with pytest.raises(RunError, match="scaler is"):
-        SeriesEncoder.from_json(json.dumps({**document, **change}))
+        SequenceScaler.from_json(json.dumps({**document, **change}))
     with pytest.raises(RunError, match="not JSON"):
-        SeriesEncoder.from_json("{")
+        SequenceScaler.from_json("{")
 
 
 def test_options() -> None:
@@ -164,15 +164,15 @@ def of_objects(items: list) -> np.ndarray:
     ids=lambda value: type(value).__name__,
 )
 def test_numbers_of_all_kinds_are_steps(value: object) -> None:
-    steps = as_steps(value)
+    steps = as_array(value)
     assert steps.dtype == np.float64
     assert steps.tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
 def test_a_series_of_numbers_is_a_sequence() -> None:
-    assert as_steps(pd.Series([1, 2], dtype="Int64")).tolist() == [[1.0], [2.0]]
-    assert as_steps(of_objects([True, 2])).tolist() == [[1.0], [2.0]]
-    assert as_steps(of_objects([])).shape == (0, 1)
+    assert as_array(pd.Series([1, 2], dtype="Int64")).tolist() == [[1.0], [2.0]]
+    assert as_array(of_objects([True, 2])).tolist() == [[1.0], [2.0]]
+    assert as_array(of_objects([])).shape == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -200,4 +200,4 @@ def test_a_series_of_numbers_is_a_sequence() -> None:
 )
 def test_what_is_no_number_is_said(value: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        as_steps(value)
+        as_array(value)

@@ -12,7 +12,7 @@ import torch
 
 from unroll import Classifier, Forecaster, LanguageModel, Regressor, Tagger
 from unroll.data.options import SourceOptions
-from unroll.data.sequences import as_steps
+from unroll.data.sequences import as_array
 from unroll.errors import DataError
 from unroll.estimators.inputs import read_inputs
 from unroll.options import defaults
@@ -79,7 +79,7 @@ CELLS = [np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0, 6.0]])]
 def test_sequences_are_learnt_alike_whatever_holds_them(X: Any) -> None:
     rows, kind = read(X)
     assert kind == "numbers"
-    assert [as_steps(row).tolist() for row in rows] == [cell.tolist() for cell in CELLS]
+    assert [as_array(row).tolist() for row in rows] == [cell.tolist() for cell in CELLS]
 
 
 @pytest.mark.parametrize(

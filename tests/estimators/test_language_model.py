@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 import unroll
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError
 from unroll.estimators.language_model import _lines
 from unroll.tasks.language_modeling.options import LanguageSettings
@@ -61,7 +61,7 @@ def test_states_are_reset_where_asked() -> None:
     lines = ["a b", "", "c d", "e f"] * 4
     for reset, wanted in (("never", []), ("blank", [4, 14, 24, 34]), ("row", [3, 4, 7, 10, 13, 14])):
         settings = LanguageSettings.from_flat({"reset_state": reset, "min_count": 1})
-        encoder = TextEncoder.learn(_lines(lines), settings.text)
+        encoder = TextTokenizer.learn(_lines(lines), settings.text)
         found = corpus_of(_lines(lines), encoder, settings, "X").documents.tolist()
         assert found[: len(wanted)] == wanted
         assert len(found) == {"never": 0, "blank": 4, "row": 15}[reset]

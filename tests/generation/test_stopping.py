@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from unroll.data.options import TextOptions
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import OptionError
-from unroll.generation.stopping import Stops, texts
+from unroll.generation.stopping import StopStrings, texts
 
 
 def cuts(text: str) -> Iterator[list[str]]:
@@ -36,14 +36,14 @@ def cuts(text: str) -> Iterator[list[str]]:
 )
 def test_stop_strings_whatever_the_pieces(text: str, stops: list[str], wanted: str) -> None:
     for pieces in cuts(text):
-        found = Stops(stops)
+        found = StopStrings(stops)
         given = [found.push(piece) for piece in pieces]
         assert "".join(given) + found.finish() == wanted
         assert found.stopped == any(stop in text for stop in stops)
 
 
 def test_only_what_may_yet_become_a_stop_string_is_held_back() -> None:
-    found = Stops(["abc", "bx"])
+    found = StopStrings(["abc", "bx"])
     assert [found.push(c) for c in "aaabba"] == ["", "a", "a", "", "ab", "b"]
     assert found.finish() == "a"
     assert found.finish() == ""
@@ -54,8 +54,8 @@ def test_an_empty_stop_string_is_refused_before_anything_is_asked_for() -> None:
         texts(iter(()), encoder("byte").decoder(), ["a", ""])
 
 
-def encoder(level: str) -> TextEncoder:
-    return TextEncoder.learn(["the cat sat 电影 é\n"] * 2, TextOptions(level=level, line_ends=True))  # type: ignore[arg-type]
+def encoder(level: str) -> TextTokenizer:
+    return TextTokenizer.learn(["the cat sat 电影 é\n"] * 2, TextOptions(level=level, line_ends=True))  # type: ignore[arg-type]
 
 
 def test_characters_of_several_bytes_come_whole() -> None:

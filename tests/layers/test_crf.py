@@ -7,27 +7,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from unroll.layers.crf import ConditionalRandomField, Legal
+from unroll.layers.crf import AllowedTransitions, ConditionalRandomField
 
 LENGTHS = torch.tensor([4, 0, 1, 3, 2])
 
 
-def field(K: int, legal: Legal | None = None, dtype: torch.dtype = torch.float64) -> ConditionalRandomField:
+def field(
+    K: int, legal: AllowedTransitions | None = None, dtype: torch.dtype = torch.float64
+) -> ConditionalRandomField:
     crf = ConditionalRandomField(K, legal).to(dtype)
     for parameter in crf.parameters():
         torch.nn.init.normal_(parameter)
     return crf
 
 
-def some_legal(K: int) -> Legal:
+def some_legal(K: int) -> AllowedTransitions:
     """About half of the steps, but always some sequence of every length."""
     between = torch.rand(K, K) < 0.5
     start, end = torch.rand(K) < 0.5, torch.rand(K) < 0.5
     start[0] = end[0] = between[0, 0] = True
-    return Legal(start, between, end)
+    return AllowedTransitions(start, between, end)
 
 
-def paths(K: int, n: int, legal: Legal | None) -> list[tuple[int, ...]]:
+def paths(K: int, n: int, legal: AllowedTransitions | None) -> list[tuple[int, ...]]:
     return [
         p
         for p in itertools.product(range(K), repeat=n)
@@ -125,7 +127,9 @@ def test_nothing_forbidden_is_learnt_or_answered() -> None:
 
 
 def test_a_forbidden_sequence_costs_much_but_stays_finite() -> None:
-    legal = Legal(torch.tensor([True, False]), torch.tensor([[True, False], [True, True]]), torch.tensor([True, True]))
+    legal = AllowedTransitions(
+        torch.tensor([True, False]), torch.tensor([[True, False], [True, True]]), torch.tensor([True, True])
+    )
     crf = field(2, legal, torch.float32)
     emissions = torch.randn(1, 3, 2, requires_grad=True)
     likelihood = crf.log_likelihood(emissions, torch.tensor([[1, 0, 1]]), torch.tensor([3]))

@@ -13,7 +13,7 @@ from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
-from unroll.layers.sequential import Chain
+from unroll.layers.sequential import RecurrentSequential
 from unroll.layers.twins import to_torch
 
 B, T, D = 3, 5, 2
@@ -24,7 +24,9 @@ RESETS = torch.tensor([[t == b + 1 for t in range(T)] for b in range(B)])
 def chain(dtype=torch.float64, **options):
     options = {"batch_first": True, "dtype": dtype, **options}
     first = LSTM(D, 4, num_layers=2, **options)
-    return Chain([first, GRU(first.features, 3, **options), LSTM(GRU(1, 3, **options).features, 2, **options)])
+    return RecurrentSequential(
+        [first, GRU(first.features, 3, **options), LSTM(GRU(1, 3, **options).features, 2, **options)]
+    )
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -51,7 +53,7 @@ def test_one_layer_each_is_one_stack_of_them(close):
         named = {n: p for n, p in stack.state_dict().items() if n.endswith(f"_l{k}")}
         part.load_state_dict({n.replace(f"_l{k}", "_l0"): p for n, p in named.items()})
     x = torch.randn(T, B, D)
-    y, states = Chain(parts)(x, lengths=LENGTHS)
+    y, states = RecurrentSequential(parts)(x, lengths=LENGTHS)
     want, (h, c) = stack(x, lengths=LENGTHS)
     close(y, want)
     close(torch.cat([s[0] for s in states]), h)
@@ -60,7 +62,7 @@ def test_one_layer_each_is_one_stack_of_them(close):
 
 def test_locked_dropout_between_parts_is_that_between_layers(close):
     stack = GRU(D, 8, num_layers=2, hidden_dropout=0.5)
-    parts = Chain([GRU(D, 8), GRU(8, 8, input_dropout=0.5)])
+    parts = RecurrentSequential([GRU(D, 8), GRU(8, 8, input_dropout=0.5)])
     parts.load_state_dict({f"{n[-1]}.{n[:-1]}0": p for n, p in stack.state_dict().items()})
     x = torch.randn(T, B, D)
     torch.manual_seed(5)
@@ -121,11 +123,11 @@ def test_packed_in_packed_out():
 
 def test_parts_that_do_not_fit():
     with pytest.raises(OptionError, match="at least one part"):
-        Chain([])
+        RecurrentSequential([])
     with pytest.raises(OptionError, match="part 1 of the chain takes 4 features, but part 0 gives 8"):
-        Chain([GRU(D, 4, bidirectional=True), GRU(4, 4)])
+        RecurrentSequential([GRU(D, 4, bidirectional=True), GRU(4, 4)])
     with pytest.raises(OptionError, match="part 1 of the chain has batch_first=True"):
-        Chain([RNN(D, 4), GRU(4, 4, batch_first=True)])
+        RecurrentSequential([RNN(D, 4), GRU(4, 4, batch_first=True)])
 
 
 def test_states_that_do_not_fit():
@@ -140,6 +142,6 @@ def test_states_that_do_not_fit():
 
 
 def test_a_chain_of_torch_layers_is_called_without_lengths():
-    chain = Chain([LSTM(3, 4), GRU(4, 2)])
+    chain = RecurrentSequential([LSTM(3, 4), GRU(4, 2)])
     x = torch.randn(5, 2, 3)
     assert_close(to_torch(chain)(x)[0], chain(x)[0])

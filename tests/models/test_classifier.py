@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.errors import OptionError
-from unroll.models.classifier import ManyToOne
+from unroll.models.classifier import SequenceClassifier
 from unroll.models.classifier import build as build_model
-from unroll.models.embedding import TokenInput
+from unroll.models.embedding import TokenEmbedding
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import build as build_options
 
 Flat = dict[str, Any]
 
 
-def build(flat: Flat, **sizes: int) -> ManyToOne:
+def build(flat: Flat, **sizes: int) -> SequenceClassifier:
     return build_model(*build_options((ModelOptions, RecurrentOptions, TokenOptions), flat), **sizes)
 
 
@@ -57,7 +57,7 @@ def test_a_row_has_the_same_output_in_any_batch(options: Flat) -> None:
 def test_every_parameter_learns(options: Flat) -> None:
     model = build(options, outputs=3, vocabulary=20).double()
     x = torch.randint(2, 20, (4, 7))
-    model.inputs.learn_ngrams(Examples.from_arrays([*x.numpy(), *x.numpy()]))
+    model.inputs.learn_ngrams(RaggedDataset.from_arrays([*x.numpy(), *x.numpy()]))
     (model(x, torch.tensor([7, 3, 5, 7])) ** 2).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -86,9 +86,9 @@ def test_word_dropout_replaces_tokens_by_unknown_in_training_only_and_never_padd
 
 
 def test_the_most_common_runs_of_tokens_add_their_vector() -> None:
-    inputs = TokenInput(99, 3, ngrams=3, known=4)
+    inputs = TokenEmbedding(99, 3, ngrams=3, known=4)
     rows = [[5, 7, 5, 7], [5, 7, 9], [9, 5, 7], [5, 7, 9], [1, 7, 1, 7], [8, 8]]
-    inputs.learn_ngrams(Examples.from_arrays([np.array(r) for r in rows]))
+    inputs.learn_ngrams(RaggedDataset.from_arrays([np.array(r) for r in rows]))
     known = [c for c in inputs.codes.tolist() if c < 2**62]
     assert known == sorted([5 * 99 + 7, 7 * 99 + 9, 5 * 99 * 99 + 7 * 99 + 9])
     words, grams = inputs.embedding.weight, inputs.grams.weight
@@ -109,7 +109,7 @@ def test_the_most_common_runs_of_tokens_add_their_vector() -> None:
 
 def test_runs_that_cannot_be_numbered_are_refused() -> None:
     with pytest.raises(OptionError, match="ngrams is 8"):
-        TokenInput(99999, 3, ngrams=8, known=4)
+        TokenEmbedding(99999, 3, ngrams=8, known=4)
 
 
 def test_exactly_one_kind_of_input_is_wanted() -> None:

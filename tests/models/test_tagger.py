@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unroll.data.text.bio import legal_steps
 from unroll.errors import OptionError
-from unroll.layers.crf import Legal
+from unroll.layers.crf import AllowedTransitions
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.tagger import Tagger
 from unroll.models.tagger import build as build_model
@@ -29,7 +29,7 @@ CASES: list[Flat] = [
 ]
 
 
-def build(flat: Flat, legal: Legal | None = None) -> Tagger:
+def build(flat: Flat, legal: AllowedTransitions | None = None) -> Tagger:
     small = {"hidden": 6, "embedding": 5} | ({} if flat["characters"] == "none" else {"char_hidden": 4})
     options = build_options((TaggerOptions, RecurrentOptions, TokenOptions), small | flat)
     return build_model(*options, tags=len(TAGS), vocabulary=20, characters=12, legal=legal)
@@ -86,7 +86,7 @@ def test_characters_are_those_of_each_token(close) -> None:
 
 
 def test_a_random_field_answers_legal_sequences_only() -> None:
-    model = build(CASES[3], Legal(*map(torch.from_numpy, legal_steps(TAGS, "BIO"))))
+    model = build(CASES[3], AllowedTransitions(*map(torch.from_numpy, legal_steps(TAGS, "BIO"))))
     scores = torch.zeros(1, 4, 3)
     scores[..., 1] = 5.0
     lengths = torch.tensor([4])

@@ -5,7 +5,7 @@ import torch
 from torch.library import opcheck
 
 from unroll.errors import OptionError
-from unroll.ops.call import Form
+from unroll.ops.call import CallSpec
 from unroll.ops.cpu import extension, kernels
 from unroll.ops.cpu.compile_ops import cpu_backward, cpu_forward
 from unroll.ops.cpu.support import RECURRENCES
@@ -41,7 +41,7 @@ def arguments(cell, projected=False, ragged=True, leaves=True):
 
 
 def options(cell, given, recompute=False):
-    form = Form(RECURRENCES[cell], False, "recompute" if recompute else "save")
+    form = CallSpec(RECURRENCES[cell], False, "recompute" if recompute else "save")
     width = kernels.width(form, kernels.Inputs(*given))
     return {"cell": cell, "reverse": True, "recompute": recompute, "width": width}
 

@@ -11,7 +11,7 @@ import torch
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError, OptionError
 from unroll.serving.forecaster import ForecastPredictor
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.forecasting.inference import answer
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.task import ForecastingTask
@@ -45,7 +45,7 @@ def predictor(
     flat |= {"past": ["rain"]} if past else {}
     settings = ForecastingSettings.from_flat(flat)
     frames = from_dataframe(table(), settings.frame)
-    task = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), lambda _: None).task
+    task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
     torch.manual_seed(0)
     return ForecastPredictor(task, task.model())
 
@@ -169,7 +169,7 @@ def test_counts_are_forecast_as_counts() -> None:
          "output": "negative_binomial"}
     )  # fmt: skip
     frames = from_dataframe(df, settings.frame)
-    task = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), lambda _: None).task
+    task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
     for record in ForecastPredictor(task, task.model()).predict(frames, samples=5):
         whole = [record["sales_0.1"], record["sales_0.5"], record["sales_0.9"], *record["sales_paths"]]
         np.testing.assert_allclose(whole, np.round(whole), atol=1e-4)

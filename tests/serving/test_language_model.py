@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from unroll.data.options import TextOptions
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.serving.language_model import LanguagePredictor
@@ -38,7 +38,7 @@ def predictor(
         recurrent=RecurrentOptions(recurrence="gru", hidden=8, bidirectional=both),
     )
     options = TextOptions(**{f: getattr(settings.text, f) for f in TextOptions.__dataclass_fields__})
-    encoder = TextEncoder.learn((f"{line}\n" for line in LINES), options)
+    encoder = TextTokenizer.learn((f"{line}\n" for line in LINES), options)
     task = LanguageTask("language-model", settings, encoder, np.ones(encoder.size, dtype=np.int64))
     torch.manual_seed(0)
     model = task.model().double()

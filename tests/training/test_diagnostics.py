@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unroll.training.diagnostics import GradientWatch, OutputWatch, groups, overfitting
+from unroll.training.diagnostics import GradientMonitor, OutputMonitor, groups, overfitting
 from unroll.training.history import read_table, write_gradients, write_history
 
 
@@ -24,7 +24,7 @@ LAYERS = ["embedding", "recurrent.l0", "recurrent.l1", "head"]
 
 
 def test_parameters_are_grouped_by_layer() -> None:
-    assert GradientWatch(Two()).layers == LAYERS
+    assert GradientMonitor(Two()).layers == LAYERS
     assert groups(["weight_ih_l0", "weight_hh_l12_reverse", "bias"]) == ["l0", "l12", "bias"]
     assert groups(["a.b.weight_ih_l1", "scale"]) == ["a.l1", "scale"]
     chain = ["r.0.weight_ih_l0", "r.0.weight_ih_l1_reverse", "r.0.initial_h", "r.1.bias_hh_l0", "r.1.initial_h"]
@@ -39,7 +39,7 @@ def test_norms_equal_those_of_the_concatenated_gradients() -> None:
     model = Two().double()
     for p in model.parameters():
         p.grad = torch.randn_like(p)
-    watch = GradientWatch(model)
+    watch = GradientMonitor(model)
     values = [p.grad.norm().item() for p in model.parameters()]
     total, layers = watch.norms(range(len(values)), values)
     assert total == pytest.approx(torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item(), rel=1e-12)
@@ -50,17 +50,17 @@ def test_norms_equal_those_of_the_concatenated_gradients() -> None:
 
 
 def test_exploding_by_size_by_jump_and_by_constant_clipping() -> None:
-    watch = GradientWatch(Two())
+    watch = GradientMonitor(Two())
     assert watch.step(1, 9e3, [1.0] * 4) == []
     assert watch.step(2, 2e4, [1.0] * 4)[0][0] == "exploding"
-    watch = GradientWatch(Two())
+    watch = GradientMonitor(Two())
     for n in range(1, 41):
         assert watch.step(n, 0.5, [0.1] * 4) == []
     assert watch.step(41, 49.0, [0.1] * 4) == []
     ((name, what),) = watch.step(42, 51.0, [0.1] * 4)
     assert name == "exploding"
     assert "51 at step 42 (usually 0.5)" in what
-    watch = GradientWatch(Two(), clip_norm=1.0)
+    watch = GradientMonitor(Two(), clip_norm=1.0)
     found = [watch.step(n, 1.5 if n % 3 else 0.5, [0.1] * 4) for n in range(1, 201)]
     assert not any(found[:199])
     assert "67% of the last 200 gradients were longer than clip_norm 1" in found[199][0][1]
@@ -68,7 +68,7 @@ def test_exploding_by_size_by_jump_and_by_constant_clipping() -> None:
 
 def test_vanishing_after_fifty_faint_steps_in_a_row() -> None:
     faint = [1.0, 1e-9, 1e-3, 1.0]
-    watch = GradientWatch(Two())
+    watch = GradientMonitor(Two())
     for n in range(1, 50):
         assert watch.step(n, 1.0, faint) == []
     assert watch.step(50, 1.0, [1.0, 1e-2, 1.0, 1.0]) == []
@@ -80,7 +80,7 @@ def test_vanishing_after_fifty_faint_steps_in_a_row() -> None:
 
 
 def test_frozen_layers_are_not_taken_for_vanishing() -> None:
-    watch = GradientWatch(Two())
+    watch = GradientMonitor(Two())
     watch.freeze(frozenset(LAYERS[:3]))
     assert [watch.step(n, 1.0, [0.0, 0.0, 0.0, 1.0]) for n in range(1, 101)] == [[]] * 100
     watch.freeze(frozenset(LAYERS[:2]))
@@ -93,7 +93,7 @@ def test_frozen_layers_are_not_taken_for_vanishing() -> None:
 
 
 def test_the_table_stays_small_and_even() -> None:
-    watch = GradientWatch(Two())
+    watch = GradientMonitor(Two())
     for n in range(1, 20_001):
         watch.step(n, float(n), [0.0] * 4)
     steps = [row[0] for row in watch.rows]
@@ -104,7 +104,7 @@ def test_the_table_stays_small_and_even() -> None:
 
 
 def test_a_watch_goes_on_from_its_state() -> None:
-    one, other = GradientWatch(Two(), 0.4), GradientWatch(Two(), 0.4)
+    one, other = GradientMonitor(Two(), 0.4), GradientMonitor(Two(), 0.4)
     values = (torch.rand(5000, generator=torch.Generator().manual_seed(1)) * 60).tolist()
     found = [one.step(n + 1, v, [v] * 4) for n, v in enumerate(values[:2500])]
     other.load_state_dict(one.state_dict())
@@ -127,7 +127,7 @@ def test_overfitting_needs_three_rises_while_training_falls() -> None:
 
 
 def passes(outputs: list[torch.Tensor], target: torch.Tensor | None, times: int = 1) -> list[list]:
-    watch, found = OutputWatch(), []
+    watch, found = OutputMonitor(), []
     for _ in range(times):
         watch.start()
         for out in outputs:

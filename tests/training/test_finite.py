@@ -14,14 +14,14 @@ from torchmetrics import MetricCollection
 from training_toy import Toy, ToyObjective, toy_data
 
 from unroll.data.batches import Batches
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.training import checkpoints
 from unroll.training.clipping import clip
 from unroll.training.errors import TrainingError
 from unroll.training.finite import first_unfinite
 from unroll.training.loop import fit
 from unroll.training.options import TrainingOptions
-from unroll.training.state import Course
+from unroll.training.state import TrainingState
 
 QUICK = {"epochs": 3, "learning_rate": 0.02, "threads": 1}
 PER_EPOCH = 9
@@ -95,12 +95,12 @@ class Mean(nn.Module):
         return self.head(x.mean(1))
 
 
-def series(bad: float | None = None) -> Examples:
+def series(bad: float | None = None) -> RaggedDataset:
     random = np.random.default_rng(0)
     arrays = [random.normal(size=(4, 2)).astype(np.float32) for _ in range(16)]
     if bad is not None:
         arrays[5][2, 1] = bad
-    return Examples.from_arrays(arrays, np.arange(16) % 3)
+    return RaggedDataset.from_arrays(arrays, np.arange(16) % 3)
 
 
 @pytest.mark.parametrize("average", ["none", "ema"])
@@ -134,7 +134,7 @@ def test_a_metric_that_is_nan_is_never_the_best(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("better", ["min", "max"])
 def test_nan_is_no_first_best(better) -> None:
-    course = Course()
+    course = TrainingState()
     assert not course.judge(math.nan, better, 0.0)
     assert (course.best_value, course.best_epoch, course.waited) == (None, 0, 1)
     assert course.judge(0.5, better, 0.0)

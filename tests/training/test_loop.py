@@ -19,7 +19,7 @@ from torchmetrics import MetricCollection
 from training_toy import Toy, ToyObjective, toy_data, toy_examples
 
 from unroll.data.batches import Batch, Batches
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.errors import OptionError, RunError
 from unroll.training import checkpoints
 from unroll.training.console import Reporter, duration, figure
@@ -236,7 +236,7 @@ def series(bad: float | None = None) -> tuple[Batches, Batches]:
     arrays = [random.normal(size=(4, 2)).astype(np.float32) for _ in range(16)]
     if bad is not None:
         arrays[5][2, 1] = bad
-    examples = Examples.from_arrays(arrays, np.arange(16) % 3)
+    examples = RaggedDataset.from_arrays(arrays, np.arange(16) % 3)
     return Batches(examples, batch_size=16, shuffle=True), Batches(examples, batch_size=16, shuffle=False)
 
 

@@ -18,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from unroll import LSTM
 from unroll.data.batches import Batch, Batches
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.training.options import TrainingOptions
 
 CLASSES = 3
@@ -80,12 +80,12 @@ class ToyObjective:
         metrics.update(output, batch.target)
 
 
-def toy_examples(rows: int, seed: int) -> Examples:
+def toy_examples(rows: int, seed: int) -> RaggedDataset:
     """Token rows of 3 to 12; the class is the sum of the tokens modulo the number of classes, for one token in two."""
     random = np.random.default_rng(seed)
     arrays = [random.integers(1, 20, int(n)).astype(np.int32) for n in random.integers(3, 13, rows)]
     targets = np.array([int(a[-1]) % CLASSES for a in arrays], dtype=np.int64)
-    return Examples.from_arrays(arrays, targets)
+    return RaggedDataset.from_arrays(arrays, targets)
 
 
 def toy_data(rows: int = 72, batch_size: int = 8) -> tuple[Batches, Batches]:

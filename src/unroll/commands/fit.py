@@ -47,11 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     given = line.read(arguments[1:])
     settings = chosen.load_settings().chosen({name: getattr(given, name) for name in line.named})
 
-    from unroll.tasks.base import Sources
+    from unroll.tasks.base import DataPaths
     from unroll.tasks.train import fit
     from unroll.training.errors import Interrupted
 
-    sources = Sources(given.data, given.valid, given.test)
+    sources = DataPaths(given.data, given.valid, given.test)
     try:
         fit(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
     except Interrupted as stop:

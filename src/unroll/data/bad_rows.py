@@ -11,7 +11,7 @@ import numpy as np
 from unroll.data.labels import label_name
 from unroll.data.numbers import as_float
 from unroll.data.options import TextOptions
-from unroll.data.sequences import as_steps
+from unroll.data.sequences import as_array
 from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError
 
@@ -59,7 +59,7 @@ def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int
     widths: dict[int, int] = {}
     for row, value in enumerate(sequences):
         try:
-            steps = as_steps(value)
+            steps = as_array(value)
         except ValueError as error:
             bad.append((row, f"'{column}' {error}"))
             continue

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from unroll.data.options import BatchOptions
-from unroll.data.ragged import Examples
-from unroll.data.sampler import Order
+from unroll.data.ragged import RaggedDataset
+from unroll.data.sampler import EpochSampler
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Batch:
         x: (B, T) int64 token ids or (B, T, D) float32, zero beyond each row's length; T is at least 1.
         lengths: (B,) int64, always on the CPU.
         target: (B,) int64, (B, K) float32 of 0 and 1, or (B, K) float64 numbers; None where there are none.
-        rows: (B,) int64, positions in the data, such as `Examples`; always on the CPU.
+        rows: (B,) int64, positions in the data, such as `RaggedDataset`; always on the CPU.
         total: what the global batch counts, over all processes: its rows, or what `counts` names.
         all_targets: the global batch's targets, in the order of its rows.
     """
@@ -95,7 +95,7 @@ class BatchSource(Protocol):
         ...
 
 
-class Batches(Order[Batch]):
+class Batches(EpochSampler[Batch]):
     """An epoch's batches, iterated any number of times.
 
     With `shuffle` the rows are permuted by (seed, epoch), cut into pools of `bucket * batch_size` rows,
@@ -116,7 +116,7 @@ class Batches(Order[Batch]):
 
     def __init__(
         self,
-        examples: Examples,
+        examples: RaggedDataset,
         options: BatchOptions | None = None,
         *,
         shuffle: bool,

@@ -1,4 +1,4 @@
-"""Numbers as people write them: with a point or a comma, in groups of digits, with any minus sign.
+"""NumericColumn as people write them: with a point or a comma, in groups of digits, with any minus sign.
 
 How a column is written is judged by all its cells; the way of writing never changes a number: `1.234,5` and `1234.5`
 are the same float64.
@@ -47,7 +47,7 @@ _DECORATED = re.compile(
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericColumn:
     """A column read as numbers.
 
     Attributes:
@@ -96,7 +96,9 @@ def evidence(texts: Iterable[str]) -> tuple[int, int]:
     return points, commas
 
 
-def read_numbers(cells: Sequence[Any], decimal: Decimal = "auto", others: Iterable[Sequence[Any]] = ()) -> Numbers:
+def read_numbers(
+    cells: Sequence[Any], decimal: Decimal = "auto", others: Iterable[Sequence[Any]] = ()
+) -> NumericColumn:
     """Read cells, texts or values, as numbers; true and false are 1 and 0.
 
     Args:
@@ -129,7 +131,9 @@ def read_numbers(cells: Sequence[Any], decimal: Decimal = "auto", others: Iterab
         wrong = [text for text, value in zip(texts.values(), found, strict=True) if value is None]
         decorated = _decorated(wrong, len(texts))
     finite = np.isfinite(values)
-    return Numbers(np.where(finite, values, np.nan), empty, np.flatnonzero(~finite & ~empty), note, doubt, decorated)
+    return NumericColumn(
+        np.where(finite, values, np.nan), empty, np.flatnonzero(~finite & ~empty), note, doubt, decorated
+    )
 
 
 def as_float(value: Any) -> float:

@@ -12,7 +12,7 @@ from unroll.errors import DataError, OptionError, RunError
 B = TypeVar("B")
 
 
-class Progress(ABC, Generic[B]):
+class ResumableBatches(ABC, Generic[B]):
     """The part that all sources of batches share (see `unroll.data.batches.BatchSource`).
 
     A class derived from it makes a batch from its number, the epoch and the process alone, so that an iteration can

@@ -39,7 +39,7 @@ class Encoder(Protocol):
         ...
 
 
-class Examples:
+class RaggedDataset:
     """N sequences of any length with N targets.
 
     A chunk is `(offsets, values)`: row i of the chunk is `values[offsets[i]:offsets[i + 1]]`. The arrays may
@@ -64,14 +64,14 @@ class Examples:
         self.targets = targets
 
     @classmethod
-    def from_arrays(cls, arrays: Sequence[np.ndarray], targets: np.ndarray | None = None) -> Examples:
+    def from_arrays(cls, arrays: Sequence[np.ndarray], targets: np.ndarray | None = None) -> RaggedDataset:
         """Hold `arrays`, each (T,) or (T, D) of one dtype and one D, in memory."""
         if not len(arrays):
             raise DataError("there are no rows")
         return cls([_pack(arrays)], targets)
 
     @classmethod
-    def from_dataset(cls, dataset: datasets.Dataset, column: str, targets: np.ndarray | None = None) -> Examples:
+    def from_dataset(cls, dataset: datasets.Dataset, column: str, targets: np.ndarray | None = None) -> RaggedDataset:
         """View a list column of numbers; nothing is copied, so a memory-mapped file stays on disk."""
         if dataset._indices is not None:
             dataset = dataset.flatten_indices()
@@ -94,10 +94,10 @@ class Examples:
             taken.append(values[offsets[i] : offsets[i + 1]])
         return taken
 
-    def subset(self, rows: np.ndarray) -> Examples:
+    def subset(self, rows: np.ndarray) -> RaggedDataset:
         """The same data, narrowed to `rows`, in that order."""
         at = np.asarray(rows, dtype=np.int64)
-        part = object.__new__(Examples)
+        part = object.__new__(RaggedDataset)
         part._chunks, part._starts = self._chunks, self._starts
         part._rows = at if self._rows is None else self._rows[at]
         part.lengths = self.lengths[at]
@@ -133,7 +133,7 @@ def _view(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return offsets, values.reshape(-1, *width) if width else values
 
 
-def values_of(dataset: datasets.Dataset, column: str, rows: np.ndarray | None = None) -> Iterator[Any]:
+def iter_column(dataset: datasets.Dataset, column: str, rows: np.ndarray | None = None) -> Iterator[Any]:
     """The values of one column one by one, of all rows or of `rows`, holding only a few at a time."""
     total = len(dataset) if rows is None else len(rows)
     only = dataset.select_columns([column])
@@ -153,7 +153,7 @@ def encode_to_examples(
     progress: Callable[[int], None] | None = None,
     rows: np.ndarray | None = None,
     where: str = "",
-) -> Examples:
+) -> RaggedDataset:
     """Encode one column of a dataset, in memory if it is small and else into datasets' cache on disk.
 
     The cached file is found again when the same data meets the same encoder.
@@ -180,10 +180,10 @@ def encode_to_examples(
             packed.append(_pack(encoder.encode(values, first=start, rows=own, where=where)))
             if progress:
                 progress(start + len(values))
-        return Examples(packed, targets)
+        return RaggedDataset(packed, targets)
     numbers = np.arange(len(dataset)) if rows is None else np.asarray(rows)
     encoded = _encode_to_disk(dataset, column, encoder, numbers, where, progress)
-    return Examples.from_dataset(encoded, "sequence", targets)
+    return RaggedDataset.from_dataset(encoded, "sequence", targets)
 
 
 def _encode_to_disk(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from unroll.data.progress import B, Progress
+from unroll.data.progress import B, ResumableBatches
 
 
-class Order(Progress[B]):
+class EpochSampler(ResumableBatches[B]):
     """The order of N rows in batches.
 
     With `shuffle` the rows are permuted by (seed, epoch), else they keep their order; they are cut into batches of

@@ -19,7 +19,7 @@ from unroll.errors import DataError, OptionError, RunError
 FORMAT = "unroll.series/1"
 
 
-def as_steps(value: Any) -> np.ndarray:
+def as_array(value: Any) -> np.ndarray:
     """One sequence as float64 (T, D), from (T,) or (T, D) lists, arrays or tensors, or JSON text of such a list.
 
     An array of arrays, as pandas reads list columns of Parquet, is a list of them. Numbers are of any kind that has a
@@ -104,7 +104,7 @@ def _why_not(value: Any) -> str:
     return "holds values that are not numbers"
 
 
-class SeriesEncoder:
+class SequenceScaler:
     """Standardises each feature: (x - mean) / scale, with scale the standard deviation over all steps of the
     training part (divisor n), and 1 for a feature that never changes.
 
@@ -121,7 +121,7 @@ class SeriesEncoder:
         self.features: int = len(mean)
 
     @classmethod
-    def learn(cls, sequences: Iterable[Any], options: SeriesOptions | None = None) -> SeriesEncoder:
+    def learn(cls, sequences: Iterable[Any], options: SeriesOptions | None = None) -> SequenceScaler:
         """Measure mean and scale over `sequences`, each (T,) or (T, D), read once and one by one.
 
         Per-sequence means and squared deviations are merged in float64 (Chan, Golub and LeVeque 1979), so a
@@ -203,7 +203,7 @@ class SeriesEncoder:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> SeriesEncoder:
+    def from_json(cls, text: str) -> SequenceScaler:
         """Read what `to_json` wrote.
 
         Raises:
@@ -225,7 +225,7 @@ class SeriesEncoder:
 
 def _steps_of(value: Any, row: str) -> np.ndarray:
     try:
-        return as_steps(value)
+        return as_array(value)
     except ValueError as error:
         raise DataError(f"{row} {error}") from None
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from unroll.data.options import SourceOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
-from unroll.tasks.base import Prepared
+from unroll.tasks.base import TrainingData
 from unroll.tasks.learning import new_model, train
 from unroll.tasks.settings import Settings
 from unroll.training.errors import Interrupted
@@ -89,7 +89,7 @@ class Estimator(BaseEstimator):
         set_to = {k: v for k, v in self.get_params(deep=False).items() if k != "verbose"}
         return {k: v for k, v in set_to.items() if type(v) is not type(standard[k]) or v != standard[k]} | own
 
-    def _train(self, prepared: Prepared) -> None:
+    def _train(self, prepared: TrainingData) -> None:
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
             model = new_model(prepared)
             try:

@@ -12,21 +12,21 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from unroll.data.bad_rows import describe
 from unroll.data.labels import Labels, label_name
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.data.split import split
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.estimators.inputs import read_inputs
 from unroll.estimators.targets import read_labels, read_numbers
-from unroll.tasks.base import Prepared
-from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.base import TrainingData
+from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import bad_inputs
-from unroll.tasks.classification.task import LabelledTask
+from unroll.tasks.classification.task import ClassificationTask
 
 # what names columns means nothing to arrays; the loss over classes is the classifier's alone
 _FILES = ("text", "series", "label", "label_separator")
-_CLASSIFIER = parameters(LabelledSettings, *_FILES)
-_REGRESSOR = parameters(LabelledSettings, *_FILES, "class_weights", "label_smoothing")
+_CLASSIFIER = parameters(ClassificationSettings, *_FILES)
+_REGRESSOR = parameters(ClassificationSettings, *_FILES, "class_weights", "label_smoothing")
 
 
 class _Labelled(Estimator):
@@ -36,13 +36,13 @@ class _Labelled(Estimator):
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         own = {"text": "text"} if text else {"series": "values"}
-        settings = LabelledSettings.chosen(self._options(**own))
+        settings = ClassificationSettings.chosen(self._options(**own))
         _refuse_bad(values, settings)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
-        task = LabelledTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
-        examples = Examples.from_arrays(task.encoder.encode(values), targets)
+        task = ClassificationTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
+        examples = RaggedDataset.from_arrays(task.encoder.encode(values), targets)
         held = examples.subset(left) if len(left) else None
-        self._train(Prepared(task, examples.subset(chosen), held, None))
+        self._train(TrainingData(task, examples.subset(chosen), held, None))
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -51,7 +51,7 @@ class _Labelled(Estimator):
             raise DataError(f"X holds {kind}, but the model was fitted on the other")
         encoder = self.task_.encoder
         _refuse_bad(values, self.task_.settings, encoder.features)
-        return self.task_.answer(self.model_, Examples.from_arrays(encoder.encode(values))).numpy()
+        return self.task_.answer(self.model_, RaggedDataset.from_arrays(encoder.encode(values))).numpy()
 
 
 @takes(_CLASSIFIER)
@@ -159,7 +159,7 @@ def _given(estimator: Estimator, y: Any) -> Any:
     return y
 
 
-def _refuse_bad(values: Sequence[Any], settings: LabelledSettings, features: int = 0) -> None:
+def _refuse_bad(values: Sequence[Any], settings: ClassificationSettings, features: int = 0) -> None:
     bad = bad_inputs(values, settings, "X", features)
     if bad:
         raise DataError(describe(bad, len(values), "X"))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from unroll.data.timeseries.inputs import read_history
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
-from unroll.tasks.base import Report, Sources
+from unroll.tasks.base import DataPaths, Report
 from unroll.tasks.forecasting.backtest import backtest, records
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import table
@@ -52,7 +52,7 @@ class Forecaster(Estimator):
         say = print if self.verbose else _silent
         for note in frames.notes:
             say(note)
-        prepared = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), say)
+        prepared = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), say)
         self._train(prepared)
         _warn([f"left out of the training: {listed(out)}"] if (out := self._without(frames)) else [])
         self.predictor_ = ForecastPredictor(self.task_, self.model_)
@@ -122,13 +122,13 @@ class Forecaster(Estimator):
         _warn(found.notes)
         return found.report, pd.DataFrame(records(found, self.task_))
 
-    def _without(self, frames: Frames) -> list[str]:
+    def _without(self, frames: TimeSeriesSet) -> list[str]:
         """The series, and their rows, that the training was without."""
         return [
             f"'{f.name}' ({len(f)} row{'s' * (len(f) != 1)})" for f in frames if f.name not in self.task_.scaler.series
         ]
 
-    def _frames(self, X: Any) -> Frames:
+    def _frames(self, X: Any) -> TimeSeriesSet:
         return read_history(X, self.task_.settings.frame, self.task_.layout)
 
 

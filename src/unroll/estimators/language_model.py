@@ -12,11 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from unroll.data.bad_rows import describe
 from unroll.data.options import TextOptions
 from unroll.data.tables import rows_in
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.serving.language_model import LanguagePredictor
-from unroll.tasks.base import Prepared, Report
+from unroll.tasks.base import Report, TrainingData
 from unroll.tasks.language_modeling.options import LanguageSettings
 from unroll.tasks.language_modeling.task import LanguageTask, corpus_of, lines_of_texts, text_rows
 
@@ -43,11 +43,11 @@ class LanguageModel(Estimator):
         held = 0
         if settings.batch.validation:
             texts, held = _divided(texts, settings.batch.validation)
-        encoder = TextEncoder.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
+        encoder = TextTokenizer.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
         parts = [texts[: len(texts) - held], texts[len(texts) - held :]]
         train, valid = (corpus_of(part, encoder, settings, "X") if part else None for part in parts)
         assert train is not None  # noqa: S101 (`_divided` leaves a text)
-        self._train(Prepared(LanguageTask.learn("language-model", settings, encoder, train), train, valid, None))
+        self._train(TrainingData(LanguageTask.learn("language-model", settings, encoder, train), train, valid, None))
         return self
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:

@@ -11,8 +11,8 @@ import torch
 
 from unroll.data.files.dataset import Unreadable
 from unroll.data.groups import grouped
-from unroll.data.text.documents import Passage
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.documents import TextSource
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.data.values import is_missing
 from unroll.errors import DataError, RunError, nearest
 from unroll.generation.search import NOT_NUMBERS
@@ -34,7 +34,7 @@ class Scorer:
         before: the token that stands before a text.
     """
 
-    def __init__(self, model: LanguageModel, encoder: TextEncoder, before: int) -> None:
+    def __init__(self, model: LanguageModel, encoder: TextTokenizer, before: int) -> None:
         self._model = model
         self._encoder = encoder
         self._before = before
@@ -120,7 +120,7 @@ def _groups(rows: Iterable[tuple[Line, np.ndarray]], *, alone: bool) -> Iterator
     return grouped(rows, full)
 
 
-def lines_of(passage: Passage) -> Iterator[str]:
+def lines_of(passage: TextSource) -> Iterator[str]:
     """Each line or record, without the line end.
 
     Raises:

@@ -20,7 +20,7 @@ class Decoder(Protocol):
         ...
 
 
-class Stops:
+class StopStrings:
     """Text that comes in pieces, up to the stop string that is complete first, which is left out.
 
     Where two are complete at the same character, the one that begins first counts. How the text is cut into pieces
@@ -78,7 +78,7 @@ def texts(ids: Iterable[int], decoder: Decoder, stop: Sequence[str] = ()) -> Ite
     Raises:
         OptionError: a stop string is empty.
     """
-    stops = Stops(stop)
+    stops = StopStrings(stop)
 
     def pieces() -> Iterator[str]:
         for i in ids:

@@ -16,7 +16,7 @@ from unroll.layers.pooling import step_mask
 _FORBIDDEN = -1e6
 
 
-class Legal(NamedTuple):
+class AllowedTransitions(NamedTuple):
     """Which steps a tag sequence may take."""
 
     start: Bool[Tensor, " K"]
@@ -55,7 +55,7 @@ class ConditionalRandomField(nn.Module):
     legal_between: Tensor
     legal_end: Tensor
 
-    def __init__(self, tags: int, legal: Legal | None = None) -> None:
+    def __init__(self, tags: int, legal: AllowedTransitions | None = None) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.zeros(tags))
         self.transitions = nn.Parameter(torch.zeros(tags, tags))

@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.call import Memory
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 
 
-class GRU(Recurrent):
+class GRU(RecurrentLayer):
     """Gated recurrent unit, in place of `torch.nn.GRU`, in both of its forms.
 
         r = sigmoid(W_r x + b_r + U_r h + c_r)

@@ -19,7 +19,7 @@ Resets = Tensor | Many[Many[bool]] | Many[bool]
 
 
 @dataclass(frozen=True)
-class Sequences:
+class PaddedInput:
     """A batch, time first, with its way back to the form it came in."""
 
     x: Tensor
@@ -64,7 +64,7 @@ class Sequences:
         return state
 
 
-def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None, resets: Resets | None) -> Sequences:
+def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None, resets: Resets | None) -> PaddedInput:
     """Time first, padded.
 
     Raises:
@@ -91,10 +91,10 @@ def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None,
             lengths = None if bool((rows == T).all()) else rows.to(x.device)
         else:
             lengths = rows.to(x.device)
-    return Sequences(x, lengths, resets, cut, batch_first, batched, None, None)
+    return PaddedInput(x, lengths, resets, cut, batch_first, batched, None, None)
 
 
-def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
+def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | None) -> PaddedInput:
     if tracing():
         raise OptionError("torch.jit.trace cannot follow a PackedSequence; give the padded input and lengths=")
     if lengths is not None:
@@ -113,7 +113,7 @@ def _unpacked(packed: PackedSequence, lengths: Lengths | None, resets: Resets | 
         if packed.sorted_indices is not None:
             resets = resets.index_select(1, packed.sorted_indices)
     rows = None if int(sizes[-1]) == B else inside.sum(0).to(data.device)
-    return Sequences(x, rows, resets, 0, False, True, packed, places)
+    return PaddedInput(x, rows, resets, 0, False, True, packed, places)
 
 
 def _lengths(lengths: Lengths, x: Tensor, batched: bool) -> Tensor:

@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.call import Memory
 from unroll.ops.lstm import LSTM as RECURRENCE
 
 
-class LSTM(Recurrent):
+class LSTM(RecurrentLayer):
     """Long short-term memory, in place of `torch.nn.LSTM`.
 
         i = sigmoid(W_i x + U_i h + b_i)

@@ -15,7 +15,7 @@ from unroll.errors import OptionError, nearest
 from unroll.layers import init as initialization
 from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
 from unroll.layers.init import Init
-from unroll.layers.input_forms import Lengths, Resets, Sequences, read
+from unroll.layers.input_forms import Lengths, PaddedInput, Resets, read
 from unroll.layers.step import Names, Stepper, Used
 from unroll.layers.symbolic import leaf, symbolic
 from unroll.layers.torch_checks import check_flags, check_input, check_state
@@ -35,7 +35,7 @@ _OPTIONS: dict[str, Any] = {
 """What they are by default."""
 
 
-class Recurrent(LiveWeights):
+class RecurrentLayer(LiveWeights):
     """The base of `RNN`, `LSTM` and `GRU`: they say which equations, this runs them.
 
     Parameters are made, named and shaped by `torch.nn`'s own base (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and
@@ -264,13 +264,13 @@ class Recurrent(LiveWeights):
         y, end = self._run(sequences, start, run)
         return Trace(sequences.back(y), self._out(sequences, end), tuple(parts))
 
-    def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Resets | None) -> Sequences:
+    def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Resets | None) -> PaddedInput:
         weight = getattr(self, str(self._names[0][0]))
         unrecorded(check_input, type(self).__name__, x, self.batch_first, self.input_size, weight)
         return read(x, self.batch_first, lengths, resets)
 
     def _run(
-        self, sequences: Sequences, state: Sequence[Tensor], run: Callable[[Call, int], Result]
+        self, sequences: PaddedInput, state: Sequence[Tensor], run: Callable[[Call, int], Result]
     ) -> tuple[Tensor, State]:
         lengths = sequences.lengths
         x = locked(sequences.x, self.input_dropout, self.training)
@@ -324,7 +324,7 @@ class Recurrent(LiveWeights):
             return None
         return tuple(getattr(self, f"initial_{name}")[k] for name in self.recurrence.states)
 
-    def _start(self, sequences: Sequences, hx: Any) -> State:
+    def _start(self, sequences: PaddedInput, hx: Any) -> State:
         """The state to start from, in the order of the rows, each (L * directions, B, H)."""
         if hx is not None:
             return tuple(sequences.state_in(h) for h in unrecorded(self._given, sequences, hx))
@@ -336,11 +336,11 @@ class Recurrent(LiveWeights):
         zeros = torch.zeros((k, B, sizes[0]), dtype=x.dtype, device=x.device)
         return tuple(zeros if size == sizes[0] else zeros.new_zeros((k, B, size)) for size in sizes)
 
-    def _given(self, sequences: Sequences, hx: Any) -> tuple[Tensor, ...]:
+    def _given(self, sequences: PaddedInput, hx: Any) -> tuple[Tensor, ...]:
         x = sequences.x
         shapes = [(len(self._names), x.shape[1], size) for size in self._state_sizes]
         return check_state(type(self).__name__, hx, self.recurrence.states, x, sequences.batched, shapes)
 
-    def _out(self, sequences: Sequences, state: State) -> Any:
+    def _out(self, sequences: PaddedInput, state: State) -> Any:
         state = tuple(sequences.state_out(s) for s in state)
         return state if len(self.recurrence.states) > 1 else state[0]

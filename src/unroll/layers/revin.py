@@ -11,14 +11,14 @@ from torch import Tensor, nn
 Normalise = Literal["none", "last", "revin"]
 
 
-class Place(NamedTuple):
+class LocScale(NamedTuple):
     """Where a window's values lie, one pair for each row and channel: x = scale * x' + location."""
 
     location: Float[Tensor, "B 1 K"]
     scale: Float[Tensor, "B 1 K"]
 
 
-class ReversibleNorm(nn.Module):
+class RevIN(nn.Module):
     """(B, T, K) values of K channels to values about zero, and the answers of the model back.
 
         none    x'_t = x_t
@@ -40,33 +40,33 @@ class ReversibleNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(channels)) if learns else None
         self.bias = nn.Parameter(torch.zeros(channels)) if learns else None
 
-    def forward(self, x: Float[Tensor, "B T K"]) -> tuple[Float[Tensor, "B T K"], Place]:
+    def forward(self, x: Float[Tensor, "B T K"]) -> tuple[Float[Tensor, "B T K"], LocScale]:
         """The normalised values, and where they came from."""
         location, scale = torch.zeros_like(x[:, :1]), torch.ones_like(x[:, :1])
         if self.kind == "none":
-            return x, Place(location, scale)
+            return x, LocScale(location, scale)
         if self.kind == "last":
             location = x[:, -1:]
-            return x - location, Place(location, scale)
+            return x - location, LocScale(location, scale)
         variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-        place = Place(mean, torch.sqrt(variance + self.eps))
+        place = LocScale(mean, torch.sqrt(variance + self.eps))
         return self.again(x, place), place
 
-    def again(self, x: Float[Tensor, "B T K"], place: Place) -> Float[Tensor, "B T K"]:
+    def again(self, x: Float[Tensor, "B T K"], place: LocScale) -> Float[Tensor, "B T K"]:
         """Other values of the same rows, such as the true future in teacher forcing, by the same numbers."""
         x = (x - place.location) / place.scale
         if self.gain is not None and self.bias is not None:
             x = x * self.gain + self.bias
         return x
 
-    def inverse(self, y: Float[Tensor, "B F K M"], place: Place) -> Float[Tensor, "B F K M"]:
+    def inverse(self, y: Float[Tensor, "B F K M"], place: LocScale) -> Float[Tensor, "B F K M"]:
         """Answers in the units of the input."""
         if self.gain is not None and self.bias is not None:
             # eps keeps the answer finite should the gain be learnt away
             y = (y - self.bias[:, None]) / (self.gain[:, None] + self.eps**2)
         return y * place.scale.unsqueeze(3) + place.location.unsqueeze(3)
 
-    def inverse_scale(self, s: Float[Tensor, "B F K M"], place: Place) -> Float[Tensor, "B F K M"]:
+    def inverse_scale(self, s: Float[Tensor, "B F K M"], place: LocScale) -> Float[Tensor, "B F K M"]:
         """Widths, such as standard deviations, in the units of the input; they stay positive."""
         if self.gain is not None:
             s = s / (self.gain[:, None] + self.eps**2).abs()

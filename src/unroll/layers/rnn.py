@@ -10,12 +10,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.call import Memory
 from unroll.ops.elman import RELU, TANH
 
 
-class RNN(Recurrent):
+class RNN(RecurrentLayer):
     """Simple recurrent network, in place of `torch.nn.RNN`.
 
         h' = tanh(W x + b + U h + c)            nonlinearity="tanh"

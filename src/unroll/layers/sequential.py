@@ -10,17 +10,17 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.errors import OptionError
 from unroll.layers.input_forms import Lengths, Resets
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.step import Used
 
 State = tuple[Any, ...]
 """The parts' states, in order."""
 
 
-class Chain(nn.Module):
+class RecurrentSequential(nn.Module):
     """Each part runs over the outputs of the one before: layers of different widths or kinds in one stack.
 
-    Called as `y, states = chain(x, states, lengths=..., resets=...)`, and `chain.step`, as a `Recurrent` is. The
+    Called as `y, states = chain(x, states, lengths=..., resets=...)`, and `chain.step`, as a `RecurrentLayer` is. The
     state is the tuple of the parts' states. Dropout between two parts is the second one's `input_dropout`.
 
     Args:
@@ -30,7 +30,7 @@ class Chain(nn.Module):
         OptionError: there are none, or two neighbours do not fit.
     """
 
-    def __init__(self, parts: Sequence[Recurrent]) -> None:
+    def __init__(self, parts: Sequence[RecurrentLayer]) -> None:
         super().__init__()
         if not parts:
             raise OptionError("a chain needs at least one part")
@@ -51,15 +51,15 @@ class Chain(nn.Module):
     def __len__(self) -> int:
         return len(self._modules)
 
-    def __iter__(self) -> Iterator[Recurrent]:
+    def __iter__(self) -> Iterator[RecurrentLayer]:
         return iter(self._modules.values())  # type: ignore[arg-type]  # nothing else is added
 
-    def __getitem__(self, k: int) -> Recurrent:
+    def __getitem__(self, k: int) -> RecurrentLayer:
         return list(self)[k]
 
     @property
     def used(self) -> tuple[Used, ...]:
-        """The backends that served the last call, as `Recurrent.used`; each once."""
+        """The backends that served the last call, as `RecurrentLayer.used`; each once."""
         return tuple({repr(used): used for part in self for used in part.used}.values())
 
     def reset_parameters(self) -> None:
@@ -68,7 +68,7 @@ class Chain(nn.Module):
             part.reset_parameters()
 
     def flatten_parameters(self) -> None:
-        """Nothing, as `Recurrent.flatten_parameters`."""
+        """Nothing, as `RecurrentLayer.flatten_parameters`."""
 
     def forward(
         self,
@@ -78,13 +78,13 @@ class Chain(nn.Module):
         lengths: Lengths | None = None,
         resets: Resets | None = None,
     ) -> tuple[Any, State]:
-        """Run over whole sequences: see `Recurrent.forward`.
+        """Run over whole sequences: see `RecurrentLayer.forward`.
 
         Args:
             input: as the first part takes it.
             state: a state for each part; None for all or for one: as that part starts by itself.
-            lengths: as `Recurrent.forward`.
-            resets: as `Recurrent.forward`.
+            lengths: as `RecurrentLayer.forward`.
+            resets: as `RecurrentLayer.forward`.
 
         Returns:
             The outputs of the last part, and the tuple of final states.
@@ -102,7 +102,7 @@ class Chain(nn.Module):
         return y, tuple(ends)
 
     def step(self, x_t: Tensor, state: Sequence[Any] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream: see `Recurrent.step`.
+        """One step of a stream: see `RecurrentLayer.step`.
 
         Raises:
             OptionError: as `forward`, and as the parts' steps.

@@ -12,7 +12,7 @@ from unroll.ops.backends import step
 from unroll.ops.call import Recurrence
 
 if TYPE_CHECKING:
-    from unroll.layers.recurrent import Recurrent
+    from unroll.layers.recurrent import RecurrentLayer
 
 Names = tuple[str | None, ...]
 """What the parameters of one layer and direction are called, in the order of `Weights`; None: there is none."""
@@ -42,8 +42,8 @@ class Stepper:
         self._two_states = len(recurrence.states) == 2
         self._sizes = sizes
 
-    def step(self, module: Recurrent, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """See `Recurrent.step`."""
+    def step(self, module: RecurrentLayer, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See `RecurrentLayer.step`."""
         if module.bidirectional:
             raise OptionError("a bidirectional layer needs the whole sequence: it has no step()")
         training = module.training
@@ -65,7 +65,7 @@ class Stepper:
         y, state = module._forward(x_t.unsqueeze(time), state, None, None)
         return y.squeeze(time), state
 
-    def _quick(self, module: Recurrent, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+    def _quick(self, module: RecurrentLayer, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         """The step by the kernel, or None: `forward` does all that is rare, and finds all that is wrong."""
         if state is None or torch.is_grad_enabled() or x_t.dim() != 2:
             return None

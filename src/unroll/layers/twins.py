@@ -9,11 +9,11 @@ from torch import nn
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.rnn import RNN
 from unroll.layers.scripting import ScriptableGRU, ScriptableLSTM, ScriptableRNN
 
-_Kinds = dict[type[Recurrent], type[nn.RNN | nn.GRU | nn.LSTM]]
+_Kinds = dict[type[RecurrentLayer], type[nn.RNN | nn.GRU | nn.LSTM]]
 _TORCH: _Kinds = {RNN: nn.RNN, GRU: nn.GRU, LSTM: nn.LSTM}
 _SCRIPTABLE: _Kinds = {RNN: ScriptableRNN, GRU: ScriptableGRU, LSTM: ScriptableLSTM}
 _DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
@@ -43,24 +43,24 @@ def scriptable(model: nn.Module) -> nn.Module:
 
 def _copied(model: nn.Module, kinds: _Kinds) -> nn.Module:
     for name, module in model.named_modules():
-        reason = _unlike(module) if isinstance(module, Recurrent) else None
+        reason = _unlike(module) if isinstance(module, RecurrentLayer) else None
         if reason is not None:
             where = f"'{name}' " if name else ""
             raise OptionError(f"torch.nn has no layer like {where}({type(module).__name__}): {reason}")
     model = copy.deepcopy(model)
     made: dict[nn.Module, nn.Module] = {}  # a layer that stands in two places stays one
-    if isinstance(model, Recurrent):
+    if isinstance(model, RecurrentLayer):
         return _twin(model, kinds)
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
-            if isinstance(child, Recurrent):
+            if isinstance(child, RecurrentLayer):
                 if child not in made:
                     made[child] = _twin(child, kinds)
                 parent._modules[name] = made[child]
     return model
 
 
-def _unlike(layer: Recurrent) -> str | None:
+def _unlike(layer: RecurrentLayer) -> str | None:
     """Why `torch.nn` has no such layer, or None."""
     if type(layer) not in _TORCH:
         return "it is of another class than RNN, LSTM and GRU, or has parametrized weights"
@@ -77,7 +77,7 @@ def _unlike(layer: Recurrent) -> str | None:
     return None
 
 
-def _twin(layer: Recurrent, kinds: _Kinds) -> nn.RNNBase:
+def _twin(layer: RecurrentLayer, kinds: _Kinds) -> nn.RNNBase:
     """The layer as `torch.nn` has it, with the same parameters, hooks and mode."""
     kind = kinds[type(layer)]
     known = vars(kind(1, 1, device="meta"))

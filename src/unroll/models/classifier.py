@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from unroll.layers.conv import ConvFrontEnd
 from unroll.layers.pooling import MeanPooling, Pooling
-from unroll.layers.recurrent import Recurrent
-from unroll.layers.sequential import Chain
-from unroll.models.embedding import SeriesInput, TokenInput
+from unroll.layers.recurrent import RecurrentLayer
+from unroll.layers.sequential import RecurrentSequential
+from unroll.models.embedding import SeriesInput, TokenEmbedding
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.models.recurrent import recurrent_stack, recurrent_width
 
 
-class ManyToOne(nn.Module):
+class SequenceClassifier(nn.Module):
     """input stage -> [convolution front end] -> recurrent stack -> pooling -> head.
 
     `forward(x, lengths)` takes token ids (B, T) or features (B, T, D) and returns logits or values (B, K). With
@@ -24,9 +24,9 @@ class ManyToOne(nn.Module):
 
     def __init__(
         self,
-        inputs: TokenInput | SeriesInput,
+        inputs: TokenEmbedding | SeriesInput,
         conv: ConvFrontEnd | None,
-        recurrent: Recurrent | Chain,
+        recurrent: RecurrentLayer | RecurrentSequential,
         pool: Pooling,
         input_pool: MeanPooling | None,
         head: nn.Module,
@@ -59,7 +59,7 @@ def build(
     outputs: int,
     vocabulary: int | None = None,
     features: int | None = None,
-) -> ManyToOne:
+) -> SequenceClassifier:
     """The model that `options` describe, for token ids (`vocabulary`) or for numeric steps (`features`).
 
     Exactly one of `vocabulary` and `features` is given; `outputs` is K.
@@ -67,7 +67,7 @@ def build(
     if (vocabulary is None) == (features is None):
         raise TypeError("give exactly one of vocabulary and features")
     if vocabulary is not None:
-        inputs = TokenInput(
+        inputs = TokenEmbedding(
             vocabulary,
             tokens.embedding,
             tokens.embedding_dropout,
@@ -89,4 +89,4 @@ def build(
     input_pool = MeanPooling() if options.pool_inputs else None
     pooled = pool.features + (inputs.features if options.pool_inputs else 0)
     head = nn.Sequential(nn.Dropout(options.head_dropout), nn.Linear(pooled, outputs))
-    return ManyToOne(inputs, conv, stack, pool, input_pool, head)
+    return SequenceClassifier(inputs, conv, stack, pool, input_pool, head)

@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unroll.data.ragged import Examples
+from unroll.data.ragged import RaggedDataset
 from unroll.errors import OptionError
 
 _UNKNOWN = 1
 _NO_RUN = 2**62
 
 
-class TokenInput(nn.Module):
+class TokenEmbedding(nn.Module):
     """Token ids (B, T) to vectors (B, T, D). Id 0 is padding, 1 unknown.
 
         x_t = E[w_t] + sum over n = 2 ... N of G[g(w_{t-n+1} ... w_t)]
@@ -72,7 +72,7 @@ class TokenInput(nn.Module):
                 embedded = embedded + self.grams(self._places(self._runs(x, n)))
         return self.dropout(embedded)
 
-    def learn_ngrams(self, examples: Examples) -> None:
+    def learn_ngrams(self, examples: RaggedDataset) -> None:
         """Keep the runs of tokens that stand in the most rows of `examples`, and in two at least.
 
         Runs with a token that is unknown do not count. Ties are broken by the tokens' ids.

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from unroll.errors import OptionError
 from unroll.layers.dropout import check_shares, locked_mask
-from unroll.layers.recurrent import Recurrent
-from unroll.layers.sequential import Chain
+from unroll.layers.recurrent import RecurrentLayer
+from unroll.layers.sequential import RecurrentSequential
 from unroll.layers.softmax import AdaptiveSoftmax, FullSoftmax
-from unroll.models.embedding import TokenInput
+from unroll.models.embedding import TokenEmbedding
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.recurrent import recurrent_stack, recurrent_width
 
@@ -41,8 +41,8 @@ class LanguageModel(nn.Module):
 
     def __init__(
         self,
-        inputs: TokenInput,
-        recurrent: Recurrent | Chain,
+        inputs: TokenEmbedding,
+        recurrent: RecurrentLayer | RecurrentSequential,
         head: FullSoftmax | AdaptiveSoftmax,
         *,
         tied: bool,
@@ -133,7 +133,7 @@ def build_language_model(
     Raises:
         OptionError: options that do not go together, or cutoffs that do not fit the vocabulary.
     """
-    inputs = TokenInput(
+    inputs = TokenEmbedding(
         vocabulary,
         tokens.embedding,
         tokens.embedding_dropout,

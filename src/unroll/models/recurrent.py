@@ -8,9 +8,9 @@ from typing import Any
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.layers.recurrent import Recurrent
+from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.rnn import RNN
-from unroll.layers.sequential import Chain
+from unroll.layers.sequential import RecurrentSequential
 from unroll.models.options import RecurrentOptions
 
 
@@ -20,7 +20,7 @@ def recurrent_width(options: RecurrentOptions) -> int:
     return 2 * width if options.bidirectional else width
 
 
-def recurrent_stack(options: RecurrentOptions, width: int) -> Recurrent | Chain:
+def recurrent_stack(options: RecurrentOptions, width: int) -> RecurrentLayer | RecurrentSequential:
     """The layers over steps of `width` features, batch first; a chain of two if the last layer has a width of its own.
 
     Raises:
@@ -37,10 +37,10 @@ def recurrent_stack(options: RecurrentOptions, width: int) -> Recurrent | Chain:
     last = replace(
         below, layers=1, hidden=options.last_hidden, input_dropout=options.hidden_dropout, hidden_dropout=0.0
     )
-    return Chain([_stack(below, width), _stack(last, recurrent_width(below))])
+    return RecurrentSequential([_stack(below, width), _stack(last, recurrent_width(below))])
 
 
-def _stack(options: RecurrentOptions, width: int) -> Recurrent:
+def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:
     shared: dict[str, Any] = {
         "num_layers": options.layers,
         "batch_first": True,

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unroll.layers.char_encoder import CharacterConvolution, CharacterRecurrence
-from unroll.layers.crf import ConditionalRandomField, Legal
+from unroll.layers.crf import AllowedTransitions, ConditionalRandomField
 from unroll.layers.pooling import step_mask
-from unroll.layers.recurrent import Recurrent
-from unroll.layers.sequential import Chain
-from unroll.models.embedding import TokenInput
+from unroll.layers.recurrent import RecurrentLayer
+from unroll.layers.sequential import RecurrentSequential
+from unroll.models.embedding import TokenEmbedding
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.recurrent import recurrent_stack, recurrent_width
 from unroll.models.tagger_options import TaggerOptions
@@ -30,9 +30,9 @@ class Tagger(nn.Module):
 
     def __init__(
         self,
-        inputs: TokenInput,
+        inputs: TokenEmbedding,
         characters: CharacterRecurrence | CharacterConvolution | None,
-        recurrent: Recurrent | Chain,
+        recurrent: RecurrentLayer | RecurrentSequential,
         head: nn.Module,
         crf: ConditionalRandomField | None,
     ) -> None:
@@ -85,7 +85,7 @@ def build(
     tags: int,
     vocabulary: int,
     characters: int,
-    legal: Legal | None = None,
+    legal: AllowedTransitions | None = None,
 ) -> Tagger:
     """The model that options describe.
 
@@ -98,7 +98,7 @@ def build(
         characters: character ids.
         legal: steps between tags that a random field allows; None: all.
     """
-    inputs = TokenInput(
+    inputs = TokenEmbedding(
         vocabulary,
         tokens.embedding,
         tokens.embedding_dropout,

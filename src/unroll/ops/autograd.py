@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops import naive
-from unroll.ops.call import Call, Form, Result, Tensors
+from unroll.ops.call import Call, CallSpec, Result, Tensors
 from unroll.ops.denormals import flush_subnormals
 from unroll.ops.torch_state import graph_is_kept, in_memory, plain, transformed
 
@@ -25,7 +25,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 class Rule(Protocol):
     """How one call is computed, and how its first derivative is. It may keep things from `forward` to `backward`."""
 
-    form: Form
+    form: CallSpec
     autocast: Autocast
     """What puts autocast back as it was in `forward`: in the backward pass it is as it happens to be there."""
 
@@ -83,10 +83,10 @@ class _Differentiable(torch.autograd.Function):
         return (None, *ctx.rule.backward(tensors, kept, grads, needed, graph_is_kept()))
 
 
-class KernelRule(ABC):
+class KernelFunction(ABC):
     """What the rules of all kernels do before their gradients: kernels read memory, so a gradient must lie in some."""
 
-    form: Form
+    form: CallSpec
     autocast: Autocast
 
     def backward(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed, again: bool) -> Tensors:
@@ -103,7 +103,7 @@ class KernelRule(ABC):
         """The tensors' gradients from the outputs', not all of which are None."""
 
 
-def exact_gradients(form: Form, tensors: Tensors, needed: Needed, grads: Tensors, autocast: Autocast) -> Tensors:
+def exact_gradients(form: CallSpec, tensors: Tensors, needed: Needed, grads: Tensors, autocast: Autocast) -> Tensors:
     """The gradients of the definition, which can be differentiated."""
     create = torch.is_grad_enabled()
     with autocast(), torch.enable_grad():

@@ -70,7 +70,7 @@ class Result(NamedTuple):
     """Each (B, R or H): the state at each row's own last step."""
 
 
-class Form(NamedTuple):
+class CallSpec(NamedTuple):
     """What is asked but the tensors."""
 
     recurrence: Recurrence
@@ -135,12 +135,12 @@ class Call:
         return T * B * (D + R) * rows
 
     @property
-    def form(self) -> Form:
+    def form(self) -> CallSpec:
         """The call without its tensors, which it would keep alive."""
-        return Form(self.recurrence, self.reverse, self.memory)
+        return CallSpec(self.recurrence, self.reverse, self.memory)
 
     @property
     def tensors(self) -> Tensors:
-        """All of them, in the order that `Form.call` takes."""
+        """All of them, in the order that `CallSpec.call` takes."""
         back = self.reset_state or ()
         return (self.x, self.lengths, self.resets, self.recurrent_mask, *self.weights, *self.state, *back)

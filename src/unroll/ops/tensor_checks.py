@@ -12,7 +12,7 @@ from unroll.ops.torch_state import compiling, in_memory, plain
 _SHAPES = "its tensors do not fit each other"
 
 
-def misfit(call: Call, kernels: str, *, cast: Collection[torch.dtype] = ()) -> str | None:
+def mismatch(call: Call, kernels: str, *, cast: Collection[torch.dtype] = ()) -> str | None:
     """Why they cannot, or None.
 
     Args:

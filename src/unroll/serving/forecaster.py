@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from unroll.data.timeseries.future import require_known, with_known
 from unroll.data.timeseries.inputs import is_in_memory, read_history
 from unroll.data.timeseries.reader import append
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.series import Frame, Frames, future_stamps
-from unroll.data.timeseries.windows import Windows, latest
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, future_stamps
+from unroll.data.timeseries.windows import ForecastWindows, latest_windows
 from unroll.errors import DataError, OptionError
-from unroll.models.forecaster.model import Forecaster, Window
-from unroll.models.forecaster.strategies import Streaming, joined
+from unroll.models.forecaster.model import Forecaster, ForecastInputs
+from unroll.models.forecaster.strategies import DecoderState, joined
 from unroll.serving.predictor import Predictor
-from unroll.tasks.forecasting.inference import Answers, Units, answer_batch, seeded
+from unroll.tasks.forecasting.inference import Forecasts, Units, answer_batch, seeded
 from unroll.tasks.forecasting.output_table import records, table
 from unroll.tasks.forecasting.task import ForecastingTask
 
@@ -40,9 +40,9 @@ class Forecast:
         answers: (S, F, K) arrays in the data's units.
     """
 
-    frames: Frames
+    frames: TimeSeriesSet
     stamps: list[np.ndarray]
-    answers: Answers
+    answers: Forecasts
 
 
 class ShortSeriesWarning(UserWarning):
@@ -64,9 +64,9 @@ class ForecastPredictor(Predictor):
 
     def __init__(self, task: ForecastingTask, model: nn.Module) -> None:
         super().__init__(task, model)
-        self.frames: Frames | None = None
-        self._scaler: FrameScaler = task.scaler
-        self._streams: dict[str, Streaming] | None = None
+        self.frames: TimeSeriesSet | None = None
+        self._scaler: SeriesScaler = task.scaler
+        self._streams: dict[str, DecoderState] | None = None
 
     def predict_files(
         self,
@@ -110,9 +110,9 @@ class ForecastPredictor(Predictor):
         """Forecast the steps after the history, series by series, with the data's own columns.
 
         Args:
-            X: the history, at least the look-back of it: files, a DataFrame, a Series, an array or Frames; None: where
-                the last call or `update` stood. A series that the training data had not is measured on its history; one
-                shorter than the look-back is left out with a warning.
+            X: the history, at least the look-back of it: files, a DataFrame, a Series, an array or a TimeSeriesSet;
+                None: where the last call or `update` stood. A series that the training data had not is measured on its
+                history; one shorter than the look-back is left out with a warning.
             horizon: steps; None: as many as were trained. Beyond them strategies recursive and attention go on, direct
                 and segment roll forward on their own answers.
             known: rows with the known columns of the times to come, where the history does not hold them.
@@ -155,7 +155,7 @@ class ForecastPredictor(Predictor):
         frames = self.frames if known is None else with_known(self.frames, known, where)
         frames = self._long_enough(frames)
         require_known(frames, steps)
-        batch = latest(frames, self._scaler, history=self.task.settings.reach.lookback, horizon=steps)
+        batch = latest_windows(frames, self._scaler, history=self.task.settings.reach.lookback, horizon=steps)
         scale = self._scaler.table(frames.names)
         streams = joined(list(self._standing(frames).values())) if self.model.streams else None
         with seeded(self.task.settings.batch.seed, next(self.model.parameters()).device):
@@ -164,7 +164,7 @@ class ForecastPredictor(Predictor):
         stamps = [future_stamps(frame, frames.frequency, steps, step=layout.step) for frame in frames]
         return Forecast(frames, stamps, answers)
 
-    def _long_enough(self, frames: Frames) -> Frames:
+    def _long_enough(self, frames: TimeSeriesSet) -> TimeSeriesSet:
         """The series that fill a look-back; the others are named in a warning.
 
         Raises:
@@ -185,7 +185,7 @@ class ForecastPredictor(Predictor):
         )
         return replace(frames, series=tuple(frame for frame in frames if len(frame) >= lookback))
 
-    def part(self, data: Any, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Windows:
+    def part(self, data: Any, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> ForecastWindows:
         """Every window within data as `predict` takes it; see `Predictor.part`."""
         return self.task.load(data, self.source(skip_bad_rows, encoding), say)
 
@@ -211,7 +211,7 @@ class ForecastPredictor(Predictor):
         self._measure(frames)
         return self
 
-    def _frames(self, X: Any) -> Frames:
+    def _frames(self, X: Any) -> TimeSeriesSet:
         source = self.source(self.task.settings.source.skip_bad_rows, None)
         return read_history(
             X,
@@ -220,18 +220,18 @@ class ForecastPredictor(Predictor):
             source=source,
         )
 
-    def stand(self, frames: Frames) -> None:
+    def stand(self, frames: TimeSeriesSet) -> None:
         """At the end of these series, with nothing carried."""
         self.frames, self._streams = frames, None
         self._scaler = self.task.scaler
         self._measure(frames)
 
-    def _measure(self, frames: Frames) -> None:
+    def _measure(self, frames: TimeSeriesSet) -> None:
         """Learn the size of new series, once they fill a look-back: fewer rows do not tell it."""
         lookback = self.task.settings.reach.lookback
         self._scaler = self._scaler.extend(frames.only([f.name for f in frames if len(f) >= lookback]))
 
-    def _standing(self, frames: Frames) -> dict[str, Streaming]:
+    def _standing(self, frames: TimeSeriesSet) -> dict[str, DecoderState]:
         """The state of each series at the end of its history, read from the look-back before it if none is carried."""
         if self._streams is None:
             self._streams = {}
@@ -242,7 +242,7 @@ class ForecastPredictor(Predictor):
         return {frame.name: self._streams[frame.name] for frame in frames}
 
     @torch.inference_mode()
-    def _read(self, at: Streaming | None, frame: Frame, first: int) -> Streaming:
+    def _read(self, at: DecoderState | None, frame: TimeSeries, first: int) -> DecoderState:
         """The state after the rows from `first` on."""
         scaled = self._scaler.transform(frame)
         rows = slice(first, len(frame))
@@ -254,7 +254,7 @@ class ForecastPredictor(Predictor):
             return torch.from_numpy(values.astype(np.float32)).unsqueeze(0).to(device)
 
         units = Units(self._scaler.table((frame.name,))).place(torch.zeros(1, dtype=torch.int64, device=device))
-        window = Window(
+        window = ForecastInputs(
             there(scaled.target[rows]), there(scaled.past[rows]), there(scaled.known[rows]), there(scaled.static), units
         )
         return self.model.start(window) if at is None else self.model.read(at, window)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from unroll.data.files.dataset import stream
 from unroll.data.tables import column_of, is_table, refuse_other_table
-from unroll.data.text.documents import Passage, said
+from unroll.data.text.documents import TextSource, said
 from unroll.errors import DataError, OptionError
 from unroll.generation.scoring import Scorer, lines_of, texts_of
 from unroll.generation.search import beam, sample
-from unroll.generation.stopping import Decoder, Stops, texts
+from unroll.generation.stopping import Decoder, StopStrings, texts
 from unroll.models.language_model import LanguageModel
 from unroll.serving.predictor import Predictor
 from unroll.tasks.base import Report
@@ -175,7 +175,7 @@ class LanguagePredictor(Predictor):
             return made
 
         def ends(found: Sequence[int]) -> bool:
-            stops, pieces = Stops(stop), decoder()
+            stops, pieces = StopStrings(stop), decoder()
             for i in found:
                 stops.push(pieces.push(i))
             return stops.stopped
@@ -213,7 +213,7 @@ class LanguagePredictor(Predictor):
         if list(data) == ["-"]:
             rows = stream("-", source=source, skip=skip_bad_rows, lines=column)
             return self._scorer.score(texts_of(rows, column, skip_bad_rows), carry=carry, live=True)
-        passage = Passage(tuple(data), source, column)
+        passage = TextSource(tuple(data), source, column)
         if skip_bad_rows and (reasons := passage.left_out()):
             say(said(reasons, passage.where))
         return self._scorer.score(lines_of(passage), carry=carry, live=False)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from unroll.tasks.settings import Settings
     from unroll.training.objective import Objective
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Report = dict[str, Any]
 """Figures by name, JSON values all. It begins with what was counted: `{"rows": 360, ...}`."""
 
 
 @dataclass(frozen=True)
-class Sources:
+class DataPaths:
     """Where the data of a run is: training, validation (none: a share of the training data) and test data."""
 
     data: Sequence[str]
@@ -31,7 +31,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingData:
     """A task that has learnt its training part, and every part in the task's own form."""
 
     task: Task
@@ -55,7 +55,7 @@ class Task(Protocol):
         ...
 
     @classmethod
-    def prepare(cls, name: str, settings: Any, sources: Sources, say: Say) -> Prepared:
+    def prepare(cls, name: str, settings: Any, sources: DataPaths, say: Log) -> TrainingData:
         """Read the data, split it, learn vocabulary or scaler on the training part, and encode every part.
 
         Raises:
@@ -76,7 +76,7 @@ class Task(Protocol):
         """Write what `read` needs beside config.yaml."""
         ...
 
-    def load(self, data: Any, source: SourceOptions, say: Say) -> Any:
+    def load(self, data: Any, source: SourceOptions, say: Log) -> Any:
         """New data with the truth in it, as a part: names of files or of hub data, or a table (`data.tables`).
 
         Raises:
@@ -108,7 +108,7 @@ class Task(Protocol):
         """The report for a person; `full` with its tables."""
         ...
 
-    def describe(self, prepared: Prepared, model: Any) -> Iterable[str]:
+    def describe(self, prepared: TrainingData, model: Any) -> Iterable[str]:
         """What is said before the training starts."""
         ...
 
@@ -116,7 +116,7 @@ class Task(Protocol):
         """What a resumed training must find as it was, of a part and of what was learnt."""
         ...
 
-    def pictures(self, run: Run, model: Any, prepared: Prepared, metrics: Report) -> None:
+    def pictures(self, run: Run, model: Any, prepared: TrainingData, metrics: Report) -> None:
         """Draw what the task has to show into the run folder."""
         ...
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from unroll.errors import OptionError
-from unroll.tasks.base import Prepared
+from unroll.tasks.base import TrainingData
 from unroll.training.loop import Outcome, fit
 
 
-def new_model(prepared: Prepared) -> nn.Module:
+def new_model(prepared: TrainingData) -> nn.Module:
     """The task's model as the seed and the training part make it; PyTorch's random state is set to the seed.
 
     Raises:
@@ -28,7 +28,7 @@ def new_model(prepared: Prepared) -> nn.Module:
 
 
 def train(
-    prepared: Prepared, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
+    prepared: TrainingData, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
 ) -> Outcome:
     """Train `model` on the training part as the task's settings say; see `unroll.training.loop.fit`."""
     task = prepared.task

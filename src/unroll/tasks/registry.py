@@ -19,7 +19,7 @@ _ROWS = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class TaskSpec:
     """A task in the table.
 
     Attributes:
@@ -48,21 +48,21 @@ class Entry:
 
 
 TASKS = {
-    "classification": Entry(
+    "classification": TaskSpec(
         "Train a classifier: a label, or several, for each text or numeric sequence.",
         _ROWS,
         "unroll.tasks.classification.options:LabelledSettings",
         "unroll.tasks.classification.task:LabelledTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
-    "regression": Entry(
+    "regression": TaskSpec(
         "Train a regressor: a number, or several, for each text or numeric sequence.",
         _ROWS,
         "unroll.tasks.classification.options:LabelledSettings",
         "unroll.tasks.classification.task:LabelledTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
-    "language-model": Entry(
+    "language-model": TaskSpec(
         "Train a language model: the next token of a text, or tokens that were masked.",
         "Text files of any size (also .gz, .xz, .zst), or CSV, TSV, JSON lines or Parquet files, or a hub name, with a"
         " column of text.",
@@ -70,14 +70,14 @@ TASKS = {
         "unroll.tasks.language_modeling.task:LanguageTask",
         "unroll.serving.language_model:LanguagePredictor",
     ),
-    "tagging": Entry(
+    "tagging": TaskSpec(
         "Train a tagger: a tag for each token of a sentence, such as parts of speech or names.",
         "CoNLL column files, CoNLL-U, or JSON lines (Parquet, ...) of token lists and tag lists; also .gz, .xz, .zst.",
         "unroll.tasks.tagging.options:TaggingSettings",
         "unroll.tasks.tagging.task:TaggingTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
-    "forecasting": Entry(
+    "forecasting": TaskSpec(
         "Train a forecaster: the next steps of one or many series.",
         "CSV, TSV, JSON lines or Parquet files (also .gz, .xz, .zst) of series, wide or long, with a column of times.",
         "unroll.tasks.forecasting.options:ForecastingSettings",
@@ -87,7 +87,7 @@ TASKS = {
 }
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> TaskSpec:
     """The task called `name`.
 
     Raises:

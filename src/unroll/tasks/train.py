@@ -15,7 +15,7 @@ from torch import nn
 
 from unroll.errors import RunError
 from unroll.runs import CONFIG, METRICS, Run
-from unroll.tasks.base import Prepared, Report, Say, Sources, Task, counted
+from unroll.tasks.base import DataPaths, Log, Report, Task, TrainingData, counted
 from unroll.tasks.learning import new_model, train
 from unroll.tasks.registry import entry
 from unroll.tasks.settings import Settings
@@ -28,12 +28,12 @@ from unroll.training.plots import plot_curves, plot_gradients
 
 def fit(
     name: str,
-    sources: Sources,
+    sources: DataPaths,
     settings: Settings,
     out: str | Path,
     *,
     overwrite: bool = False,
-    say: Say = print,
+    say: Log = print,
 ) -> Report:
     """Train a model on files and leave a run folder.
 
@@ -51,12 +51,12 @@ def fit(
         if is_main():
             Run.claim(out, overwrite=overwrite, held=True).begin()  # another run may have come there since
             prepared.task.write(run)
-            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(Sources)}
+            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(DataPaths)}
             run.write_config(name, prepared.task.settings.flat(), where)
         return _train(run, prepared, model, resume=False, say=say)
 
 
-def resume(path: str | Path, *, say: Say = print) -> Report:
+def resume(path: str | Path, *, say: Log = print) -> Report:
     """Go on with a training that was stopped, exactly where its last checkpoint stands.
 
     Raises:
@@ -70,7 +70,7 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
         chosen = entry(config["task"])
         settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
         try:
-            sources = Sources(**config["sources"])
+            sources = DataPaths(**config["sources"])
         except TypeError as error:
             raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
         prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else _silent)
@@ -82,7 +82,7 @@ def resume(path: str | Path, *, say: Say = print) -> Report:
 
 
 @contextlib.contextmanager
-def _writing(run: Run, say: Say) -> Iterator[None]:
+def _writing(run: Run, say: Log) -> Iterator[None]:
     """Keep other trainings out of the run folder; one process of several sees to that."""
     if not is_main():
         yield
@@ -98,7 +98,7 @@ def _require_unfinished(run: Run) -> None:
         raise RunError(f"{run.path} has ended its training; to train again, fit with another --out")
 
 
-def _train(run: Run, prepared: Prepared, model: nn.Module, *, resume: bool, say: Say) -> Report:
+def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, say: Log) -> Report:
     task = prepared.task
     if is_main():
         for line in task.describe(prepared, model):
@@ -147,7 +147,7 @@ def _as_written(run: Run, task: Task) -> bool:
         return all(run.read(file.name) == again.read(file.name) for file in again.path.iterdir())
 
 
-def _identity(prepared: Prepared) -> str:
+def _identity(prepared: TrainingData) -> str:
     """A hash of what a resumed training must find as it was: the options but the training's, and every example."""
     task = prepared.task
     ours = task.settings.flat()

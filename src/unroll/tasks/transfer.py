@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from unroll.data.options import TextOptions
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import OptionError, RunError
 from unroll.runs import ENCODER, Run
 from unroll.tasks.transfer_options import TransferOptions
@@ -58,7 +58,7 @@ def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextEncoder:
+def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
     """The vocabulary of the run that `init_from` names, for texts shortened as `text` says.
 
     Raises:
@@ -121,9 +121,9 @@ def _contradiction(name: str, own: Any, theirs: Any, path: str) -> OptionError:
     return OptionError(f"{name} is {own!r}, but it is {theirs!r} in {path}, which init_from names")
 
 
-def _text_encoder(run: Run) -> TextEncoder:
+def _text_encoder(run: Run) -> TextTokenizer:
     task = run.config()["task"]
     try:
-        return run.read_as(ENCODER, TextEncoder.from_json)
+        return run.read_as(ENCODER, TextTokenizer.from_json)
     except RunError as error:
         raise RunError(f"init_from names {run.path}, a {task} run without a vocabulary of text: {error}") from error

@@ -15,13 +15,13 @@ from unroll.training.gather import gather
 from unroll.training.history import write_gradients, write_history
 from unroll.training.objective import objective_state
 from unroll.training.options import TrainingOptions
-from unroll.training.state import Course
+from unroll.training.state import TrainingState
 
 if TYPE_CHECKING:
     from unroll.training.lightning_module import TrainingModule
 
 
-class Keeper:
+class Checkpointer:
     """Checkpoints and tables of one run folder; only the first process writes.
 
     Args:
@@ -59,7 +59,7 @@ class Keeper:
 
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=module.course.step or None)
 
-    def seconds(self, course: Course) -> float:
+    def seconds(self, course: TrainingState) -> float:
         """Time spent so far, all sittings together."""
         return self._before + time.monotonic() - self._begun
 

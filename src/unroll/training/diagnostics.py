@@ -52,7 +52,7 @@ def groups(names: Iterable[str]) -> list[str]:
     return found
 
 
-class GradientWatch:
+class GradientMonitor:
     """The gradient's norm at every step, whole and per layer; a bounded table of them; its two troubles.
 
     Args:
@@ -159,7 +159,7 @@ def overfitting(history: Sequence[dict[str, float]]) -> str | None:
     return None
 
 
-class OutputWatch:
+class OutputMonitor:
     """Outputs (..., K) of a validation pass: do they differ between rows, and is more than one class chosen?
 
     Only running extremes are kept, on the device; one transfer at the end of the pass.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unroll.data.batches import Batch, BatchSource
-from unroll.training.state import Course
+from unroll.training.state import TrainingState
 
 
 class Feed:
     """What is left of the epoch at hand; the epochs after it whole."""
 
-    def __init__(self, batches: BatchSource, course: Course) -> None:
+    def __init__(self, batches: BatchSource, course: TrainingState) -> None:
         self.batches = batches
         self._course = course
 

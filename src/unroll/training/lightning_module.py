@@ -1,7 +1,7 @@
 """One step, one validation pass and one epoch's end, in Lightning's hooks.
 
 Lightning owns the loop, the devices and the precision. What the run depends on beside the weights is in
-`Course`, the optimizer, the schedule, the watches and the random state, and `Keeper` puts all of it in a
+`TrainingState`, the optimizer, the schedule, the watches and the random state, and `Checkpointer` puts all of it in a
 checkpoint.
 """
 
@@ -20,11 +20,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from unroll.data.batches import Batch
 from unroll.training.averaging import WeightAverage, make_average
-from unroll.training.checkpointer import Keeper
+from unroll.training.checkpointer import Checkpointer
 from unroll.training.checkpoints import restoring
 from unroll.training.clipping import clip, step_numbers
 from unroll.training.console import Reporter
-from unroll.training.diagnostics import ADVICE, GradientWatch, OutputWatch, overfitting
+from unroll.training.diagnostics import ADVICE, GradientMonitor, OutputMonitor, overfitting
 from unroll.training.errors import Halt, TrainingError
 from unroll.training.feed import Feed
 from unroll.training.finite import first_unfinite
@@ -34,7 +34,7 @@ from unroll.training.objective import Objective, batch_weight
 from unroll.training.optim import make_optimizer, make_schedule, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.signals import StopRequest
-from unroll.training.state import Course
+from unroll.training.state import TrainingState
 from unroll.training.validation import Validation, unfinite
 
 _SKIPS_ALLOWED = 30
@@ -67,8 +67,8 @@ class TrainingModule(LightningModule):
         *,
         has_valid: bool,
         monitor: tuple[str, Literal["min", "max"]],
-        course: Course,
-        keeper: Keeper,
+        course: TrainingState,
+        keeper: Checkpointer,
         reporter: Reporter,
         request: StopRequest,
         restored: dict[str, Any] | None,
@@ -86,8 +86,8 @@ class TrainingModule(LightningModule):
         self.reporter = reporter
         self.request = request
         self.restored = restored
-        self.watch = GradientWatch(model, options.clip_norm)
-        self.outputs = OutputWatch()
+        self.watch = GradientMonitor(model, options.clip_norm)
+        self.outputs = OutputMonitor()
         self.validation = Validation(objective, self.outputs)
         self.layers = Layerwise(model, options)
         self.average: WeightAverage | None = None

@@ -21,7 +21,7 @@ from unroll.errors import OptionError, RunError
 from unroll.ops.denormals import flush_subnormals
 from unroll.training import checkpoints
 from unroll.training.check import Monitor, check
-from unroll.training.checkpointer import Keeper, load_best, put_weights
+from unroll.training.checkpointer import Checkpointer, load_best, put_weights
 from unroll.training.console import Reporter
 from unroll.training.distributed import is_main, launched_outside, run_processes
 from unroll.training.environment import deterministic, silence, threads
@@ -32,7 +32,7 @@ from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.signals import StopRequest
-from unroll.training.state import Course, Stopped
+from unroll.training.state import Stopped, TrainingState
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # what a resumed run may change: when to stop, what to write, how to compute the same numbers
@@ -169,8 +169,8 @@ def _train(
         "monitor": list(monitor),
         "identity": identity,
     }
-    keeper = Keeper(folder, options, settings, monitor[0])
-    course, restored = Course(), None
+    keeper = Checkpointer(folder, options, settings, monitor[0])
+    course, restored = TrainingState(), None
     if resume and checkpoints.exists(keeper.last):
         restored = checkpoints.load(keeper.last)
         course = _continue(restored, settings, model, options, folder)
@@ -230,7 +230,7 @@ def _train(
     return _outcome(course, monitor)
 
 
-def _outcome(course: Course, monitor: Monitor) -> Outcome:
+def _outcome(course: TrainingState, monitor: Monitor) -> Outcome:
     return Outcome(
         history=course.history,
         monitor=monitor[0],
@@ -245,9 +245,9 @@ def _outcome(course: Course, monitor: Monitor) -> Outcome:
 
 def _continue(
     state: dict[str, Any], settings: dict[str, Any], model: nn.Module, options: TrainingOptions, folder: Path
-) -> Course:
+) -> TrainingState:
     with checkpoints.restoring(folder, "settings"):
-        was, course = state["settings"], Course.from_state(state["course"])
+        was, course = state["settings"], TrainingState.from_state(state["course"])
         for name, value in settings["options"].items():
             if was["options"][name] != value:
                 then = was["options"][name]
@@ -267,7 +267,7 @@ def _continue(
     return course
 
 
-def _restore_place(batches: BatchSource, state: dict[str, Any], course: Course, folder: Path) -> None:
+def _restore_place(batches: BatchSource, state: dict[str, Any], course: TrainingState, folder: Path) -> None:
     """The data goes on where the counters stand.
 
     Raises:
@@ -287,7 +287,7 @@ def _check_world(state: dict[str, Any], world: int, folder: Path) -> None:
         raise OptionError(f"the run was trained by {was} processes, and can only be resumed by as many")
 
 
-def _start_at(trainer: Trainer, course: Course) -> None:
+def _start_at(trainer: Trainer, course: TrainingState) -> None:
     """Lightning counts its epochs from where the checkpoint stood."""
     progress = trainer.fit_loop.epoch_progress.current
     progress.ready = progress.completed = course.epoch

@@ -13,7 +13,7 @@ Stopped = Literal["", "finished", "early", "steps"]
 
 
 @dataclass
-class Course:
+class TrainingState:
     """The counters, the sums of the epoch at hand, and the best value so far."""
 
     epoch: int = 0
@@ -75,7 +75,7 @@ class Course:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_state(cls, state: Any) -> Course:
+    def from_state(cls, state: Any) -> TrainingState:
         """The course that `state_dict()` described.
 
         Raises:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unroll.data.batches import Batch
-from unroll.training.diagnostics import OutputWatch
+from unroll.training.diagnostics import OutputMonitor
 from unroll.training.objective import Objective, batch_weight, watched_output
 
 
@@ -20,7 +20,7 @@ class Validation:
         outputs: looks for dead outputs.
     """
 
-    def __init__(self, objective: Objective, outputs: OutputWatch) -> None:
+    def __init__(self, objective: Objective, outputs: OutputMonitor) -> None:
         self._objective = objective
         self._outputs = outputs
 

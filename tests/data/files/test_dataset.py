@@ -494,8 +494,8 @@ import numpy as np
 from pathlib import Path
 import datasets, datasets.config, pyarrow, torch
 from unroll.data.files.dataset import read, stream
-from unroll.data.ragged import encode_to_examples, values_of
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.ragged import encode_to_examples, iter_column
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.data.options import TextOptions
 from unroll.data.batches import Batches
 
@@ -512,7 +512,7 @@ def watch():
         time.sleep(0.005)
 
 options = TextOptions(max_length=0, normalize="none", lowercase=False, punctuation="keep")
-encoder = TextEncoder.learn(["w1 w2 w3"] * 3, options)
+encoder = TextTokenizer.learn(["w1 w2 w3"] * 3, options)
 base = own()
 threading.Thread(target=watch, daemon=True).start()
 assert sum(1 for _ in stream(sys.argv[1])) == 6000

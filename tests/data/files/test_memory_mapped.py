@@ -14,16 +14,16 @@ import pytest
 from unroll.data.files.dataset import read
 from unroll.data.files.memory_mapped import is_lean, iso_times, lean_table, shared_texts
 from unroll.data.files.plain_numbers import plain_columns
-from unroll.data.numbers import Numbers, read_numbers
+from unroll.data.numbers import NumericColumn, read_numbers
 from unroll.data.options import Decimal
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 
 
 def lean(*pieces: list[str]) -> pd.Series:
     return pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array(pieces, pa.string())))
 
 
-def plain(*pieces: Sequence[str | None], decimal: Decimal = "auto") -> Numbers | None:
+def plain(*pieces: Sequence[str | None], decimal: Decimal = "auto") -> NumericColumn | None:
     batches = [pa.record_batch({"x": pa.array(piece, pa.string())}) for piece in pieces]
     return plain_columns(batches, sum(map(len, pieces)), decimal).get("x")
 
@@ -100,7 +100,7 @@ def test_a_file_is_texts_and_numbers_and_texts_keep_their_zeros(tmp_path: Path) 
     frame, numbers = lean_table(read(path), "auto")
     assert all(is_lean(cast("pd.Series", frame[name])) for name in ("shop", "day", "sales"))
     assert sorted(numbers) == ["sales", "shop"]
-    table = Table(frame, "x.csv", "auto", numbers)
+    table = ColumnTable(frame, "x.csv", "auto", numbers)
     assert table.texts("shop").tolist() == ["007", "007", "008"]
     assert table.numbers("sales").empty.tolist() == [False, True, False]
     assert table.shown(0, "sales") == "'1.5'"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.data.text.bptt import BPTTBatch, BPTTBatches
 from unroll.data.text.corpus import Corpus
 from unroll.errors import DataError, OptionError, RunError
 
@@ -27,7 +27,7 @@ def test_every_token_is_a_target_exactly_once_after_the_token_before_it() -> Non
     draw = np.random.default_rng(1)
     for n, size, window, jitter in cases():
         documents = tuple(int(d) for d in draw.integers(0, n, 3))
-        windows = Windows(corpus(n, documents, start=1), size, window, jitter=jitter, seed=3)
+        windows = BPTTBatches(corpus(n, documents, start=1), size, window, jitter=jitter, seed=3)
         for epoch in range(3):
             windows.set_epoch(epoch)
             batches = list(windows)
@@ -51,44 +51,44 @@ def test_every_token_is_a_target_exactly_once_after_the_token_before_it() -> Non
 
 
 def test_rows_go_on_from_window_to_window() -> None:
-    batches = list(Windows(corpus(103), 4, 10, jitter=0.3, seed=1))
+    batches = list(BPTTBatches(corpus(103), 4, 10, jitter=0.3, seed=1))
     for row, (begin, end) in enumerate([(0, 25), (25, 51), (51, 77), (77, 103)]):
         found = [t for b in batches for t in b.target[row, : b.lengths[row]].tolist()]  # type: ignore[index]
         assert found == list(range(begin + 2, end + 2))
-    assert [b.lengths.tolist() for b in Windows(corpus(9), 4, 1)] == [[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]]
-    assert [b.lengths.tolist() for b in Windows(corpus(9), 4, 2)] == [[1, 1, 1, 1], [1, 1, 1, 2]]
+    assert [b.lengths.tolist() for b in BPTTBatches(corpus(9), 4, 1)] == [[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 1]]
+    assert [b.lengths.tolist() for b in BPTTBatches(corpus(9), 4, 2)] == [[1, 1, 1, 1], [1, 1, 1, 2]]
 
 
 def test_windows_are_at_most_as_long_as_asked_without_jitter() -> None:
     for n, size, window, _ in cases():
-        steps = np.diff(Windows(corpus(n), size, window).cuts())
+        steps = np.diff(BPTTBatches(corpus(n), size, window).cuts())
         assert steps.max() <= window
         assert steps.max() - steps.min() <= 1
 
 
 def test_jitter_follows_seed_and_epoch_alone() -> None:
-    windows = Windows(corpus(5000), 10, 50, jitter=0.2, seed=5)
+    windows = BPTTBatches(corpus(5000), 10, 50, jitter=0.2, seed=5)
     cuts = []
     for epoch in (0, 1, 2):
         windows.set_epoch(epoch)
         cuts.append(windows.cuts().tolist())
     windows.set_epoch(1)
     assert windows.cuts().tolist() == cuts[1]
-    again = Windows(corpus(5000), 10, 50, jitter=0.2, seed=5)
+    again = BPTTBatches(corpus(5000), 10, 50, jitter=0.2, seed=5)
     assert again.cuts().tolist() == cuts[0]
     assert len({tuple(c) for c in cuts}) == 3
-    even = Windows(corpus(5000), 10, 50).cuts()
+    even = BPTTBatches(corpus(5000), 10, 50).cuts()
     moved = np.array(cuts) - even
     assert moved[:, 0].tolist() == moved[:, -1].tolist() == [0, 0, 0]
     assert moved.min() >= -10
     assert moved.max() <= 10
     assert len(set(moved[:, 1:-1].ravel().tolist())) > 8
     # the same in every version: raw PCG64 bits
-    assert Windows(corpus(60), 1, 10, jitter=0.4, seed=0).cuts().tolist() == [0, 8, 17, 31, 44, 49, 60]
+    assert BPTTBatches(corpus(60), 1, 10, jitter=0.4, seed=0).cuts().tolist() == [0, 8, 17, 31, 44, 49, 60]
 
 
 def test_processes_share_every_window() -> None:
-    whole = Windows(corpus(230, (30, 77)), 7, 9, jitter=0.3, seed=2)
+    whole = BPTTBatches(corpus(230, (30, 77)), 7, 9, jitter=0.3, seed=2)
     parts = [whole.shard(rank, 3) for rank in range(3)]
     assert [len(p) for p in parts] == [len(whole)] * 3
     for every, *own in zip(whole, *parts, strict=True):
@@ -104,15 +104,15 @@ def test_processes_share_every_window() -> None:
 
 def test_too_many_processes() -> None:
     with pytest.raises(OptionError, match="batch_size is 2, but 3 processes need at least a row each"):
-        Windows(corpus(50), 2, 5).shard(0, 3)
+        BPTTBatches(corpus(50), 2, 5).shard(0, 3)
     with pytest.raises(DataError, match="there are 2 tokens, but 3 processes need at least one each"):
-        Windows(corpus(2), 3, 5).shard(0, 3)
+        BPTTBatches(corpus(2), 3, 5).shard(0, 3)
     with pytest.raises(OptionError, match="rank is 3"):
-        Windows(corpus(50), 9, 5).shard(3, 3)
+        BPTTBatches(corpus(50), 9, 5).shard(3, 3)
 
 
 def test_a_text_shorter_than_the_batch() -> None:
-    windows = Windows(corpus(3), 20, 35)
+    windows = BPTTBatches(corpus(3), 20, 35)
     assert windows.streams == 3
     (batch,) = windows
     assert batch.target.tolist() == [[2], [3], [4]]  # type: ignore[union-attr]
@@ -120,7 +120,7 @@ def test_a_text_shorter_than_the_batch() -> None:
 
 
 def test_going_on_in_the_middle() -> None:
-    windows = Windows(corpus(400), 4, 9, jitter=0.3, seed=4)
+    windows = BPTTBatches(corpus(400), 4, 9, jitter=0.3, seed=4)
     windows.set_epoch(2)
     every = list(windows)
     iterator = iter(windows)
@@ -128,7 +128,7 @@ def test_going_on_in_the_middle() -> None:
         next(iterator)
     state = windows.state_dict()
     assert (state["epoch"], state["position"]) == (2, 5)
-    other = Windows(corpus(400), 4, 9, jitter=0.3, seed=4)
+    other = BPTTBatches(corpus(400), 4, 9, jitter=0.3, seed=4)
     other.load_state_dict(state)
     other.set_epoch(2)
     rest = list(other)
@@ -155,16 +155,16 @@ def test_going_on_in_the_middle() -> None:
     ],
 )
 def test_a_place_in_another_text(change: dict, message: str) -> None:
-    windows = Windows(corpus(400), 4, 9, jitter=0.3, seed=4)
+    windows = BPTTBatches(corpus(400), 4, 9, jitter=0.3, seed=4)
     with pytest.raises(RunError, match=message):
         windows.load_state_dict(windows.state_dict() | change)
 
 
 def test_a_batch_moves_to_a_device() -> None:
-    batch = next(iter(Windows(corpus(40, (3,)), 2, 9)))
+    batch = next(iter(BPTTBatches(corpus(40, (3,)), 2, 9)))
     moved = batch.to("meta")
-    assert isinstance(moved, StreamBatch)
+    assert isinstance(moved, BPTTBatch)
     for name in ("x", "target", "resets"):
         assert getattr(moved, name).is_meta
     assert moved.lengths.device == moved.rows.device == torch.device("cpu")
-    assert StreamBatch.counts == "tokens"
+    assert BPTTBatch.counts == "tokens"

@@ -12,19 +12,19 @@ import pytest
 from unroll.data.options import SourceOptions, TextOptions
 from unroll.data.text import corpus as module
 from unroll.data.text.corpus import Corpus
-from unroll.data.text.documents import Passage
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.documents import TextSource
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 
 
-def encoder(text: str, level: str = "word", **more) -> TextEncoder:
+def encoder(text: str, level: str = "word", **more) -> TextTokenizer:
     options = {"min_count": 1, "max_length": 0, "vocabulary": 0, "line_ends": True} | more
-    return TextEncoder.learn([text], TextOptions(level=level, **options))  # type: ignore[arg-type]
+    return TextTokenizer.learn([text], TextOptions(level=level, **options))  # type: ignore[arg-type]
 
 
-def passage(path: Path, text: str, **more) -> Passage:
+def passage(path: Path, text: str, **more) -> TextSource:
     path.write_text(text, encoding="utf-8")
-    return Passage((str(path),), SourceOptions(), **more)
+    return TextSource((str(path),), SourceOptions(), **more)
 
 
 def test_tokens_are_those_of_the_text(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_found_again_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "_write", lambda *given: calls.append(given[0]) or real(*given))
     made = encoder("a b c")
     first = Corpus.encode(passage(tmp_path / "a.txt", "a b"), made)
-    again = Corpus.encode(Passage((str(tmp_path / "a.txt"),), SourceOptions()), made)
+    again = Corpus.encode(TextSource((str(tmp_path / "a.txt"),), SourceOptions()), made)
     assert len(calls) == 1
     assert again.tokens.tolist() == first.tokens.tolist()
     assert again.counts == first.counts
-    Corpus.encode(Passage((str(tmp_path / "a.txt"),), SourceOptions()), encoder("c c b a"))
+    Corpus.encode(TextSource((str(tmp_path / "a.txt"),), SourceOptions()), encoder("c c b a"))
     assert len(calls) == 2
     other = Corpus.encode(passage(tmp_path / "a.txt", "b b c"), made)
     assert len(calls) == 3
@@ -87,7 +87,7 @@ def test_found_again_and_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     tokens, _, about = module._files(calls[-1])
     for damage in (lambda: tokens.write_bytes(b"\0\0"), lambda: about.write_text("{"), tokens.unlink):
         damage()
-        mended = Corpus.encode(Passage((str(tmp_path / "a.txt"),), SourceOptions()), made)
+        mended = Corpus.encode(TextSource((str(tmp_path / "a.txt"),), SourceOptions()), made)
         assert made.tokens(mended.tokens) == ["b", "b", "c"]
     assert len(calls) == 6
     assert not [p for p in calls[0].parent.iterdir() if p.is_dir()]
@@ -143,11 +143,11 @@ from pathlib import Path
 import datasets.config
 from unroll.data.text.corpus import Corpus
 from unroll.data.options import SourceOptions, TextOptions
-from unroll.data.text.documents import Passage
-from unroll.data.text.tokenizer import TextEncoder
-from unroll.data.text.bptt import Windows
+from unroll.data.text.documents import TextSource
+from unroll.data.text.tokenizer import TextTokenizer
+from unroll.data.text.bptt import BPTTBatches
 datasets.config.HF_DATASETS_CACHE = Path(sys.argv[2])
-encoder = TextEncoder.learn([], TextOptions(level="byte", max_length=0, line_ends=True))
+encoder = TextTokenizer.learn([], TextOptions(level="byte", max_length=0, line_ends=True))
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 found = []
@@ -157,8 +157,8 @@ for size in (1, 13):
     with path.open("wb") as file:
         for _ in range(size * 2**20 // len(line)):
             file.write(line)
-    corpus = Corpus.encode(Passage((str(path),), SourceOptions()), encoder)
-    for batch in Windows(corpus, 64, 2**12):
+    corpus = Corpus.encode(TextSource((str(path),), SourceOptions()), encoder)
+    for batch in BPTTBatches(corpus, 64, 2**12):
         pass
     assert len(corpus) == path.stat().st_size // len(line) * len(line)
     found.append(peak())

@@ -5,12 +5,12 @@ import pytest
 
 from unroll.data.options import TextOptions
 from unroll.data.text.detokenizer import BYTE_SIGNS
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 
 
-def encoder(level: str, text: str, **options) -> TextEncoder:
+def encoder(level: str, text: str, **options) -> TextTokenizer:
     plain = {"vocabulary": 280, "min_count": 1, "max_length": 0, "normalize": "none", "lowercase": False}
-    return TextEncoder.learn([text], TextOptions(level=level, **plain | options))  # type: ignore[arg-type]
+    return TextTokenizer.learn([text], TextOptions(level=level, **plain | options))  # type: ignore[arg-type]
 
 
 def test_the_signs_of_bytes_are_those_of_the_library() -> None:

@@ -9,17 +9,17 @@ import pytest
 
 from unroll.data.options import SourceOptions
 from unroll.data.text import documents
-from unroll.data.text.documents import Passage, said
+from unroll.data.text.documents import TextSource, said
 from unroll.errors import DataError
 
 TEXT = "one two\n\nthree\nfour five  six\n \nseven"
 
 
-def passage(*data: Path | str, skip: bool = False, encoding: str = "utf-8", **more) -> Passage:
-    return Passage(tuple(str(d) for d in data), SourceOptions(encoding, skip_bad_rows=skip), **more)
+def passage(*data: Path | str, skip: bool = False, encoding: str = "utf-8", **more) -> TextSource:
+    return TextSource(tuple(str(d) for d in data), SourceOptions(encoding, skip_bad_rows=skip), **more)
 
 
-def text_of(made: Passage) -> str:
+def text_of(made: TextSource) -> str:
     return "".join(piece.text for piece in made)
 
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from unroll.data.options import BatchOptions, TextOptions
-from unroll.data.text.tagged import NO_TAG, Tagged, TaggingBatches
-from unroll.data.text.word_vocab import TokenEncoder
+from unroll.data.text.tagged import NO_TAG, TaggedSentences, TaggingBatches
+from unroll.data.text.word_vocab import WordCharVocabulary
 from unroll.errors import DataError
 
 SENTENCES = [["the", "cat", "saw", "the", "dog"], ["a", "dog"], ["cat"], ["the", "a", "a"]]
-ENCODER = TokenEncoder.learn(SENTENCES, TextOptions(min_count=1))
+ENCODER = WordCharVocabulary.learn(SENTENCES, TextOptions(min_count=1))
 TAGS = [np.arange(len(s), dtype=np.int32) for s in SENTENCES]
-PART = Tagged.encode(iter(SENTENCES), ENCODER, TAGS)
+PART = TaggedSentences.encode(iter(SENTENCES), ENCODER, TAGS)
 
 
 def spelt(chars: torch.Tensor) -> str:
@@ -29,7 +29,7 @@ def test_each_distinct_token_is_kept_once() -> None:
     ]
     assert (len(PART), PART.count) == (4, 11)
     with pytest.raises(DataError, match="there are no rows"):
-        Tagged.encode([], ENCODER)
+        TaggedSentences.encode([], ENCODER)
 
 
 def test_batches_hold_words_tags_and_the_characters_of_distinct_tokens() -> None:
@@ -52,7 +52,7 @@ def test_batches_hold_words_tags_and_the_characters_of_distinct_tokens() -> None
 
 
 def test_characters_are_left_out_on_request_and_tags_where_there_are_none() -> None:
-    (batch,) = TaggingBatches(Tagged.encode(SENTENCES, ENCODER), shuffle=False, chars=False)
+    (batch,) = TaggingBatches(TaggedSentences.encode(SENTENCES, ENCODER), shuffle=False, chars=False)
     assert (batch.chars, batch.places, batch.target) == (None, None, None)
     (batch,) = TaggingBatches(PART, shuffle=False)
     moved = batch.to("meta")

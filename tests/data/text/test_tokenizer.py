@@ -15,12 +15,12 @@ import pytest
 from unroll.data.files.dataset import stream
 from unroll.data.options import TextOptions
 from unroll.data.text.normalize import split_words
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
 
 
 def pieces(text: str, **options) -> list[str]:
-    encoder = TextEncoder.learn([text, text], TextOptions(**options))
+    encoder = TextTokenizer.learn([text, text], TextOptions(**options))
     ids = encoder.encode([text])[0]
     assert ids.dtype == np.int32
     assert 0 not in ids
@@ -28,14 +28,14 @@ def pieces(text: str, **options) -> list[str]:
 
 
 def test_words_in_order_of_count_then_text() -> None:
-    encoder = TextEncoder.learn(iter(["b b b a a c c", "a d"]), TextOptions(min_count=2))
+    encoder = TextTokenizer.learn(iter(["b b b a a c c", "a d"]), TextOptions(min_count=2))
     assert encoder.tokens(range(encoder.size)) == ["<pad>", "<unk>", "a", "b", "c"]
     assert [e.tolist() for e in encoder.encode(["c d B", "", "b"])] == [[4, 1, 3], [], [3]]
     assert encoder.size == 5
 
 
 def test_vocabulary_counts_padding_and_unknown() -> None:
-    encoder = TextEncoder.learn(["a a b b c c d d"], TextOptions(vocabulary=4))
+    encoder = TextTokenizer.learn(["a a b b c c d d"], TextOptions(vocabulary=4))
     assert encoder.tokens(range(encoder.size)) == ["<pad>", "<unk>", "a", "b"]
 
 
@@ -96,7 +96,7 @@ def test_characters() -> None:
 
 def test_byte_pairs_are_never_unknown() -> None:
     texts = ["lower lowest newer newest 很好 很好"] * 20
-    encoder = TextEncoder.learn(texts, TextOptions(level="bpe", vocabulary=300))
+    encoder = TextTokenizer.learn(texts, TextOptions(level="bpe", vocabulary=300))
     assert encoder.size <= 300
     assert encoder.tokens(encoder.encode(["lowest 很好"])[0]) == [" lowest", " 很", "好"]
     unseen = encoder.encode(["ζωή 🦊\nnew"])[0]
@@ -110,62 +110,62 @@ def test_length() -> None:
     expected = {"head": "abcde", "tail": "cdefg", "both": "abcfg"}
     for keep, letters in expected.items():
         options = TextOptions(max_length=5, keep=keep, min_count=1)  # type: ignore[arg-type]
-        encoder = TextEncoder.learn([text], options)
+        encoder = TextTokenizer.learn([text], options)
         assert encoder.tokens(encoder.encode([text])[0]) == list(letters)
         assert encoder.tokens(encoder.encode(["a b"])[0]) == ["a", "b"]
     for keep, letters in {"head": "a", "tail": "g", "both": "a"}.items():
         options = TextOptions(max_length=1, keep=keep, min_count=1)  # type: ignore[arg-type]
-        encoder = TextEncoder.learn([text], options)
+        encoder = TextTokenizer.learn([text], options)
         assert encoder.tokens(encoder.encode([text])[0]) == [letters]
-    whole = TextEncoder.learn([text], TextOptions(max_length=0, min_count=1))
+    whole = TextTokenizer.learn([text], TextOptions(max_length=0, min_count=1))
     assert len(whole.encode([text * 200])[0]) == 1201
 
 
 def test_batches_of_texts_do_not_matter() -> None:
     texts = [f"w{i} " * (i % 50) for i in range(300)]
-    encoder = TextEncoder.learn(texts, TextOptions())
+    encoder = TextTokenizer.learn(texts, TextOptions())
     together = encoder.encode(texts)
     one_by_one = [encoder.encode([t])[0] for t in texts]
     assert all(np.array_equal(a, b) for a, b in zip(together, one_by_one, strict=True))
 
 
 def test_texts_larger_than_a_piece() -> None:
-    encoder = TextEncoder.learn(["a a"], TextOptions(max_length=3))
+    encoder = TextTokenizer.learn(["a a"], TextOptions(max_length=3))
     encoded = encoder.encode(["a " * 700_000, "a", "a " * 700_000, "", "a a"])
     assert [len(e) for e in encoded] == [3, 1, 3, 0, 2]
 
 
 @pytest.mark.parametrize("bad", [None, 3, float("nan"), ["a"]])
 def test_what_is_not_text(bad: object) -> None:
-    encoder = TextEncoder.learn(["a a"], TextOptions())
+    encoder = TextTokenizer.learn(["a a"], TextOptions())
     with pytest.raises(DataError, match=r"^row 12 holds .* where text is needed$"):
         encoder.encode(["a", bad], first=10)  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"^row 2 holds .* where text is needed$"):
-        TextEncoder.learn(["a", bad], TextOptions())  # type: ignore[list-item]
+        TextTokenizer.learn(["a", bad], TextOptions())  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"^row 8 of b\.csv holds .* where text is needed$"):
         encoder.encode(["a", bad], rows=np.array([4, 7]), where="b.csv")  # type: ignore[list-item]
 
 
 def test_a_vocabulary_of_nothing() -> None:
     with pytest.raises(DataError, match=r"no word occurs 2 times \(min_count\)"):
-        TextEncoder.learn(["every word here once"], TextOptions(min_count=2))
+        TextTokenizer.learn(["every word here once"], TextOptions(min_count=2))
     with pytest.raises(DataError, match="vocabulary is empty"):
-        TextEncoder.learn(["", "  \n"], TextOptions(level="char"))
+        TextTokenizer.learn(["", "  \n"], TextOptions(level="char"))
     with pytest.raises(DataError, match="vocabulary is empty"):
-        TextEncoder.learn([], TextOptions())
+        TextTokenizer.learn([], TextOptions())
 
 
 def test_a_vocabulary_of_the_line_end_alone() -> None:
     texts = ["a b\n", "a\n"]
     with pytest.raises(OptionError, match=r"vocabulary is 3, which has room for .* the line end, but for no word"):
-        TextEncoder.learn(texts, TextOptions(vocabulary=3, min_count=1, line_ends=True))
+        TextTokenizer.learn(texts, TextOptions(vocabulary=3, min_count=1, line_ends=True))
     with pytest.raises(DataError, match=r"no word occurs 2 times \(min_count\)"):
-        TextEncoder.learn(["a b\n", "c\n"], TextOptions(line_ends=True))
-    assert TextEncoder.learn(texts, TextOptions(vocabulary=4, min_count=1, line_ends=True)).entries() == ["\n", "a"]
+        TextTokenizer.learn(["a b\n", "c\n"], TextOptions(line_ends=True))
+    assert TextTokenizer.learn(texts, TextOptions(vocabulary=4, min_count=1, line_ends=True)).entries() == ["\n", "a"]
 
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
-    encoder = TextEncoder.learn(["a \ud83d a"], TextOptions())
+    encoder = TextTokenizer.learn(["a \ud83d a"], TextOptions())
     assert encoder.tokens(encoder.encode(["a \ud83d"])[0]) == ["a", "<unk>"]
 
 
@@ -173,9 +173,9 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
 def test_json_there_and_back(level: str) -> None:
     texts = ["The cat, the 猫 &amp; the hat."] * 3
     options = TextOptions(level=level, vocabulary=280, max_length=9, keep="tail")  # type: ignore[arg-type]
-    encoder = TextEncoder.learn(texts, options)
+    encoder = TextTokenizer.learn(texts, options)
     text = encoder.to_json()
-    again = TextEncoder.from_json(text)
+    again = TextTokenizer.from_json(text)
     assert again.options == options
     assert again.size == encoder.size
     assert again.to_json() == text
@@ -183,7 +183,7 @@ def test_json_there_and_back(level: str) -> None:
 
 
 def _damaged(change) -> str:
-    document = json.loads(TextEncoder.learn(["a a b b"], TextOptions()).to_json())
+    document = json.loads(TextTokenizer.learn(["a a b b"], TextOptions()).to_json())
     change(document)
     return json.dumps(document)
 
@@ -212,7 +212,7 @@ def _damaged(change) -> str:
 )
 def test_damaged_json(text: str, message: str) -> None:
     with pytest.raises(RunError, match=message):
-        TextEncoder.from_json(text)
+        TextTokenizer.from_json(text)
 
 
 @pytest.mark.parametrize("level", ["word", "bpe", "char"])
@@ -235,33 +235,33 @@ def test_damaged_json(text: str, message: str) -> None:
 )
 def test_only_the_vocabulary_is_taken_from_a_document(level: str, part: str, value: Any) -> None:
     options = TextOptions(level=level, vocabulary=300)  # type: ignore[arg-type]
-    document = json.loads(TextEncoder.learn(["a a b b"], options).to_json())
+    document = json.loads(TextTokenizer.learn(["a a b b"], options).to_json())
     tokenizer = document["tokenizer"]
     tokenizer[part] = {**tokenizer["model"], **value} if part == "model" else value
     with pytest.raises(RunError, match=f"^the vocabulary is damaged: its '{part}' is not what its options give$"):
-        TextEncoder.from_json(json.dumps(document))
+        TextTokenizer.from_json(json.dumps(document))
 
 
 def test_a_document_under_other_options_is_refused() -> None:
     with pytest.raises(RunError, match="its 'normalizer' is not what its options give"):
-        TextEncoder.from_json(_damaged(lambda d: d["options"].update(lowercase=False)))
+        TextTokenizer.from_json(_damaged(lambda d: d["options"].update(lowercase=False)))
 
 
 def test_tokens_out_of_range() -> None:
-    encoder = TextEncoder.learn(["a a"], TextOptions())
+    encoder = TextTokenizer.learn(["a a"], TextOptions())
     with pytest.raises(DataError, match="no token 3: the vocabulary has 3 entries"):
         encoder.tokens([3])
 
 
 THREADS = """
 import random, sys
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.data.options import TextOptions
 r = random.Random(0)
 letters = "abcdefgh " * 40 + "".join(map(chr, range(0x4e00, 0x4f00)))
 texts = ["".join(r.choices(letters, k=60)) for _ in range(400)]
 for level in ("word", "bpe", "char"):
-    print(TextEncoder.learn(texts, TextOptions(level=level, vocabulary=400, min_count=1)).to_json())
+    print(TextTokenizer.learn(texts, TextOptions(level=level, vocabulary=400, min_count=1)).to_json())
 """
 
 
@@ -310,30 +310,30 @@ def exact(level: str, **options: Any) -> TextOptions:
 @pytest.mark.parametrize("punctuation", ["split", "keep"])
 @pytest.mark.parametrize("level", ["char", "bpe", "byte"])
 def test_with_line_ends_tokens_joined_are_the_text(level: str, punctuation: str) -> None:
-    encoder = TextEncoder.learn([ODD, ODD], exact(level, punctuation=punctuation))
+    encoder = TextTokenizer.learn([ODD, ODD], exact(level, punctuation=punctuation))
     ids = encoder.encode([ODD])[0]
     assert encoder.decoder().decode(ids) == ODD
     assert encoder.newline in ids
     assert encoder.tokens([encoder.newline]) == ["\n"]  # type: ignore[list-item]
     assert encoder.tokens([0, 1]) == ["<pad>", "<unk>"]
-    assert TextEncoder.from_json(encoder.to_json()).encode([ODD])[0].tolist() == ids.tolist()
+    assert TextTokenizer.from_json(encoder.to_json()).encode([ODD])[0].tolist() == ids.tolist()
 
 
 def test_bytes_are_their_own_numbers() -> None:
-    encoder = TextEncoder.learn([], exact("byte"))
+    encoder = TextTokenizer.learn([], exact("byte"))
     assert encoder.size == 258
     assert (encoder.encode([ODD])[0] - 2).astype(np.uint8).tobytes() == ODD.encode()
-    plain = TextEncoder.learn([], TextOptions(level="byte", max_length=0))
+    plain = TextTokenizer.learn([], TextOptions(level="byte", max_length=0))
     assert (plain.encode(["  A\n\t\u00e9 "])[0] - 2).astype(np.uint8).tobytes() == "a \u00e9".encode()
     assert plain.newline is None
 
 
 def test_line_ends_among_words() -> None:
     options = exact("word")
-    encoder = TextEncoder.learn([ODD, ODD], options)
+    encoder = TextTokenizer.learn([ODD, ODD], options)
     words = ["Hello", ",", "world", "!", "<eos>", "<eos>", "It's", "5", "$", "—", "“", "good", "”", ";", "很", "好"]
     assert encoder.tokens(encoder.encode([ODD])[0])[:16] == words
-    kept = TextEncoder.learn([ODD, ODD], exact("word", punctuation="keep"))
+    kept = TextTokenizer.learn([ODD, ODD], exact("word", punctuation="keep"))
     assert [w for w in kept.tokens(kept.encode([ODD])[0]) if w != "<eos>"] == ODD.split()
     assert kept.tokens(kept.encode(["<unk> N\n"])[0])[-1] == "<eos>"
 
@@ -341,7 +341,7 @@ def test_line_ends_among_words() -> None:
 def test_line_pieces_make_the_same_tokens_as_the_whole() -> None:
     for level in ("char", "bpe", "byte", "word"):
         for punctuation in ("split", "keep", "drop"):
-            encoder = TextEncoder.learn([ODD, ODD], exact(level, punctuation=punctuation))
+            encoder = TextTokenizer.learn([ODD, ODD], exact(level, punctuation=punctuation))
             lines = np.concatenate(encoder.encode(ODD.splitlines(keepends=True)))
             assert lines.tolist() == encoder.encode([ODD])[0].tolist(), (level, punctuation)
 
@@ -358,7 +358,7 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
         for ends in (True, False):
             for more in ({}, {"vocabulary": 40, "min_count": 5}, {"normalize": "NFKC", "lowercase": True}):
                 options = exact(level, **{"line_ends": ends} | more)
-                encoder = TextEncoder.learn(texts, options)
+                encoder = TextTokenizer.learn(texts, options)
                 library = encoder._tokenizer.encode_batch_fast([*texts, "zß￿"], add_special_tokens=False)
                 for ids, found in zip(encoder.encode([*texts, "zß￿"]), library, strict=True):
                     assert ids.tolist() == found.ids
@@ -376,16 +376,16 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
 
 def test_a_vocabulary_of_every_token() -> None:
     texts = [" ".join(f"w{i}" for i in range(30_500))]
-    assert TextEncoder.learn(texts, exact("word", vocabulary=0)).size == 30_502
+    assert TextTokenizer.learn(texts, exact("word", vocabulary=0)).size == 30_502
     with pytest.raises(OptionError, match="vocabulary is 0; it must be at least 258"):
         TextOptions(level="bpe", vocabulary=0)
 
 
 def test_a_document_from_before_there_were_line_ends() -> None:
-    encoder = TextEncoder.learn(["a a b b"], TextOptions())
+    encoder = TextTokenizer.learn(["a a b b"], TextOptions())
     document = json.loads(encoder.to_json())
     del document["options"]["line_ends"]
-    assert TextEncoder.from_json(json.dumps(document)).to_json() == encoder.to_json()
+    assert TextTokenizer.from_json(json.dumps(document)).to_json() == encoder.to_json()
 
 
 @pytest.mark.data
@@ -396,7 +396,7 @@ def test_a_document_from_before_there_were_line_ends() -> None:
 def test_published_counts(public_data: Path, name: str, types: int, tokens: int) -> None:
     with gzip.open(public_data / name, "rt", encoding="utf-8") as file:
         lines = file.readlines()
-    encoder = TextEncoder.learn(lines, exact("word", vocabulary=0, punctuation="keep"))
+    encoder = TextTokenizer.learn(lines, exact("word", vocabulary=0, punctuation="keep"))
     assert encoder.size == types + 2
     if tokens:
         assert sum(map(len, encoder.encode(lines))) == tokens
@@ -406,7 +406,7 @@ def test_published_counts(public_data: Path, name: str, types: int, tokens: int)
 def test_reviews(public_data: Path) -> None:
     rows = list(islice(stream(public_data / "imdb" / "train.jsonl.xz"), 200))
     texts = [row["text"] for row in rows]
-    encoder = TextEncoder.learn(texts, TextOptions(max_length=0))
+    encoder = TextTokenizer.learn(texts, TextOptions(max_length=0))
     encoded = encoder.encode(texts)
     assert "br" not in encoder.tokens(range(encoder.size))
     assert "don't" in encoder.tokens(range(encoder.size))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from unroll.data.options import TextOptions
-from unroll.data.text.word_vocab import MOST_CHARACTERS, TokenEncoder, as_tokens, bad_tokens
+from unroll.data.text.word_vocab import MOST_CHARACTERS, WordCharVocabulary, as_tokens, bad_tokens
 from unroll.errors import DataError, RunError
 
 SENTENCES = [["The", "cat", "saw", "the", "Dog"], ["the", "dog", "ran"], ["A", "cat"]]
 
 
-def learn(**options) -> TokenEncoder:
-    return TokenEncoder.learn(iter(SENTENCES), TextOptions(**options))
+def learn(**options) -> WordCharVocabulary:
+    return WordCharVocabulary.learn(iter(SENTENCES), TextOptions(**options))
 
 
 def test_words_in_order_of_count_then_text() -> None:
@@ -41,21 +41,21 @@ def test_a_table_has_word_ids_character_ids_and_places_among_the_seen() -> None:
 
 
 def test_case_is_folded_for_words_and_kept_for_characters() -> None:
-    encoder = TokenEncoder.learn([["Aa", "aA", "AA"]], TextOptions())
+    encoder = WordCharVocabulary.learn([["Aa", "aA", "AA"]], TextOptions())
     assert encoder.words == ("aa",)
     assert set(encoder.characters) == {"A", "a"}
 
 
 def test_unicode_forms_are_one_word() -> None:
-    encoder = TokenEncoder.learn([["cafe\u0301", "caf\u00e9", "\ufb01n", "fin"]], TextOptions())
+    encoder = WordCharVocabulary.learn([["cafe\u0301", "caf\u00e9", "\ufb01n", "fin"]], TextOptions())
     assert encoder.words == ("caf\u00e9", "fin")
     assert encoder.seen == ("caf\u00e9", "fin")
     assert len(set(encoder.table(["cafe\u0301", "caf\u00e9"]).words.tolist()[1:])) == 1
-    assert TokenEncoder.learn([["\ufb01n", "fin"] * 2], TextOptions(normalize="NFC")).words == ("fin", "\ufb01n")
+    assert WordCharVocabulary.learn([["\ufb01n", "fin"] * 2], TextOptions(normalize="NFC")).words == ("fin", "\ufb01n")
 
 
 def test_a_very_long_token_keeps_both_ends() -> None:
-    encoder = TokenEncoder.learn([["ab" * 500] * 2 + ["c" * 2]], TextOptions())
+    encoder = WordCharVocabulary.learn([["ab" * 500] * 2 + ["c" * 2]], TextOptions())
     table = encoder.table(["a" * 500 + "b" * 500])
     assert table.characters.shape == (2, MOST_CHARACTERS)
     a, b = table.characters[1, 0], table.characters[1, -1]
@@ -77,7 +77,7 @@ def test_an_empty_vocabulary_is_refused() -> None:
 
 def test_json_there_and_back() -> None:
     encoder = learn(lowercase=False).extended(["电影"])
-    again = TokenEncoder.from_json(encoder.to_json())
+    again = WordCharVocabulary.from_json(encoder.to_json())
     assert (again.words, again.characters, again.seen) == (encoder.words, encoder.characters, encoder.seen)
     assert again.options == encoder.options
     assert again.to_json() == encoder.to_json()
@@ -103,12 +103,12 @@ def test_json_there_and_back() -> None:
 def test_a_damaged_document_is_refused(change: dict, message: str) -> None:
     document = json.loads(learn().to_json()) | change
     with pytest.raises(RunError, match=message):
-        TokenEncoder.from_json(json.dumps(document))
+        WordCharVocabulary.from_json(json.dumps(document))
 
 
 def test_what_is_not_json_is_refused() -> None:
     with pytest.raises(RunError, match="not JSON"):
-        TokenEncoder.from_json("{")
+        WordCharVocabulary.from_json("{")
 
 
 def test_bad_tokens_are_named() -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.reader import Frame, Frames, append, from_dataframe, future_stamps, read_frames
-from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet, append, from_dataframe, future_stamps, read_frames
+from unroll.data.timeseries.schema import Schema
 from unroll.errors import DataError, OptionError, RunError
 
 NAN = float("nan")
@@ -43,7 +43,7 @@ def shops(*lengths: int, start: str = "2024-01-01") -> pd.DataFrame:
 LONG = FrameOptions(series="shop", static=("size", "kind"))
 
 
-def said(frames: Frames) -> str:
+def said(frames: TimeSeriesSet) -> str:
     return "\n".join(frames.notes)
 
 
@@ -358,7 +358,7 @@ def test_the_frequency_of_most_rows_is_that_of_all() -> None:
 
 def test_more_data_is_read_by_the_layout_of_the_training() -> None:
     frames = from_dataframe(shops(9, 9), replace(LONG, calendar=("auto",)))
-    layout = Layout.from_json(frames.layout.to_json())
+    layout = Schema.from_json(frames.layout.to_json())
     assert layout == frames.layout
     more = from_dataframe(shops(0, 1, start="2024-01-10").assign(extra=5.0), layout=layout)
     assert (more.targets, more.static, more.known, more.frequency) == (
@@ -398,10 +398,10 @@ def test_a_damaged_layout_is_refused(change: dict[str, Any], message: str) -> No
 
     document = {**json.loads(from_dataframe(hourly()).layout.to_json()), **change}
     with pytest.raises(RunError) as error:
-        Layout.from_json(json.dumps(document))
+        Schema.from_json(json.dumps(document))
     assert message in str(error.value)
     with pytest.raises(RunError, match="not JSON"):
-        Layout.from_json("{")
+        Schema.from_json("{")
 
 
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".tsv", ".jsonl", ".parquet"])
@@ -437,7 +437,7 @@ def test_files_with_bad_lines(tmp_path: Path) -> None:
 def test_future_stamps() -> None:
     def after(values: Any, frequency: str, **more: int) -> list[str]:
         zeros = np.zeros((len(values), 0))
-        frame = Frame("", values, zeros, zeros, zeros, np.zeros(0))
+        frame = TimeSeries("", values, zeros, zeros, zeros, np.zeros(0))
         return [str(s).removesuffix("T00:00:00.000000000") for s in future_stamps(frame, frequency, 3, **more)]
 
     days = np.array(["2024-01-30", "2024-01-31"], dtype="M8[ns]")
@@ -461,7 +461,7 @@ def test_a_series_as_it_was_known() -> None:
     assert frame.upto(14).target[10:, 0].tolist() == [20, 22, 24, 26]
 
 
-def parts(df: pd.DataFrame, at: int, options: FrameOptions) -> tuple[Frames, Frames]:
+def parts(df: pd.DataFrame, at: int, options: FrameOptions) -> tuple[TimeSeriesSet, TimeSeriesSet]:
     old = from_dataframe(df.iloc[:at], options)
     return old, from_dataframe(df.iloc[at:], layout=old.layout)
 

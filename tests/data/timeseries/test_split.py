@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unroll.data.timeseries.reader import Frame, Frames
+from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet
 from unroll.data.timeseries.split import split
 from unroll.errors import DataError, OptionError
 
 
-def frames(*lengths: int, dates: bool = True) -> Frames:
-    def one(i: int, n: int) -> Frame:
+def frames(*lengths: int, dates: bool = True) -> TimeSeriesSet:
+    def one(i: int, n: int) -> TimeSeries:
         stamps = np.datetime64("2024-01-01", "ns") + np.arange(n) * np.timedelta64(1, "D") if dates else np.arange(n)
         none = np.zeros((n, 0))
-        return Frame(chr(97 + i) if len(lengths) > 1 else "", stamps, np.zeros((n, 1)), none, none, np.zeros(0))
+        return TimeSeries(chr(97 + i) if len(lengths) > 1 else "", stamps, np.zeros((n, 1)), none, none, np.zeros(0))
 
-    return Frames(tuple(one(i, n) for i, n in enumerate(lengths)), ("y",), frequency="D" if dates else "steps")
+    return TimeSeriesSet(tuple(one(i, n) for i, n in enumerate(lengths)), ("y",), frequency="D" if dates else "steps")
 
 
 @pytest.mark.parametrize(

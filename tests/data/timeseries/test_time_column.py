@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.reader import Frames, from_dataframe, read_frames
+from unroll.data.timeseries.reader import TimeSeriesSet, from_dataframe, read_frames
 from unroll.data.timeseries.time_column import kind_of, numbers_of
 from unroll.errors import DataError
 
@@ -30,7 +30,7 @@ def table(times: list[datetime.datetime], way: str | Callable[[datetime.datetime
     return pd.DataFrame({name: texts, "y": np.arange(len(times), dtype=float)})
 
 
-def ends(frames: Frames) -> tuple[Any, Any, float, float]:
+def ends(frames: TimeSeriesSet) -> tuple[Any, Any, float, float]:
     one = frames.series[0]
     return one.stamps[0], one.stamps[-1], one.target[0, 0], one.target[-1, 0]
 

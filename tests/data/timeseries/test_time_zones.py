@@ -8,8 +8,8 @@ import pytest
 
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.reader import Frames, append, from_dataframe, future_stamps
-from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.reader import TimeSeriesSet, append, from_dataframe, future_stamps
+from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.time_zones import Clock, canonical, to_instants, to_local, told_apart
 from unroll.errors import DataError, OptionError
 
@@ -24,13 +24,13 @@ def in_utc(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(t=times.dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def refusal(df: pd.DataFrame, options: FrameOptions | None = None, layout: Layout | None = None) -> str:
+def refusal(df: pd.DataFrame, options: FrameOptions | None = None, layout: Schema | None = None) -> str:
     with pytest.raises(DataError) as error:
         from_dataframe(df, options, layout=layout, where="x.csv")
     return str(error.value)
 
 
-def texts(frames: Frames, steps: int) -> list[str]:
+def texts(frames: TimeSeriesSet, steps: int) -> list[str]:
     stamps = future_stamps(frames.series[0], frames.frequency, steps)
     return frames.layout.clock.texts(stamps)
 
@@ -80,7 +80,7 @@ def test_a_run_keeps_its_zone() -> None:
     assert from_dataframe(aware, layout=trained.layout).series[0].stamps.tolist() == trained.series[0].stamps.tolist()
     later = in_utc(local(3, first="2024-01-03"))
     assert len(append(trained, from_dataframe(later, layout=trained.layout)).series[0]) == 51
-    assert Layout.from_json(trained.layout.to_json()) == trained.layout
+    assert Schema.from_json(trained.layout.to_json()) == trained.layout
 
 
 def test_another_kind_of_zone_than_that_of_the_training_is_refused() -> None:
@@ -161,8 +161,8 @@ def test_there_and_back() -> None:
     instants = pd.date_range("2024-03-30", periods=200, freq="h").to_numpy().astype("M8[ns]")
     shown = to_local(instants, "America/New_York")
     assert to_instants(shown, "America/New_York").tolist() == instants.tolist()
-    assert Clock("+08:00").shown(np.datetime64("2024-01-01T00:00", "ns")) == "2024-01-01 08:00+08:00"
-    assert Clock().shown(np.datetime64("2024-01-01T00:00", "ns")) == "2024-01-01"
+    assert Clock("+08:00").format_timestamp(np.datetime64("2024-01-01T00:00", "ns")) == "2024-01-01 08:00+08:00"
+    assert Clock().format_timestamp(np.datetime64("2024-01-01T00:00", "ns")) == "2024-01-01"
 
 
 @pytest.mark.parametrize(

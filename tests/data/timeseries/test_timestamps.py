@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.table import Table
-from unroll.data.timeseries.timestamps import Stamps, read_stamps
+from unroll.data.timeseries.table import ColumnTable
+from unroll.data.timeseries.timestamps import Timestamps, read_stamps
 from unroll.errors import DataError
 
 
-def read(cells: Any, **more: Any) -> Stamps:
-    return read_stamps(Table(pd.DataFrame({"t": cells}), "x.csv"), "t", **more)
+def read(cells: Any, **more: Any) -> Timestamps:
+    return read_stamps(ColumnTable(pd.DataFrame({"t": cells}), "x.csv"), "t", **more)
 
 
 def days(*texts: str) -> list[int]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.reader import Frame, Frames, from_dataframe, read_frames
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.windows import ForecastBatch, Windows, latest, split
+from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet, from_dataframe, read_frames
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.windows import ForecastBatch, ForecastWindows, latest_windows, split
 from unroll.errors import DataError, OptionError, RunError
 from unroll.tasks.forecasting.metrics import mae, mse, repeat_last
 
@@ -43,22 +43,22 @@ def table(*lengths: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def windows(frames: Frames, history: int = 5, horizon: int = 3, **more: Any) -> Windows:
-    return Windows(frames, FrameScaler.learn(frames), history=history, horizon=horizon, **more)
+def windows(frames: TimeSeriesSet, history: int = 5, horizon: int = 3, **more: Any) -> ForecastWindows:
+    return ForecastWindows(frames, SeriesScaler.learn(frames), history=history, horizon=horizon, **more)
 
 
-def every(source: Windows) -> list[ForecastBatch]:
+def every(source: ForecastWindows) -> list[ForecastBatch]:
     return list(source)
 
 
-def plain(n: int, name: str = "") -> Frame:
+def plain(n: int, name: str = "") -> TimeSeries:
     none = np.zeros((n, 0))
-    return Frame(name, np.arange(n), np.arange(n, dtype=float)[:, None], none, none, np.zeros(0))
+    return TimeSeries(name, np.arange(n), np.arange(n, dtype=float)[:, None], none, none, np.zeros(0))
 
 
-def unscaled(*frames: Frame, **more: Any) -> Windows:
-    whole = Frames(frames, ("y",))
-    return Windows(whole, FrameScaler.learn(whole, None, "none"), **more)
+def unscaled(*frames: TimeSeries, **more: Any) -> ForecastWindows:
+    whole = TimeSeriesSet(frames, ("y",))
+    return ForecastWindows(whole, SeriesScaler.learn(whole, None, "none"), **more)
 
 
 def test_shapes_and_types() -> None:
@@ -83,7 +83,7 @@ def test_shapes_and_types() -> None:
 
 def test_a_window_is_what_stands_before_and_after_its_origin() -> None:
     frames = from_dataframe(table(20, 12), OPTIONS)
-    scaler = FrameScaler.learn(frames)
+    scaler = SeriesScaler.learn(frames)
     scaled = [scaler.transform(frame) for frame in frames]
     source = windows(frames, batch_size=4, shuffle=True, seed=1)
     seen = []
@@ -164,8 +164,8 @@ def test_no_later_row_changes_an_input(gaps: Any, border: int) -> None:
     made = []
     for data in (df, other):
         frames = from_dataframe(data, options)
-        scaler = FrameScaler.learn(frames, {"": min(border, 16)})
-        source = Windows(frames, scaler, history=6, horizon=4, batch_size=99)
+        scaler = SeriesScaler.learn(frames, {"": min(border, 16)})
+        source = ForecastWindows(frames, scaler, history=6, horizon=4, batch_size=99)
         made.append((source, every(source)[0], scaler.to_json(), frames.series[0].upto(border)))
     (first, batch, scales, known), (second, changed, other_scales, other_known) = made
     assert scales == other_scales
@@ -182,18 +182,18 @@ def test_no_later_row_changes_an_input(gaps: Any, border: int) -> None:
 def test_a_forecast_is_made_from_what_a_window_sees() -> None:
     """What stands at the end of the data as it was then is the window of that origin."""
     frames = from_dataframe(table(30, 25), OPTIONS)
-    scaler = FrameScaler.learn(frames, {"s0": 15, "s1": 15})
-    (batch,) = every(Windows(frames, scaler, history=5, horizon=3, batch_size=99))
-    now = latest(frames.upto({"s0": 20, "s1": 20}), scaler, history=5, horizon=3)
+    scaler = SeriesScaler.learn(frames, {"s0": 15, "s1": 15})
+    (batch,) = every(ForecastWindows(frames, scaler, history=5, horizon=3, batch_size=99))
+    now = latest_windows(frames.upto({"s0": 20, "s1": 20}), scaler, history=5, horizon=3)
     at = batch.origin == 20
     for name in ("x", "seen", "past", "known", "static", "series", "origin"):
         assert torch.equal(getattr(now, name), getattr(batch, name)[at]), name
     assert now.target is None
     assert not now.observed.any()
     with pytest.raises(DataError, match="series 's1' has 4 rows, but the model looks back on 5"):
-        latest(frames.upto({"s0": 20, "s1": 4}), scaler, history=5, horizon=3)
+        latest_windows(frames.upto({"s0": 20, "s1": 4}), scaler, history=5, horizon=3)
     with pytest.raises(DataError, match="series 's0' has the known columns 'k' for 0 of the 3 steps to forecast"):
-        latest(frames, scaler, history=5, horizon=3)
+        latest_windows(frames, scaler, history=5, horizon=3)
 
 
 def test_the_order_and_going_on() -> None:
@@ -260,10 +260,10 @@ def test_what_is_refused() -> None:
     for name in ("history", "horizon", "stride"):
         with pytest.raises(OptionError, match=f"{name} is 0; it must be at least 1"):
             unscaled(plain(30), **{"history": 6, "horizon": 4, name: 0})
-    whole = Frames((plain(30, "a"),), ("y",))
+    whole = TimeSeriesSet((plain(30, "a"),), ("y",))
     with pytest.raises(DataError, match="series 'b' was not in the training data"):
-        Windows(Frames((plain(30, "b"),), ("y",)), FrameScaler.learn(whole), history=6, horizon=4)
-    huge = Frame("", np.arange(9), np.full((9, 1), 1e300), *[np.zeros((9, 0))] * 2, np.zeros(0))
+        ForecastWindows(TimeSeriesSet((plain(30, "b"),), ("y",)), SeriesScaler.learn(whole), history=6, horizon=4)
+    huge = TimeSeries("", np.arange(9), np.full((9, 1), 1e300), *[np.zeros((9, 0))] * 2, np.zeros(0))
     with pytest.raises(DataError, match="too large for 32-bit numbers"):
         unscaled(huge, history=2, horizon=1)
 
@@ -277,10 +277,10 @@ def test_every_window_of_the_customary_split_is_counted(
 ) -> None:
     frames = read_frames(public_data / f"ett/{name}.csv.gz")
     parts = split(frames, 2880 * quarter, 2880 * quarter, train=8640 * quarter)
-    scaler = FrameScaler.learn(frames, parts.upto)
+    scaler = SeriesScaler.learn(frames, parts.upto)
     found = []
     for part in ("training", "validation", "test"):
-        source = Windows(
+        source = ForecastWindows(
             frames, scaler, history=96, horizon=96, rows=parts.of(part), reach_back=part != "training", part=part
         )
         assert len(source) == -(-source.size // 32)
@@ -293,8 +293,8 @@ def test_published_figures_of_repeat_last(public_data: Path) -> None:
     """MSE and MAE on scaled ETTh1, look-back and horizon 96: Zeng et al. 2023, "Repeat"."""
     frames = read_frames(public_data / "ett/ETTh1.csv.gz")
     parts = split(frames, 2880, 2880, train=8640)
-    scaler = FrameScaler.learn(frames, parts.upto)
-    source = Windows(frames, scaler, history=96, horizon=96, rows=parts.of("test"), part="test")
+    scaler = SeriesScaler.learn(frames, parts.upto)
+    source = ForecastWindows(frames, scaler, history=96, horizon=96, rows=parts.of("test"), part="test")
     truth, observed = source.truth()
     forecast = scaler.apply("", repeat_last(source.history(), 96))
     truth = scaler.apply("", truth)

@@ -207,7 +207,7 @@ class Trained:
 def train(name: str, folder: Path) -> Trained:
     """Train an example in `folder`."""
     import unroll
-    from unroll.tasks.base import Sources
+    from unroll.tasks.base import DataPaths
     from unroll.tasks.registry import entry
     from unroll.tasks.train import fit
 
@@ -216,7 +216,7 @@ def train(name: str, folder: Path) -> Trained:
     data.write_text(example.write(Random(0)), encoding="utf-8")  # noqa: S311 (no secret)
     settings = entry(example.task).load_settings().chosen(_SMALL | example.options)
     with quiet():
-        fit(example.task, Sources([str(data)]), settings, folder / name, overwrite=True, say=lambda _: None)
+        fit(example.task, DataPaths([str(data)]), settings, folder / name, overwrite=True, say=lambda _: None)
         answers = example.use(unroll.load(folder / name), str(data))
     return Trained(name, folder / name, data, answers)
 

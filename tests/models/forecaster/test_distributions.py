@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 
 from unroll.errors import OptionError
-from unroll.layers.revin import Place
+from unroll.layers.revin import LocScale
 from unroll.models.forecaster.distributions import (
     NegativeBinomial,
     Normal,
@@ -24,8 +24,8 @@ N, F, K = 4, 3, 2
 LEVELS = (0.05, 0.5, 0.9)
 
 
-def place(location: float = 0.0, scale: float = 1.0) -> Place:
-    return Place(torch.full((N, 1, K), location).double(), torch.full((N, 1, K), scale).double())
+def place(location: float = 0.0, scale: float = 1.0) -> LocScale:
+    return LocScale(torch.full((N, 1, K), location).double(), torch.full((N, 1, K), scale).double())
 
 
 def parameters(output: Output, seed: int = 0) -> Tensor:
@@ -83,7 +83,7 @@ def test_negative_binomial_is_scipys_in_the_datas_own_units() -> None:
 def test_draws_follow_the_quantiles(output: Output) -> None:
     units = place(location=20.0, scale=8.0)
     p = parameters(output)[:1, :1, :1]
-    one = Place(units.location[:1, :, :1], units.scale[:1, :, :1])
+    one = LocScale(units.location[:1, :, :1], units.scale[:1, :, :1])
     torch.manual_seed(3)
     many = output.sample(p.expand(20000, -1, -1, -1), one).flatten()
     for level, value in zip((0.1, 0.5, 0.9), output.quantiles(p, (0.1, 0.5, 0.9), one).flatten(), strict=True):
@@ -151,7 +151,7 @@ def test_losses_and_gradients_are_finite_far_out(kind: str) -> None:
     output = make_output(kind, (0.1, 0.5, 0.9), "mse")
     raw = torch.tensor([-60.0, 0.0, 60.0])[:, None].repeat(1, output.size)
     raw.requires_grad_()
-    units = Place(torch.zeros(3), torch.ones(3))
+    units = LocScale(torch.zeros(3), torch.ones(3))
     p = output.parameters(raw, lambda v: v, lambda s: s)
     loss = output.loss(p, torch.tensor([3.0, 0.0, 9.0]), units).sum()
     loss.backward()

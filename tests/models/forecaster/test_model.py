@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from unroll.errors import OptionError
-from unroll.layers.revin import Place
-from unroll.models.forecaster.model import Forecaster, Window, segment_length
+from unroll.layers.revin import LocScale
+from unroll.models.forecaster.model import Forecaster, ForecastInputs, segment_length
 from unroll.models.forecaster.options import ForecasterOptions
 from unroll.models.forecaster.strategies import Sizes, joined
 from unroll.models.options import RecurrentOptions
@@ -27,15 +27,15 @@ def model(strategy: str, *, past: int = 0, known: int = Q, recurrence: str = "gr
     return made.double().eval()
 
 
-def window(*, past: int = 0, known: int = Q, horizon: int = F, length: int = L, seed: int = 0) -> Window:
+def window(*, past: int = 0, known: int = Q, horizon: int = F, length: int = L, seed: int = 0) -> ForecastInputs:
     torch.manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, dtype=torch.float64)
 
-    units = Place(torch.full((B, 1, K), 30.0).double(), torch.full((B, 1, K), 7.0).double())
+    units = LocScale(torch.full((B, 1, K), 30.0).double(), torch.full((B, 1, K), 7.0).double())
     x = draw(B, length, K).cumsum(1)
-    return Window(x, draw(B, length, past), draw(B, length + horizon, known), draw(B, S), units)
+    return ForecastInputs(x, draw(B, length, past), draw(B, length + horizon, known), draw(B, S), units)
 
 
 @pytest.mark.parametrize("recurrence", ["rnn", "lstm", "gru"])
@@ -58,8 +58,8 @@ def test_every_strategy_answers_every_step(strategy: str, channels: str, recurre
 def test_a_row_is_answered_as_if_it_were_alone(strategy: str) -> None:
     made, whole = model(strategy, channels="independent"), window()
     for row in range(B):
-        units = Place(whole.units.location[row : row + 1], whole.units.scale[row : row + 1])
-        one = Window(*(t[row : row + 1] for t in whole[:4]), units)
+        units = LocScale(whole.units.location[row : row + 1], whole.units.scale[row : row + 1])
+        one = ForecastInputs(*(t[row : row + 1] for t in whole[:4]), units)
         torch.testing.assert_close(made(one)[0], made(whole)[row], rtol=0, atol=1e-12)
 
 
@@ -162,8 +162,8 @@ def test_streams_are_joined_and_repeated(recurrence: str) -> None:
     given, rows = window(), range(B)
     each = []
     for row in rows:
-        units = Place(given.units.location[row : row + 1], given.units.scale[row : row + 1])
-        each.append(made.start(Window(*(t[row : row + 1] for t in given[:4]), units)))
+        units = LocScale(given.units.location[row : row + 1], given.units.scale[row : row + 1])
+        each.append(made.start(ForecastInputs(*(t[row : row + 1] for t in given[:4]), units)))
     whole, one = made(given), joined(each)
     torch.testing.assert_close(made(given, at=one), whole, rtol=0, atol=1e-12)
     torch.manual_seed(4)
@@ -296,9 +296,9 @@ def test_the_segment_layer_is_the_papers() -> None:
         Sizes(L, F, 1, 0, 0, 0, 0),
     ).double()
     x = torch.randn(1, L, 1, dtype=torch.float64)
-    units = Place(torch.zeros(1, 1, 1).double(), torch.ones(1, 1, 1).double())
+    units = LocScale(torch.zeros(1, 1, 1).double(), torch.ones(1, 1, 1).double())
     empty = torch.zeros(1, L + F, 0).double()
-    found = made(Window(x, empty[:, :L], empty, torch.zeros(1, 0).double(), units))
+    found = made(ForecastInputs(x, empty[:, :L], empty, torch.zeros(1, 0).double(), units))
     part = made.strategy
     gru = torch.nn.GRU(8, 8, batch_first=True).double()
     gru.load_state_dict(part.recurrent.state_dict())

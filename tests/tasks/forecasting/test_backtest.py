@@ -15,7 +15,7 @@ from unroll import Forecaster
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError, OptionError
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.forecasting.backtest import backtest, lines, records, write
 from unroll.tasks.forecasting.inference import answer
 from unroll.tasks.forecasting.options import ForecastingSettings
@@ -36,7 +36,7 @@ def made(series: int = 1, rows: int = 60, **options: Any):
         {"lookback": 8, "horizon": 4, "hidden": 4, "test_part": "20", "valid_part": "8", **names, **options}
     )
     frames = from_dataframe(df, settings.frame)
-    task = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), lambda _: None).task
+    task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
     torch.manual_seed(0)
     return task, task.model().eval(), frames
 

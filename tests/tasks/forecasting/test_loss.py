@@ -9,8 +9,8 @@ import torch
 
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import from_dataframe
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.windows import Windows
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.options import ForecasterOptions
 from unroll.models.forecaster.strategies import Sizes
@@ -26,8 +26,8 @@ def parts(strategy: str, output: str = "point", loss: str = "mse"):
     df.loc[10:12, "a"] = np.nan
     df.loc[20, "b"] = np.nan
     frames = from_dataframe(df, FrameOptions(time="none", gaps="fill"))
-    scaler = FrameScaler.learn(frames)
-    windows = Windows(frames, scaler, history=L, horizon=F, batch_size=5)
+    scaler = SeriesScaler.learn(frames)
+    windows = ForecastWindows(frames, scaler, history=L, horizon=F, batch_size=5)
     options = ForecasterOptions(strategy=strategy, output=output, loss=loss)
     torch.manual_seed(0)
     model = Forecaster(options, RecurrentOptions(recurrence="gru", hidden=4), Sizes(L, F, K, 0, 0, 0, 0))

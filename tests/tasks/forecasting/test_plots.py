@@ -8,7 +8,7 @@ import pytest
 
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import from_dataframe
-from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
 
 F = 5
@@ -24,10 +24,10 @@ def frames(series: int = 2, dated: bool = True):
     return from_dataframe(pd.concat(parts), FrameOptions(series="name"))
 
 
-def answers(windows: int, quantiles: int = 3) -> Answers:
+def answers(windows: int, quantiles: int = 3) -> Forecasts:
     rng = np.random.default_rng(0)
     point = rng.normal(size=(windows, F, 2))
-    return Answers(point, np.sort(rng.normal(size=(windows, F, 2, quantiles)), -1) if quantiles else None)
+    return Forecasts(point, np.sort(rng.normal(size=(windows, F, 2, quantiles)), -1) if quantiles else None)
 
 
 def test_panels_are_targets_then_series() -> None:

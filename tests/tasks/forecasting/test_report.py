@@ -8,32 +8,38 @@ import pytest
 
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import from_dataframe
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.windows import Windows
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.forecasting import report
-from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.metrics import naive_scale
 from unroll.tasks.forecasting.report import lines, number, verdict
 
 L, F, SEASON = 6, 4, 3
 
 
-def windows() -> Windows:
+def windows() -> ForecastWindows:
     rng = np.random.default_rng(0)
     values = np.tile([[1.0, 100.0], [2.0, 300.0], [4.0, 200.0]], (12, 1)) + rng.normal(0, 0.2, (36, 2))
     frames = from_dataframe(pd.DataFrame(values, columns=["a", "b"]), FrameOptions(time="none"))
-    return Windows(frames, FrameScaler.learn(frames), history=L, horizon=F)
+    return ForecastWindows(frames, SeriesScaler.learn(frames), history=L, horizon=F)
 
 
 def made(shift: float = 0.0, season: int = SEASON, *, quantiles: bool = False):
     part = windows()
-    scale = FrameScaler.learn(part.frames).table(part.frames.names)
+    scale = SeriesScaler.learn(part.frames).table(part.frames.names)
     truth, _ = part.truth()
     point = truth + shift * scale.scale[0]
     bands = np.stack([point - 1, point, point + 1], -1) if quantiles else None
     error = np.stack([naive_scale(f.target, season) for f in part.frames])
     found = report.report(
-        Answers(point, bands), part, scale=scale, error=error, season=season, levels=(0.1, 0.5, 0.9), targets=("a", "b")
+        Forecasts(point, bands),
+        part,
+        scale=scale,
+        error=error,
+        season=season,
+        levels=(0.1, 0.5, 0.9),
+        targets=("a", "b"),
     )
     return part, scale, found
 

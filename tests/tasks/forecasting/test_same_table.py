@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.registry import entry
 from unroll.tasks.train import fit
 
@@ -53,7 +53,7 @@ def json_lines(path: Path) -> None:
 def files_of(data: Path, folder: Path, **options: Any) -> dict[str, Any]:
     """What a run on `data` leaves, without times and without where the data was and how it was written."""
     settings = entry("forecasting").load_settings().chosen(OPTIONS | options)
-    fit("forecasting", Sources([str(data)]), settings, folder / "run", say=lambda _: None)
+    fit("forecasting", DataPaths([str(data)]), settings, folder / "run", say=lambda _: None)
     found: dict[str, Any] = {}
     for path in sorted((folder / "run").iterdir()):
         if path.name == "metrics.json":

@@ -12,7 +12,7 @@ from unroll import Forecaster
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.split import divided, listed
 
@@ -44,7 +44,7 @@ def test_series_without_a_window_are_left_out(rows: int, names: list[str], said:
     frames = from_dataframe(with_new(rows), FrameOptions(series="id"))
     settings = ForecastingSettings.from_flat({"series": "id", "horizon": 2, "lookback": 8, "valid_part": 2})
     notes: list[str] = []
-    kept, parts, upto = divided(frames, settings, Sources([]), notes.append)
+    kept, parts, upto = divided(frames, settings, DataPaths([]), notes.append)
     assert list(kept.names) == names
     assert notes == ([said] if said else [])
     assert parts["training"] == (range(58), range(8))[: len(names)]
@@ -137,7 +137,7 @@ def test_validation_files_hold_the_left_out_too(tmp_path: Path) -> None:
     pd.concat([later, after(9)]).to_csv(tmp_path / "valid.csv", index=False)
     frames = from_dataframe(with_new(1), FrameOptions(series="id"))
     settings = ForecastingSettings.from_flat({"series": "id", "horizon": 2, "lookback": 8})
-    kept, parts, _ = divided(frames, settings, Sources([], valid=[str(tmp_path / "valid.csv")]), lambda _: None)
+    kept, parts, _ = divided(frames, settings, DataPaths([], valid=[str(tmp_path / "valid.csv")]), lambda _: None)
     assert parts["validation"][kept.names.index("old")] == range(60, 69)
 
 

@@ -12,10 +12,10 @@ import torch
 
 from unroll.data.options import SourceOptions
 from unroll.data.timeseries.reader import from_dataframe
-from unroll.data.timeseries.windows import Windows
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.errors import DataError, OptionError, RunError
 from unroll.runs import Run
-from unroll.tasks.base import Prepared, Sources
+from unroll.tasks.base import DataPaths, TrainingData
 from unroll.tasks.forecasting.inference import answer
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.task import ForecastingTask
@@ -46,16 +46,16 @@ def table(rows: int = 80, series: int = 2, seed: int = 0) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def prepared(df: pd.DataFrame, **options: Any) -> Prepared:
+def prepared(df: pd.DataFrame, **options: Any) -> TrainingData:
     columns = {"series": "shop", "target": ["sales", "visits"], "known": ["promo"], "static": ["size"]}
     if options.get("strategy") != "recursive":
         columns["past"] = ["rain"]
     settings = ForecastingSettings.from_flat(SMALL | {"test_part": "14", "valid_part": "10"} | columns | options)
     frames = from_dataframe(df, settings.frame, where="the table")
-    return ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), lambda _: None)
+    return ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None)
 
 
-def model_of(made: Prepared) -> Any:
+def model_of(made: TrainingData) -> Any:
     torch.manual_seed(0)
     return made.task.model().eval()
 
@@ -75,7 +75,7 @@ def test_no_future_value_reaches_a_forecast(strategy: str, output: str, gaps: st
         df.loc[(df.day >= "2024-03-08") & (df.day < "2024-03-11"), "rain"] = np.nan
     first = prepared(df, **options)
     model = model_of(first)
-    test: Windows = first.test
+    test: ForecastWindows = first.test
     series, origins = test.locate()
     for number in (0, 3, test.size - 1):
         origin = test.frames.series[series[number]].stamps[origins[number]]
@@ -161,7 +161,7 @@ def test_files_for_validation_and_test_follow_the_training_data(tmp_path: Path) 
     settings = ForecastingSettings.from_flat(
         SMALL | {"series": "shop", "target": ["sales"], "past": ["rain"], "valid_part": ""}
     )
-    sources = Sources([names[0]], [names[1]], [names[2]])
+    sources = DataPaths([names[0]], [names[1]], [names[2]])
     made = ForecastingTask.prepare("forecasting", settings, sources, lambda _: None)
     assert made.train.size == 2 * (50 - 18 + 1)
     assert made.valid.size == 2 * (14 - 6 + 1)
@@ -180,7 +180,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "series": "shop", "target": ["sales", "visits"], "past": ["rain"], "known": ["promo"], "static": ["size"],
         "output": "quantile", "epochs": 3, "learning_rate": 0.01, "test_part": "14", "valid_part": "10",
     }  # fmt: skip
-    fit("forecasting", Sources([data]), ForecastingSettings.from_flat(options), folder / "run", say=lambda _: None)
+    fit("forecasting", DataPaths([data]), ForecastingSettings.from_flat(options), folder / "run", say=lambda _: None)
     return folder
 
 
@@ -301,7 +301,7 @@ def test_a_constant_series_is_forecast_and_has_no_mase() -> None:
         SMALL | {"series": "shop", "target": ["sales", "visits"], "test_part": "14", "valid_part": "10"}
     )
     frames = from_dataframe(df.drop(columns=["rain", "promo", "size"]), settings.frame)
-    made = ForecastingTask.prepare_frames("forecasting", settings, frames, Sources([]), said.append)
+    made = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), said.append)
     assert any("never changing in the training part" in line for line in said)
     found = made.task.report(model_of(made), made.test)
     assert np.isfinite(found["mase"])

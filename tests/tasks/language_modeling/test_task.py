@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from unroll.data.text.bptt import Windows
+from unroll.data.text.bptt import BPTTBatches
 from unroll.data.text.corpus import Corpus
 from unroll.data.text.masked import MaskedWindows
 from unroll.errors import DataError, OptionError, RunError
 from unroll.models.language_model import LanguageModel, build_language_model
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.runs import Run
-from unroll.tasks.base import Sources
+from unroll.tasks.base import DataPaths
 from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken
 from unroll.tasks.language_modeling.options import LanguageOptions, LanguageSettings
 from unroll.tasks.language_modeling.report import Dynamic, lines, masked_tokens, next_tokens
@@ -54,7 +54,7 @@ def settings(**values: Any) -> LanguageSettings:
 
 def prepared(path: Path, text: str = TEXT, sources: dict | None = None, said: list | None = None, **values: Any):
     path.write_text(text, encoding="utf-8")
-    named = Sources(**{"data": [str(path)]} | (sources or {}))
+    named = DataPaths(**{"data": [str(path)]} | (sources or {}))
     return LanguageTask.prepare("language-model", settings(**values), named, (said if said is not None else []).append)
 
 
@@ -86,7 +86,7 @@ def test_carried_windows_are_one_long_window(documents: tuple[int, ...], jitter:
     objective = NextToken()
     parts: dict[int, list[Tensor]] = {r: [] for r in range(3)}
     losses = weights = 0.0
-    for batch in Windows(corpus, 3, 7, jitter=jitter, seed=2):
+    for batch in BPTTBatches(corpus, 3, 7, jitter=jitter, seed=2):
         scored = objective.output(made, batch)
         losses += float(objective.loss(scored, batch)) * objective.weight(batch)
         weights += objective.weight(batch)
@@ -100,7 +100,7 @@ def test_carried_windows_are_one_long_window(documents: tuple[int, ...], jitter:
 
 def test_gradients_do_not_reach_the_window_before() -> None:
     made, objective = model().train(), NextToken()
-    first, second = list(Windows(Corpus.of(tokens(20)), 2, 5))[:2]
+    first, second = list(BPTTBatches(Corpus.of(tokens(20)), 2, 5))[:2]
     objective.output(made, first)
     assert all(not t.requires_grad for t in _flat(objective.state_dict()["state"]))
     objective.loss(objective.output(made, second), second).backward()
@@ -108,7 +108,7 @@ def test_gradients_do_not_reach_the_window_before() -> None:
 
 def test_training_and_validation_keep_their_own_state() -> None:
     made, objective = model(), NextToken()
-    training, validation = Windows(Corpus.of(tokens(60)), 3, 5), Windows(Corpus.of(tokens(40, 1)), 2, 5)
+    training, validation = BPTTBatches(Corpus.of(tokens(60)), 3, 5), BPTTBatches(Corpus.of(tokens(40, 1)), 2, 5)
     made.train()
     a, b, c = list(training)[:3]
     objective.output(made, a)
@@ -128,7 +128,7 @@ def test_training_and_validation_keep_their_own_state() -> None:
 def test_a_window_in_the_middle_needs_the_state_before_it() -> None:
     objective = NextToken()
     objective.load_state_dict({"state": None})
-    batch = list(Windows(Corpus.of(tokens(20)), 2, 5))[1]
+    batch = list(BPTTBatches(Corpus.of(tokens(20)), 2, 5))[1]
     with pytest.raises(RunError, match="the state that the windows before left is missing"):
         objective.output(model(), batch)
 
@@ -137,7 +137,7 @@ def test_a_window_in_the_middle_needs_the_state_before_it() -> None:
 def test_penalties_are_those_of_the_paper() -> None:
     """loss = tokens / nominal (mean nll + alpha mean h^2 + beta mean (h_t - h_{t-1})^2), as in AWD-LSTM's program."""
     made = model(head_dropout=0.4).train()
-    for batch in Windows(Corpus.of(tokens(180)), 4, 9, jitter=0.3, seed=1):
+    for batch in BPTTBatches(Corpus.of(tokens(180)), 4, 9, jitter=0.3, seed=1):
         if not batch.whole:
             continue
         objective = NextToken(2.0, 1.5)
@@ -161,7 +161,7 @@ def test_the_losses_of_processes_add_up() -> None:
     made = model().train()
     corpus = Corpus.of(tokens(190), (3, 50, 51))
     for masked in (False, True):
-        whole = MaskedWindows(corpus, 7, 9, share=0.3, anew=True) if masked else Windows(corpus, 7, 9)
+        whole = MaskedWindows(corpus, 7, 9, share=0.3, anew=True) if masked else BPTTBatches(corpus, 7, 9)
         kind = MaskedTokens if masked else NextToken
         objectives = [kind(2.0, 1.5) for _ in range(4)]
         for every, *own in zip(whole, *(whole.shard(rank, 3) for rank in range(3)), strict=True):
@@ -177,7 +177,7 @@ def test_metrics() -> None:
     made, objective = model().eval(), NextToken()
     metrics = objective.metrics().double()
     corpus = Corpus.of(tokens(91))
-    for batch in Windows(corpus, 4, 6):
+    for batch in BPTTBatches(corpus, 4, 6):
         objective.update(metrics, objective.output(made, batch), batch)
     mean = float(torch.cat(nll_of(made, corpus, 4)).mean())
     found = metrics.compute()
@@ -344,7 +344,7 @@ def test_the_vocabulary_is_of_the_training_part(tmp_path: Path) -> None:
 def test_documents_are_not_divided(tmp_path: Path) -> None:
     rows = [{"text": f"row {i} has words"} for i in range(10)]
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    named = Sources([str(tmp_path / "a.jsonl")])
+    named = DataPaths([str(tmp_path / "a.jsonl")])
     found = LanguageTask.prepare("language-model", settings(validation=0.25, reset_state="row"), named, print)
     assert (len(found.train), len(found.valid)) == (8 * 5, 2 * 5)
     assert found.train.documents.tolist() == list(range(5, 40, 5))
@@ -382,7 +382,7 @@ def test_a_text_of_one_token(tmp_path: Path) -> None:
 def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a b\n\xff\xfe\nb a\n" * 3)
     said: list[str] = []
-    named = Sources([str(tmp_path / "a.txt")])
+    named = DataPaths([str(tmp_path / "a.txt")])
     found = LanguageTask.prepare("language-model", settings(skip_bad_rows=True, validation=0.0), named, said.append)
     assert len(found.train) == 18
     assert said[0].startswith(f"left out 3 of the lines or rows of {tmp_path / 'a.txt'} (")

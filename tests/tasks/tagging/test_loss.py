@@ -6,9 +6,9 @@ import torch
 
 from unroll.data.options import BatchOptions, TextOptions
 from unroll.data.text.bio import legal_steps
-from unroll.data.text.tagged import NO_TAG, Tagged, TaggingBatches
-from unroll.data.text.word_vocab import TokenEncoder
-from unroll.layers.crf import Legal
+from unroll.data.text.tagged import NO_TAG, TaggedSentences, TaggingBatches
+from unroll.data.text.word_vocab import WordCharVocabulary
+from unroll.layers.crf import AllowedTransitions
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.models.tagger import Tagger, build
 from unroll.models.tagger_options import TaggerOptions
@@ -17,13 +17,13 @@ from unroll.tasks.tagging.spans import count, total
 
 NAMES = ("B-X", "I-X", "O")
 TOKENS = [["a", "b", "a"], ["b"], ["c", "c", "a", "b", "d"], ["a", "d"], ["d", "d", "d", "d"]]
-ENCODER = TokenEncoder.learn(TOKENS, TextOptions(min_count=1))
-PART = Tagged.encode(
+ENCODER = WordCharVocabulary.learn(TOKENS, TextOptions(min_count=1))
+PART = TaggedSentences.encode(
     TOKENS, ENCODER, [np.array([(i + t) % 3 for t in range(len(s))], np.int32) for i, s in enumerate(TOKENS)]
 )
 
 
-def model(decoder: str, legal: Legal | None = None) -> Tagger:
+def model(decoder: str, legal: AllowedTransitions | None = None) -> Tagger:
     return build(
         TaggerOptions(decoder=decoder, char_hidden=4),  # pyright: ignore[reportArgumentType]
         RecurrentOptions(hidden=5, bidirectional=True),
@@ -99,7 +99,7 @@ def test_spans_that_are_nowhere_score_zero() -> None:
 
 
 def test_a_batch_without_tags_has_no_loss() -> None:
-    (batch,) = TaggingBatches(Tagged.encode(TOKENS, ENCODER), batch_size=9, shuffle=False)
+    (batch,) = TaggingBatches(TaggedSentences.encode(TOKENS, ENCODER), batch_size=9, shuffle=False)
     tagger = model("softmax")
     with pytest.raises(TypeError, match="no targets"):
         TaggingObjective(NAMES, spans=False).loss(Scored(torch.zeros(5, 5, 3), tagger), batch)
@@ -109,7 +109,7 @@ def test_a_batch_without_tags_has_no_loss() -> None:
 def test_tags_that_training_lacked_are_wrong_and_give_no_loss(decoder: str) -> None:
     objective, tagger = TaggingObjective(NAMES, spans=True), model(decoder)
     tokens = [["a", "b"], ["c", "d"]]
-    part = Tagged.encode(tokens, ENCODER, [np.array([0, 1]), np.array([3, 2])], ("B-Y",))
+    part = TaggedSentences.encode(tokens, ENCODER, [np.array([0, 1]), np.array([3, 2])], ("B-Y",))
     (batch,) = TaggingBatches(part, batch_size=2, shuffle=False)
     scored = objective.output(tagger, batch)
     if decoder == "crf":
@@ -129,11 +129,11 @@ def test_tags_that_training_lacked_are_wrong_and_give_no_loss(decoder: str) -> N
 
 
 def test_the_random_field_does_not_learn_from_what_it_does_not_allow() -> None:
-    legal = Legal(*map(torch.from_numpy, legal_steps(NAMES, "BIO")))
+    legal = AllowedTransitions(*map(torch.from_numpy, legal_steps(NAMES, "BIO")))
     tagger = model("crf", legal)
     objective = TaggingObjective(NAMES, spans=True)
     tokens = [["a", "b"], ["c", "d"], ["a"]]
-    part = Tagged.encode(tokens, ENCODER, [np.array([0, 1]), np.array([2, 1]), np.array([1])])
+    part = TaggedSentences.encode(tokens, ENCODER, [np.array([0, 1]), np.array([2, 1]), np.array([1])])
     (batch,) = TaggingBatches(part, batch_size=3, shuffle=False)
     scored = objective.output(tagger, batch)
     assert tagger.crf is not None

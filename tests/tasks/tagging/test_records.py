@@ -9,7 +9,7 @@ import pytest
 
 from unroll.data.labels import Labels
 from unroll.data.options import SourceOptions, TextOptions
-from unroll.data.text.word_vocab import TokenEncoder
+from unroll.data.text.word_vocab import WordCharVocabulary
 from unroll.errors import DataError
 from unroll.tasks.tagging.options import TaggingOptions
 from unroll.tasks.tagging.records import Sentences, checked, load_sentences
@@ -35,7 +35,7 @@ def test_tags_are_numbered_as_they_appear_and_then_as_the_labels_are() -> None:
     found = given([(["a", "b"], ["Y", "X"]), (["c"], ["Y"])])
     assert found.names == ("Y", "X")
     assert [t.tolist() for t in found.tags] == [[0, 1], [0]]
-    encoder = TokenEncoder.learn([["a", "b", "c"]], TextOptions(min_count=1))
+    encoder = WordCharVocabulary.learn([["a", "b", "c"]], TextOptions(min_count=1))
     part = found.part(encoder, Labels.learn(found.names), np.array([1, 0]))
     assert [t.tolist() for t in part.tags.take(np.arange(2))] == [[1], [1, 0]]
     assert list(found.tokens(np.array([1]))) == [["c"]]
@@ -72,7 +72,10 @@ def test_bad_sentences_are_named_or_left_out(row: tuple[Any, Any], reason: str) 
     found = given(rows, skip=True, say=said.append)
     assert found.rows.tolist() == [0, 2]
     assert said == [f"left out: 1 of 3 rows of X cannot be used (row 2: {reason})"]
-    assert len(found.part(TokenEncoder.learn([["fine"]], TextOptions(min_count=1)), Labels("single", ["X", "Y"]))) == 2
+    assert (
+        len(found.part(WordCharVocabulary.learn([["fine"]], TextOptions(min_count=1)), Labels("single", ["X", "Y"])))
+        == 2
+    )
 
 
 def test_tags_that_training_did_not_have_come_last_and_are_told() -> None:
@@ -82,7 +85,7 @@ def test_tags_that_training_did_not_have_come_last_and_are_told() -> None:
     assert found.names == ("NOUN", "VERB", "NUON", "X")
     told = "X: 3 tokens have tags that the training data did not, counted as wrong; the first is 'NUON' in row 2"
     assert said == [told + "; did you mean 'NOUN'?"]
-    part = found.part(TokenEncoder.learn([["a"]], TextOptions(min_count=1)), Labels("single", ["NOUN", "VERB"]))
+    part = found.part(WordCharVocabulary.learn([["a"]], TextOptions(min_count=1)), Labels("single", ["NOUN", "VERB"]))
     assert part.strange == ("NUON", "X")
     assert [t.tolist() for t in part.tags.take(np.arange(3))] == [[0], [1, 2], [2, 3]]
     given([rows[0], ([], ["Y"]), (["a"], ["Y"])], known=("NOUN", "VERB"), skip=True, say=said.append)

@@ -5,20 +5,20 @@ import pytest
 from sklearn import metrics as sk
 
 from unroll.data.options import TextOptions
-from unroll.data.text.tagged import Tagged
-from unroll.data.text.word_vocab import TokenEncoder
+from unroll.data.text.tagged import TaggedSentences
+from unroll.data.text.word_vocab import WordCharVocabulary
 from unroll.tasks.tagging.report import Guess, lines, report
 
 NAMES = ("D", "N", "V")
 
 
-def part(sentences: list[str], encoder: TokenEncoder | None = None) -> tuple[Tagged, TokenEncoder]:
+def part(sentences: list[str], encoder: WordCharVocabulary | None = None) -> tuple[TaggedSentences, WordCharVocabulary]:
     """From sentences such as "the/D cat/N"."""
     pairs = [[word.split("/") for word in s.split()] for s in sentences]
     tokens = [[w for w, _ in s] for s in pairs]
     tags = [np.array([NAMES.index(t) for _, t in s], np.int32) for s in pairs]
-    encoder = encoder or TokenEncoder.learn(tokens, TextOptions(min_count=1))
-    return Tagged.encode(tokens, encoder, tags), encoder
+    encoder = encoder or WordCharVocabulary.learn(tokens, TextOptions(min_count=1))
+    return TaggedSentences.encode(tokens, encoder, tags), encoder
 
 
 TRAIN, ENCODER = part(["the/D run/N ran/V", "run/V run/V the/D The/D", "saw/V saw/N cat/N dog/N dog/N"])
@@ -62,9 +62,9 @@ def test_figures_by_hand_and_as_scikit_learn_has_them() -> None:
 def test_spans_overall_by_type_and_of_the_guess() -> None:
     names = ("B-X", "B-Y", "I-X", "O")
     tokens = [["a", "b", "c"], ["d", "a"]]
-    encoder = TokenEncoder.learn(tokens, TextOptions(min_count=1))
+    encoder = WordCharVocabulary.learn(tokens, TextOptions(min_count=1))
     tags = [np.array([0, 2, 3], np.int32), np.array([1, 0], np.int32)]
-    held = Tagged.encode(tokens, encoder, tags)
+    held = TaggedSentences.encode(tokens, encoder, tags)
     guess = Guess.learn(held, len(encoder.seen), 4)
     found = report(held, [np.array([0, 3, 3]), np.array([1, 0])], names, guess, spans=True)
     assert found["spans"] == {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "gold": 3, "found": 3, "right": 2}

@@ -13,7 +13,7 @@ from unroll.data.options import SourceOptions
 from unroll.errors import DataError, OptionError, RunError
 from unroll.options import defaults
 from unroll.runs import ENCODER, Run
-from unroll.tasks.base import Prepared, Sources
+from unroll.tasks.base import DataPaths, TrainingData
 from unroll.tasks.learning import new_model
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.task import TAGS, TaggingTask
@@ -39,11 +39,11 @@ def write(path: Path, sentences: list[str]) -> str:
     return str(path)
 
 
-def prepare(tmp_path: Path, sentences: list[str] = NAMES, **options: Any) -> Prepared:
+def prepare(tmp_path: Path, sentences: list[str] = NAMES, **options: Any) -> TrainingData:
     data = write(tmp_path / "train.conll", sentences)
     valid = [write(tmp_path / "valid.conll", options.pop("valid"))] if "valid" in options else []
     settings = TaggingSettings.from_flat(SMALL | options)
-    return TaggingTask.prepare("tagging", settings, Sources([data], valid), lambda _: None)
+    return TaggingTask.prepare("tagging", settings, DataPaths([data], valid), lambda _: None)
 
 
 def test_option_names_are_unique_and_bad_ones_named() -> None:
@@ -113,7 +113,7 @@ def test_vectors_are_where_a_new_model_starts(tmp_path: Path) -> None:
     data = write(tmp_path / "train.conll", NAMES)
     options = {"vectors": str(tmp_path / "vectors.txt"), "vector_words": 1, "min_count": 2, "validation": 0.0}
     settings = TaggingSettings.from_flat(SMALL | options)
-    prepared = TaggingTask.prepare("tagging", settings, Sources([data]), said.append)
+    prepared = TaggingTask.prepare("tagging", settings, DataPaths([data]), said.append)
     task: Any = prepared.task
     assert said == ["vectors: 2 of 8 words of the training part found, and 1 more"]
     # saw, ann, lee and oslo occur twice; fox is the first of the file
@@ -125,7 +125,7 @@ def test_vectors_are_where_a_new_model_starts(tmp_path: Path) -> None:
         assert table[task.encoder.id_of(word)].tolist() == vector
     assert float(table[task.encoder.id_of("saw")].detach().abs().max()) <= 0.1
     frozen = TaggingSettings.from_flat(SMALL | options | {"freeze_vectors": True})
-    model = new_model(TaggingTask.prepare("tagging", frozen, Sources([data]), lambda _: None))
+    model = new_model(TaggingTask.prepare("tagging", frozen, DataPaths([data]), lambda _: None))
     assert not model.inputs.embedding.weight.requires_grad
 
 

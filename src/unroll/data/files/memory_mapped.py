@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from unroll.data.files.plain_numbers import plain_columns
-from unroll.data.numbers import Numbers
+from unroll.data.numbers import NumericColumn
 from unroll.data.options import Decimal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _USUAL = (np.datetime64("1700-01-01"), np.datetime64("2200-01-01"))
 """Times that are far from the ends of what can be counted in nanoseconds."""
 
 
-def lean_table(dataset: datasets.Dataset, decimal: Decimal) -> tuple[pd.DataFrame, dict[str, Numbers]]:
+def lean_table(dataset: datasets.Dataset, decimal: Decimal) -> tuple[pd.DataFrame, dict[str, NumericColumn]]:
     """The rows of a data set as a DataFrame, and those columns of texts that are plain numbers.
 
     Args:

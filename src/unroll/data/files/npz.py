@@ -41,7 +41,7 @@ def npz_tables(path: Path, encoding: str, rows: int) -> Iterator[pa.Table]:
                     raise DataError(f"'{path}' has more than one array named '{twice[0].removesuffix('.npy')}'")
                 members = {}
                 for info in archive.infolist():
-                    member = Member(streams.enter_context(archive.open(info)), info, path, encoding)
+                    member = NpzArray(streams.enter_context(archive.open(info)), info, path, encoding)
                     members[member.name] = member
                 offsets = {
                     name: m.whole().astype(np.int64)
@@ -55,7 +55,7 @@ def npz_tables(path: Path, encoding: str, rows: int) -> Iterator[pa.Table]:
             raise DataError(f"'{path}' is not an .npz file, or is damaged ({error!s:.200})") from None
 
 
-def _tables(path: Path, members: dict[str, Member], offsets: dict[str, np.ndarray], rows: int) -> Iterator[pa.Table]:
+def _tables(path: Path, members: dict[str, NpzArray], offsets: dict[str, np.ndarray], rows: int) -> Iterator[pa.Table]:
     if not members:
         raise DataError(f"'{path}' is empty")
     for name, at in offsets.items():
@@ -80,7 +80,7 @@ def _tables(path: Path, members: dict[str, Member], offsets: dict[str, np.ndarra
         yield pa.table(arrays)
 
 
-def _ragged(path: Path, columns: dict[str, Member], offsets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _ragged(path: Path, columns: dict[str, NpzArray], offsets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The offsets of each array that has some."""
     ragged: dict[str, np.ndarray] = {}
     for name, member in columns.items():
@@ -97,7 +97,7 @@ def _ragged(path: Path, columns: dict[str, Member], offsets: dict[str, np.ndarra
     return ragged
 
 
-def _sequences(path: Path, key: str, members: list[Member], at: np.ndarray) -> str:
+def _sequences(path: Path, key: str, members: list[NpzArray], at: np.ndarray) -> str:
     """Which of several arrays the offsets divide, where there are as many rows as steps: all others are labels.
 
     Where every row has one step, nothing tells sequences from labels.
@@ -113,7 +113,7 @@ def _sequences(path: Path, key: str, members: list[Member], at: np.ndarray) -> s
     return others[0].name
 
 
-class Member:
+class NpzArray:
     """An array inside an .npz file; what has been read is gone, as the pieces are asked for in order.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.numbers import MISSING, Numbers
+from unroll.data.numbers import MISSING, NumericColumn
 from unroll.data.options import Decimal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _EITHER = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 """A number that with a decimal comma would be another."""
 
 
-def plain_columns(pieces: Iterable[pa.RecordBatch], rows: int, decimal: Decimal) -> dict[str, Numbers]:
+def plain_columns(pieces: Iterable[pa.RecordBatch], rows: int, decimal: Decimal) -> dict[str, NumericColumn]:
     """Read those columns of texts of which every cell is empty or a plain number.
 
     Args:
@@ -91,5 +91,5 @@ class _Column:
             self._one_way = not pc.all(pc.match_substring_regex(pointed, _EITHER)).as_py()
         return True
 
-    def numbers(self) -> Numbers:
-        return Numbers(self._values, self._empty, np.zeros(0, dtype=np.int64))
+    def numbers(self) -> NumericColumn:
+        return NumericColumn(self._values, self._empty, np.zeros(0, dtype=np.int64))

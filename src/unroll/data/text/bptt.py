@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from unroll.data.batches import Batch
-from unroll.data.progress import Progress
+from unroll.data.progress import ResumableBatches
 from unroll.data.text.corpus import Corpus
 
 
 @dataclass(frozen=True)
-class StreamBatch(Batch):
+class BPTTBatch(Batch):
     """One process's part of one window over all streams.
 
     Attributes:
@@ -51,7 +51,7 @@ class StreamBatch(Batch):
         return torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device).unsqueeze(1)
 
 
-class Windows(Progress[StreamBatch]):
+class BPTTBatches(ResumableBatches[BPTTBatch]):
     """A text of N tokens as B streams that lie end to end, cut into n windows.
 
     Every token is a target exactly once an epoch. Row r has the targets floor(r N / B) to floor((r + 1) N / B) - 1 in
@@ -118,11 +118,11 @@ class Windows(Progress[StreamBatch]):
             cuts[1:-1] += (bits % np.uint64(2 * self._reach + 1)).astype(np.int64) - self._reach
         return cuts
 
-    def _make(self, number: int) -> StreamBatch:
+    def _make(self, number: int) -> BPTTBatch:
         cuts = self.cuts()
         return self._collate(int(cuts[number]), int(cuts[number + 1]), first=number == 0)
 
-    def _collate(self, begin: int, end: int, *, first: bool) -> StreamBatch:
+    def _collate(self, begin: int, end: int, *, first: bool) -> BPTTBatch:
         every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
         rows = np.arange(self.rank, self.batch_size, self.world)
         lengths = every[rows]
@@ -141,7 +141,7 @@ class Windows(Progress[StreamBatch]):
             found = documents[np.searchsorted(documents, low) : np.searchsorted(documents, low + length)] - low
             x[i, found] = before
             resets[i, found] = True
-        return StreamBatch(
+        return BPTTBatch(
             x=torch.from_numpy(x),
             lengths=torch.from_numpy(lengths),
             target=torch.from_numpy(target),

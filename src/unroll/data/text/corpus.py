@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from unroll.data.files.cache import writing
-from unroll.data.text.documents import Passage, Piece
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.documents import Chunk, TextSource
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 
 # Part of every cache file's name: raise it when a text is encoded differently.
@@ -75,7 +75,7 @@ class Corpus:
             setattr(self, name, np.memmap(*value, mode="r") if name in _MAPPED and isinstance(value, tuple) else value)
 
     @classmethod
-    def encode(cls, passage: Passage, encoder: TextEncoder) -> Corpus:
+    def encode(cls, passage: TextSource, encoder: TextTokenizer) -> Corpus:
         """The tokens of `passage`, from the cache if they have been made before.
 
         The file lies in datasets' cache (under `HF_HOME`), written beside and renamed. Memory does not grow with
@@ -103,7 +103,7 @@ class Corpus:
     def of(cls, tokens: np.ndarray, documents: Iterable[int] = (), start: int = 0, where: str = "the text") -> Corpus:
         """A corpus of tokens in memory."""
         at = np.asarray(sorted({p for p in documents if p > 0}), dtype=np.int64)
-        unknown = int((tokens == TextEncoder.UNK).sum())
+        unknown = int((tokens == TextTokenizer.UNK).sum())
         return cls(tokens, at, Counts(len(tokens), 1, unknown, 0, 0, len(at)), start, where)
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -148,7 +148,7 @@ def _read(base: Path, kind: np.dtype) -> tuple[np.ndarray, np.ndarray, Counts] |
     return (found, at, counts) if whole else None
 
 
-def _write(base: Path, kind: np.dtype, passage: Passage, encoder: TextEncoder) -> None:
+def _write(base: Path, kind: np.dtype, passage: TextSource, encoder: TextTokenizer) -> None:
     base.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=base.parent, prefix=f"{base.name}-") as folder:
         parts = _files(Path(folder) / base.name)
@@ -178,8 +178,8 @@ def _write(base: Path, kind: np.dtype, passage: Passage, encoder: TextEncoder) -
             os.replace(part, file)  # the description last: where it is, the others are
 
 
-def _groups(passage: Passage) -> Iterator[list[Piece]]:
-    held: list[Piece] = []
+def _groups(passage: TextSource) -> Iterator[list[Chunk]]:
+    held: list[Chunk] = []
     size = 0
     for piece in passage:
         held.append(piece)

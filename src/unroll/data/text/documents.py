@@ -31,7 +31,7 @@ _SPACE = re.compile(r"\s")
 _NAMED = 5
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """A line, or a part of one that is very long.
 
     Attributes:
@@ -46,7 +46,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Passage:
+class TextSource:
     """A text in files, or the part of it from character `start` to `stop`; iterated any number of times.
 
     A file with a known format of rows (CSV, TSV, JSON lines, JSON, Parquet, .npz, a folder of texts per class), or a
@@ -88,7 +88,7 @@ class Passage:
         """Unicode code points of all pieces."""
         return sum(len(piece.text) for piece in self)
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Chunk]:
         """The pieces, in order.
 
         Raises:
@@ -103,7 +103,7 @@ class Passage:
                 return
             low, high = max(self.start - begin, 0), None if self.stop is None else self.stop - begin
             if low or (high is not None and high < len(piece.text)):
-                piece = Piece(piece.text[low:high], piece.row or bool(low), piece.document and not low)
+                piece = Chunk(piece.text[low:high], piece.row or bool(low), piece.document and not low)
             yield piece
 
     def left_out(self) -> list[str]:
@@ -113,7 +113,7 @@ class Passage:
             pass
         return reasons
 
-    def divided(self, share: float, cut: Cut) -> tuple[Passage, Passage]:
+    def divided(self, share: float, cut: Cut) -> tuple[TextSource, TextSource]:
         """The first part and the last `share` of the characters.
 
         Args:
@@ -167,7 +167,7 @@ class Passage:
             raise DataError("no data was named")
         return found
 
-    def _whole(self, reasons: list[str] | None) -> Iterator[Piece]:
+    def _whole(self, reasons: list[str] | None) -> Iterator[Chunk]:
         for found in self._found():
             if isinstance(found, Path) and _is_plain(found):
                 with blaming(found):
@@ -175,7 +175,7 @@ class Passage:
             else:
                 yield from self._records(str(found), reasons)
 
-    def _plain(self, path: Path, reasons: list[str] | None) -> Iterator[Piece]:
+    def _plain(self, path: Path, reasons: list[str] | None) -> Iterator[Chunk]:
         encoding, skip = self.source.encoding, self.source.skip_bad_rows
         _refuse_binary(path, encoding)
         ended = after_blank = True
@@ -191,11 +191,11 @@ class Passage:
                 blank = begins and not line.strip()
                 document = self.reset == "row" or (self.reset == "blank" and after_blank and not blank)
                 after_blank = blank
-                yield Piece(line, begins, begins and document)
+                yield Chunk(line, begins, begins and document)
         if not ended and self.last_line:
-            yield Piece("\n", row=False, document=False)
+            yield Chunk("\n", row=False, document=False)
 
-    def _records(self, name: str, reasons: list[str] | None) -> Iterator[Piece]:
+    def _records(self, name: str, reasons: list[str] | None) -> Iterator[Chunk]:
         skip = self.source.skip_bad_rows
         skipped: list[str] = []
         dataset = read(name, source=self.source, skipped=skipped if skip else None)
@@ -218,7 +218,7 @@ class Passage:
                     self.reset == "blank" and after_blank and not blank
                 )
                 after_blank = blank
-                yield Piece(line, number == 0, document)
+                yield Chunk(line, number == 0, document)
 
 
 def said(reasons: Sequence[str], where: str) -> str:

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.data.text.bptt import BPTTBatch, BPTTBatches
 from unroll.data.text.corpus import Corpus
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 
 
-class MaskedWindows(Windows):
-    """Windows of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
+class MaskedWindows(BPTTBatches):
+    """BPTTBatches of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
 
-    The windows are those of `Windows`, each by itself: none remembers the one before. Here `x` are the tokens of the
-    window as they stand, but for the hidden ones, `target` the tokens, `chosen` (B, T) says which were hidden, and
+    The windows are those of `BPTTBatches`, each by itself: none remembers the one before. Here `x` are the tokens of
+    the window as they stand, but for the hidden ones, `target` the tokens, `chosen` (B, T) says which were hidden, and
     `total` and `nominal` count these. Which they are follows from the seed, the window and, in training (`anew`), the
     epoch; at least one of each window is.
 
@@ -24,7 +24,7 @@ class MaskedWindows(Windows):
     here every chosen token is hidden, none is kept or replaced by another.
 
     Args:
-        corpus, batch_size, window, jitter, seed: as `Windows`.
+        corpus, batch_size, window, jitter, seed: as `BPTTBatches`.
         share: of the tokens that are hidden.
         anew: hide others in every epoch.
     """
@@ -44,9 +44,9 @@ class MaskedWindows(Windows):
         self.share = share
         self.anew = anew
 
-    def _collate(self, begin: int, end: int, *, first: bool) -> StreamBatch:
+    def _collate(self, begin: int, end: int, *, first: bool) -> BPTTBatch:
         batch = super()._collate(begin, end, first=first)
-        assert batch.target is not None  # noqa: S101 (Windows gives them)
+        assert batch.target is not None  # noqa: S101 (BPTTBatches gives them)
         every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
         seed = np.random.SeedSequence([self.seed, self.epoch if self.anew else 0, begin])
         draws = np.random.PCG64(seed).random_raw(self.batch_size * (end - begin)).reshape(self.batch_size, end - begin)
@@ -58,7 +58,7 @@ class MaskedWindows(Windows):
         total = int(hidden.sum())
         return replace(
             batch,
-            x=torch.where(chosen, TextEncoder.UNK, batch.target),
+            x=torch.where(chosen, TextTokenizer.UNK, batch.target),
             first=True,
             chosen=chosen,
             total=total,

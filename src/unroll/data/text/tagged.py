@@ -12,8 +12,8 @@ from torch import Tensor
 
 from unroll.data.batches import Batch, Batches
 from unroll.data.options import BatchOptions
-from unroll.data.ragged import Examples
-from unroll.data.text.word_vocab import TokenEncoder, TokenTable
+from unroll.data.ragged import RaggedDataset
+from unroll.data.text.word_vocab import TokenTable, WordCharVocabulary
 from unroll.errors import DataError
 
 NO_TAG = -100
@@ -21,7 +21,7 @@ NO_TAG = -100
 
 
 @dataclass(frozen=True)
-class Tagged:
+class TaggedSentences:
     """N sentences.
 
     What a token is made of is kept once, however often it occurs.
@@ -33,19 +33,19 @@ class Tagged:
         strange: tags that the training data did not have; their numbers follow those of the tags that it had.
     """
 
-    tokens: Examples
+    tokens: RaggedDataset
     table: TokenTable
-    tags: Examples | None = None
+    tags: RaggedDataset | None = None
     strange: tuple[str, ...] = ()
 
     @classmethod
     def encode(
         cls,
         sentences: Iterable[Sequence[str]],
-        encoder: TokenEncoder,
+        encoder: WordCharVocabulary,
         tags: Sequence[np.ndarray] | None = None,
         strange: tuple[str, ...] = (),
-    ) -> Tagged:
+    ) -> TaggedSentences:
         """Encode lists of tokens, none of them empty, read once; `tags` has as many numbers for each.
 
         Raises:
@@ -56,7 +56,9 @@ class Tagged:
         if not rows:
             raise DataError("there are no rows")
         table = encoder.table(list(numbers))
-        return cls(Examples.from_arrays(rows), table, None if tags is None else Examples.from_arrays(tags), strange)
+        return cls(
+            RaggedDataset.from_arrays(rows), table, None if tags is None else RaggedDataset.from_arrays(tags), strange
+        )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -97,7 +99,7 @@ class TaggingBatches(Batches):
 
     def __init__(
         self,
-        part: Tagged,
+        part: TaggedSentences,
         options: BatchOptions | None = None,
         *,
         shuffle: bool,

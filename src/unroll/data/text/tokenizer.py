@@ -26,7 +26,7 @@ _CHARACTERS_AT_ONCE = 2**20
 _NO_LIMIT = 2**31
 
 
-class TextEncoder:
+class TextTokenizer:
     """A vocabulary and the way to it. Id 0 is padding, id 1 unknown; neither ever stands for a token of text.
 
     Word level: runs of letters, marks and digits (an apostrophe within a word belongs to it), each Han or
@@ -54,7 +54,7 @@ class TextEncoder:
         self._table = _character_table(tokenizer) if _looks_up(options, "char") else None
 
     @classmethod
-    def learn(cls, texts: Iterable[str], options: TextOptions | None = None) -> TextEncoder:
+    def learn(cls, texts: Iterable[str], options: TextOptions | None = None) -> TextTokenizer:
         """Learn the vocabulary from `texts`, read once and one by one.
 
         Raises:
@@ -85,7 +85,7 @@ class TextEncoder:
         return cls._checked(cls(_assemble(options, model["vocab"], model.get("merges")), options))
 
     @classmethod
-    def _checked(cls, encoder: TextEncoder) -> TextEncoder:
+    def _checked(cls, encoder: TextTokenizer) -> TextTokenizer:
         options = encoder.options
         ends = options.level == "word" and encoder.newline is not None
         if ends and options.vocabulary == encoder.size == _SPECIAL + 1:
@@ -151,9 +151,9 @@ class TextEncoder:
         head = most - most // 2
         return np.concatenate([ids[:head], ids[len(ids) - most // 2 :]])
 
-    def shortening(self, max_length: int, keep: Keep) -> TextEncoder:
+    def shortening(self, max_length: int, keep: Keep) -> TextTokenizer:
         """The same vocabulary, with other options for texts that are too long."""
-        return TextEncoder(self._tokenizer, replace(self.options, max_length=max_length, keep=keep))
+        return TextTokenizer(self._tokenizer, replace(self.options, max_length=max_length, keep=keep))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
@@ -203,7 +203,7 @@ class TextEncoder:
         return json.dumps(document, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> TextEncoder:
+    def from_json(cls, text: str) -> TextTokenizer:
         """Read what `to_json` wrote.
 
         Only the vocabulary is taken from the document. How text is cleaned and split follows from the options, and
@@ -251,7 +251,7 @@ def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions
 def _character_table(tokenizer: Tokenizer) -> np.ndarray:
     """The id of each code point; the last entry, beyond the highest, is for all others."""
     characters = {ord(token): i for token, i in tokenizer.get_vocab().items() if len(token) == 1}
-    table = np.full(max(characters, default=0) + 2, TextEncoder.UNK, dtype=np.int32)
+    table = np.full(max(characters, default=0) + 2, TextTokenizer.UNK, dtype=np.int32)
     table[list(characters)] = list(characters.values())
     return table
 
@@ -270,5 +270,5 @@ def _check_ids(vocabulary: Any) -> None:
         raise RunError("the vocabulary is damaged: it is not a table of tokens and ids")
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise RunError("the vocabulary is damaged: its ids are not 0, 1, 2, ... each once")
-    if vocabulary.get(PADDING) != TextEncoder.PAD or vocabulary.get(UNKNOWN) != TextEncoder.UNK:
+    if vocabulary.get(PADDING) != TextTokenizer.PAD or vocabulary.get(UNKNOWN) != TextTokenizer.UNK:
         raise RunError("the vocabulary is damaged: ids 0 and 1 are not padding and unknown")

@@ -40,7 +40,7 @@ class TokenTable:
     seen: np.ndarray
 
 
-class TokenEncoder:
+class WordCharVocabulary:
     """Vocabularies of words and of characters. In both id 0 is padding and id 1 unknown.
 
     A token's word is its Unicode normal form, folded into lower case if the options say so; its characters are those
@@ -75,7 +75,7 @@ class TokenEncoder:
         sentences: Iterable[Sequence[str]],
         options: TextOptions | None = None,
         known: Sequence[str] | None = None,
-    ) -> TokenEncoder:
+    ) -> WordCharVocabulary:
         """Learn both vocabularies from lists of tokens, read once and one by one.
 
         Args:
@@ -105,10 +105,10 @@ class TokenEncoder:
             raise DataError(f"the vocabulary is empty: no word occurs {options.min_count} times (min_count)")
         return cls(known, _ordered(characters, options.min_count), _ordered(seen, 1), options)
 
-    def extended(self, words: Iterable[str]) -> TokenEncoder:
+    def extended(self, words: Iterable[str]) -> WordCharVocabulary:
         """The same with `words`, in the form of `word`, added at the end where they are not there yet."""
         added = [word for word in dict.fromkeys(words) if word not in self._words]
-        return TokenEncoder((*self.words, *added), self.characters, self.seen, self.options)
+        return WordCharVocabulary((*self.words, *added), self.characters, self.seen, self.options)
 
     @property
     def size(self) -> int:
@@ -155,7 +155,7 @@ class TokenEncoder:
         return json.dumps(document, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> TokenEncoder:
+    def from_json(cls, text: str) -> WordCharVocabulary:
         """Read what `to_json` wrote.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_column import kind_of
 from unroll.data.timeseries.timestamps import looks_like_times, read_stamps
 from unroll.errors import DataError
@@ -94,9 +94,9 @@ def _is_times(index: pd.Index, name: str) -> bool:
         if not pd.api.types.is_integer_dtype(index.dtype) or (name and not kind_of(name)):
             return False
         # as the column of an unknown name: months, days or unix times, not rows that are counted
-        table = Table(pd.DataFrame({"index": index.to_numpy()}), "")
+        table = ColumnTable(pd.DataFrame({"index": index.to_numpy()}), "")
         return read_stamps(table, "index", numbers="times").values.dtype.kind == "M"
-    texts = Table(pd.DataFrame({"index": index[:_LOOKED_AT].astype(object)}), "").texts("index")
+    texts = ColumnTable(pd.DataFrame({"index": index[:_LOOKED_AT].astype(object)}), "").texts("index")
     return looks_like_times(texts)
 
 

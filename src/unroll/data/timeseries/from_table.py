@@ -10,17 +10,17 @@ import numpy as np
 
 from unroll.data.bad_rows import BadRow, good_rows
 from unroll.data.files.rows import grouped
-from unroll.data.numbers import Numbers
+from unroll.data.numbers import NumericColumn
 from unroll.data.options import Decimal
 from unroll.data.timeseries.dataframe_index import with_index
 from unroll.data.timeseries.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.timeseries.localize import moments
-from unroll.data.timeseries.missing import shown
+from unroll.data.timeseries.missing import format_timestamp
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.regularize import Raw, notes_of, regular
-from unroll.data.timeseries.schema import Layout, cycles, require, settle, with_times
-from unroll.data.timeseries.series import Frames, called
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.regularize import RawSeries, notes_of, regularize
+from unroll.data.timeseries.schema import Schema, calendar_features, check_columns, infer_schema, with_times
+from unroll.data.timeseries.series import TimeSeriesSet, called
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_column import kind_of
 from unroll.data.timeseries.time_zones import UTC, Clock, on_the_clock
 from unroll.errors import DataError, OptionError, nearest
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def frames_of(
+def parse_table(
     df: pd.DataFrame | pd.Series,
     options: FrameOptions | None,
-    layout: Layout | None,
+    layout: Schema | None,
     where: str,
     skip: bool,
     decimal: Decimal = "auto",
-    numbers: dict[str, Numbers] | None = None,
-) -> Frames:
+    numbers: dict[str, NumericColumn] | None = None,
+) -> TimeSeriesSet:
     """See `unroll.data.timeseries.reader.read_frames`; `numbers` are columns that have been read already."""
     options = options or FrameOptions(gaps=layout.gaps if layout else "error")
     indexed = with_index(df, where)
-    table = Table(indexed.rows, where, decimal, numbers)
+    table = ColumnTable(indexed.rows, where, decimal, numbers)
     if not len(table):
         raise DataError(f"{where} has no rows")
     notes: list[str] = []
     trained = layout is not None
     if layout is None:
-        layout, notes = settle(table, options, indexed)
+        layout, notes = infer_schema(table, options, indexed)
     table = with_times(table, layout)
-    require(table, layout)
+    check_columns(table, layout)
     layout = replace(layout, gaps=options.gaps)
     layout, raws, said = _raws(table, layout, options, skip, trained)
     notes += said
@@ -61,19 +61,19 @@ def frames_of(
     series, done = [], []
     for raw, static in zip(raws, statics, strict=True):
         raw = replace(raw, stamps=_rising(raw, layout), static=static)
-        frame, filled = regular(raw, layout, where)
+        frame, filled = regularize(raw, layout, where)
         series.append(frame)
         done.append((raw.name, filled))
     notes += notes_of(done, layout.gaps)
-    frames = Frames(
+    frames = TimeSeriesSet(
         tuple(series), layout.target, layout.past, layout.known_names, layout.static_names, layout.frequency, (), layout
     )
     return replace(frames, notes=(_summary(frames), *indexed.notes, *notes))
 
 
 def _raws(
-    table: Table, layout: Layout, options: FrameOptions, skip: bool, trained: bool
-) -> tuple[Layout, list[Raw], list[str]]:
+    table: ColumnTable, layout: Schema, options: FrameOptions, skip: bool, trained: bool
+) -> tuple[Schema, list[RawSeries], list[str]]:
     """The layout with its time zone, and each series' rows in the order of time; series by their first row.
 
     With a time zone, stamps are instants in UTC.
@@ -104,7 +104,7 @@ def _raws(
     keep = good_rows(bad, len(table), table.where, skip)
     if len(keep) < len(table):
         notes.append(f"left out: {len(table) - len(keep)} of {len(table)} rows, which cannot be used")
-    raws: list[Raw] = []
+    raws: list[RawSeries] = []
     unsorted, merged = 0, 0
     for name, members in _by_series(names[keep] if layout.series else None, len(keep)):
         rows = keep[members] if len(keep) < len(table) else members
@@ -113,7 +113,7 @@ def _raws(
             unsorted += 1
             by_time = np.argsort(own, kind="stable")
             rows, own = rows[by_time], own[by_time]
-        raw = Raw(name, own, _rows_of(values, rows), np.zeros(0), rows)
+        raw = RawSeries(name, own, _rows_of(values, rows), np.zeros(0), rows)
         if len(own) > 1 and (own[1:] == own[:-1]).any():
             merged += int((own[1:] == own[:-1]).sum())
             raw = _single(raw, options.duplicates, table, layout)
@@ -143,7 +143,7 @@ def _rows_of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return values[rows]
 
 
-def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
+def _single(raw: RawSeries, how: str, table: ColumnTable, layout: Schema) -> RawSeries:
     """One row a time; `raw.stamps` are rising, some more than once."""
     again = np.flatnonzero(raw.stamps[1:] == raw.stamps[:-1])
     if how == "error":
@@ -151,7 +151,7 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
         hint = "" if layout.series else f"; if the table holds several series, give --series{_perhaps(table, layout)}"
         whose = f"{called(raw.name)} has " if raw.name else ""
         raise DataError(
-            f"{table.where}: {whose}{Clock(layout.zone).shown(raw.stamps[t])} in rows {raw.rows[t] + 1} and"
+            f"{table.where}: {whose}{Clock(layout.zone).format_timestamp(raw.stamps[t])} in rows {raw.rows[t] + 1} and"
             f" {raw.rows[t + 1] + 1} ({len(again)} such rows in all); --duplicates first, last or mean takes one{hint}"
         )
     starts = np.flatnonzero(np.append(True, raw.stamps[1:] != raw.stamps[:-1]))
@@ -166,7 +166,7 @@ def _single(raw: Raw, how: str, table: Table, layout: Layout) -> Raw:
     return replace(raw, stamps=raw.stamps[starts], values=values, rows=rows)
 
 
-def _perhaps(table: Table, layout: Layout) -> str:
+def _perhaps(table: ColumnTable, layout: Schema) -> str:
     """The column that may name the series: the first of texts that is nothing else."""
     others = (n for n in table.names if n not in (layout.time, *layout.time_parts, *layout.static) and not kind_of(n))
     texts = (n for n in others if not table.numbers(n).numeric)
@@ -174,7 +174,7 @@ def _perhaps(table: Table, layout: Layout) -> str:
     return " with the column that names them" if found is None else f" '{found}'"
 
 
-def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: str) -> tuple[Layout, list[str]]:
+def _timed(raws: Sequence[RawSeries], layout: Schema, options: FrameOptions, where: str) -> tuple[Schema, list[str]]:
     """The layout with its frequency and calendar."""
     notes: list[str] = []
     if options.frequency:
@@ -182,7 +182,7 @@ def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: st
         if found.unit != STEPS and raws[0].stamps.dtype.kind != "M":
             raise DataError(
                 f"{where}, column '{layout.time}' holds whole numbers, not dates, so the frequency cannot be {found}; "
-                f"leave it out, or give --frequency {STEPS}"
+                f"leave it out, or give"
             )
     elif not layout.time:
         found, step = parse(STEPS), 0
@@ -200,19 +200,19 @@ def _timed(raws: Sequence[Raw], layout: Layout, options: FrameOptions, where: st
         step = found.n if found.unit == STEPS else 0
         words = f"a step of {step}" if step else str(found)
         notes.append(f"the frequency is {words}, inferred from the times")
-    chosen, said = cycles(options, str(found))
+    chosen, said = calendar_features(options, str(found))
     return replace(layout, frequency=str(found), step=step, calendar=chosen), notes + said
 
 
-def _rising(raw: Raw, layout: Layout) -> np.ndarray:
+def _rising(raw: RawSeries, layout: Schema) -> np.ndarray:
     """The stamps of a series as they are counted."""
     stamps = layout.clock.count(raw.stamps)
     again = np.flatnonzero(stamps[1:] <= stamps[:-1])
     if len(again):
         raise DataError(
             f"{called(raw.name)} has rows {raw.rows[again[0]] + 1} and {raw.rows[again[0] + 1] + 1} at"
-            f" {shown(stamps[again[0]])} on the clock of {layout.zone}, which frequency {layout.frequency} counts as"
-            " one"
+            f" {format_timestamp(stamps[again[0]])} on the clock of {layout.zone}, which frequency {layout.frequency}"
+            " counts as one"
         )
     return stamps
 
@@ -228,7 +228,7 @@ def _inferred(stamps: np.ndarray, zone: str) -> Frequency | None:
     return found.elapsed() if found is not None and found.days else found
 
 
-def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
+def _no_frequency(raws: Sequence[RawSeries], layout: Schema, where: str) -> DataError:
     longest = max(raws, key=lambda raw: len(raw.stamps))
     whose = f"{called(longest.name)} of {where}" if longest.name else where
     if layout.zone:
@@ -252,8 +252,8 @@ def _no_frequency(raws: Sequence[Raw], layout: Layout, where: str) -> DataError:
     return DataError(
         f"{whose}: the times in column '{layout.time}' have no regular frequency; the most common step, "
         f"{commonest_step(longest.stamps)}, is {counts.max()} of {len(apart)}, the first other one ends at "
-        f"{shown(longest.stamps[t])} (row {longest.rows[t] + 1}); resample the data, or give --frequency {STEPS} to "
-        "take rows as equal steps"
+        f"{format_timestamp(longest.stamps[t])} (row {longest.rows[t] + 1}); resample the data, or give"
+        f" --frequency {STEPS} to take rows as equal steps"
     )
 
 
@@ -266,7 +266,7 @@ def _day_of_months(stamps: np.ndarray) -> int:
     return int(days[0]) if len(days) == 1 and (months[1:] != months[:-1]).all() else 0
 
 
-def _categories(table: Table, layout: Layout) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _categories(table: ColumnTable, layout: Schema) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The categories of each static column that is not of numbers, sorted."""
     found = []
     for name in layout.static:
@@ -276,7 +276,7 @@ def _categories(table: Table, layout: Layout) -> tuple[tuple[str, tuple[str, ...
     return tuple(found)
 
 
-def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarray]:
+def _statics(table: ColumnTable, layout: Schema, raws: Sequence[RawSeries]) -> list[np.ndarray]:
     """The static inputs of each series, (S,)."""
     columns: list[np.ndarray] = []
     categories = dict(layout.categories)
@@ -307,10 +307,10 @@ def _statics(table: Table, layout: Layout, raws: Sequence[Raw]) -> list[np.ndarr
     return list(np.concatenate(columns, axis=1))
 
 
-def _summary(frames: Frames) -> str:
+def _summary(frames: TimeSeriesSet) -> str:
     rows = [len(frame) for frame in frames]
     ends = [(frame.stamps[0], frame.stamps[-1]) for frame in frames]
-    shown = frames.layout.clock.shown
+    shown = frames.layout.clock.format_timestamp
     span = f"from {shown(min(a for a, _ in ends))} to {shown(max(b for _, b in ends))}"
     if len(rows) == 1:
         return f"one series of {rows[0]:,} rows, {span}"

@@ -12,16 +12,16 @@ from unroll.data.timeseries import calendar
 from unroll.data.timeseries.dataframe_index import with_index
 from unroll.data.timeseries.frequency import STEPS
 from unroll.data.timeseries.localize import moments
-from unroll.data.timeseries.schema import Layout, with_times
-from unroll.data.timeseries.series import Frame, Frames, future_stamps
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.schema import Schema, with_times
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, future_stamps
+from unroll.data.timeseries.table import ColumnTable
 from unroll.errors import DataError, OptionError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
+def with_known(frames: TimeSeriesSet, known: pd.DataFrame, where: str) -> TimeSeriesSet:
     """The series with their known columns as far as the rows of `known` go without a gap.
 
     `known` has the columns of the times, of the series' names and the known ones, as in the training data. Rows at or
@@ -34,7 +34,7 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
     layout = frames.layout
     if not layout.known:
         raise OptionError("known covariates are given, but the model was trained without any")
-    table = with_times(Table(with_index(known, where).rows, where), layout)
+    table = with_times(ColumnTable(with_index(known, where).rows, where), layout)
     for name in (layout.time, layout.series, *layout.known):
         if name and name not in table.names:
             raise DataError(f"{where} has no column '{name}'{nearest(name, table.names)}")
@@ -62,11 +62,11 @@ def with_known(frames: Frames, known: pd.DataFrame, where: str) -> Frames:
     return replace(frames, series=tuple(series))
 
 
-def _counted(stamps: np.ndarray, layout: Layout) -> np.ndarray:
+def _counted(stamps: np.ndarray, layout: Schema) -> np.ndarray:
     return layout.clock.count(stamps) if len(stamps) else stamps
 
 
-def _numbers(table: Table, name: str) -> np.ndarray:
+def _numbers(table: ColumnTable, name: str) -> np.ndarray:
     column = table.certain(name)
     bad = np.flatnonzero(np.isnan(column.values))
     if len(bad):
@@ -75,7 +75,7 @@ def _numbers(table: Table, name: str) -> np.ndarray:
     return column.values
 
 
-def _followed(frame: Frame, frames: Frames, values: np.ndarray, stamps: np.ndarray | None) -> Frame:
+def _followed(frame: TimeSeries, frames: TimeSeriesSet, values: np.ndarray, stamps: np.ndarray | None) -> TimeSeries:
     """The series with the values of the stamps after its last, as far as they follow each other."""
     N, cycles = len(frame), frames.layout.calendar
     if stamps is not None:
@@ -94,7 +94,7 @@ def _followed(frame: Frame, frames: Frames, values: np.ndarray, stamps: np.ndarr
     return replace(frame, known=np.concatenate([frame.known[:N], values]))
 
 
-def require_known(frames: Frames, horizon: int) -> None:
+def require_known(frames: TimeSeriesSet, horizon: int) -> None:
     """That the known columns reach the horizon.
 
     Raises:
@@ -104,7 +104,7 @@ def require_known(frames: Frames, horizon: int) -> None:
     for frame in frames:
         given = len(frame.known) - len(frame)
         if layout.known and given < horizon:
-            shown = layout.clock.shown
+            shown = layout.clock.format_timestamp
             lacking = future_stamps(frame, frames.frequency, horizon, step=layout.step)[given:]
             between = "" if len(lacking) == 1 else f" to {shown(lacking[-1])}"
             columns = ", ".join(repr(name) for name in layout.known)

@@ -13,8 +13,8 @@ from unroll.data.options import SourceOptions
 from unroll.data.tables import is_dataset, is_frame, refuse_other_table
 from unroll.data.timeseries.options import FrameOptions
 from unroll.data.timeseries.reader import read_frames
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.data.timeseries.time_column import NONE
 from unroll.errors import DataError, OptionError
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def is_in_memory(X: Any) -> bool:
-    """Whether `X` is a table, a Series or an array, rather than files or Frames."""
-    return X is not None and not isinstance(X, Frames) and not _names_files(X)
+    """Whether `X` is a table, a Series or an array, rather than files or TimeSeriesSet."""
+    return X is not None and not isinstance(X, TimeSeriesSet) and not _names_files(X)
 
 
 def _names_files(X: Any) -> bool:
@@ -36,12 +36,12 @@ def _names_files(X: Any) -> bool:
 def read_history(
     X: Any,
     options: FrameOptions,
-    layout: Layout | None = None,
+    layout: Schema | None = None,
     *,
     source: SourceOptions | None = None,
     where: str = "X",
-) -> Frames:
-    """Read series from a DataFrame, a Series, an array (N,) or (N, K) of equal steps, files, or Frames.
+) -> TimeSeriesSet:
+    """Read series from a DataFrame, a Series, an array (N,) or (N, K) of equal steps, files, or TimeSeriesSet.
 
     Args:
         X: the series.
@@ -57,7 +57,7 @@ def read_history(
     import pandas as pd
 
     source = source or SourceOptions()
-    if isinstance(X, Frames):
+    if isinstance(X, TimeSeriesSet):
         return X
     if _names_files(X):
         return read_frames(X, options, source=source, layout=layout)
@@ -71,7 +71,7 @@ def read_history(
     return read_frames(X, options, source=source, layout=layout, where=where)
 
 
-def _table(X: Any, layout: Layout | None, where: str) -> pd.DataFrame:
+def _table(X: Any, layout: Schema | None, where: str) -> pd.DataFrame:
     """An array as columns of equal steps, in the order of the targets."""
     import pandas as pd
 

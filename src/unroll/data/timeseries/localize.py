@@ -8,15 +8,15 @@ import numpy as np
 
 from unroll.data.files.rows import grouped
 from unroll.data.timeseries.frequency import STEPS, parse
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_column import numbers_of
 from unroll.data.timeseries.time_zones import canonical, settled, to_instants, told_apart
-from unroll.data.timeseries.timestamps import Stamps, read_stamps
+from unroll.data.timeseries.timestamps import Timestamps, read_stamps
 from unroll.errors import DataError, OptionError
 
 
-def moments(table: Table, layout: Layout, names: np.ndarray, trained: bool) -> tuple[Layout, Stamps]:
+def moments(table: ColumnTable, layout: Schema, names: np.ndarray, trained: bool) -> tuple[Schema, Timestamps]:
     """The column of times, as instants in UTC where the layout has a time zone.
 
     Args:

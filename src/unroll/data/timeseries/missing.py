@@ -1,8 +1,8 @@
 """Rows at every step of a grid, and what stands where nothing was observed.
 
 A filled value is never later knowledge. `fill` carries the value before on. `interpolate` draws a line to the value
-after, which only those may see who stand after it: `before` gives an array as it was known at a row, with the gap that
-reaches up to there carried on instead.
+after, which only those may see who stand after it: `as_known_at` gives an array as it was known at a row, with the gap
+that reaches up to there carried on instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_ADDED = 10
 
 
 @dataclass(frozen=True)
-class Grid:
+class TimeGrid:
     """Stamps without holes.
 
     Attributes:
@@ -34,7 +34,7 @@ class Grid:
     missing: np.ndarray
 
 
-def shown(stamp: Any) -> str:
+def format_timestamp(stamp: Any) -> str:
     """A stamp for a person: no more digits than it needs."""
     if not isinstance(stamp, np.datetime64):
         return str(int(stamp))
@@ -44,8 +44,10 @@ def shown(stamp: Any) -> str:
     return text.replace("T", " ")
 
 
-def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[Any], str] = shown) -> Grid:
-    """The grid through stamps (n,), rising and all different; `shown` is a stamp in a message.
+def align(
+    stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[Any], str] = format_timestamp
+) -> TimeGrid:
+    """The grid through stamps (n,), rising and all different; `shown` writes a stamp for a message.
 
     Raises:
         DataError: stamps lie off the grid (how many, and the first), or the grid would be far longer than the data.
@@ -66,15 +68,15 @@ def lay(stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[
             "--frequency the data has, or --frequency steps to take rows as equal steps"
         )
     if size == len(stamps):
-        return Grid(stamps, np.arange(size), stamps[:0])
+        return TimeGrid(stamps, np.arange(size), stamps[:0])
     places = number - number[0]
     grid = frequency.stamps(stamps[0], np.arange(size))
     given = np.zeros(size, dtype=bool)
     given[places] = True
-    return Grid(grid, places, grid[~given])
+    return TimeGrid(grid, places, grid[~given])
 
 
-def spread(values: np.ndarray, grid: Grid) -> np.ndarray:
+def scatter(values: np.ndarray, grid: TimeGrid) -> np.ndarray:
     """Values (n, C) on the grid (N, C), NaN between; themselves where nothing is missing."""
     if not len(grid.missing):
         return values
@@ -89,7 +91,7 @@ def last_seen(observed: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
 
 
-def close(values: np.ndarray, how: str) -> np.ndarray:
+def fill(values: np.ndarray, how: str) -> np.ndarray:
     """Values (N, C) without NaN: `fill` or `interpolate`; the first row has none, at the end the last is carried on.
 
     Themselves where nothing is missing.
@@ -108,7 +110,7 @@ def close(values: np.ndarray, how: str) -> np.ndarray:
     return filled
 
 
-def before(values: np.ndarray, observed: np.ndarray, row: int) -> np.ndarray:
+def as_known_at(values: np.ndarray, observed: np.ndarray, row: int) -> np.ndarray:
     """The first `row` rows of filled values (N, C) as they were known then: nothing in them comes from later rows."""
     known = values[:row].copy()
     if row and not observed[:row].all():

@@ -19,17 +19,17 @@ import numpy as np
 from unroll.data.files.memory_mapped import lean_table
 from unroll.data.options import SourceOptions
 from unroll.data.timeseries import calendar
-from unroll.data.timeseries.from_table import frames_of
+from unroll.data.timeseries.from_table import parse_table
 from unroll.data.timeseries.options import FrameOptions
-from unroll.data.timeseries.regularize import Raw, layout_frequency, regular
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frame, Frames, future_stamps
+from unroll.data.timeseries.regularize import RawSeries, layout_frequency, regularize
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, future_stamps
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Frame", "Frames", "append", "from_dataframe", "future_stamps", "read_frames"]
+__all__ = ["TimeSeries", "TimeSeriesSet", "append", "from_dataframe", "future_stamps", "read_frames"]
 
 
 def read_frames(
@@ -40,8 +40,8 @@ def read_frames(
     encoding: str = "utf-8",
     skip_bad_rows: bool = False,
     where: str = "",
-    layout: Layout | None = None,
-) -> Frames:
+    layout: Schema | None = None,
+) -> TimeSeriesSet:
     """The series in files (all that `unroll.data.files.dataset.read` takes), or in a DataFrame.
 
     Args:
@@ -64,7 +64,7 @@ def read_frames(
     source = source or SourceOptions(encoding, skip_bad_rows=skip_bad_rows)
     skip = source.skip_bad_rows
     if isinstance(data, pd.DataFrame | pd.Series):
-        return frames_of(data, options, layout, where or "the table", skip, source.decimal)
+        return parse_table(data, options, layout, where or "the table", skip, source.decimal)
     from unroll.data.files.dataset import read
 
     paths = [data] if isinstance(data, str | os.PathLike) else list(data)
@@ -78,7 +78,7 @@ def read_frames(
     skipped: list[str] | None = [] if skip else None
     notes: list[str] = []
     table, numbers = lean_table(read(data, source=source, skipped=skipped, notes=notes), source.decimal)
-    frames = frames_of(table, options, layout, where or "the table", skip, source.decimal, numbers)
+    frames = parse_table(table, options, layout, where or "the table", skip, source.decimal, numbers)
     if skipped:
         note = f"{len(skipped)} line{'s' if len(skipped) > 1 else ''} left out, the first: {skipped[0]}"
         notes.append(note)
@@ -89,18 +89,18 @@ def from_dataframe(
     df: pd.DataFrame | pd.Series,
     options: FrameOptions | None = None,
     *,
-    layout: Layout | None = None,
+    layout: Schema | None = None,
     where: str = "",
     skip_bad_rows: bool = False,
-) -> Frames:
+) -> TimeSeriesSet:
     """The series in a DataFrame, or the one in a Series; an index of times is the column of times.
 
     Arguments and errors are those of `read_frames`.
     """
-    return frames_of(df, options, layout, where or "the table", skip_bad_rows)
+    return parse_table(df, options, layout, where or "the table", skip_bad_rows)
 
 
-def append(frames: Frames, more: Frames) -> Frames:
+def append(frames: TimeSeriesSet, more: TimeSeriesSet) -> TimeSeriesSet:
     """`frames` with the new observations of `more` after each series' last; series without news stay as they are.
 
     Numbered rows (no column of times) follow on. Gaps, within and between, are filled as in `frames`. Known covariates
@@ -122,8 +122,8 @@ def append(frames: Frames, more: Frames) -> Frames:
     return replace(frames, series=series)
 
 
-def _appended(frame: Frame, new: Frame, frames: Frames) -> Frame:
-    layout, shown = frames.layout, frames.layout.clock.shown
+def _appended(frame: TimeSeries, new: TimeSeries, frames: TimeSeriesSet) -> TimeSeries:
+    layout, shown = frames.layout, frames.layout.clock.format_timestamp
     if not np.array_equal(frame.static, new.static):
         raise DataError(f"{frame.called} has other static values in the new data")
     stamps = new.stamps
@@ -154,12 +154,12 @@ def _appended(frame: Frame, new: Frame, frames: Frames) -> Frame:
     parts = [(f.target, f.observed, f.past, f.past_observed) for f in (frame, new)]
     values = [np.concatenate([np.where(o, t, np.nan), np.where(po, p, np.nan)], axis=1) for t, o, p, po in parts]
     merged = np.concatenate([np.concatenate(values), held], axis=1)
-    raw = Raw(frame.name, np.concatenate([frame.stamps, stamps]), merged, frame.static, np.arange(len(merged)))
-    whole, _ = regular(raw, layout)
+    raw = RawSeries(frame.name, np.concatenate([frame.stamps, stamps]), merged, frame.static, np.arange(len(merged)))
+    whole, _ = regularize(raw, layout)
     return _with_ahead(whole, frame, new, layout, frames.frequency)
 
 
-def _with_ahead(whole: Frame, old: Frame, new: Frame, layout: Layout, frequency: str) -> Frame:
+def _with_ahead(whole: TimeSeries, old: TimeSeries, new: TimeSeries, layout: Schema, frequency: str) -> TimeSeries:
     """The known covariates in gaps and after the last target, where either part had them; the new data's go first."""
     Q, gap = len(layout.known), len(whole) - len(new)
     known = whole.known.copy()

@@ -9,14 +9,14 @@ import numpy as np
 
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.frequency import STEPS, Frequency, parse
-from unroll.data.timeseries.missing import close, lay, spread
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frame, called
+from unroll.data.timeseries.missing import align, fill, scatter
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeries, called
 from unroll.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Raw:
+class RawSeries:
     """A series before it is laid on its grid: n rows in the order of time, NaN where a value is missing.
 
     Attributes:
@@ -32,7 +32,7 @@ class Raw:
 
 
 @dataclass
-class Filled:
+class FillCounts:
     """What was done to a series, for the notes."""
 
     stamps: int = 0
@@ -41,7 +41,7 @@ class Filled:
     ahead: int = 0
 
 
-def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
+def regularize(raw: RawSeries, layout: Schema, where: str = "") -> tuple[TimeSeries, FillCounts]:
     """A series on its grid, filled as `layout.gaps` says.
 
     Rows before every column has its first value are left out, as nothing could be carried into them. With known
@@ -53,20 +53,20 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
     whose = f"series '{raw.name}' of {where}" if raw.name and where else where or called(raw.name)
     K, P, frequency, clock = len(layout.target), len(layout.past), layout_frequency(layout), layout.clock
     stamps, values, rows = raw.stamps, raw.values, raw.rows
-    done = Filled()
+    done = FillCounts()
     if frequency is not None:
-        grid = lay(stamps, frequency, whose, clock.shown)
+        grid = align(stamps, frequency, whose, clock.format_timestamp)
         if len(grid.missing) and layout.gaps == "error":
             remedy = "--gaps fill carries values on, --gaps interpolate draws a line, "
             if 2 * len(grid.missing) > len(grid.stamps):
                 remedy = "most of them would be invented by filling: give the --frequency that the data has, or "
             raise DataError(
                 f"{whose} lacks {len(grid.missing)} of {len(grid.stamps)} times of frequency {frequency}, the first "
-                f"{clock.shown(grid.missing[0])}; {remedy}--frequency steps takes the rows as equal steps"
+                f"{clock.format_timestamp(grid.missing[0])}; {remedy}--frequency steps takes the rows as equal steps"
             )
         rows = np.full(len(grid.stamps), -1)
         rows[grid.places] = raw.rows
-        stamps, values, done.stamps = grid.stamps, spread(values, grid), len(grid.missing)
+        stamps, values, done.stamps = grid.stamps, scatter(values, grid), len(grid.missing)
     empty = np.isnan(values)
     N = len(values)
     if layout.known:
@@ -84,27 +84,27 @@ def regular(raw: Raw, layout: Layout, where: str = "") -> tuple[Frame, Filled]:
         t, c = np.argwhere(held)[0]
         more = f"; {done.values} values are missing in all" if done.values > 1 else ""
         raise DataError(
-            f"{whose}, row {rows[t] + 1} ({clock.shown(stamps[t])}): column '{names[c]}' is empty{more}; --gaps fill"
-            " carries the value before on, --gaps interpolate draws a line"
+            f"{whose}, row {rows[t] + 1} ({clock.format_timestamp(stamps[t])}): column '{names[c]}' is empty{more};"
+            " --gaps fill carries the value before on, --gaps interpolate draws a line"
         )
     first = int((~empty).argmax(0).max(initial=0))
     done.leading = first
-    known = close(values[first:, K + P :], layout.gaps)
+    known = fill(values[first:, K + P :], layout.gaps)
     if layout.calendar:
         known = np.concatenate([known, calendar.features(clock.local(stamps[first:]), layout.calendar)], axis=1)
-    target, past = np.split(close(values[first:N, : K + P], layout.gaps), [K], axis=1)
+    target, past = np.split(fill(values[first:N, : K + P], layout.gaps), [K], axis=1)
     observed, past_observed = np.split(~empty[first:N, : K + P], [K], axis=1)
-    return Frame(raw.name, stamps[first:N], target, past, known, raw.static, observed, past_observed), done
+    return TimeSeries(raw.name, stamps[first:N], target, past, known, raw.static, observed, past_observed), done
 
 
-def layout_frequency(layout: Layout) -> Frequency | None:
+def layout_frequency(layout: Schema) -> Frequency | None:
     """What stamps are counted by; None where rows are equal steps, whatever their stamps."""
     if layout.frequency == STEPS:
         return Frequency(STEPS, layout.step) if layout.step else None
     return parse(layout.frequency)
 
 
-def notes_of(done: Iterable[tuple[str, Filled]], gaps: str) -> list[str]:
+def notes_of(done: Iterable[tuple[str, FillCounts]], gaps: str) -> list[str]:
     """What was filled and left out, over all series."""
     per_series: dict[str, list[tuple[str, int]]] = {}
     for name, filled in done:

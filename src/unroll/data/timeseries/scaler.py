@@ -20,7 +20,7 @@ import numpy as np
 from unroll.atomic_write import read_document
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.options import Scaling
-from unroll.data.timeseries.series import Frame, Frames, called
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, called
 from unroll.errors import DataError, RunError
 
 FORMAT = "unroll.scaler/1"
@@ -29,7 +29,7 @@ _GROUPS = ("target", "past", "known")
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class ShiftScale:
     """Shift and scale of some columns, (C,) float64 each."""
 
     shift: np.ndarray
@@ -44,13 +44,13 @@ class Affine:
         return values * self.scale + self.shift
 
 
-class FrameScaler:
+class SeriesScaler:
     """What `learn` measured. Nothing changes it: `extend` gives another.
 
     Attributes:
         kind: `standard`, `minmax` or `none`.
         columns: the names of the target, past, known and static columns.
-        series: for each series' name, one `Affine` for each of target, past and known.
+        series: for each series' name, one `ShiftScale` for each of target, past and known.
         static: of the static columns.
         notes: columns that are constant in the training part.
     """
@@ -59,8 +59,8 @@ class FrameScaler:
         self,
         kind: Scaling,
         columns: Mapping[str, tuple[str, ...]],
-        series: Mapping[str, Mapping[str, Affine]],
-        static: Affine,
+        series: Mapping[str, Mapping[str, ShiftScale]],
+        static: ShiftScale,
         unscaled: int = 0,
         notes: tuple[str, ...] = (),
     ) -> None:
@@ -72,7 +72,9 @@ class FrameScaler:
         self.notes = notes
 
     @classmethod
-    def learn(cls, frames: Frames, upto: Mapping[str, int] | None = None, kind: Scaling = "standard") -> FrameScaler:
+    def learn(
+        cls, frames: TimeSeriesSet, upto: Mapping[str, int] | None = None, kind: Scaling = "standard"
+    ) -> SeriesScaler:
         """Measure every series.
 
         Args:
@@ -89,11 +91,11 @@ class FrameScaler:
         measured, constant = _measure(static, np.ones(static.shape, dtype=bool), kind)
         _check_size(measured, frames.static, "the table")
         left = np.array([name in texts for name in frames.static], dtype=bool)
-        static = Affine(np.where(left, 0.0, measured.shift), np.where(left | constant, 1.0, measured.scale))
+        static = ShiftScale(np.where(left, 0.0, measured.shift), np.where(left | constant, 1.0, measured.scale))
         empty = cls(kind, columns, {}, static, len(calendar.names(frames.layout.calendar)))
         return empty.extend(frames, upto)
 
-    def extend(self, frames: Frames, upto: Mapping[str, int] | None = None) -> FrameScaler:
+    def extend(self, frames: TimeSeriesSet, upto: Mapping[str, int] | None = None) -> SeriesScaler:
         """A scaler that knows the new series among `frames` too, measured on their first `upto` rows (all of them).
 
         Raises:
@@ -112,9 +114,9 @@ class FrameScaler:
                 rows = len(frame) if upto is None else upto[frame.name]
                 series[frame.name], still = self._learn(frame, rows)
                 constants += [(frame.name, name) for name in still]
-        return FrameScaler(self.kind, self.columns, series, self.static, self.unscaled, self.notes + _said(constants))
+        return SeriesScaler(self.kind, self.columns, series, self.static, self.unscaled, self.notes + _said(constants))
 
-    def _learn(self, frame: Frame, rows: int) -> tuple[dict[str, Affine], list[str]]:
+    def _learn(self, frame: TimeSeries, rows: int) -> tuple[dict[str, ShiftScale], list[str]]:
         if self.kind == "none":
             return {g: _identity(len(self.columns[g])) for g in _GROUPS}, []
         observed = {
@@ -139,7 +141,7 @@ class FrameScaler:
             still += [self.columns[group][c] for c in np.flatnonzero(constant)]
         return groups, still
 
-    def transform(self, frame: Frame) -> Frame:
+    def transform(self, frame: TimeSeries) -> TimeSeries:
         """The series with all its columns scaled.
 
         A series of an unknown name is measured on all its rows, which is right for a forecast from its end, where all
@@ -154,7 +156,7 @@ class FrameScaler:
             static=self.static.apply(frame.static),
         )
 
-    def of(self, frame: Frame) -> dict[str, Affine]:
+    def of(self, frame: TimeSeries) -> dict[str, ShiftScale]:
         """What a series' target, past and known columns are scaled by; see `transform`."""
         return self.series.get(frame.name) or self._learn(frame, len(frame))[0]
 
@@ -170,12 +172,12 @@ class FrameScaler:
         """Scaled standard deviations, or other distances, (..., K) in a series' own units."""
         return np.asarray(deviations, dtype=np.float64) * self._of(name).scale
 
-    def table(self, names: tuple[str, ...]) -> Affine:
+    def table(self, names: tuple[str, ...]) -> ShiftScale:
         """Shift and scale of the targets of several series, (S, K) each."""
         each = [self._of(name) for name in names]
-        return Affine(np.stack([a.shift for a in each]), np.stack([a.scale for a in each]))
+        return ShiftScale(np.stack([a.shift for a in each]), np.stack([a.scale for a in each]))
 
-    def _of(self, name: str) -> Affine:
+    def _of(self, name: str) -> ShiftScale:
         if name not in self.series:
             raise DataError(f"{called(name)} was not in the training data, and its size has not been measured")
         return self.series[name]["target"]
@@ -183,7 +185,7 @@ class FrameScaler:
     def to_json(self) -> str:
         """One JSON document, exact to the last bit."""
 
-        def listed(affine: Affine) -> list[list[float]]:
+        def listed(affine: ShiftScale) -> list[list[float]]:
             return [affine.shift.tolist(), affine.scale.tolist()]
 
         document = {
@@ -197,7 +199,7 @@ class FrameScaler:
         return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> FrameScaler:
+    def from_json(cls, text: str) -> SeriesScaler:
         """Read what `to_json` wrote; notes are not kept.
 
         Raises:
@@ -210,7 +212,7 @@ class FrameScaler:
             if type(unscaled) is not int or not 0 <= unscaled <= len(columns["known"]) or kind not in get_args(Scaling):
                 raise ValueError(f"kind is {kind!r:.40}, unscaled {unscaled!r:.40}")
             static = _affine(document["static"], len(columns["static"]))
-            series: dict[str, dict[str, Affine]] = {}
+            series: dict[str, dict[str, ShiftScale]] = {}
             for name, *groups in document["series"]:
                 if not isinstance(name, str) or name in series:
                     raise ValueError(f"the series {name!r:.40} is no text or is there twice")
@@ -221,7 +223,7 @@ class FrameScaler:
         return cls(kind, columns, series, static, unscaled)
 
 
-def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[Affine, np.ndarray]:
+def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[ShiftScale, np.ndarray]:
     """Shift and scale of the columns of (n, C) over what is `there` (n, C), and which columns never change (C,)."""
     C = values.shape[1]
     if kind == "none":
@@ -238,10 +240,10 @@ def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[Affi
                 scale[c] = column.std()
     # What is left of a constant after rounding is not a deviation.
     constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(shift))
-    return Affine(shift, np.where(constant, 1.0, scale)), constant
+    return ShiftScale(shift, np.where(constant, 1.0, scale)), constant
 
 
-def _check_size(measured: Affine, columns: tuple[str, ...], whose: str) -> None:
+def _check_size(measured: ShiftScale, columns: tuple[str, ...], whose: str) -> None:
     large = ~(np.isfinite(measured.shift) & np.isfinite(measured.scale))
     if large.any():
         raise DataError(
@@ -249,8 +251,8 @@ def _check_size(measured: Affine, columns: tuple[str, ...], whose: str) -> None:
         )
 
 
-def _identity(width: int) -> Affine:
-    return Affine(np.zeros(width), np.ones(width))
+def _identity(width: int) -> ShiftScale:
+    return ShiftScale(np.zeros(width), np.ones(width))
 
 
 def _said(constants: list[tuple[str, str]]) -> tuple[str, ...]:
@@ -267,10 +269,10 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _affine(value: Any, width: int) -> Affine:
+def _affine(value: Any, width: int) -> ShiftScale:
     shift, scale = (np.array(part, dtype=np.float64) for part in value)
     if shift.shape != (width,) or scale.shape != (width,):
         raise ValueError(f"shift and scale are not two lists of {width} numbers")
     if not (np.isfinite(shift).all() and np.isfinite(scale).all() and (scale > 0).all()):
         raise ValueError("shift or scale is not finite, or a scale is not above 0")
-    return Affine(shift, scale)
+    return ShiftScale(shift, scale)

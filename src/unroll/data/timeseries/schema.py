@@ -12,7 +12,7 @@ from unroll.data.timeseries import calendar
 from unroll.data.timeseries.dataframe_index import Indexed
 from unroll.data.timeseries.frequency import STEPS, parse
 from unroll.data.timeseries.options import CALENDAR, FrameOptions, Gaps
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_column import find_times, is_part_of_date, kind_of, numbers_the_rows
 from unroll.data.timeseries.time_parts import joined
 from unroll.data.timeseries.time_zones import Clock, canonical
@@ -22,7 +22,7 @@ FORMAT = "unroll.layout/2"
 
 
 @dataclass(frozen=True)
-class Layout:
+class Schema:
     """What the columns of a table of series are. A table for a trained model is read by the layout of its training.
 
     Attributes:
@@ -80,7 +80,7 @@ class Layout:
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Layout:
+    def from_json(cls, text: str) -> Schema:
         """Read what `to_json` wrote.
 
         Raises:
@@ -132,7 +132,7 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def settle(table: Table, options: FrameOptions, indexed: Indexed) -> tuple[Layout, list[str]]:
+def infer_schema(table: ColumnTable, options: FrameOptions, indexed: Indexed) -> tuple[Schema, list[str]]:
     """Which column is what; the frequency, the calendar and the categories are still to be found out.
 
     Args:
@@ -163,11 +163,11 @@ def settle(table: Table, options: FrameOptions, indexed: Indexed) -> tuple[Layou
     if not target:
         target, said = _targets(table, {time, *parts, *given, indexed.order})
         notes += said
-    layout = Layout(time, parts, options.date_format, options.series, target, options.past, options.known)
+    layout = Schema(time, parts, options.date_format, options.series, target, options.past, options.known)
     return replace(layout, static=options.static), notes
 
 
-def with_times(table: Table, layout: Layout) -> Table:
+def with_times(table: ColumnTable, layout: Schema) -> ColumnTable:
     """The table with the column of the times, where the layout makes it of several others."""
     if not layout.time_parts or layout.time in table.names:
         return table
@@ -175,7 +175,7 @@ def with_times(table: Table, layout: Layout) -> Table:
     return table.with_column(layout.time, joined(table, layout.time_parts))
 
 
-def _targets(table: Table, taken: set[str]) -> tuple[tuple[str, ...], list[str]]:
+def _targets(table: ColumnTable, taken: set[str]) -> tuple[tuple[str, ...], list[str]]:
     """The columns of numbers that are nothing else, and what is left out."""
     free = [name for name in table.names if name not in taken]
     numeric = [name for name in free if table.numbers(name).numeric]
@@ -205,7 +205,7 @@ def _targets(table: Table, taken: set[str]) -> tuple[tuple[str, ...], list[str]]
     return target, notes
 
 
-def require(table: Table, layout: Layout) -> None:
+def check_columns(table: ColumnTable, layout: Schema) -> None:
     """Check that a table has the columns of a layout.
 
     Raises:
@@ -214,7 +214,7 @@ def require(table: Table, layout: Layout) -> None:
     _require(table, (layout.time, layout.series, *layout.target, *layout.past, *layout.known, *layout.static))
 
 
-def cycles(options: FrameOptions, frequency: str) -> tuple[tuple[str, ...], list[str]]:
+def calendar_features(options: FrameOptions, frequency: str) -> tuple[tuple[str, ...], list[str]]:
     """The calendar's cycles that are inputs at this frequency, and what is to be said of them.
 
     Raises:
@@ -233,7 +233,7 @@ def cycles(options: FrameOptions, frequency: str) -> tuple[tuple[str, ...], list
     return options.calendar, []
 
 
-def _require(table: Table, names: Iterable[str]) -> None:
+def _require(table: ColumnTable, names: Iterable[str]) -> None:
     for name in names:
         if name and name not in table.names:
             raise DataError(f"{table.where or 'the table'} has no column '{name}'{nearest(name, table.names)}")

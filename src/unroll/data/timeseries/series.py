@@ -9,15 +9,15 @@ import numpy as np
 
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.frequency import STEPS, parse
-from unroll.data.timeseries.missing import before
-from unroll.data.timeseries.schema import Layout
+from unroll.data.timeseries.missing import as_known_at
+from unroll.data.timeseries.schema import Schema
 from unroll.errors import DataError, nearest
 
 _AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class TimeSeries:
     """One series of N rows. Nothing in its arrays is NaN.
 
     Attributes:
@@ -54,7 +54,7 @@ class Frame:
         """What messages call it."""
         return called(self.name)
 
-    def upto(self, rows: int) -> Frame:
+    def upto(self, rows: int) -> TimeSeries:
         """The first `rows` rows as they were known then: a gap that lasts beyond them has no line drawn through it.
 
         The known covariates keep what lies beyond.
@@ -62,15 +62,15 @@ class Frame:
         return replace(
             self,
             stamps=self.stamps[:rows],
-            target=before(self.target, self.observed, rows),
-            past=before(self.past, self.past_observed, rows),
+            target=as_known_at(self.target, self.observed, rows),
+            past=as_known_at(self.past, self.past_observed, rows),
             observed=self.observed[:rows],
             past_observed=self.past_observed[:rows],
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Frames:
+class TimeSeriesSet:
     """Series of the same columns.
 
     Attributes:
@@ -81,18 +81,18 @@ class Frames:
         layout: which column is what, to read more data of the same kind.
     """
 
-    series: tuple[Frame, ...]
+    series: tuple[TimeSeries, ...]
     targets: tuple[str, ...]
     past: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     frequency: str = STEPS
     notes: tuple[str, ...] = ()
-    layout: Layout = field(default=None)  # type: ignore[assignment]
+    layout: Schema = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.layout is None:
-            own = Layout(
+            own = Schema(
                 "time",
                 target=self.targets,
                 past=self.past,
@@ -105,7 +105,7 @@ class Frames:
     def __len__(self) -> int:
         return len(self.series)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[TimeSeries]:
         return iter(self.series)
 
     @property
@@ -118,7 +118,7 @@ class Frames:
         """Rows of each series."""
         return {frame.name: len(frame) for frame in self.series}
 
-    def named(self, name: str) -> Frame:
+    def named(self, name: str) -> TimeSeries:
         """The series of that name.
 
         Raises:
@@ -129,16 +129,16 @@ class Frames:
                 return frame
         raise DataError(f"there is no series '{name}'{nearest(name, self.names)}")
 
-    def only(self, names: Iterable[str]) -> Frames:
+    def only(self, names: Iterable[str]) -> TimeSeriesSet:
         """The series of these names, in their own order."""
         kept = set(names)
         return replace(self, series=tuple(frame for frame in self.series if frame.name in kept))
 
-    def upto(self, rows: Mapping[str, int]) -> Frames:
-        """Every series' first rows, as `Frame.upto` gives them."""
+    def upto(self, rows: Mapping[str, int]) -> TimeSeriesSet:
+        """Every series' first rows, as `TimeSeries.upto` gives them."""
         return replace(self, series=tuple(frame.upto(rows[frame.name]) for frame in self.series))
 
-    def extended(self, horizon: int) -> Frames:
+    def extended(self, horizon: int) -> TimeSeriesSet:
         """The same with the known covariates reaching exactly `horizon` rows beyond the last target.
 
         The calendar's features are computed; columns must have been given, in rows whose targets are empty.
@@ -148,7 +148,7 @@ class Frames:
         """
         return replace(self, series=tuple(self._extended(frame, horizon) for frame in self.series))
 
-    def _extended(self, frame: Frame, horizon: int) -> Frame:
+    def _extended(self, frame: TimeSeries, horizon: int) -> TimeSeries:
         N, given, columns = len(frame), len(frame.known) - len(frame), self.layout.known
         if columns and given < horizon:
             raise DataError(
@@ -175,7 +175,7 @@ class Frames:
                     yield np.ascontiguousarray(values[first : first + _AT_ONCE]).reshape(-1).view(np.uint8).data
 
 
-def future_stamps(frame: Frame, frequency: str, horizon: int, *, step: int = 0) -> np.ndarray:
+def future_stamps(frame: TimeSeries, frequency: str, horizon: int, *, step: int = 0) -> np.ndarray:
     """The stamps (horizon,) after a series' last.
 
     With the frequency `steps` whole numbers go on (by `step`, or as the last two stood apart), and dates, whose future

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from unroll.data.timeseries.series import Frame, Frames
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet
 from unroll.data.timeseries.time_zones import Clock
 from unroll.errors import DataError, OptionError
 
@@ -53,7 +53,7 @@ class Split:
 
 
 def split(
-    frames: Frames,
+    frames: TimeSeriesSet,
     validation: Border = 0.1,
     test: Border = 0.0,
     *,
@@ -107,7 +107,8 @@ def split(
         if isinstance(value, str) and not any(map(len, result.of(part))):
             last = max(frame.stamps[-1] for frame in frames)
             raise DataError(
-                f"the {part} part begins at {value}, but the data ends at {frames.layout.clock.shown(last)}, before it"
+                f"the {part} part begins at {value}, but the data ends at"
+                f" {frames.layout.clock.format_timestamp(last)}, before it"
             )
     return result
 
@@ -137,7 +138,7 @@ def _read(name: str, value: Border) -> Border:
     return value
 
 
-def _rows(frame: Frame, value: Border, part: str, stop: int, clock: Clock) -> int:
+def _rows(frame: TimeSeries, value: Border, part: str, stop: int, clock: Clock) -> int:
     """Rows of a part that ends at row `stop`; a time is one of the clock."""
     if isinstance(value, str):
         if frame.stamps.dtype.kind != "M":

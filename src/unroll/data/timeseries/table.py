@@ -9,7 +9,7 @@ import numpy as np
 
 from unroll.data.files.memory_mapped import is_lean, shared_texts
 from unroll.data.files.rows import row_of
-from unroll.data.numbers import Numbers, doubtful, read_numbers
+from unroll.data.numbers import NumericColumn, doubtful, read_numbers
 from unroll.data.options import Decimal
 from unroll.data.values import is_missing
 from unroll.errors import DataError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Table:
+class ColumnTable:
     """A DataFrame's columns by name, each read once.
 
     Empty cells are nulls, NaN and empty texts; among numbers also the texts NA, N/A, NaN, null and none (in any case).
@@ -34,7 +34,11 @@ class Table:
     """
 
     def __init__(
-        self, frame: pd.DataFrame, where: str, decimal: Decimal = "auto", numbers: dict[str, Numbers] | None = None
+        self,
+        frame: pd.DataFrame,
+        where: str,
+        decimal: Decimal = "auto",
+        numbers: dict[str, NumericColumn] | None = None,
     ) -> None:
         self.frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         self.where = where
@@ -48,9 +52,9 @@ class Table:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def with_column(self, name: str, values: np.ndarray) -> Table:
+    def with_column(self, name: str, values: np.ndarray) -> ColumnTable:
         """The same table with one more column."""
-        return Table(self.frame.assign(**{name: values}), self.where, self._decimal, self._numbers)
+        return ColumnTable(self.frame.assign(**{name: values}), self.where, self._decimal, self._numbers)
 
     def column(self, name: str) -> pd.Series:
         """The column as it is."""
@@ -66,13 +70,13 @@ class Table:
         texts[:] = [_text(cell) for cell in cells]
         return texts
 
-    def numbers(self, name: str) -> Numbers:
+    def numbers(self, name: str) -> NumericColumn:
         """The column as numbers; true and false are 1 and 0."""
         if name not in self._numbers:
             self._numbers[name] = self._read(name)
         return self._numbers[name]
 
-    def certain(self, name: str) -> Numbers:
+    def certain(self, name: str) -> NumericColumn:
         """The column as numbers that are to be computed with.
 
         Raises:
@@ -87,7 +91,7 @@ class Table:
         """Hold the numbers of a column no longer."""
         self._numbers.pop(name, None)
 
-    def _read(self, name: str) -> Numbers:
+    def _read(self, name: str) -> NumericColumn:
         import pandas as pd
 
         column = self.column(name)
@@ -104,7 +108,7 @@ class Table:
             return read_numbers(column.to_list(), self._decimal, others)
         finite = np.isfinite(values)
         wrong = np.flatnonzero(~finite & ~empty)
-        return Numbers(np.where(finite, values, np.nan), empty, wrong)
+        return NumericColumn(np.where(finite, values, np.nan), empty, wrong)
 
     def _texts_of(self, name: str) -> Sequence[Any]:
         column = self.column(name)

@@ -15,7 +15,7 @@ import numpy as np
 
 from unroll.data.timeseries import date_parser, numeric_dates
 from unroll.data.timeseries.date_parser import is_clock
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_parts import PARTS, part_of
 from unroll.data.timeseries.timestamps import Numbers, looks_like_times
 from unroll.errors import DataError
@@ -118,7 +118,7 @@ def is_part_of_date(name: str) -> bool:
     return lower in PARTS or lower in _DERIVED
 
 
-def numbers_the_rows(table: Table, name: str) -> bool:
+def numbers_the_rows(table: ColumnTable, name: str) -> bool:
     """Whether a column only counts the rows."""
     lower = name.strip().lower()
     if lower not in _NUMBERS_ROWS and not re.fullmatch(r"__index_level_\d+__", lower):
@@ -127,7 +127,7 @@ def numbers_the_rows(table: Table, name: str) -> bool:
     return len(values) > 1 and bool((np.diff(values) == 1).all())
 
 
-def find_times(table: Table, said: str, indexed: Indexed, taken: Sequence[str], series: str) -> TimeColumns:
+def find_times(table: ColumnTable, said: str, indexed: Indexed, taken: Sequence[str], series: str) -> TimeColumns:
     """Find the column of the times.
 
     Args:
@@ -179,7 +179,7 @@ def find_times(table: Table, said: str, indexed: Indexed, taken: Sequence[str], 
 _LAST_RANK = 4
 
 
-def _rank(table: Table, name: str) -> int | None:
+def _rank(table: ColumnTable, name: str) -> int | None:
     """How likely a column is to be the time, 0 the likeliest; None where it cannot be."""
     import pandas as pd
 
@@ -206,7 +206,7 @@ def _rank(table: Table, name: str) -> int | None:
     return _LAST_RANK if whole and kind in ("steps", "time") and name.strip().lower() in _STEPS | _TIMES else None
 
 
-def _the_one(table: Table, names: list[str]) -> str:
+def _the_one(table: ColumnTable, names: list[str]) -> str:
     """The one column of several equally likely ones, where they hold the same times.
 
     Raises:
@@ -226,14 +226,14 @@ def _the_one(table: Table, names: list[str]) -> str:
     return names[0]
 
 
-def _clock_beside(table: Table, name: str, free: Sequence[str], series: str) -> str:
+def _clock_beside(table: ColumnTable, name: str, free: Sequence[str], series: str) -> str:
     """The column of the time of day that goes with a column of days, where a day has several rows."""
     by = [name, series] if series in table.names else [name]
     beside = _clock(table, name, free)
     return beside if beside and table.frame.duplicated(by).any() else ""
 
 
-def _clock(table: Table, name: str, free: Sequence[str]) -> str:
+def _clock(table: ColumnTable, name: str, free: Sequence[str]) -> str:
     """The first other column of times of day."""
     import pandas as pd
 
@@ -249,7 +249,7 @@ def _clock(table: Table, name: str, free: Sequence[str]) -> str:
     return ""
 
 
-def _date_parts(table: Table, free: Sequence[str]) -> tuple[str, ...]:
+def _date_parts(table: ColumnTable, free: Sequence[str]) -> tuple[str, ...]:
     """The columns of the parts of a date, from the year on; none without a year and what divides it."""
     named: dict[str, str] = {}
     for name in free:
@@ -269,7 +269,7 @@ def _date_parts(table: Table, free: Sequence[str]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _whole_between(table: Table, name: str, least: int, most: int) -> bool:
+def _whole_between(table: ColumnTable, name: str, least: int, most: int) -> bool:
     numbers = table.numbers(name)
     some = numbers.values[~np.isnan(numbers.values)]
     return len(some) * 2 > len(numbers.values) and bool(
@@ -281,7 +281,7 @@ def _together(parts: tuple[str, ...]) -> TimeColumns:
     return TimeColumns(parts, (f"time is columns {', '.join(repr(part) for part in parts)} together",))
 
 
-def _said_parts(table: Table, parts: list[str], said: str) -> TimeColumns:
+def _said_parts(table: ColumnTable, parts: list[str], said: str) -> TimeColumns:
     from unroll.errors import nearest
 
     for part in parts:
@@ -295,7 +295,7 @@ def _said_parts(table: Table, parts: list[str], said: str) -> TimeColumns:
     return TimeColumns(dated)
 
 
-def _unread(table: Table, free: Iterable[str]) -> str:
+def _unread(table: ColumnTable, free: Iterable[str]) -> str:
     """A column that is named like times, or looks somewhat like them."""
     named = [name for name in free if kind_of(name)]
     for name in sorted(named, key=lambda name: ("date", "time", "part", "steps").index(kind_of(name))):
@@ -308,7 +308,7 @@ def _unread(table: Table, free: Iterable[str]) -> str:
     return ""
 
 
-def _cannot_be_read(table: Table, name: str) -> str:
+def _cannot_be_read(table: ColumnTable, name: str) -> str:
     texts = table.texts(name, _LOOKED_AT)
     cell = next((text for text in texts if text is not None), "")
     number = re.fullmatch(r"[+-]?\d+(\.\d*)?", cell)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 
 PARTS = {
     "year": "year", "yr": "year", "yyyy": "year", "jahr": "year", "année": "year", "annee": "year", "año": "year",
@@ -28,7 +28,7 @@ def part_of(name: str) -> str:
     return PARTS.get(re.sub(r"[\s-]+", "_", name.strip().lower()), "")
 
 
-def joined(table: Table, parts: Sequence[str]) -> np.ndarray:
+def joined(table: ColumnTable, parts: Sequence[str]) -> np.ndarray:
     """The parts of each time as one text (N,), None where one of them is empty."""
     texts = [table.texts(part) for part in parts]
     roles = [part_of(part) for part in parts]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from unroll.data.timeseries.missing import shown
+from unroll.data.timeseries.missing import format_timestamp
 from unroll.errors import DataError, OptionError, nearest
 
 if TYPE_CHECKING:
@@ -263,12 +263,12 @@ class Clock:
         """Stamps (N,), of a run with a zone, in ISO 8601 with the offset from UTC."""
         return [time.isoformat() for time in cast("Iterable[pd.Timestamp]", self.column(stamps))]
 
-    def shown(self, stamp: Any) -> str:
+    def format_timestamp(self, stamp: Any) -> str:
         """A stamp for a person: no more digits than it needs, and the offset from UTC where stamps are instants."""
         if not self.zone or not isinstance(stamp, np.datetime64):
-            return shown(stamp)
+            return format_timestamp(stamp)
         one = np.array([stamp])
-        text = shown(self.local(one)[0])
+        text = format_timestamp(self.local(one)[0])
         if self.days:
             return text
         return text + ("" if ":" in text else " 00:00") + self.texts(one)[0][-6:]

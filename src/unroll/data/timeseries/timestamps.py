@@ -15,7 +15,7 @@ import numpy as np
 from unroll.data.files.memory_mapped import is_lean, iso_times
 from unroll.data.timeseries import numeric_dates
 from unroll.data.timeseries.date_parser import canonical_date, date_formats, in_words, is_missing, take_apart
-from unroll.data.timeseries.table import Table
+from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_zones import UTC, canonical, name_of, offset_of
 from unroll.errors import DataError
 
@@ -32,7 +32,7 @@ Numbers = Literal["steps", "times", "dates"]
 
 
 @dataclass(frozen=True)
-class Stamps:
+class Timestamps:
     """A column of times.
 
     Attributes:
@@ -51,7 +51,7 @@ class Stamps:
     format: str = ""
 
 
-def read_stamps(table: Table, name: str, *, date_format: str = "", numbers: Numbers = "dates") -> Stamps:
+def read_stamps(table: ColumnTable, name: str, *, date_format: str = "", numbers: Numbers = "dates") -> Timestamps:
     """Read the column `name` as stamps.
 
     Args:
@@ -98,7 +98,7 @@ def looks_like_times(texts: np.ndarray) -> bool:
     return sum(bool(one and date_formats(canonical_date(one.date))) for one in written) * 2 > len(some)
 
 
-def _as_given(table: Table, name: str, texts: np.ndarray, way: str) -> Stamps | None:
+def _as_given(table: ColumnTable, name: str, texts: np.ndarray, way: str) -> Timestamps | None:
     """The texts by a format of whole cells; None where it does not fit any of them."""
     import pandas as pd
 
@@ -130,13 +130,13 @@ def _numbers(texts: np.ndarray) -> np.ndarray:
     return whole if exact else values
 
 
-def _numbered(table: Table, name: str, values: np.ndarray, texts: np.ndarray, kind: Numbers) -> Stamps:
+def _numbered(table: ColumnTable, name: str, values: np.ndarray, texts: np.ndarray, kind: Numbers) -> Timestamps:
     """Numbers as times, or as whole steps."""
     found = None if kind == "steps" else numeric_dates.as_times(values, serial=kind == "dates")
     if found is not None:
         return _checked(table, name, found.values, (f"column '{name}' was read as {found.how}",))
     if values.dtype.kind == "i":
-        return Stamps(values, {})
+        return Timestamps(values, {})
     wrong: dict[int, str] = {}
     whole = np.zeros(len(values), dtype=np.int64)
     for row, text in enumerate(texts):
@@ -146,10 +146,10 @@ def _numbered(table: Table, name: str, values: np.ndarray, texts: np.ndarray, ki
             wrong[row] = f"{table.shown(row, name)} in '{name}' is no whole number, as others in the column are"
         else:
             whole[row] = int(text.partition(".")[0])
-    return Stamps(whole, wrong)
+    return Timestamps(whole, wrong)
 
 
-def _written(table: Table, name: str, texts: np.ndarray, wanted: str, given: Stamps | None) -> Stamps:
+def _written(table: ColumnTable, name: str, texts: np.ndarray, wanted: str, given: Timestamps | None) -> Timestamps:
     """Texts as times: the one format of dates that fits them all, with whatever time of day each has.
 
     `given` is what the wanted format made of whole cells, if it fits some.
@@ -188,7 +188,7 @@ def _written(table: Table, name: str, texts: np.ndarray, wanted: str, given: Sta
     )
 
 
-def _same_kind_of_zone(table: Table, name: str, row: int, own: str, zones: dict[str, str]) -> str:
+def _same_kind_of_zone(table: ColumnTable, name: str, row: int, own: str, zones: dict[str, str]) -> str:
     """The zone of a cell, where the cells before have one too, or have none either."""
     if zones and (own == "") != ("" in zones):
         has, have = ("has no time zone", "have one") if own == "" else (f"has the time zone {own}", "have none")
@@ -201,7 +201,9 @@ def _same_kind_of_zone(table: Table, name: str, row: int, own: str, zones: dict[
     return zones[own]
 
 
-def _choose(table: Table, name: str, readings: dict[str, pd.Series], codes: np.ndarray, wanted: str) -> tuple[str, str]:
+def _choose(
+    table: ColumnTable, name: str, readings: dict[str, pd.Series], codes: np.ndarray, wanted: str
+) -> tuple[str, str]:
     """The format that fits most cells, and the reason where others fit some.
 
     Raises:
@@ -297,8 +299,8 @@ def _words(way: str) -> str:
 
 
 def _checked(
-    table: Table, name: str, times: Any, notes: tuple[str, ...] = (), since: np.ndarray | None = None
-) -> Stamps:
+    table: ColumnTable, name: str, times: Any, notes: tuple[str, ...] = (), since: np.ndarray | None = None
+) -> Timestamps:
     """As `datetime64[ns]`, with the rows that have none and those beyond what it holds.
 
     Args:
@@ -323,4 +325,4 @@ def _checked(
     if len(unusable):
         values = np.where(bad | beyond, np.datetime64(0, "s"), values)
     values = values.astype("M8[ns]")
-    return Stamps(values if since is None else values + since, wrong, notes)
+    return Timestamps(values if since is None else values + since, wrong, notes)

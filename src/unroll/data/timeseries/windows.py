@@ -1,4 +1,4 @@
-"""Windows over series: some rows of history and, after them, the rows to forecast.
+"""ForecastWindows over series: some rows of history and, after them, the rows to forecast.
 
 Rows of a series are numbered from 0. A window's origin o is the first row to forecast: its history is the rows from
 o - L to before o, its future the rows from o to before o + F. Nothing that the model is given depends on rows from o
@@ -16,21 +16,21 @@ import torch
 from torch import Tensor
 
 from unroll.data.batches import Batch
-from unroll.data.sampler import Order
+from unroll.data.sampler import EpochSampler
 from unroll.data.timeseries.missing import last_seen
-from unroll.data.timeseries.scaler import Affine, FrameScaler
-from unroll.data.timeseries.series import Frame, Frames
+from unroll.data.timeseries.scaler import SeriesScaler, ShiftScale
+from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet
 from unroll.data.timeseries.split import Split, split
 from unroll.errors import DataError, OptionError
 
-__all__ = ["ForecastBatch", "SeriesArrays", "Split", "Windows", "latest", "split"]
+__all__ = ["ForecastBatch", "ForecastWindows", "SeriesArrays", "Split", "latest_windows", "split"]
 
 _AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastBatch(Batch):
-    """Windows as tensors; x, past, known, static and target are float32 and scaled.
+    """ForecastWindows as tensors; x, past, known, static and target are float32 and scaled.
 
     Attributes:
         x: (B, L, K) the targets' history.
@@ -43,7 +43,7 @@ class ForecastBatch(Batch):
         static: (B, S).
         observed: (B, F, K) bool, where the target was observed: what is counted in loss and metrics.
         observed_total: observed targets in the global batch, over all processes.
-        series: (B,) int64, positions in `Frames.series`.
+        series: (B,) int64, positions in `TimeSeriesSet.series`.
         origin: (B,) int64, rows of the first step to forecast.
     """
 
@@ -59,21 +59,20 @@ class ForecastBatch(Batch):
     origin: Tensor
 
 
-class Windows(Order[ForecastBatch]):
-    """Every window over some rows of each series, in batches; see `Order` for their order.
+class ForecastWindows(EpochSampler[ForecastBatch]):
+    """Every window over some rows of each series, in batches; see `EpochSampler` for their order.
 
-    Windows are numbered series by series, each from the earliest origin on. They are cut out of the series when a batch
-    is made.
+    They are numbered series by series, each from the earliest origin on, and cut out when a batch is made.
 
     Args:
         frames: the series, unscaled.
-        scaler: made on the training part; it must know every series (`FrameScaler.extend`).
+        scaler: made on the training part; it must know every series (`SeriesScaler.extend`).
         history: L.
         horizon: F.
         rows: for each series the rows that futures may lie in; none given: all rows.
         reach_back: let the history lie before `rows`, as in validation; else it too lies within, as in training.
         stride: rows from one origin to the next.
-        batch_size, shuffle, seed: see `Order`.
+        batch_size, shuffle, seed: see `EpochSampler`.
         short: what to do with a series whose rows hold no window: refuse it, or drop it and say so in `notes`. A series
             without any rows has no part in this.
         part: what to call the rows in messages, such as "training".
@@ -91,8 +90,8 @@ class Windows(Order[ForecastBatch]):
 
     def __init__(
         self,
-        frames: Frames,
-        scaler: FrameScaler,
+        frames: TimeSeriesSet,
+        scaler: SeriesScaler,
         *,
         history: int,
         horizon: int,
@@ -114,7 +113,7 @@ class Windows(Order[ForecastBatch]):
         rows = [range(len(frame)) for frame in frames] if rows is None else list(rows)
         firsts: list[int] = []
         counts: list[int] = []
-        left: list[tuple[Frame, range]] = []
+        left: list[tuple[TimeSeries, range]] = []
         for frame, own in zip(frames, rows, strict=True):
             first = max(own.start, history) if reach_back else own.start + history
             count = max(0, (own.stop - horizon - first) // stride + 1) if len(own) else 0
@@ -196,7 +195,7 @@ class Windows(Order[ForecastBatch]):
 class SeriesArrays:
     """The rows of all series end to end, and what they are scaled by; windows of several parts share them."""
 
-    def __init__(self, frames: Frames, scaler: FrameScaler) -> None:
+    def __init__(self, frames: TimeSeriesSet, scaler: SeriesScaler) -> None:
         own = [scaler.of(frame) for frame in frames]
         self.begins = np.cumsum([0, *map(len, frames)])[:-1]
         self.target = _Flat([f.target for f in frames], [g["target"] for g in own], [f.observed for f in frames])
@@ -213,7 +212,7 @@ class _Flat:
     """
 
     def __init__(
-        self, values: Sequence[np.ndarray], scales: Sequence[Affine], observed: Sequence[np.ndarray] | None = None
+        self, values: Sequence[np.ndarray], scales: Sequence[ShiftScale], observed: Sequence[np.ndarray] | None = None
     ) -> None:
         for rows, affine in zip(values, scales, strict=True):
             for first in range(0, len(rows), _AT_ONCE):
@@ -230,7 +229,7 @@ class _Flat:
 
     def scaled(self, values: np.ndarray, series: np.ndarray) -> np.ndarray:
         """Values (B, F, C) of these series (B,) as the model has them."""
-        return Affine(self._shift[series][:, None], self._scale[series][:, None]).apply(values).astype(np.float32)
+        return ShiftScale(self._shift[series][:, None], self._scale[series][:, None]).apply(values).astype(np.float32)
 
     def observed(self, rows: np.ndarray) -> np.ndarray:
         """Whether the values of these rows (B, F) were observed, (B, F, C)."""
@@ -259,11 +258,11 @@ def _float32(values: np.ndarray) -> np.ndarray:
     return small
 
 
-def latest(frames: Frames, scaler: FrameScaler, *, history: int, horizon: int) -> ForecastBatch:
+def latest_windows(frames: TimeSeriesSet, scaler: SeriesScaler, *, history: int, horizon: int) -> ForecastBatch:
     """One window for each series, with the future after its last row: what a forecast is made from.
 
     Args:
-        frames: the series, unscaled; see `Frames.extended` for what known covariates must reach.
+        frames: the series, unscaled; see `TimeSeriesSet.extended` for what known covariates must reach.
         scaler: as in training; series that it does not know are measured on all their rows.
         history: L.
         horizon: F.
@@ -299,7 +298,7 @@ def latest(frames: Frames, scaler: FrameScaler, *, history: int, horizon: int) -
 
 
 def _too_short(
-    one: tuple[Frame, range], many: int, history: int, horizon: int, reach_back: bool, part: str
+    one: tuple[TimeSeries, range], many: int, history: int, horizon: int, reach_back: bool, part: str
 ) -> DataError:
     frame, own = one
     whose = f"the {part} part of {frame.called}" if part else frame.called
@@ -319,7 +318,7 @@ def _too_short(
     )
 
 
-def _dropped(left: list[tuple[Frame, range]], history: int, horizon: int, part: str) -> tuple[str, ...]:
+def _dropped(left: list[tuple[TimeSeries, range]], history: int, horizon: int, part: str) -> tuple[str, ...]:
     if not left:
         return ()
     names = ", ".join(f"'{frame.name}' ({_rows(len(own))})" for frame, own in left[:3])

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unroll.errors import OptionError
-from unroll.layers.revin import Place
+from unroll.layers.revin import LocScale
 
 Undo = Callable[[Tensor], Tensor]
 """(..., M) normalised values or widths to the units of the scaled targets."""
@@ -39,21 +39,21 @@ class Output(abc.ABC):
         """Raw outputs to parameters; `value` and `width` undo the normalisation of values and of widths."""
 
     @abc.abstractmethod
-    def loss(self, parameters: Float[Tensor, "... M"], target: Float[Tensor, "..."], units: Place) -> Tensor:
+    def loss(self, parameters: Float[Tensor, "... M"], target: Float[Tensor, "..."], units: LocScale) -> Tensor:
         """What training makes small, for each value."""
 
     @abc.abstractmethod
-    def point(self, parameters: Float[Tensor, "... M"], units: Place) -> Float[Tensor, "..."]:
+    def point(self, parameters: Float[Tensor, "... M"], units: LocScale) -> Float[Tensor, "..."]:
         """The one number to give."""
 
     @abc.abstractmethod
     def quantiles(
-        self, parameters: Float[Tensor, "... M"], levels: Sequence[float], units: Place
+        self, parameters: Float[Tensor, "... M"], levels: Sequence[float], units: LocScale
     ) -> Float[Tensor, "... Q"]:
         """The values below which the target lies with these probabilities, never falling from level to level."""
 
     @abc.abstractmethod
-    def sample(self, parameters: Float[Tensor, "... M"], units: Place) -> Float[Tensor, "..."]:
+    def sample(self, parameters: Float[Tensor, "... M"], units: LocScale) -> Float[Tensor, "..."]:
         """One draw for each value, by PyTorch's random state."""
 
 
@@ -70,19 +70,19 @@ class Point(Output):
         """The number itself."""
         return value(raw)
 
-    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+    def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
         """As chosen."""
         return self._loss(parameters.squeeze(-1), target, reduction="none")
 
-    def point(self, parameters: Tensor, units: Place) -> Tensor:
+    def point(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The number."""
         return parameters.squeeze(-1)
 
-    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
         """There are none."""
         raise OptionError(f"{_NOT_POINT} has no intervals")
 
-    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+    def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
         """There is nothing to draw from."""
         raise OptionError(f"{_NOT_POINT} has no sample paths")
 
@@ -112,22 +112,22 @@ class Quantiles(Output):
         """The quantiles, in the order of the levels, not sorted."""
         return value(raw)
 
-    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+    def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
         """The mean pinball loss over the levels."""
         over = target.unsqueeze(-1) - parameters
         q = over.new_tensor(self.levels)
         return torch.maximum(q * over, (q - 1.0) * over).mean(-1)
 
-    def point(self, parameters: Tensor, units: Place) -> Tensor:
+    def point(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The median."""
         return self.quantiles(parameters, (0.5,), units).squeeze(-1)
 
-    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
         """Sorted; levels between two trained ones are interpolated, those beyond are the outermost."""
         wanted = parameters.new_tensor(list(levels)).expand(*parameters.shape[:-1], len(levels))
         return self._at(parameters, wanted)
 
-    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+    def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The quantile at a random level."""
         return self._at(parameters, torch.rand_like(parameters[..., :1])).squeeze(-1)
 
@@ -156,20 +156,20 @@ class Normal(Output):
         """The distribution of the scaled targets."""
         return torch.distributions.Normal(parameters[..., 0], parameters[..., 1], validate_args=False)
 
-    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+    def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
         """-log p(t)."""
         return -self.distribution(parameters).log_prob(target)
 
-    def point(self, parameters: Tensor, units: Place) -> Tensor:
+    def point(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The mean."""
         return parameters[..., 0]
 
-    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
         """Mu + sigma z_q."""
         z = torch.special.ndtri(parameters.new_tensor(list(levels)))
         return parameters[..., :1] + parameters[..., 1:] * z
 
-    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+    def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
         """One draw."""
         return self.distribution(parameters).sample()
 
@@ -189,15 +189,15 @@ class StudentT(Output):
         centre, spread, freedom = parameters.unbind(-1)
         return torch.distributions.StudentT(freedom, centre, spread, validate_args=False)
 
-    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+    def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
         """-log p(t)."""
         return -self.distribution(parameters).log_prob(target)
 
-    def point(self, parameters: Tensor, units: Place) -> Tensor:
+    def point(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The mean, which is the median too."""
         return parameters[..., 0]
 
-    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
         """Mu + sigma t_q(nu)."""
         from scipy.special import stdtrit
 
@@ -205,7 +205,7 @@ class StudentT(Output):
         t = torch.from_numpy(stdtrit(freedom.numpy(force=True), np.asarray(levels)))
         return (centre + spread * t.to(centre.device)).to(parameters.dtype)
 
-    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+    def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
         """One draw."""
         return self.distribution(parameters).sample()
 
@@ -230,25 +230,25 @@ class NegativeBinomial(Output):
         mean, spread = raw.split(1, -1)
         return torch.cat([value(mean), _positive(spread)], -1)
 
-    def distribution(self, parameters: Tensor, units: Place) -> torch.distributions.NegativeBinomial:
+    def distribution(self, parameters: Tensor, units: LocScale) -> torch.distributions.NegativeBinomial:
         """The distribution of the counts."""
         mean, alpha = self._mean(parameters, units), parameters[..., 1]
         return torch.distributions.NegativeBinomial(1.0 / alpha, logits=(mean * alpha).log(), validate_args=False)
 
-    def _mean(self, parameters: Tensor, units: Place) -> Tensor:
+    def _mean(self, parameters: Tensor, units: LocScale) -> Tensor:
         mean = units.scale * functional.softplus(parameters[..., 0] + units.location / units.scale)
         return mean + torch.finfo(mean.dtype).tiny
 
-    def loss(self, parameters: Tensor, target: Tensor, units: Place) -> Tensor:
+    def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
         """-log p(count)."""
         count = (target * units.scale + units.location).round().clamp(min=0.0)
         return -self.distribution(parameters, units).log_prob(count)
 
-    def point(self, parameters: Tensor, units: Place) -> Tensor:
+    def point(self, parameters: Tensor, units: LocScale) -> Tensor:
         """The mean, as a scaled target."""
         return (self._mean(parameters, units) - units.location) / units.scale
 
-    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: Place) -> Tensor:
+    def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
         """Whole counts, as scaled targets."""
         from scipy.stats import nbinom
 
@@ -259,7 +259,7 @@ class NegativeBinomial(Output):
         counts = counts.to(parameters.device)
         return ((counts - units.location.unsqueeze(-1)) / units.scale.unsqueeze(-1)).to(parameters.dtype)
 
-    def sample(self, parameters: Tensor, units: Place) -> Tensor:
+    def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
         """One count, as a scaled target."""
         return (self.distribution(parameters, units).sample() - units.location) / units.scale
 

@@ -11,25 +11,33 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unroll.errors import OptionError
-from unroll.layers.revin import Place, ReversibleNorm
+from unroll.layers.revin import LocScale, RevIN
 from unroll.models.forecaster.distributions import make_output
 from unroll.models.forecaster.options import ForecasterOptions
-from unroll.models.forecaster.strategies import AttentionDecoder, Direct, Recursive, Segments, Sizes, Steps, Streaming
+from unroll.models.forecaster.strategies import (
+    AttentionDecoder,
+    DecoderState,
+    Direct,
+    Recursive,
+    Segments,
+    Sizes,
+    Steps,
+)
 from unroll.models.options import RecurrentOptions
 
 _SEGMENT = 24
-Choose = Callable[[Tensor, Place], Tensor]
+Choose = Callable[[Tensor, LocScale], Tensor]
 """Parameters (B, F, K, M) and units to values (B, F, K)."""
 
 
-class Window(NamedTuple):
+class ForecastInputs(NamedTuple):
     """What a forecast is made from. All values are scaled; `units` bring targets back: y = scale * x + location."""
 
     x: Float[Tensor, "B L K"]
     past: Float[Tensor, "B L P"]
     known: Float[Tensor, "B L+F Q"]
     static: Float[Tensor, "B S"]
-    units: Place
+    units: LocScale
 
 
 class Taught(NamedTuple):
@@ -65,7 +73,7 @@ class Forecaster(nn.Module):
         K = 1 if self.independent else sizes.channels
         inner = Sizes(sizes.lookback, sizes.horizon, K, sizes.past, sizes.known, sizes.static, self.output.size)
         # a recursive forecaster reads differences instead, so that each step needs only those before it
-        self.norm = ReversibleNorm(sizes.channels, "none" if options.strategy == "recursive" else options.normalise)
+        self.norm = RevIN(sizes.channels, "none" if options.strategy == "recursive" else options.normalise)
         drop = options.head_dropout
         self.strategy: nn.Module
         if options.strategy == "recursive":
@@ -91,7 +99,7 @@ class Forecaster(nn.Module):
         return isinstance(self.strategy, Recursive)
 
     def forward(
-        self, window: Window, horizon: int | None = None, at: Streaming | None = None
+        self, window: ForecastInputs, horizon: int | None = None, at: DecoderState | None = None
     ) -> Float[Tensor, "B F K M"]:
         """What is said of the next `horizon` steps (None: as many as were trained).
 
@@ -104,7 +112,7 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, window: Window, paths: int, horizon: int | None = None, at: Streaming | None = None
+        self, window: ForecastInputs, paths: int, horizon: int | None = None, at: DecoderState | None = None
     ) -> Float[Tensor, "B N F K"]:
         """N paths of scaled values, by PyTorch's random state.
 
@@ -127,7 +135,11 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def quantiles(
-        self, window: Window, levels: Sequence[float], horizon: int | None = None, at: Streaming | None = None
+        self,
+        window: ForecastInputs,
+        levels: Sequence[float],
+        horizon: int | None = None,
+        at: DecoderState | None = None,
     ) -> Float[Tensor, "B F K Q"]:
         """The quantiles of every step, rising; of `options.paths` sample paths where the strategy feeds on its answers.
 
@@ -146,7 +158,7 @@ class Forecaster(nn.Module):
 
     def teach(
         self,
-        window: Window,
+        window: ForecastInputs,
         target: Float[Tensor, "B F K"],
         observed: Bool[Tensor, "B F K"],
         seen: Bool[Tensor, "B L K"] | None = None,
@@ -176,7 +188,7 @@ class Forecaster(nn.Module):
         return Taught(self(window), target, observed)
 
     @torch.no_grad()
-    def attention(self, window: Window) -> Float[Tensor, "B F L"]:
+    def attention(self, window: ForecastInputs) -> Float[Tensor, "B F L"]:
         """Where each step of the forecast looked: weights that sum to one over the look-back.
 
         With independent channels, rows are B times the channels.
@@ -192,7 +204,7 @@ class Forecaster(nn.Module):
 
     # a stream
 
-    def start(self, window: Window) -> Streaming:
+    def start(self, window: ForecastInputs) -> DecoderState:
         """Read the window's history and stand at its end.
 
         Raises:
@@ -202,7 +214,7 @@ class Forecaster(nn.Module):
         known, static = self._beside(window.known[:, :T]), self._beside(window.static)
         return self._recursive().start(self._fold(window.x), known, static)
 
-    def read(self, at: Streaming, window: Window) -> Streaming:
+    def read(self, at: DecoderState, window: ForecastInputs) -> DecoderState:
         """Read the values that came after; `window.x` holds them alone, and so does `window.known`."""
         U = window.x.size(1)
         known, static = self._beside(window.known[:, :U]), self._beside(window.static)
@@ -215,7 +227,7 @@ class Forecaster(nn.Module):
             raise OptionError(f"strategy '{self.options.strategy}' reads whole look-backs; only 'recursive' streams")
         return self.strategy
 
-    def _ahead(self, at: Streaming, window: Window, horizon: int, choose: Choose) -> tuple[Tensor, Tensor]:
+    def _ahead(self, at: DecoderState, window: ForecastInputs, horizon: int, choose: Choose) -> tuple[Tensor, Tensor]:
         """As `_answer`; of `window` known (B, F, Q), static and units are used."""
         strategy, chosen = self._recursive(), []
 
@@ -228,7 +240,7 @@ class Forecaster(nn.Module):
         return self._put_back(raw, self._relative(self._unfold(bases))), torch.cat(chosen, 1)
 
     def _answer(
-        self, window: Window, horizon: int, choose: Choose, at: Streaming | None = None
+        self, window: ForecastInputs, horizon: int, choose: Choose, at: DecoderState | None = None
     ) -> tuple[Tensor, Tensor]:
         """Parameters (B, F, K, M), and the values (B, F, K) chosen from them."""
         if at is not None or isinstance(self.strategy, Recursive):
@@ -255,7 +267,7 @@ class Forecaster(nn.Module):
             values.append(choose(parts[-1], window.units))
         return torch.cat(parts, 1)[:, :horizon], torch.cat(values, 1)[:, :horizon]
 
-    def _whole(self, window: Window) -> Tensor:
+    def _whole(self, window: ForecastInputs) -> Tensor:
         """The trained horizon by one call; where less is known, its last values stand for what nobody asked for."""
         need = self.lookback + self.horizon
         known = window.known[:, :need]
@@ -265,7 +277,7 @@ class Forecaster(nn.Module):
         return self._put_back(self.strategy(self._steps(window._replace(known=known), x)), place)
 
     def _respond(
-        self, place: Place, units: Place, choose: Choose, chosen: list[Tensor]
+        self, place: LocScale, units: LocScale, choose: Choose, chosen: list[Tensor]
     ) -> Callable[[Tensor, Tensor], Tensor]:
         def respond(raw: Tensor, _: Tensor) -> Tensor:
             chosen.append(choose(self._put_back(raw, place), units))
@@ -273,19 +285,19 @@ class Forecaster(nn.Module):
 
         return respond
 
-    def _relative(self, base: Float[Tensor, "B U K"]) -> Place:
+    def _relative(self, base: Float[Tensor, "B U K"]) -> LocScale:
         """What a recursive answer is relative to: the value before it, or nothing."""
         differences = cast("Recursive", self.strategy).differences
-        return Place(base if differences else torch.zeros_like(base), torch.ones_like(base))
+        return LocScale(base if differences else torch.zeros_like(base), torch.ones_like(base))
 
-    def _put_back(self, raw: Tensor, place: Place) -> Float[Tensor, "B F K M"]:
+    def _put_back(self, raw: Tensor, place: LocScale) -> Float[Tensor, "B F K M"]:
         # sixteen bits are enough for the layers, not for log-likelihoods and levels
         raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
         return self.output.parameters(
             self._unfold(raw), lambda v: self.norm.inverse(v, place), lambda s: self.norm.inverse_scale(s, place)
         )
 
-    def _steps(self, window: Window, x: Tensor) -> Steps:
+    def _steps(self, window: ForecastInputs, x: Tensor) -> Steps:
         beside = (self._beside(t) for t in (window.past, window.known, window.static))
         return Steps(self._fold(x), *beside)
 
@@ -325,7 +337,7 @@ def _carried(
     return values.gather(1, torch.where(seen, steps, 0).cummax(1).values)[:, 1:]
 
 
-def _rows(window: Window, change: Callable[[Tensor], Tensor]) -> Window:
+def _rows(window: ForecastInputs, change: Callable[[Tensor], Tensor]) -> ForecastInputs:
     """The window with its rows changed."""
-    units = Place(change(window.units.location), change(window.units.scale))
-    return Window(change(window.x), change(window.past), change(window.known), change(window.static), units)
+    units = LocScale(change(window.units.location), change(window.units.scale))
+    return ForecastInputs(change(window.x), change(window.past), change(window.known), change(window.static), units)

@@ -64,7 +64,7 @@ def _history(steps: Steps) -> Tensor:
     return torch.cat([steps.x, steps.past, steps.known[:, :L], _every_step(steps.static, L)], 2)
 
 
-class Streaming(NamedTuple):
+class DecoderState(NamedTuple):
     """Where a recursive forecaster stands: all that is needed of what was read."""
 
     state: Any
@@ -74,18 +74,18 @@ class Streaming(NamedTuple):
     before: Float[Tensor, "B 1 K"]
     """The value before it."""
 
-    def repeated(self, times: int, together: int = 1) -> Streaming:
+    def repeated(self, times: int, together: int = 1) -> DecoderState:
         """Every group of so many rows that stand together, so many times over."""
         rows = torch.arange(len(self.last), device=self.last.device).view(-1, together)
         rows = rows.repeat_interleave(times, 0).flatten()
         state = _each(lambda s: s[0].index_select(1, rows), [self.state])
-        return Streaming(state, self.last[rows], self.before[rows])
+        return DecoderState(state, self.last[rows], self.before[rows])
 
 
-def joined(streams: Sequence[Streaming]) -> Streaming:
+def joined(streams: Sequence[DecoderState]) -> DecoderState:
     """The rows of all, one after the other."""
     last, before = (torch.cat([getattr(at, name) for at in streams]) for name in ("last", "before"))
-    return Streaming(_each(lambda s: torch.cat(s, 1), [at.state for at in streams]), last, before)
+    return DecoderState(_each(lambda s: torch.cat(s, 1), [at.state for at in streams]), last, before)
 
 
 def _each(change: Callable[[list[Tensor]], Tensor], states: Sequence[Any]) -> Any:
@@ -132,20 +132,20 @@ class Recursive(nn.Module):
         inputs = self._inputs(x[:, :-1], torch.cat([x[:, :1], x[:, :-2]], 1), known[:, 1:], static)
         return self._raw(self.recurrent(inputs)[0])
 
-    def start(self, x: Float[Tensor, "B T K"], known: Tensor, static: Tensor) -> Streaming:
+    def start(self, x: Float[Tensor, "B T K"], known: Tensor, static: Tensor) -> DecoderState:
         """Read T steps; known is (B, T, Q)."""
-        first = Streaming(None, x[:, :1], x[:, :1])
+        first = DecoderState(None, x[:, :1], x[:, :1])
         return first if x.size(1) == 1 else self.read(first, x[:, 1:], known[:, 1:], static)
 
-    def read(self, at: Streaming, x: Float[Tensor, "B U K"], known: Tensor, static: Tensor) -> Streaming:
+    def read(self, at: DecoderState, x: Float[Tensor, "B U K"], known: Tensor, static: Tensor) -> DecoderState:
         """Read U steps more; known is (B, U, Q)."""
         values = torch.cat([at.last, x], 1)
         inputs = self._inputs(values[:, :-1], torch.cat([at.before, values[:, :-2]], 1), known, static)
         _, state = self.recurrent(inputs, at.state)
-        return Streaming(state, values[:, -1:], values[:, -2:-1])
+        return DecoderState(state, values[:, -1:], values[:, -2:-1])
 
     def answer(
-        self, at: Streaming, known: Float[Tensor, "B F Q"], static: Tensor, steps: int, respond: Respond
+        self, at: DecoderState, known: Float[Tensor, "B F Q"], static: Tensor, steps: int, respond: Respond
     ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F K"]]:
         """Raw answers for the steps to come, each given the one before it, and the values that they are relative to."""
         state, last, before = at

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from unroll.ops import half
-from unroll.ops.autograd import KernelRule, Needed, Outputs, differentiable, no_autocast
-from unroll.ops.call import Call, Form, Result, Tensors
+from unroll.ops.autograd import KernelFunction, Needed, Outputs, differentiable, no_autocast
+from unroll.ops.call import Call, CallSpec, Result, Tensors
 from unroll.ops.cpu import compile_ops
 from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
 from unroll.ops.torch_state import compiling
@@ -23,12 +23,12 @@ def run(call: Call) -> Result:
     return differentiable(_Kernels(call.form), call)
 
 
-class _Kernels(KernelRule):
+class _Kernels(KernelFunction):
     """The rule of the compiled kernels: they keep the gates, in whose place the gradient's parts are written."""
 
     autocast = staticmethod(no_autocast)
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: CallSpec) -> None:
         self.form = form
         self.kept = False
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unroll.errors import OptionError
 from unroll.ops.autograd import exact_gradients, no_autocast
-from unroll.ops.call import Call, Form, Result
+from unroll.ops.call import Call, CallSpec, Result
 from unroll.ops.cpu import kernels
 from unroll.ops.cpu.extension import missing
 from unroll.ops.cpu.kernels import Inputs, gathered, spread
@@ -43,11 +43,11 @@ def run(call: Call) -> Result:
     return Result(y, (h, c)[: len(call.state)])
 
 
-def _form(cell: str, reverse: bool, recompute: bool) -> Form:
-    return Form(RECURRENCES[cell], reverse, "recompute" if recompute else "save")
+def _form(cell: str, reverse: bool, recompute: bool) -> CallSpec:
+    return CallSpec(RECURRENCES[cell], reverse, "recompute" if recompute else "save")
 
 
-def _check(form: Form, inputs: Inputs) -> None:
+def _check(form: CallSpec, inputs: Inputs) -> None:
     """Raise where the kernels must not be called: an operator can be called by anyone."""
     reason = missing() or unfit(form.call(gathered(form, inputs, inputs.reset_h is not None)))
     if reason is not None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.autograd import Outputs
-from unroll.ops.call import Form, Tensors
+from unroll.ops.call import CallSpec, Tensors
 from unroll.ops.cpu.extension import kernels
 from unroll.ops.torch_state import constant_when_compiled
 
@@ -31,20 +31,20 @@ class Inputs(NamedTuple):
     reset_c: Tensor | None
 
 
-def spread(form: Form, values: tuple[Any, ...]) -> list[Any]:
+def spread(form: CallSpec, values: tuple[Any, ...]) -> list[Any]:
     """What is in the order of `Call.tensors` (they, their gradients, ...) in that of `Inputs`."""
     k = len(form.recurrence.states)
     state, back = values[9 : 9 + k], values[9 + k :]
     return [*values[:3], *values[4:9], *state, *(None,) * (2 - k), *back, *(None,) * (2 - len(back))]
 
 
-def gathered(form: Form, places: Sequence[Any], resettable: bool) -> tuple[Any, ...]:
+def gathered(form: CallSpec, places: Sequence[Any], resettable: bool) -> tuple[Any, ...]:
     """The other way round; `resettable`: the call has a `reset_state`."""
     k = len(form.recurrence.states)
     return (*places[:3], None, *places[3 : 8 + k], *places[10 : 10 + k * resettable])
 
 
-def forward(form: Form, inputs: Inputs, *, keep: bool, rows_first: bool) -> tuple[Outputs, Tensor | None]:
+def forward(form: CallSpec, inputs: Inputs, *, keep: bool, rows_first: bool) -> tuple[Outputs, Tensor | None]:
     """The outputs, and with `keep` what the gradient needs of the gates.
 
     The kernels look at nothing but addresses: `refusals.unfit` must have found no fault in the tensors.
@@ -73,7 +73,7 @@ def forward(form: Form, inputs: Inputs, *, keep: bool, rows_first: bool) -> tupl
 
 
 def backward(
-    form: Form,
+    form: CallSpec,
     inputs: Inputs,
     y: Tensor,
     saved: Tensor | None,
@@ -125,7 +125,7 @@ def backward(
     return found
 
 
-def width(form: Form, inputs: Inputs) -> int:
+def width(form: CallSpec, inputs: Inputs) -> int:
     """Elements to be kept for each step of each row."""
     H = inputs.w_hh.shape[0] // form.recurrence.gates
     return _width(form.recurrence.name, H, inputs.w_hr is not None, form.memory == "recompute")
@@ -160,7 +160,7 @@ def _at(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _fields(form: Form, inputs: Inputs) -> dict[str, Any]:
+def _fields(form: CallSpec, inputs: Inputs) -> dict[str, Any]:
     """What both kernels take."""
     x, lengths, resets, w_ih, w_hh, b_ih, b_hh, w_hr, h0, c0, reset_h, reset_c = inputs
     T, B, D = x.shape

@@ -10,7 +10,7 @@ from unroll.ops.cpu import measured
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 from unroll.ops.lstm import LSTM
-from unroll.ops.tensor_checks import misfit
+from unroll.ops.tensor_checks import mismatch
 from unroll.ops.torch_state import compiling, differentiated, transformed
 
 RECURRENCES = {r.name: r for r in (TANH, RELU, LSTM, RESET_AFTER, RESET_BEFORE)}
@@ -56,4 +56,4 @@ def _unfit(call: Call, dtypes: tuple[torch.dtype, ...], *, cast: bool) -> str | 
         return f"the compiled kernels compute on the CPU, not on the device '{call.x.device.type}'"
     if call.x.dtype not in dtypes:
         return f"the compiled kernels do not take {call.x.dtype}"
-    return misfit(call, "the compiled kernels", cast=half.CAST if cast else ())
+    return mismatch(call, "the compiled kernels", cast=half.CAST if cast else ())

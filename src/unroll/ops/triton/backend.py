@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unroll.ops.autograd import KernelRule, Needed, Outputs, differentiable
-from unroll.ops.call import Call, Form, Result, Tensors
+from unroll.ops.autograd import KernelFunction, Needed, Outputs, differentiable
+from unroll.ops.call import Call, CallSpec, Result, Tensors
 from unroll.ops.triton.launch import Kept, backward, forward, on_device
 
 
@@ -24,10 +24,10 @@ def run(call: Call) -> Result:
         return differentiable(_Kernels(call.form, kind), call)
 
 
-class _Kernels(KernelRule):
+class _Kernels(KernelFunction):
     """The rule of the GPU kernels: they keep the gates, over which their gradients are written."""
 
-    def __init__(self, form: Form, kind: str) -> None:
+    def __init__(self, form: CallSpec, kind: str) -> None:
         self.form = form
         self.kind = kind
         self.kept = False

@@ -8,7 +8,7 @@ from unroll.ops.call import Call, Recurrence
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER
 from unroll.ops.lstm import LSTM
-from unroll.ops.tensor_checks import misfit
+from unroll.ops.tensor_checks import mismatch
 from unroll.ops.torch_state import transformed
 from unroll.ops.triton.extension import interpreted
 
@@ -45,4 +45,4 @@ def refuse(call: Call) -> str | None:
     cast = _DTYPES if torch.is_autocast_enabled(x.device.type) else ()
     if x.dtype not in _DTYPES:
         return f"the GPU kernels do not take {x.dtype}"
-    return misfit(call, "the GPU kernels", cast=cast)
+    return mismatch(call, "the GPU kernels", cast=cast)

@@ -18,7 +18,7 @@ _FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing")
 
 
 @dataclass(frozen=True)
-class LabelledOptions:
+class ClassificationOptions:
     """Columns of labelled sequences, and the head's loss."""
 
     text: str = ""
@@ -47,12 +47,12 @@ class LabelledOptions:
 
 
 @dataclass(frozen=True)
-class LabelledSettings(Settings):
+class ClassificationSettings(Settings):
     """Every option of classification and regression."""
 
     FIRST: ClassVar[tuple[str, ...]] = ("labelled",)
 
-    labelled: LabelledOptions = LabelledOptions()
+    labelled: ClassificationOptions = ClassificationOptions()
     text: TextOptions = TextOptions()
     series: SeriesOptions = SeriesOptions()
     tokens: TokenOptions = TokenOptions()

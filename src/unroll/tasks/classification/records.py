@@ -22,11 +22,11 @@ from unroll.data.bad_rows import (
 )
 from unroll.data.files.dataset import read, require_columns
 from unroll.data.numbers import read_targets
-from unroll.data.ragged import Examples, encode_to_examples, values_of
+from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.tables import column_of, is_table
 from unroll.data.values import is_missing
 from unroll.errors import OptionError
-from unroll.tasks.classification.options import LabelledOptions, LabelledSettings
+from unroll.tasks.classification.options import ClassificationOptions, ClassificationSettings
 
 if TYPE_CHECKING:
     import datasets
@@ -48,7 +48,7 @@ class Records:
 
     source: datasets.Dataset | list[Any]
     rows: np.ndarray
-    options: LabelledOptions
+    options: ClassificationOptions
     targets: list[Any]
     where: str
 
@@ -57,19 +57,19 @@ class Records:
         rows = self.rows if positions is None else self.rows[positions]
         if isinstance(self.source, list):
             return (self.source[i] for i in rows)
-        return values_of(self.source, self.options.column, rows)
+        return iter_column(self.source, self.options.column, rows)
 
-    def examples(self, encoder: Encoder, targets: np.ndarray, positions: np.ndarray | None = None) -> Examples:
+    def examples(self, encoder: Encoder, targets: np.ndarray, positions: np.ndarray | None = None) -> RaggedDataset:
         """The usable rows, or those at `positions` among them, as arrays with `targets`."""
         rows = self.rows if positions is None else self.rows[positions]
         if isinstance(self.source, list):
             encoded = encoder.encode(list(self.inputs(positions)), rows=rows, where=self.where)
-            return Examples.from_arrays(encoded, targets)
+            return RaggedDataset.from_arrays(encoded, targets)
         dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
         return encode_to_examples(dataset, self.options.column, encoder, targets, rows=rows, where=self.where)
 
 
-def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> LabelledOptions:
+def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
     """The options with the input column settled: the one that was named, or a column called "text".
 
     Raises:
@@ -87,7 +87,7 @@ def input_column(options: LabelledOptions, names: Sequence[str], where: str) -> 
     return options
 
 
-def bad_inputs(values: Iterable[Any], settings: LabelledSettings, column: str, features: int = 0) -> list[BadRow]:
+def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
     """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
     if settings.labelled.text:
         return bad_texts(values, column, settings.text)
@@ -96,7 +96,7 @@ def bad_inputs(values: Iterable[Any], settings: LabelledSettings, column: str, f
 
 def load_records(
     data: Any,
-    settings: LabelledSettings,
+    settings: ClassificationSettings,
     *,
     regression: bool,
     features: int = 0,
@@ -119,7 +119,7 @@ def load_records(
         targets = column_of(data, options.label)
     else:
         source, options, where = _read(list(data), settings, say)
-        targets = list(values_of(source, options.label))
+        targets = list(iter_column(source, options.label))
     settings = dataclasses.replace(settings, labelled=options)
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
@@ -127,7 +127,7 @@ def load_records(
         targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
         if said:
             say(f"{where}: column '{options.label}' {said}")
-    inputs = source if isinstance(source, list) else values_of(source, options.column)
+    inputs = source if isinstance(source, list) else iter_column(source, options.column)
     bad = bad_inputs(inputs, settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
     remedy = LEAVE_OUT_HERE if isinstance(source, list) else LEAVE_OUT
@@ -138,8 +138,8 @@ def load_records(
 
 
 def _read(
-    data: Sequence[str], settings: LabelledSettings, say: Callable[[str], None]
-) -> tuple[datasets.Dataset, LabelledOptions, str]:
+    data: Sequence[str], settings: ClassificationSettings, say: Callable[[str], None]
+) -> tuple[datasets.Dataset, ClassificationOptions, str]:
     """All rows of files or of hub data, the options with the input column settled, and what to call the data."""
     skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
     notes: list[str] = []

@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from unroll.data.batches import Batches
 from unroll.data.labels import Kind, Labels, spelling_notes
 from unroll.data.options import SourceOptions
-from unroll.data.ragged import ROWS_AT_ONCE, Examples
-from unroll.data.sequences import SeriesEncoder
+from unroll.data.ragged import ROWS_AT_ONCE, RaggedDataset
+from unroll.data.sequences import SequenceScaler
 from unroll.data.split import split
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import RunError
-from unroll.models.classifier import ManyToOne, build
-from unroll.models.embedding import TokenInput
+from unroll.models.classifier import SequenceClassifier, build
+from unroll.models.embedding import TokenEmbedding
 from unroll.runs import ENCODER, LABELS, Run
-from unroll.tasks.base import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.base import DataPaths, Log, Report, TrainingData, parameters, recurrent_layers
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel, class_weights
-from unroll.tasks.classification.options import LabelledSettings
+from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.finite import require_finite
 from unroll.tasks.transfer import take_over, vocabulary
@@ -36,7 +36,7 @@ from unroll.training.plots import plot_confusion
 _FORMAT = "unroll.targets/1"
 
 
-class LabelledTask:
+class ClassificationTask:
     """Classification (one label, or any number of labels) or regression of whole sequences.
 
     Attributes:
@@ -50,8 +50,8 @@ class LabelledTask:
     def __init__(
         self,
         name: str,
-        settings: LabelledSettings,
-        encoder: TextEncoder | SeriesEncoder,
+        settings: ClassificationSettings,
+        encoder: TextTokenizer | SequenceScaler,
         labels: Labels,
         mean: np.ndarray,
         scale: np.ndarray,
@@ -67,11 +67,11 @@ class LabelledTask:
     def learn(
         cls,
         name: str,
-        settings: LabelledSettings,
+        settings: ClassificationSettings,
         labels: Labels,
         inputs: Iterable[Any],
         targets: np.ndarray,
-    ) -> LabelledTask:
+    ) -> ClassificationTask:
         """Learn vocabulary or scaler and the targets' statistics from the training part.
 
         Args:
@@ -98,13 +98,13 @@ class LabelledTask:
         if settings.transfer.init_from:
             encoder = vocabulary(settings.transfer, settings.text)
         elif text:
-            encoder = TextEncoder.learn(inputs, settings.text)
+            encoder = TextTokenizer.learn(inputs, settings.text)
         else:
-            encoder = SeriesEncoder.learn(inputs, settings.series)
+            encoder = SequenceScaler.learn(inputs, settings.series)
         return cls(name, settings, encoder, labels, mean, scale)
 
     @classmethod
-    def prepare(cls, name: str, settings: LabelledSettings, sources: Sources, say: Say) -> Prepared:
+    def prepare(cls, name: str, settings: ClassificationSettings, sources: DataPaths, say: Log) -> TrainingData:
         """Read the data, split it, learn the vocabulary or scaler and the labels, and encode every part.
 
         Raises:
@@ -130,9 +130,9 @@ class LabelledTask:
         valid = main.examples(task.encoder, targets[left], left) if len(left) else None
         if held is not None:
             valid = task._part(held)
-        return Prepared(task, train, valid, None if last is None else task._part(last))
+        return TrainingData(task, train, valid, None if last is None else task._part(last))
 
-    def load(self, data: Any, source: SourceOptions, say: Say) -> Examples:
+    def load(self, data: Any, source: SourceOptions, say: Log) -> RaggedDataset:
         """Labelled data, files or a table, with the columns of the training data.
 
         Raises:
@@ -148,29 +148,29 @@ class LabelledTask:
             )
         )
 
-    def _part(self, records: Records) -> Examples:
+    def _part(self, records: Records) -> RaggedDataset:
         targets = self.labels.encode(records.targets, where=records.where, rows=records.rows)
         return records.examples(self.encoder, targets)
 
     @property
     def takes_text(self) -> bool:
         """Whether rows are texts (else numeric sequences)."""
-        return isinstance(self.encoder, TextEncoder)
+        return isinstance(self.encoder, TextTokenizer)
 
-    def model(self, training: Examples | None = None) -> ManyToOne:
+    def model(self, training: RaggedDataset | None = None) -> SequenceClassifier:
         """A new model for this task; `training` tells it which runs of tokens are common."""
         options, K = self.settings, len(self.labels)
         parts = (options.model, options.recurrent, options.tokens)
-        if not isinstance(self.encoder, TextEncoder):
+        if not isinstance(self.encoder, TextTokenizer):
             return build(*parts, outputs=K, features=self.encoder.features)
         model = build(*parts, outputs=K, vocabulary=self.encoder.size)
-        if training is not None and isinstance(model.inputs, TokenInput):
+        if training is not None and isinstance(model.inputs, TokenEmbedding):
             model.inputs.learn_ngrams(training)
         if training is not None and options.transfer.init_from:
             take_over(options.transfer, model)
         return model
 
-    def objective(self, training: Examples | None = None) -> SingleLabel | MultiLabel | Regression:
+    def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
         """Loss and metrics; the training part's targets give balanced class weights."""
         options, K = self.settings.labelled, len(self.labels)
         if self.labels.kind == "regression":
@@ -181,15 +181,15 @@ class LabelledTask:
         head = SingleLabel if self.labels.kind == "single" else MultiLabel
         return head(K, weights, options.label_smoothing)
 
-    def batches(self, part: Examples, *, shuffle: bool) -> Batches:
+    def batches(self, part: RaggedDataset, *, shuffle: bool) -> Batches:
         """Rows of like length together."""
         return Batches(part, self.settings.batch, shuffle=shuffle)
 
-    def size(self, part: Examples) -> dict[str, int]:
+    def size(self, part: RaggedDataset) -> dict[str, int]:
         """Rows."""
         return {"rows": len(part)}
 
-    def fingerprint(self, part: Examples) -> Iterator[bytes]:
+    def fingerprint(self, part: RaggedDataset) -> Iterator[bytes]:
         """Vocabulary or scaler, labels, and every row with its target."""
         yield self.encoder.to_json().encode()
         yield self.labels.to_json().encode()
@@ -199,9 +199,9 @@ class LabelledTask:
             for sequence in part.take(np.arange(start, min(start + ROWS_AT_ONCE, len(part)))):
                 yield np.ascontiguousarray(sequence).tobytes()
 
-    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+    def describe(self, prepared: TrainingData, model: nn.Module) -> Iterator[str]:
         """Rows, their lengths, the vocabulary and the model's size."""
-        training: Examples = prepared.train
+        training: RaggedDataset = prepared.train
         parts = [f"{len(training):,} rows to train"]
         parts += [f"{len(e):,} to {w}" for w, e in (("validate", prepared.valid), ("test", prepared.test)) if e]
         lengths = training.lengths
@@ -211,7 +211,7 @@ class LabelledTask:
             f"{', '.join(parts)}; {int(lengths.min())} to {int(lengths.max())} {unit} a row"
             f" (median {int(statistics.median(lengths.tolist()))}), {padding:.1%} of the batches padding"
         )
-        if isinstance(self.encoder, TextEncoder):
+        if isinstance(self.encoder, TextTokenizer):
             yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
         yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(model):,} parameters"
 
@@ -224,7 +224,7 @@ class LabelledTask:
             return output.softmax(1)
         return output.sigmoid()
 
-    def answer(self, model: ManyToOne, examples: Examples, batch_size: int = 64) -> Float[Tensor, "N K"]:
+    def answer(self, model: SequenceClassifier, examples: RaggedDataset, batch_size: int = 64) -> Float[Tensor, "N K"]:
         """The model's answers in the order of the examples; rows of like length are computed together."""
         device = next(model.parameters()).device
         kind = torch.float64 if self.labels.kind == "regression" else torch.float32
@@ -252,9 +252,9 @@ class LabelledTask:
         """Why values of that column cannot be answered, by their position."""
         return dict(bad_inputs(values, self.settings, self.column, self.encoder.features))
 
-    def answered(self, model: ManyToOne, values: Sequence[Any]) -> list[dict[str, Any]]:
+    def answered(self, model: SequenceClassifier, values: Sequence[Any]) -> list[dict[str, Any]]:
         """One record for each value of that column; see `decode`."""
-        return self.decode(self.answer(model, Examples.from_arrays(self.encoder.encode(values))))
+        return self.decode(self.answer(model, RaggedDataset.from_arrays(self.encoder.encode(values))))
 
     def decode(self, answers: Float[Tensor, "B K"]) -> list[dict[str, Any]]:
         """One record a row: `label` or `labels` and `probabilities`, or `value`."""
@@ -271,7 +271,7 @@ class LabelledTask:
             for label, row in zip(decoded, array.astype(float).tolist(), strict=True)
         ]
 
-    def report(self, model: ManyToOne, part: Examples) -> Report:
+    def report(self, model: SequenceClassifier, part: RaggedDataset) -> Report:
         """Every metric of the model's answers, the baseline's beside them."""
         compare = {
             "single": figures.single_label,
@@ -285,7 +285,7 @@ class LabelledTask:
         """A line a figure, and a table of the classes."""
         return figures.lines(report, per_class=full)
 
-    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+    def pictures(self, run: Run, model: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """The confusion matrix of the test part, or of the validation part."""
         shown = metrics.get("test", metrics.get("validation", {}))
         if "confusion" in shown:
@@ -305,15 +305,15 @@ class LabelledTask:
         )
 
     @classmethod
-    def read(cls, run: Run) -> LabelledTask:
+    def read(cls, run: Run) -> ClassificationTask:
         """The task of a run folder.
 
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        name, settings = LabelledSettings.of_run(run)
+        name, settings = ClassificationSettings.of_run(run)
         text = bool(settings.labelled.text)
-        encoder = run.read_as(ENCODER, (TextEncoder if text else SeriesEncoder).from_json)
+        encoder = run.read_as(ENCODER, (TextTokenizer if text else SequenceScaler).from_json)
         if encoder.options != (settings.text if text else settings.series):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
         document = run.read_document(LABELS, _FORMAT)

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from unroll.atomic_write import write_whole
-from unroll.data.timeseries.series import Frames
-from unroll.data.timeseries.windows import Windows
+from unroll.data.timeseries.series import TimeSeriesSet
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.errors import DataError, OptionError
 from unroll.models.forecaster.model import Forecaster
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import report
-from unroll.tasks.forecasting.inference import Answers, answer
+from unroll.tasks.forecasting.inference import Forecasts, answer
 from unroll.tasks.forecasting.report import called, number
 from unroll.tasks.forecasting.split import listed
 from unroll.tasks.forecasting.task import ForecastingTask
@@ -43,14 +43,19 @@ class Backtest:
     """
 
     report: Report
-    windows: Windows
+    windows: ForecastWindows
     rows: np.ndarray
-    answers: Answers
+    answers: Forecasts
     notes: tuple[str, ...] = ()
 
 
 def backtest(
-    task: ForecastingTask, model: Forecaster, frames: Frames, *, origins: int | None = None, stride: int | None = None
+    task: ForecastingTask,
+    model: Forecaster,
+    frames: TimeSeriesSet,
+    *,
+    origins: int | None = None,
+    stride: int | None = None,
 ) -> Backtest:
     """Forecast the horizon from the last origins of each series.
 
@@ -92,7 +97,7 @@ def backtest(
     found["by_origin"] = []
     for origin in sorted(times, key=times.__getitem__):
         own = np.flatnonzero(at == origin)
-        some = Answers(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
+        some = Forecasts(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
         one = report.report(some, windows, rows=rows[own], **parts)
         figures = {name: one[name] for name in _BY_ORIGIN if name in one}
         beside = {n: {k: b[k] for k in _BY_ORIGIN if k in b} for n, b in one["baselines"].items()}
@@ -101,7 +106,7 @@ def backtest(
     return Backtest(found, windows, rows, answers, notes)
 
 
-def _last(windows: Windows, origins: int | None, stride: int) -> tuple[np.ndarray, list[str]]:
+def _last(windows: ForecastWindows, origins: int | None, stride: int) -> tuple[np.ndarray, list[str]]:
     """The numbers of the windows with the last origins of each series, in the order of time.
 
     Returns:
@@ -125,8 +130,8 @@ def _last(windows: Windows, origins: int | None, stride: int) -> tuple[np.ndarra
     return np.concatenate(rows).astype(np.int64), [f"'{frame.name}'" for frame, room in short if room]
 
 
-def _told(frames: Frames, series: int, row: int) -> Any:
-    return frames.layout.clock.shown(frames.series[series].stamps[row])
+def _told(frames: TimeSeriesSet, series: int, row: int) -> Any:
+    return frames.layout.clock.format_timestamp(frames.series[series].stamps[row])
 
 
 def lines(found: Report) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from unroll.data.timeseries.options import Scaling
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import RunError
 from unroll.runs import Run
 from unroll.tasks.forecasting.metrics import naive_scale
@@ -23,7 +23,7 @@ Stamp = np.datetime64 | np.int64
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class FittedSeries:
     """Everything that is known of the series of the training data; nothing in it is from after their training parts.
 
     Attributes:
@@ -33,17 +33,17 @@ class Measured:
         trained: for each series the last stamp that was trained on.
     """
 
-    layout: Layout
-    scaler: FrameScaler
+    layout: Schema
+    scaler: SeriesScaler
     errors: dict[str, np.ndarray]
     trained: dict[str, Stamp]
 
     @classmethod
-    def learn(cls, frames: Frames, upto: Mapping[str, int], *, season: int, scaling: Scaling) -> Self:
+    def learn(cls, frames: TimeSeriesSet, upto: Mapping[str, int], *, season: int, scaling: Scaling) -> Self:
         """Measure the first `upto` rows of each series."""
         return cls(
             frames.layout,
-            FrameScaler.learn(frames, upto, scaling),
+            SeriesScaler.learn(frames, upto, scaling),
             {f.name: naive_scale(f.target[: upto[f.name]], season, f.observed[: upto[f.name]]) for f in frames},
             {f.name: f.stamps[upto[f.name] - 1] for f in frames},
         )
@@ -75,8 +75,8 @@ class Measured:
         """
         document, where = run.read_document(FILE, _FORMAT), run.path / FILE
         try:
-            layout = Layout.from_json(json.dumps(document.get("layout")))
-            scaler = FrameScaler.from_json(json.dumps(document.get("scaler")))
+            layout = Schema.from_json(json.dumps(document.get("layout")))
+            scaler = SeriesScaler.from_json(json.dumps(document.get("scaler")))
         except RunError as error:
             raise RunError(f"{where} is damaged: {error}") from None
         if scaler.columns["target"] != layout.target or len(scaler.columns["known"]) != len(layout.known_names):
@@ -85,7 +85,7 @@ class Measured:
         return cls(layout, scaler, errors, _trained(document.get("trained"), scaler, str(where)))
 
 
-def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray]:
+def _errors(value: Any, scaler: SeriesScaler, where: str) -> dict[str, np.ndarray]:
     try:
         # a series that has no naive error is written as null
         found = {str(name): np.array(error, dtype=np.float64) for name, error in value}
@@ -99,7 +99,7 @@ def _errors(value: Any, scaler: FrameScaler, where: str) -> dict[str, np.ndarray
     return found
 
 
-def _trained(value: Any, scaler: FrameScaler, where: str) -> dict[str, Stamp]:
+def _trained(value: Any, scaler: SeriesScaler, where: str) -> dict[str, Stamp]:
     try:
         found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
     except (TypeError, ValueError, OverflowError):

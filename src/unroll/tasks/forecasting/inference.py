@@ -1,4 +1,4 @@
-"""Windows to a forecaster and its answers back as arrays in the data's units."""
+"""ForecastWindows to a forecaster and its answers back as arrays in the data's units."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unroll.data.timeseries.scaler import Affine
-from unroll.data.timeseries.windows import ForecastBatch, Windows
-from unroll.layers.revin import Place
-from unroll.models.forecaster.model import Forecaster, Window
-from unroll.models.forecaster.strategies import Streaming
+from unroll.data.timeseries.scaler import ShiftScale
+from unroll.data.timeseries.windows import ForecastBatch, ForecastWindows
+from unroll.layers.revin import LocScale
+from unroll.models.forecaster.model import Forecaster, ForecastInputs
+from unroll.models.forecaster.strategies import DecoderState
 from unroll.tasks.finite import require_finite
 
 _ROWS = 2048
@@ -23,22 +23,22 @@ _ROWS = 2048
 class Units:
     """Shift and scale of the targets (S, K) of several series, at hand as tensors."""
 
-    def __init__(self, scale: Affine) -> None:
+    def __init__(self, scale: ShiftScale) -> None:
         self.shift = torch.from_numpy(scale.shift).float()
         self.scale = torch.from_numpy(scale.scale).float()
 
-    def place(self, series: Tensor) -> Place:
+    def place(self, series: Tensor) -> LocScale:
         """(B, 1, K) of the rows' series, on their device."""
         at = series.cpu()
-        return Place(*(t[at].unsqueeze(1).to(series.device) for t in (self.shift, self.scale)))
+        return LocScale(*(t[at].unsqueeze(1).to(series.device) for t in (self.shift, self.scale)))
 
-    def window(self, batch: ForecastBatch) -> Window:
+    def window(self, batch: ForecastBatch) -> ForecastInputs:
         """What the model reads of a batch: nothing that lies after the look-back but what is known of the future."""
-        return Window(batch.x, batch.past, batch.known, batch.static, self.place(batch.series))
+        return ForecastInputs(batch.x, batch.past, batch.known, batch.static, self.place(batch.series))
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Forecasts:
     """Forecasts of N windows in the data's units, float64.
 
     Attributes:
@@ -55,12 +55,12 @@ class Answers:
 def answer_batch(
     model: Forecaster,
     batch: ForecastBatch,
-    scale: Affine,
+    scale: ShiftScale,
     *,
     horizon: int | None = None,
     paths: int = 0,
-    at: Streaming | None = None,
-) -> Answers:
+    at: DecoderState | None = None,
+) -> Forecasts:
     """The model's answers to one batch; draws are by PyTorch's random state.
 
     Args:
@@ -93,19 +93,21 @@ def answer_batch(
             quantiles = back(model.quantiles(window, model.options.quantiles, horizon, at), 1, 1)
         if paths:
             drawn = back(model.sample(window, paths, horizon, at), 2, 0)
-    return Answers(point, quantiles, drawn)
+    return Forecasts(point, quantiles, drawn)
 
 
-def answer(model: Forecaster, windows: Windows, scale: Affine, *, seed: int, rows: np.ndarray | None = None) -> Answers:
+def answer(
+    model: Forecaster, windows: ForecastWindows, scale: ShiftScale, *, seed: int, rows: np.ndarray | None = None
+) -> Forecasts:
     """The model's answers to all windows, or to those numbered `rows`, in order; the same for the same seed."""
     found = list(answer_in_pieces(model, windows, scale, seed=seed, rows=rows))
     quantiles = [f.quantiles for f in found if f.quantiles is not None]
-    return Answers(np.concatenate([f.point for f in found]), np.concatenate(quantiles) if quantiles else None)
+    return Forecasts(np.concatenate([f.point for f in found]), np.concatenate(quantiles) if quantiles else None)
 
 
 def answer_in_pieces(
-    model: Forecaster, windows: Windows, scale: Affine, *, seed: int, rows: np.ndarray | None = None
-) -> Iterator[Answers]:
+    model: Forecaster, windows: ForecastWindows, scale: ShiftScale, *, seed: int, rows: np.ndarray | None = None
+) -> Iterator[Forecasts]:
     """The same, some windows after others."""
     numbers = np.arange(windows.size) if rows is None else rows
     most = 256 if not (model.output.is_distribution and model.feeds) else max(1, _ROWS // model.options.paths)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from unroll.data.timeseries.scaler import Affine
+from unroll.data.timeseries.scaler import ShiftScale
 from unroll.data.timeseries.windows import ForecastBatch
 from unroll.models.forecaster.distributions import make_output
 from unroll.models.forecaster.model import Forecaster, Taught
@@ -47,7 +47,7 @@ class ForecastObjective:
         lookback: L.
     """
 
-    def __init__(self, options: ForecasterOptions, scale: Affine, lookback: int) -> None:
+    def __init__(self, options: ForecasterOptions, scale: ShiftScale, lookback: int) -> None:
         self.units = Units(scale)
         self._output = make_output(options.output, options.quantiles, options.loss)
         self.monitor: Monitor = ("loss", "min")

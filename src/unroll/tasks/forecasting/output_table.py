@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
 from unroll.models.forecaster.options import ForecasterOptions
-from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.inference import Forecasts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def paths_column(target: str) -> str:
     return f"{target}_paths"
 
 
-def check_names(layout: Layout, options: ForecasterOptions) -> None:
+def check_names(layout: Schema, options: ForecasterOptions) -> None:
     """Check that no two columns of the forecasts to come are called the same.
 
     Raises:
@@ -60,7 +60,7 @@ def check_names(layout: Layout, options: ForecasterOptions) -> None:
 
 
 def records(
-    frames: Frames, stamps: list[np.ndarray], answers: Answers, levels: tuple[float, ...]
+    frames: TimeSeriesSet, stamps: list[np.ndarray], answers: Forecasts, levels: tuple[float, ...]
 ) -> Iterator[dict[str, Any]]:
     """One record for each series and step."""
     layout = frames.layout
@@ -78,7 +78,9 @@ def records(
             yield record
 
 
-def table(frames: Frames, stamps: list[np.ndarray], answers: Answers, levels: tuple[float, ...]) -> pd.DataFrame:
+def table(
+    frames: TimeSeriesSet, stamps: list[np.ndarray], answers: Forecasts, levels: tuple[float, ...]
+) -> pd.DataFrame:
     """A row for each series, step and sample path, with the columns of the data; with paths, they alone are told."""
     import pandas as pd
 
@@ -101,7 +103,7 @@ def table(frames: Frames, stamps: list[np.ndarray], answers: Answers, levels: tu
     return pd.concat(parts, ignore_index=True)
 
 
-def _texts(stamps: np.ndarray, layout: Layout) -> list[str] | list[int]:
+def _texts(stamps: np.ndarray, layout: Schema) -> list[str] | list[int]:
     """Stamps for records: ISO 8601, a day without a clock where steps are days or more, or whole numbers."""
     if stamps.dtype.kind != "M":
         return [int(stamp) for stamp in stamps]

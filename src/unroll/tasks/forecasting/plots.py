@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.tasks.base import Report
-from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.report import called
 from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
@@ -47,7 +47,7 @@ class Drawn:
 
 
 def drawn(
-    answers: Answers, series: np.ndarray, origins: np.ndarray, beside: np.ndarray | None = None
+    answers: Forecasts, series: np.ndarray, origins: np.ndarray, beside: np.ndarray | None = None
 ) -> list[list[Drawn]]:
     """The forecasts of N windows by column of a series, at most four of those: targets of the first, or series."""
     K = answers.point.shape[2]
@@ -74,7 +74,7 @@ def drawn(
 
 def plot_forecasts(
     panels: Sequence[Sequence[Drawn]],
-    frames: Frames,
+    frames: TimeSeriesSet,
     path: Path,
     *,
     levels: Sequence[float],

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from unroll.data.timeseries.scaler import Affine
-from unroll.data.timeseries.windows import Windows
+from unroll.data.timeseries.scaler import ShiftScale
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import metrics
-from unroll.tasks.forecasting.inference import Answers
+from unroll.tasks.forecasting.inference import Forecasts
 
 REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
 _MODEL = "model"
@@ -27,7 +27,7 @@ _FIGURES = {
 }
 
 
-def naive(windows: Windows, rows: np.ndarray, season: int) -> dict[str, np.ndarray]:
+def naive(windows: ForecastWindows, rows: np.ndarray, season: int) -> dict[str, np.ndarray]:
     """The forecasts (N, F, K) that need no model; seasonal naive only where there is a season."""
     history = windows.history(rows, length=season)
     made = {REPEAT: metrics.repeat_last(history, windows.horizon)}
@@ -37,10 +37,10 @@ def naive(windows: Windows, rows: np.ndarray, season: int) -> dict[str, np.ndarr
 
 
 def report(
-    answers: Answers | Iterable[Answers],
-    windows: Windows,
+    answers: Forecasts | Iterable[Forecasts],
+    windows: ForecastWindows,
     *,
-    scale: Affine,
+    scale: ShiftScale,
     error: np.ndarray,
     season: int,
     levels: Sequence[float],
@@ -69,7 +69,7 @@ def report(
     errors: dict[str, _Errors] = {}
     intervals = _Intervals(levels)
     start = 0
-    for piece in [answers] if isinstance(answers, Answers) else answers:
+    for piece in [answers] if isinstance(answers, Forecasts) else answers:
         own = rows[start : start + len(piece.point)]
         start += len(own)
         truth, observed = windows.truth(own)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unroll.data.timeseries.reader import append, read_frames
-from unroll.data.timeseries.series import Frames
+from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.data.timeseries.windows import split
 from unroll.errors import OptionError
-from unroll.tasks.base import Say, Sources
+from unroll.tasks.base import DataPaths, Log
 from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
 
 Rows = dict[str, tuple[range, ...]]
@@ -16,8 +16,8 @@ PARTS = ("training", "validation", "test")
 
 
 def divided(
-    frames: Frames, settings: ForecastingSettings, sources: Sources, say: Say
-) -> tuple[Frames, Rows, dict[str, int]]:
+    frames: TimeSeriesSet, settings: ForecastingSettings, sources: DataPaths, say: Log
+) -> tuple[TimeSeriesSet, Rows, dict[str, int]]:
     """Divide the series by time, and read what follows them in files for validation and test.
 
     A series that is too short to have a window in any part is left out, and that is said: nothing would be learnt from
@@ -64,7 +64,7 @@ def _rows(count: int) -> str:
     return f"{count} row{'s' * (count != 1)}"
 
 
-def _enough(frames: Frames, reach: HorizonOptions) -> float | int:
+def _enough(frames: TimeSeriesSet, reach: HorizonOptions) -> float | int:
     """The rows held out for validation where nothing was said; series too short for a window have no say in it."""
     rows = [len(frame) for frame in frames]
     long = [n for n in rows if n >= reach.lookback + reach.horizon] or rows
@@ -78,8 +78,8 @@ def _has_window(reach: HorizonOptions, training: range, *later: range) -> bool:
 
 
 def _followed(
-    frames: Frames, files: list[str], settings: ForecastingSettings, say: Say, without: set[str]
-) -> tuple[Frames, tuple[range, ...]]:
+    frames: TimeSeriesSet, files: list[str], settings: ForecastingSettings, say: Log, without: set[str]
+) -> tuple[TimeSeriesSet, tuple[range, ...]]:
     """The series with what follows them in other files, and the rows of it; those left out have no part in it."""
     source = settings.source
     more = read_frames(

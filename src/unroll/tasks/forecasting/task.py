@@ -13,18 +13,18 @@ from unroll.data.options import SourceOptions
 from unroll.data.timeseries.frequency import season_length
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import read_frames
-from unroll.data.timeseries.scaler import FrameScaler
-from unroll.data.timeseries.schema import Layout
-from unroll.data.timeseries.series import Frames, called
-from unroll.data.timeseries.windows import SeriesArrays, Windows
+from unroll.data.timeseries.scaler import SeriesScaler
+from unroll.data.timeseries.schema import Schema
+from unroll.data.timeseries.series import TimeSeriesSet, called
+from unroll.data.timeseries.windows import ForecastWindows, SeriesArrays
 from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster, segment_length
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks.base import Prepared, Report, Say, Sources, counted, parameters, recurrent_layers
+from unroll.tasks.base import DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
 from unroll.tasks.forecasting import report as forecast_report
 from unroll.tasks.forecasting import split
-from unroll.tasks.forecasting.fitted import Measured
+from unroll.tasks.forecasting.fitted import FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
 from unroll.tasks.forecasting.loss import ForecastObjective
 from unroll.tasks.forecasting.options import ForecastingSettings
@@ -40,23 +40,23 @@ class ForecastingTask:
         measured: the columns, and what was measured of each series on its training part.
     """
 
-    def __init__(self, name: str, settings: ForecastingSettings, measured: Measured) -> None:
+    def __init__(self, name: str, settings: ForecastingSettings, measured: FittedSeries) -> None:
         self.name = name
         self.settings = settings
         self.measured = measured
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> Schema:
         """Which column of a table is what."""
         return self.measured.layout
 
     @property
-    def scaler(self) -> FrameScaler:
+    def scaler(self) -> SeriesScaler:
         """Of every series, measured on its training part."""
         return self.measured.scaler
 
     @classmethod
-    def prepare(cls, name: str, settings: ForecastingSettings, sources: Sources, say: Say) -> Prepared:
+    def prepare(cls, name: str, settings: ForecastingSettings, sources: DataPaths, say: Log) -> TrainingData:
         """Read the series, divide them by time, measure them on the training part, and cut windows.
 
         Validation and test files hold what follows the training data.
@@ -71,15 +71,15 @@ class ForecastingTask:
 
     @classmethod
     def prepare_frames(
-        cls, name: str, settings: ForecastingSettings, frames: Frames, sources: Sources, say: Say
-    ) -> Prepared:
+        cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
+    ) -> TrainingData:
         """The same of series that are already at hand; of `sources`, validation and test files are read."""
         settings.refuse_unused()
         settings = _settled(settings, frames)
         reach = settings.reach
         check_names(frames.layout, settings.forecaster)
         frames, rows, upto = split.divided(frames, settings, sources, say)
-        measured = Measured.learn(frames, upto, season=reach.season, scaling=settings.frame.scaling)
+        measured = FittedSeries.learn(frames, upto, season=reach.season, scaling=settings.frame.scaling)
         for note in measured.scaler.notes:
             say(note)
         task = cls(name, settings, measured)
@@ -92,13 +92,13 @@ class ForecastingTask:
         for made in (train, valid, test):
             for note in () if made is None else made.notes:
                 say(note)
-        return Prepared(task, train, valid, test)
+        return TrainingData(task, train, valid, test)
 
     def _windows(
-        self, frames: Frames, rows: Sequence[range] | None, part: str, arrays: SeriesArrays | None = None
-    ) -> Windows:
+        self, frames: TimeSeriesSet, rows: Sequence[range] | None, part: str, arrays: SeriesArrays | None = None
+    ) -> ForecastWindows:
         reach, training = self.settings.reach, part == "training"
-        return Windows(
+        return ForecastWindows(
             frames,
             self.scaler,
             history=reach.lookback,
@@ -113,7 +113,7 @@ class ForecastingTask:
             arrays=arrays,
         )
 
-    def frames(self, data: Any, source: SourceOptions, say: Say) -> Frames:
+    def frames(self, data: Any, source: SourceOptions, say: Log) -> TimeSeriesSet:
         """Series, in whatever `read_history` takes, with the columns of the training data.
 
         Raises:
@@ -130,7 +130,7 @@ class ForecastingTask:
             say(note)
         return frames
 
-    def load(self, data: Any, source: SourceOptions, say: Say) -> Windows:
+    def load(self, data: Any, source: SourceOptions, say: Log) -> ForecastWindows:
         """Every window within new data of series that the training had.
 
         Raises:
@@ -141,7 +141,7 @@ class ForecastingTask:
             say(note)
         return made
 
-    def windows(self, frames: Frames) -> Windows:
+    def windows(self, frames: TimeSeriesSet) -> ForecastWindows:
         """Every window within the series; those that the training was without are left out, and named in its notes.
 
         Raises:
@@ -160,7 +160,7 @@ class ForecastingTask:
             made.notes = (*made.notes, note)
         return made
 
-    def model(self, training: Windows | None = None) -> Forecaster:
+    def model(self, training: ForecastWindows | None = None) -> Forecaster:
         """A new model for this task."""
         settings, layout = self.settings, self.layout
         sizes = Sizes(
@@ -174,29 +174,29 @@ class ForecastingTask:
         )
         return Forecaster(settings.forecaster, settings.recurrent, sizes)
 
-    def objective(self, training: Windows | None = None) -> ForecastObjective:
+    def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
         """The output's loss; the batches' series are those of the training part."""
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
 
-    def batches(self, part: Windows, *, shuffle: bool) -> Windows:
+    def batches(self, part: ForecastWindows, *, shuffle: bool) -> ForecastWindows:
         """The windows, each epoch in another order or in that of time."""
         again = part.shard(0, 1)
         again.shuffle = shuffle
         return again
 
-    def size(self, part: Windows) -> dict[str, int]:
+    def size(self, part: ForecastWindows) -> dict[str, int]:
         """Windows."""
         return {"windows": part.size}
 
-    def fingerprint(self, part: Windows) -> Iterator[bytes | memoryview]:
+    def fingerprint(self, part: ForecastWindows) -> Iterator[bytes | memoryview]:
         """The series, what was measured of them, and where the windows lie."""
         yield from part.frames.fingerprint()
         yield self.scaler.to_json().encode()
         yield part.firsts.tobytes()
         yield part.ends.tobytes()
 
-    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+    def describe(self, prepared: TrainingData, model: nn.Module) -> Iterator[str]:
         """Series, rows and windows of each part, and the model."""
         reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
         named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
@@ -216,7 +216,7 @@ class ForecastingTask:
             + (f", {', '.join(beside)} inputs" if beside else "")
         )
 
-    def report(self, model: nn.Module, part: Windows) -> Report:
+    def report(self, model: nn.Module, part: ForecastWindows) -> Report:
         """Every figure on every window of a part, the naive forecasts' beside them."""
         names = part.frames.names
         scale = self.scaler.table(names)
@@ -232,8 +232,8 @@ class ForecastingTask:
         found["in_training"] = self.in_training(part)
         return found
 
-    def in_training(self, part: Windows, rows: np.ndarray | None = None) -> int:
-        """Windows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
+    def in_training(self, part: ForecastWindows, rows: np.ndarray | None = None) -> int:
+        """ForecastWindows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
         if not self.layout.time:
             return 0
         series, origins = part.locate(rows)
@@ -248,7 +248,7 @@ class ForecastingTask:
         """The figures in a table, and whether the model is better than what costs nothing."""
         return forecast_report.lines(report, full=full)
 
-    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+    def pictures(self, run: Run, model: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """forecast.png: the last windows of the test or validation part; horizon.png: the error by step."""
         from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
 
@@ -286,10 +286,10 @@ class ForecastingTask:
         reach = settings.reach
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
-        return cls(name, settings, Measured.read(run))
+        return cls(name, settings, FittedSeries.read(run))
 
 
-def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettings:
+def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:
     """The settings with horizon, lookback, season and segment as they are used."""
     reach, chosen = settings.reach, settings.forecaster
     season = reach.season or season_length(frames.frequency)
@@ -307,7 +307,7 @@ def _settled(settings: ForecastingSettings, frames: Frames) -> ForecastingSettin
     return replace(settings, reach=reach, forecaster=chosen)
 
 
-def _no_counts(frames: Frames) -> str:
+def _no_counts(frames: TimeSeriesSet) -> str:
     for frame in frames:
         wrong = frame.observed & ((frame.target < 0) | (frame.target != np.floor(frame.target)))
         if wrong.any():

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from unroll.data.text.bptt import StreamBatch
+from unroll.data.text.bptt import BPTTBatch
 from unroll.errors import RunError
 from unroll.models.language_model import LanguageModel
 
@@ -59,7 +59,7 @@ class NextToken:
         self.slowness = slowness
         self._carried: dict[bool, Any] = {}
 
-    def output(self, model: LanguageModel, batch: StreamBatch) -> Scored:
+    def output(self, model: LanguageModel, batch: BPTTBatch) -> Scored:
         """Every token's negative log-likelihood; the state is taken from the window before and kept for the next."""
         features, raw, state = model(
             batch.x, None if batch.whole else batch.lengths, self._state(model, batch), batch.resets
@@ -69,14 +69,14 @@ class NextToken:
             model.nll(features, _target(batch)), batch.counted(), self._activation(model, features, raw, batch)
         )
 
-    def _state(self, model: LanguageModel, batch: StreamBatch) -> Any:
+    def _state(self, model: LanguageModel, batch: BPTTBatch) -> Any:
         if batch.first:
             return None
         if self._carried.get(model.training) is None:
             raise RunError("the state that the windows before left is missing; the checkpoint is damaged")
         return _moved(self._carried[model.training], batch.x.device)
 
-    def _activation(self, model: LanguageModel, features: Tensor, raw: Tensor, batch: StreamBatch) -> Tensor | None:
+    def _activation(self, model: LanguageModel, features: Tensor, raw: Tensor, batch: BPTTBatch) -> Tensor | None:
         if not model.training or not (self.penalty or self.slowness):
             return None
         there = batch.counted()
@@ -90,18 +90,18 @@ class NextToken:
             added = added + self.slowness * batch.longest / (batch.longest - 1) * (changes * pairs).sum()
         return added
 
-    def loss(self, output: Scored, batch: StreamBatch) -> Tensor:
+    def loss(self, output: Scored, batch: BPTTBatch) -> Tensor:
         """This process's part of the window's loss."""
         total = (output.nll * output.counted).sum()
         if output.penalty is not None:
             total = total + output.penalty
         return total / batch.nominal
 
-    def weight(self, batch: StreamBatch) -> float:
+    def weight(self, batch: BPTTBatch) -> float:
         """What the loss was divided by."""
         return batch.nominal
 
-    def watched(self, output: Scored, batch: StreamBatch) -> None:
+    def watched(self, output: Scored, batch: BPTTBatch) -> None:
         """Nothing: outputs over a vocabulary are not looked at for dead ones."""
 
     def metrics(self) -> MetricCollection:
@@ -109,7 +109,7 @@ class NextToken:
         parts: dict[str, Metric] = {"perplexity": Perplexity(), "bits": Bits()}
         return MetricCollection(parts)  # pyright: ignore[reportArgumentType] (dict is invariant)
 
-    def update(self, metrics: MetricCollection, output: Scored, batch: StreamBatch) -> None:
+    def update(self, metrics: MetricCollection, output: Scored, batch: BPTTBatch) -> None:
         """Count a window's tokens."""
         metrics.update(output.nll, output.counted)
 
@@ -135,7 +135,7 @@ class MaskedTokens(NextToken):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing."""
 
-    def output(self, model: LanguageModel, batch: StreamBatch) -> Scored:
+    def output(self, model: LanguageModel, batch: BPTTBatch) -> Scored:
         """Every token's negative log-likelihood."""
         features, raw, _ = model(batch.x, None if batch.whole else batch.lengths, None, batch.resets)
         return Scored(
@@ -178,7 +178,7 @@ class Bits(_Likelihood):
         return self.nats / self.tokens / math.log(2)
 
 
-def _target(batch: StreamBatch) -> Tensor:
+def _target(batch: BPTTBatch) -> Tensor:
     if batch.target is None:
         raise TypeError("the batch has no targets")
     return batch.target

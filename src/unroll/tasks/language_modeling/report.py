@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unroll.data.text.bptt import StreamBatch, Windows
+from unroll.data.text.bptt import BPTTBatch, BPTTBatches
 from unroll.data.text.corpus import Corpus
 from unroll.data.text.masked import MaskedWindows
 from unroll.errors import OptionError
@@ -135,13 +135,13 @@ def lines(report: Report) -> list[str]:
     return shown
 
 
-def _one_stream(corpus: Corpus, window: int) -> Iterator[tuple[NextToken, StreamBatch]]:
+def _one_stream(corpus: Corpus, window: int) -> Iterator[tuple[NextToken, BPTTBatch]]:
     scorer = NextToken()
-    for batch in Windows(corpus, 1, window):
+    for batch in BPTTBatches(corpus, 1, window):
         yield scorer, batch
 
 
-def _sum(model: LanguageModel, scorer: NextToken, batch: StreamBatch) -> Tensor:
+def _sum(model: LanguageModel, scorer: NextToken, batch: BPTTBatch) -> Tensor:
     scored = scorer.output(model, batch.to(model.inputs.embedding.weight.device))
     return (scored.nll.double() * scored.counted).sum()
 

@@ -13,15 +13,15 @@ from torch import nn
 from unroll.data.bad_rows import LEAVE_OUT_HERE, BadRow, bad_texts, describe, good_rows
 from unroll.data.options import SourceOptions, TextOptions
 from unroll.data.tables import column_of, is_table
-from unroll.data.text.bptt import Windows
+from unroll.data.text.bptt import BPTTBatches
 from unroll.data.text.corpus import Corpus
-from unroll.data.text.documents import Cut, Passage, said
+from unroll.data.text.documents import Cut, TextSource, said
 from unroll.data.text.masked import MaskedWindows
-from unroll.data.text.tokenizer import TextEncoder
+from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
 from unroll.models.language_model import LanguageModel, build_language_model
 from unroll.runs import ENCODER, Run
-from unroll.tasks.base import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.base import DataPaths, Log, Report, TrainingData, parameters, recurrent_layers
 from unroll.tasks.language_modeling import report as language_report
 from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken
 from unroll.tasks.language_modeling.options import LanguageSettings
@@ -42,14 +42,14 @@ class LanguageTask:
         frequencies: (V,) int64, how often each token stands in the training part.
     """
 
-    def __init__(self, name: str, settings: LanguageSettings, encoder: TextEncoder, frequencies: np.ndarray) -> None:
+    def __init__(self, name: str, settings: LanguageSettings, encoder: TextTokenizer, frequencies: np.ndarray) -> None:
         self.name = name
         self.settings = settings
         self.encoder = encoder
         self.frequencies = frequencies
 
     @classmethod
-    def prepare(cls, name: str, settings: LanguageSettings, sources: Sources, say: Say) -> Prepared:
+    def prepare(cls, name: str, settings: LanguageSettings, sources: DataPaths, say: Log) -> TrainingData:
         """Read the text, divide it by position, learn the vocabulary of the training part, and encode every part.
 
         Raises:
@@ -61,14 +61,14 @@ class LanguageTask:
         if held is None and settings.batch.validation:
             main, held = main.divided(settings.batch.validation, _cut(main, settings))
         options = TextOptions(**asdict(settings.text))
-        encoder = TextEncoder.learn((piece.text for piece in main), options)
+        encoder = TextTokenizer.learn((piece.text for piece in main), options)
         train = Corpus.encode(main, encoder)
         task = cls.learn(name, settings, encoder, train)
         valid, test = (None if p is None else Corpus.encode(p, encoder) for p in (held, last))
-        return Prepared(task, train, valid, test)
+        return TrainingData(task, train, valid, test)
 
     @classmethod
-    def learn(cls, name: str, settings: LanguageSettings, encoder: TextEncoder, train: Corpus) -> Self:
+    def learn(cls, name: str, settings: LanguageSettings, encoder: TextTokenizer, train: Corpus) -> Self:
         """The task that a training part makes: how often each token occurs, and the softmax's clusters from that.
 
         Raises:
@@ -80,7 +80,7 @@ class LanguageTask:
             settings = replace(settings, language=replace(chosen, cutoffs=cheapest_cutoffs(frequencies)))
         return cls(name, settings, encoder, frequencies)
 
-    def load(self, data: Any, source: SourceOptions, say: Say) -> Corpus:
+    def load(self, data: Any, source: SourceOptions, say: Log) -> Corpus:
         """The tokens of other text, in files or in the column of a table.
 
         Raises:
@@ -116,13 +116,13 @@ class LanguageTask:
         kind = MaskedTokens if options.predict == "masked" else NextToken
         return kind(options.activation_penalty, options.activation_slowness)
 
-    def batches(self, part: Corpus, *, shuffle: bool) -> Windows:
+    def batches(self, part: Corpus, *, shuffle: bool) -> BPTTBatches:
         """Windows over contiguous streams; with `shuffle` their ends move, and other tokens are masked, every epoch."""
         options, batch = self.settings.language, self.settings.batch
         shared: dict[str, Any] = {"jitter": options.window_jitter if shuffle else 0.0, "seed": batch.seed}
         if options.predict == "masked":
             return MaskedWindows(part, batch.batch_size, options.window, share=options.masked, anew=shuffle, **shared)
-        return Windows(part, batch.batch_size, options.window, **shared)
+        return BPTTBatches(part, batch.batch_size, options.window, **shared)
 
     def size(self, part: Corpus) -> dict[str, int]:
         """Tokens, and lines or records."""
@@ -133,7 +133,7 @@ class LanguageTask:
         yield self.encoder.to_json().encode()
         yield from part.fingerprint()
 
-    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+    def describe(self, prepared: TrainingData, model: nn.Module) -> Iterator[str]:
         """Tokens, windows, the vocabulary and the model's size."""
         train: Corpus = prepared.train
         parts = [f"{len(train):,} tokens to train"]
@@ -176,7 +176,7 @@ class LanguageTask:
         """A line a figure."""
         return language_report.lines(report)
 
-    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+    def pictures(self, run: Run, model: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """None beside those of every training."""
 
     def write(self, run: Run) -> None:
@@ -192,7 +192,7 @@ class LanguageTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = LanguageSettings.of_run(run)
-        encoder = run.read_as(ENCODER, TextEncoder.from_json)
+        encoder = run.read_as(ENCODER, TextTokenizer.from_json)
         if encoder.options != TextOptions(**asdict(settings.text)):
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the text is encoded")
         document = run.read_document(FREQUENCIES, _FORMAT)
@@ -213,7 +213,7 @@ def lines_of_texts(texts: Iterable[str]) -> list[str]:
     return [line if line.endswith("\n") else f"{line}\n" for line in lines]
 
 
-def corpus_of(lines: Sequence[str], encoder: TextEncoder, settings: LanguageSettings, where: str) -> Corpus:
+def corpus_of(lines: Sequence[str], encoder: TextTokenizer, settings: LanguageSettings, where: str) -> Corpus:
     """Encode lines in memory, with documents where `reset_state` says.
 
     Raises:
@@ -255,9 +255,9 @@ def cheapest_cutoffs(frequencies: np.ndarray) -> tuple[int, ...]:
     )
 
 
-def _passage(data: Sequence[str], settings: LanguageSettings, source: SourceOptions, say: Say) -> Passage:
+def _passage(data: Sequence[str], settings: LanguageSettings, source: SourceOptions, say: Log) -> TextSource:
     options = settings.language
-    passage = Passage(
+    passage = TextSource(
         tuple(data),
         source,
         options.text,
@@ -272,7 +272,7 @@ def _passage(data: Sequence[str], settings: LanguageSettings, source: SourceOpti
     return passage
 
 
-def _cut(passage: Passage, settings: LanguageSettings) -> Cut:
+def _cut(passage: TextSource, settings: LanguageSettings) -> Cut:
     """Where the text may be divided: between records or documents, else between words, else anywhere."""
     if passage.has_records:
         return "row"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unroll.data.ragged import values_of
+from unroll.data.ragged import iter_column
 from unroll.data.text.bio import mark_spans
 from unroll.errors import DataError
 from unroll.tasks.tagging.options import TaggingOptions
@@ -45,7 +45,7 @@ def check_columns(dataset: datasets.Dataset, options: TaggingOptions, where: str
 
 def _all_alike(seen: set[Any], dataset: datasets.Dataset) -> bool:
     """Whether every tag is the one that was seen, in what was not looked at too."""
-    rows = values_of(dataset, "tags")
+    rows = iter_column(dataset, "tags")
     return len(seen) == 1 and all(tag in seen for row in rows for tag in row or [])
 
 

@@ -14,15 +14,15 @@ from unroll.data.files.class_names import dataset_names, named, parquet_names
 from unroll.data.files.dataset import read, require_columns
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
-from unroll.data.ragged import values_of
+from unroll.data.ragged import iter_column
 from unroll.data.tables import column_of, is_table
 from unroll.data.text.bio import breach
 from unroll.data.text.scheme_names import Scheme, scheme_named
-from unroll.data.text.tagged import Tagged
-from unroll.data.text.word_vocab import TokenEncoder, as_tokens, wrong_tokens
+from unroll.data.text.tagged import TaggedSentences
+from unroll.data.text.word_vocab import WordCharVocabulary, as_tokens, wrong_tokens
 from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError, nearest
-from unroll.tasks.base import Say
+from unroll.tasks.base import Log
 from unroll.tasks.tagging.columns import check_columns
 from unroll.tasks.tagging.conversion import convert_tags
 from unroll.tasks.tagging.options import TaggingOptions
@@ -56,21 +56,23 @@ class Sentences:
         """The tokens of the usable sentences at `positions`."""
         return self.values(self.rows[positions])
 
-    def part(self, encoder: TokenEncoder, labels: Labels, positions: np.ndarray | None = None) -> Tagged:
+    def part(self, encoder: WordCharVocabulary, labels: Labels, positions: np.ndarray | None = None) -> TaggedSentences:
         """The usable sentences, or those at `positions` among them, as arrays; `strange` are tags beside the labels."""
         if positions is None:
             positions = np.arange(len(self))
         places = {name: i for i, name in enumerate(labels.names)}
         strange = tuple(name for name in self.names if name not in places)
         numbers = np.array([places.setdefault(name, len(places)) for name in self.names], np.int32)
-        return Tagged.encode(self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions], strange)
+        return TaggedSentences.encode(
+            self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions], strange
+        )
 
 
 def load_sentences(
     data: Any,
     options: TaggingOptions,
     source: SourceOptions,
-    say: Say,
+    say: Log,
     known: Sequence[str] | None = None,
 ) -> Sentences:
     """Read tagged data and find its usable sentences.
@@ -103,8 +105,8 @@ def load_sentences(
     require_columns(dataset, [options.tokens, options.tags], where)
     if known is None:
         check_columns(dataset, options, where)
-    values = partial(values_of, dataset, options.tokens)
-    tags: Iterable[Any] = values_of(dataset, options.tags)
+    values = partial(iter_column, dataset, options.tokens)
+    tags: Iterable[Any] = iter_column(dataset, options.tags)
     if names := dataset_names(dataset, options.tags) or parquet_names(data, options.tags):
         tags = (named(value, names) for value in tags)
     return checked(values, tags, len(dataset), options, where, **common)
@@ -123,7 +125,7 @@ def checked(
     *,
     skip: bool = False,
     remedy: str = LEAVE_OUT,
-    say: Say = lambda _: None,
+    say: Log = lambda _: None,
     known: Sequence[str] | None = None,
 ) -> Sentences:
     """The usable sentences among `total` values.

@@ -10,7 +10,7 @@ import torch
 from torchmetrics.functional import classification as tmc
 
 from unroll.data.ragged import ROWS_AT_ONCE
-from unroll.data.text.tagged import Tagged
+from unroll.data.text.tagged import TaggedSentences
 from unroll.tasks.base import Report
 from unroll.tasks.tagging.spans import count, total
 
@@ -28,7 +28,7 @@ class Guess:
     unseen: int
 
     @classmethod
-    def learn(cls, part: Tagged, words: int, tags: int) -> Guess:
+    def learn(cls, part: TaggedSentences, words: int, tags: int) -> Guess:
         """From the training part, which has `words` distinct tokens and K `tags`; of equally common tags the first."""
         word, tag = _flat(part)
         pairs, counts = np.unique(word * tags + tag, return_counts=True)
@@ -45,7 +45,7 @@ class Guess:
         return np.where(seen < 0, self.unseen, self.tags[seen])
 
 
-def _flat(part: Tagged) -> tuple[np.ndarray, np.ndarray]:
+def _flat(part: TaggedSentences) -> tuple[np.ndarray, np.ndarray]:
     """Each token's place among those of the training part, and its tag, sentence after sentence."""
     if part.tags is None:
         raise TypeError("the sentences have no tags")
@@ -58,7 +58,7 @@ def _flat(part: Tagged) -> tuple[np.ndarray, np.ndarray]:
 
 
 def report(
-    part: Tagged, answered: Sequence[np.ndarray], names: tuple[str, ...], guess: Guess, *, spans: bool
+    part: TaggedSentences, answered: Sequence[np.ndarray], names: tuple[str, ...], guess: Guess, *, spans: bool
 ) -> Report:
     """Accuracy over tokens, unseen words and sentences; precision, recall and F1 of each tag; the confusion matrix;
     and with `spans` precision, recall and F1 of spans, all and by type.

@@ -10,12 +10,12 @@ from unroll.data.text.bio import breach, mark_spans, marks_span
 from unroll.data.text.scheme_detection import NEARLY_ALL, Fit, scheme_fits
 from unroll.data.text.scheme_names import SCHEMES, Scheme
 from unroll.data.text.tag_notation import notation_of
-from unroll.tasks.base import Say
+from unroll.tasks.base import Log
 from unroll.tasks.tagging.options import TaggingOptions
 from unroll.tasks.tagging.records import Sentences
 
 
-def settle_scheme(options: TaggingOptions, main: Sentences, held: Sentences | None, say: Say) -> Scheme | None:
+def settle_scheme(options: TaggingOptions, main: Sentences, held: Sentences | None, say: Log) -> Scheme | None:
     """Choose the scheme of the training and validation data.
 
     It is the one that was named, or with `auto` the one that nearly all sentences with spans keep to; None where tags
@@ -77,8 +77,8 @@ def _placed(parts: Sequence[Sentences], position: int) -> tuple[Sentences, int]:
     return (parts[0], position) if position < first else (parts[1], position - first)
 
 
-def _tell_of_tags(main: Sentences, say: Say) -> None:
-    """Say it if tags that mark no spans look as if they should: in another notation, all but a few, or as numbers."""
+def _tell_of_tags(main: Sentences, say: Log) -> None:
+    """Say so if tags that mark no spans look as if they should: in another notation, all but a few, or as numbers."""
     as_they_are = "so they are taken as they are, without figures for spans"
     if all(name.isascii() and name.isdigit() for name in main.names):
         say(

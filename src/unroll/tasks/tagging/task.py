@@ -19,14 +19,14 @@ from unroll.data.ragged import ROWS_AT_ONCE
 from unroll.data.split import split
 from unroll.data.text.bio import legal_steps, mark_spans
 from unroll.data.text.scheme_names import SCHEMES, Scheme
-from unroll.data.text.tagged import Tagged, TaggingBatches
+from unroll.data.text.tagged import TaggedSentences, TaggingBatches
 from unroll.data.text.vectors import Vectors, read_vectors
-from unroll.data.text.word_vocab import TokenEncoder, as_tokens, bad_tokens
+from unroll.data.text.word_vocab import WordCharVocabulary, as_tokens, bad_tokens
 from unroll.errors import DataError, RunError
-from unroll.layers.crf import Legal
+from unroll.layers.crf import AllowedTransitions
 from unroll.models.tagger import Tagger, build
 from unroll.runs import ENCODER, Run
-from unroll.tasks.base import Prepared, Report, Say, Sources, parameters, recurrent_layers
+from unroll.tasks.base import DataPaths, Log, Report, TrainingData, parameters, recurrent_layers
 from unroll.tasks.finite import require_finite
 from unroll.tasks.tagging import report as tagging_report
 from unroll.tasks.tagging.loss import TaggingObjective
@@ -62,7 +62,7 @@ class TaggingTask:
         self,
         name: str,
         settings: TaggingSettings,
-        encoder: TokenEncoder,
+        encoder: WordCharVocabulary,
         labels: Labels,
         scheme: Scheme | None,
         guess: Guess,
@@ -82,7 +82,7 @@ class TaggingTask:
         return self.settings.tagging.scheme != "none" and mark_spans(self.labels.names)
 
     @classmethod
-    def prepare(cls, name: str, settings: TaggingSettings, sources: Sources, say: Say) -> Prepared:
+    def prepare(cls, name: str, settings: TaggingSettings, sources: DataPaths, say: Log) -> TrainingData:
         """Read the data, split it, learn vocabulary, tags and their scheme, and encode every part.
 
         Raises:
@@ -103,8 +103,8 @@ class TaggingTask:
         main: Sentences,
         held: Sentences | None = None,
         last: Sentences | None = None,
-        say: Say = lambda _: None,
-    ) -> Prepared:
+        say: Log = lambda _: None,
+    ) -> TrainingData:
         """Learn from sentences that have been read: `main`, of which a share is held out if `held` is not given.
 
         Raises:
@@ -119,7 +119,7 @@ class TaggingTask:
         share = 0.0 if held is not None else settings.batch.validation
         chosen, left = split(len(main), share, settings.batch.seed)
         known = words(settings.transfer, settings.text) if settings.transfer.init_from else None
-        encoder = TokenEncoder.learn(main.tokens(chosen), settings.text, known)
+        encoder = WordCharVocabulary.learn(main.tokens(chosen), settings.text, known)
         vectors = None
         if settings.vectors.vectors:
             path = os.path.abspath(os.path.expanduser(settings.vectors.vectors))
@@ -133,10 +133,10 @@ class TaggingTask:
         scheme = settle_scheme(settings.tagging, main, held, say)
         guess = Guess.learn(train, len(encoder.seen), len(labels))
         task = cls(name, settings, encoder, labels, scheme, guess, vectors)
-        return Prepared(task, train, valid, None if last is None else last.part(encoder, labels))
+        return TrainingData(task, train, valid, None if last is None else last.part(encoder, labels))
 
-    def load(self, data: Any, source: SourceOptions, say: Say) -> Tagged:
-        """Tagged data, files or a table, with the columns of the training data.
+    def load(self, data: Any, source: SourceOptions, say: Log) -> TaggedSentences:
+        """TaggedSentences data, files or a table, with the columns of the training data.
 
         Raises:
             DataError: the data cannot be used.
@@ -144,11 +144,11 @@ class TaggingTask:
         sentences = load_sentences(data, self.settings.tagging, source, say, self.labels.names)
         return sentences.part(self.encoder, self.labels)
 
-    def model(self, training: Tagged | None = None) -> Tagger:
+    def model(self, training: TaggedSentences | None = None) -> Tagger:
         """A new model; one that is about to be trained starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
         steps = None if self.scheme is None else legal_steps(self.labels.names, self.scheme)
-        legal = None if steps is None else Legal(*map(torch.from_numpy, steps))
+        legal = None if steps is None else AllowedTransitions(*map(torch.from_numpy, steps))
         model = build(
             options.tagger,
             options.recurrent,
@@ -168,11 +168,11 @@ class TaggingTask:
             take_over(options.transfer, model)
         return model
 
-    def objective(self, training: Tagged | None = None) -> TaggingObjective:
+    def objective(self, training: TaggedSentences | None = None) -> TaggingObjective:
         """Loss and metrics."""
         return TaggingObjective(self.labels.names, spans=self.spans)
 
-    def batches(self, part: Tagged, *, shuffle: bool) -> TaggingBatches:
+    def batches(self, part: TaggedSentences, *, shuffle: bool) -> TaggingBatches:
         """Sentences of like length together."""
         return TaggingBatches(part, self.settings.batch, shuffle=shuffle, chars=self._chars)
 
@@ -180,11 +180,11 @@ class TaggingTask:
     def _chars(self) -> bool:
         return self.settings.tagger.characters != "none"
 
-    def size(self, part: Tagged) -> dict[str, int]:
+    def size(self, part: TaggedSentences) -> dict[str, int]:
         """Sentences and tokens."""
         return {"sentences": len(part), "tokens": part.count}
 
-    def fingerprint(self, part: Tagged) -> Iterator[bytes]:
+    def fingerprint(self, part: TaggedSentences) -> Iterator[bytes]:
         """Vocabulary, tags, and every sentence."""
         yield self.encoder.to_json().encode()
         yield json.dumps(self._document()).encode()
@@ -197,9 +197,9 @@ class TaggingTask:
                 rows = np.arange(start, min(start + ROWS_AT_ONCE, len(part)))
                 yield b"".join(sequence.tobytes() for sequence in (examples.take(rows) if examples else ()))
 
-    def describe(self, prepared: Prepared, model: nn.Module) -> Iterator[str]:
+    def describe(self, prepared: TrainingData, model: nn.Module) -> Iterator[str]:
         """Sentences, tokens, tags, vocabulary and the model's size."""
-        train: Tagged = prepared.train
+        train: TaggedSentences = prepared.train
         parts = [f"{len(train):,} sentences ({train.count:,} tokens) to train"]
         parts += [f"{len(p):,} to {w}" for w, p in (("validate", prepared.valid), ("test", prepared.test)) if p]
         lengths = train.tokens.lengths
@@ -216,7 +216,7 @@ class TaggingTask:
         yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(model):,} parameters"
 
     def answer(
-        self, model: Tagger, part: Tagged, batch_size: int = _SENTENCES_AT_ONCE
+        self, model: Tagger, part: TaggedSentences, batch_size: int = _SENTENCES_AT_ONCE
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """The tag numbers (T,) of each sentence and their probabilities (T,), in the order of the part."""
         device = next(model.parameters()).device
@@ -258,7 +258,7 @@ class TaggingTask:
         For tags that mark spans there are `spans` too: type, and tokens from `start` to before `end`.
         """
         sentences = [list(self._tokens(value)) for value in values]
-        tags, shares = self.answer(model, Tagged.encode(sentences, self.encoder))
+        tags, shares = self.answer(model, TaggedSentences.encode(sentences, self.encoder))
         records = []
         for tokens, numbers, share in zip(sentences, tags, shares, strict=True):
             names = [self.labels.names[i] for i in numbers.tolist()]
@@ -269,7 +269,7 @@ class TaggingTask:
             records.append(record)
         return records
 
-    def report(self, model: Tagger, part: Tagged) -> Report:
+    def report(self, model: Tagger, part: TaggedSentences) -> Report:
         """Every metric of the model's answers, the most common tags' beside them."""
         names = (*self.labels.names, *part.strange)
         return tagging_report.report(part, self.answer(model, part)[0], names, self.guess, spans=self.spans)
@@ -278,7 +278,7 @@ class TaggingTask:
         """A line a figure, and tables of types and tags."""
         return tagging_report.lines(report, full=full)
 
-    def pictures(self, run: Run, model: nn.Module, prepared: Prepared, metrics: Report) -> None:
+    def pictures(self, run: Run, model: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """The confusion matrix of the test part, or of the validation part."""
         shown = metrics.get("test", metrics.get("validation", {}))
         if "confusion" in shown:
@@ -306,7 +306,7 @@ class TaggingTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = TaggingSettings.of_run(run)
-        encoder = run.read_as(ENCODER, TokenEncoder.from_json)
+        encoder = run.read_as(ENCODER, WordCharVocabulary.from_json)
         if encoder.options != settings.text:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how tokens are encoded")
         document, where = run.read_document(TAGS, _FORMAT), run.path / TAGS
@@ -321,7 +321,7 @@ class TaggingTask:
         return cls(name, settings, encoder, labels, scheme, Guess(np.array(common, np.int64), unseen))
 
 
-def _vectors(encoder: TokenEncoder, settings: TaggingSettings, say: Say) -> Vectors:
+def _vectors(encoder: WordCharVocabulary, settings: TaggingSettings, say: Log) -> Vectors:
     """The vectors of the training part's words, and of the common words of the file."""
     options = settings.vectors
     trained = {encoder.word(token) for token in encoder.seen}
