@@ -51,15 +51,15 @@ TASKS = {
     "classification": TaskSpec(
         "Train a classifier: a label, or several, for each text or numeric sequence.",
         _ROWS,
-        "unroll.tasks.classification.options:LabelledSettings",
-        "unroll.tasks.classification.task:LabelledTask",
+        "unroll.tasks.classification.options:ClassificationSettings",
+        "unroll.tasks.classification.task:ClassificationTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
     "regression": TaskSpec(
         "Train a regressor: a number, or several, for each text or numeric sequence.",
         _ROWS,
-        "unroll.tasks.classification.options:LabelledSettings",
-        "unroll.tasks.classification.task:LabelledTask",
+        "unroll.tasks.classification.options:ClassificationSettings",
+        "unroll.tasks.classification.task:ClassificationTask",
         "unroll.serving.predictor:RecordPredictor",
     ),
     "language-model": TaskSpec(
