@@ -1,4 +1,4 @@
-"""NumericColumn as people write them: with a point or a comma, in groups of digits, with any minus sign.
+"""Numbers as people write them: with a point or a comma, in groups of digits, with any minus sign.
 
 How a column is written is judged by all its cells; the way of writing never changes a number: `1.234,5` and `1234.5`
 are the same float64.

@@ -13,7 +13,7 @@ from unroll.data.text.tokenizer import TextTokenizer
 
 
 class MaskedWindows(BPTTBatches):
-    """BPTTBatches of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
+    """Windows of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
 
     The windows are those of `BPTTBatches`, each by itself: none remembers the one before. Here `x` are the tokens of
     the window as they stand, but for the hidden ones, `target` the tokens, `chosen` (B, T) says which were hidden, and
@@ -46,7 +46,7 @@ class MaskedWindows(BPTTBatches):
 
     def _collate(self, begin: int, end: int, *, first: bool) -> BPTTBatch:
         batch = super()._collate(begin, end, first=first)
-        assert batch.target is not None  # noqa: S101 (BPTTBatches gives them)
+        assert batch.target is not None  # noqa: S101 (`BPTTBatches` gives them)
         every = np.clip(self._edges[1:] - self._edges[:-1] - begin, 0, end - begin)
         seed = np.random.SeedSequence([self.seed, self.epoch if self.anew else 0, begin])
         draws = np.random.PCG64(seed).random_raw(self.batch_size * (end - begin)).reshape(self.batch_size, end - begin)

@@ -1,4 +1,4 @@
-"""ForecastWindows over series: some rows of history and, after them, the rows to forecast.
+"""Windows over series: some rows of history and, after them, the rows to forecast.
 
 Rows of a series are numbered from 0. A window's origin o is the first row to forecast: its history is the rows from
 o - L to before o, its future the rows from o to before o + F. Nothing that the model is given depends on rows from o
@@ -30,7 +30,7 @@ _AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastBatch(Batch):
-    """ForecastWindows as tensors; x, past, known, static and target are float32 and scaled.
+    """Windows as tensors; x, past, known, static and target are float32 and scaled.
 
     Attributes:
         x: (B, L, K) the targets' history.

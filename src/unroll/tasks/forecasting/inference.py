@@ -1,4 +1,4 @@
-"""ForecastWindows to a forecaster and its answers back as arrays in the data's units."""
+"""Windows to a forecaster and its answers back as arrays in the data's units."""
 
 from __future__ import annotations
 

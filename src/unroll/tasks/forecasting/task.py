@@ -233,7 +233,7 @@ class ForecastingTask:
         return found
 
     def in_training(self, part: ForecastWindows, rows: np.ndarray | None = None) -> int:
-        """ForecastWindows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
+        """Windows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
         if not self.layout.time:
             return 0
         series, origins = part.locate(rows)

@@ -136,7 +136,7 @@ class TaggingTask:
         return TrainingData(task, train, valid, None if last is None else last.part(encoder, labels))
 
     def load(self, data: Any, source: SourceOptions, say: Log) -> TaggedSentences:
-        """TaggedSentences data, files or a table, with the columns of the training data.
+        """Tagged data, files or a table, with the columns of the training data.
 
         Raises:
             DataError: the data cannot be used.
