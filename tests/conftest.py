@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from unroll.ops.cpu.extension import kernels, missing
+
+CACHE = tempfile.mkdtemp(prefix="unroll-tests-")
+# read by `datasets` when it is first imported, in this process and in those that tests start
+os.environ["HF_HOME"] = CACHE
+os.environ["HF_DATASETS_CACHE"] = str(Path(CACHE) / "datasets")
 
 if not torch.cuda.is_available():
     # Triton looks at this as soon as it is imported, whoever does that
@@ -17,6 +25,10 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 3e-2, to
 """How far two numbers may be apart, relative to the largest of them all (at least 1)."""
 
 Values = Tensor | None | Iterable["Values"]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -37,10 +37,7 @@ def examples(page: Path) -> str:
 def test_every_example_gives_what_the_page_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import datasets.config
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     test = doctest.DocTestParser().get_doctest(examples(page), {}, page.name, str(page), 0)
     doctest.DocTestRunner(optionflags=FLAGS).run(test)
     found = capsys.readouterr().out

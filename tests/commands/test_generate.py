@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import datasets.config
 import numpy as np
 import pytest
 
@@ -25,11 +24,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A language model of characters, of a text that says the same again and again."""
     folder = tmp_path_factory.mktemp("generate")
     (folder / "text.txt").write_text(TEXT * 40, encoding="utf-8")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder / "cache")
     level = ("--level", "char", "--threads", "1")
     assert main(["fit", "language-model", str(folder / "text.txt"), "--out", str(folder / "run"), *level, *QUICK]) == 0
-    patch.undo()
     return str(folder / "run")
 
 
@@ -162,7 +158,6 @@ def test_standard_input_is_scored_as_it_comes(
 def test_another_kind_of_run_neither_writes_nor_scores(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     rows = "".join(f"{word},{kind}\n" for word, kind in (("good", "a"), ("bad", "b")) * 10)
     (tmp_path / "rows.csv").write_text("text,label\n" + rows)
     out = str(tmp_path / "run")

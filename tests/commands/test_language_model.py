@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,6 @@ RICH = (
     *("--vector-dropout", "0.1", "--word-dropout", "0.1", "--activation-penalty", "1", "--activation-slowness", "1"),
     *("--window-jitter", "0.3", "--reset-state", "row"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    import datasets.config
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-        yield
 
 
 def fit(text: Path, out: Path, *more: str) -> int:

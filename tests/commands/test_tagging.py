@@ -13,13 +13,6 @@ QUICK = ("--hidden", "12", "--embedding", "12", "--char-hidden", "6", "--epochs"
 STEMS = {"NOUN": "cat dog fox hen cow pig".split(), "VERB": "walk jump sing talk play look".split()}  # noqa: SIM905
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-
-
 def sentences(count: int, seed: int) -> list[list[tuple[str, str]]]:
     """Verbs end in "ed" and names in capitals are persons, so that unseen words can be told by their characters."""
     rng = random.Random(seed)  # noqa: S311 (test data)

@@ -31,11 +31,6 @@ ODD_YAML = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 def refused(action: Callable[[], Any]) -> str:
     """The sentence with which `action` is refused."""
     outcome = attempt(action)

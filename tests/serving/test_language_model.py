@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import datasets.config
 import numpy as np
 import pandas as pd
 import pytest
@@ -190,7 +189,6 @@ def test_no_tokens_have_no_mean() -> None:
 def test_the_figures_of_an_evaluation_are_those_of_carried_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     (tmp_path / "text.txt").write_text("\n".join(LINES), encoding="utf-8")
     made = predictor("word")
     report = made.evaluate(str(tmp_path / "text.txt"))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
-from training_toy import Toy, ToyObjective, toy_data
 
+from helpers.training_toy import Toy, ToyObjective, toy_data
 from unroll.data.batches import Batch
 from unroll.errors import OptionError
 from unroll.training import checkpoints

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
-from streams_toy import Carrying, Speaker, Window, Windows, streams
 from torch import nn
 from torch.nn import functional
 
+from helpers.streams_toy import Carrying, Speaker, Window, Windows, streams
 from unroll.errors import RunError
 from unroll.training import checkpoints
 from unroll.training.checkpointer import _moved

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import training_work
-from training_toy import Toy, ToyObjective, toy_data, whole_cut_and_resumed
 
+from helpers import training_work
+from helpers.training_toy import Toy, ToyObjective, toy_data, whole_cut_and_resumed
 from unroll.errors import OptionError
 from unroll.training import checkpoints, distributed
 from unroll.training.distributed import is_main, launched_outside, run_processes
@@ -92,10 +92,10 @@ def test_one_interrupt_asks_and_two_end() -> None:
 
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
     code = (
-        "import training_work; from unroll.training.distributed import run_processes\n"
+        "from helpers import training_work; from unroll.training.distributed import run_processes\n"
         f"run_processes(training_work.stay, {{'folder': {str(tmp_path)!r}}}, 2, 1, lambda: None)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(training_work.__file__).parent) as parent:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(training_work.__file__).parents[1]) as parent:
         end = time.monotonic() + 120
         while len(beats := list(tmp_path.glob("*.pid"))) < 2:
             assert parent.poll() is None

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 from torchmetrics import MetricCollection
-from training_toy import Toy, ToyObjective, toy_data
 
+from helpers.training_toy import Toy, ToyObjective, toy_data
 from unroll.data.batches import Batches
 from unroll.data.ragged import RaggedDataset
 from unroll.training import checkpoints

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from training_toy import Toy, ToyObjective, toy_data
 
+from helpers.training_toy import Toy, ToyObjective, toy_data
 from unroll.data.batches import Batch
 from unroll.training import checkpoints
 from unroll.training.diagnostics import groups

@@ -16,8 +16,8 @@ from rich.console import Console
 from torch import nn
 from torch.nn import functional
 from torchmetrics import MetricCollection
-from training_toy import Toy, ToyObjective, toy_data, toy_examples
 
+from helpers.training_toy import Toy, ToyObjective, toy_data, toy_examples
 from unroll.data.batches import Batch, Batches
 from unroll.data.ragged import RaggedDataset
 from unroll.errors import OptionError, RunError

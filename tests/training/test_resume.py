@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_toy import Toy, ToyObjective, toy_data
 
+from helpers.training_toy import Toy, ToyObjective, toy_data
 from unroll.errors import OptionError, RunError
 from unroll.training import checkpoints
 from unroll.training.errors import Interrupted
@@ -23,7 +23,7 @@ from unroll.training.history import read_table
 from unroll.training.loop import Outcome, fit
 from unroll.training.options import TrainingOptions
 
-PROGRAM = Path(__file__).with_name("training_toy.py")
+PROGRAM = Path(__file__).parents[1] / "helpers" / "training_toy.py"
 PER_EPOCH = 9
 PLAIN = {"epochs": 4, "learning_rate": 0.02, "checkpoint_every": 4, "threads": 1}
 RICH = PLAIN | {"average": "ema", "ema_decay": 0.9, "schedule": "plateau", "schedule_every": 1, "optimizer": "sgd"}

@@ -28,13 +28,6 @@ V = 9
 TEXT = "the cat sat on the mat .\nthe dog sat on the cat .\n\n" * 12
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
 def tokens(n: int = 200, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(2, V, n)
 

@@ -15,13 +15,6 @@ from unroll.tasks.tagging.options import TaggingOptions
 from unroll.tasks.tagging.records import Sentences, checked, load_sentences
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-
-
 def given(rows: list[tuple[Any, Any]], options: TaggingOptions | None = None, **more: Any) -> Sentences:
     tokens = [t for t, _ in rows]
 

@@ -27,13 +27,6 @@ NAMES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
-
-
 def write(path: Path, sentences: list[str]) -> str:
     path.write_text("\n\n".join(s.replace("|", "\t").replace(" ", "\n") for s in sentences) + "\n", encoding="utf-8")
     return str(path)

@@ -99,8 +99,7 @@ def whole_cut_and_resumed(folder: Path, base: dict, stopped) -> dict[str, list]:
 
     Once of rows, once of streams whose state each process carries.
     """
-    from streams_toy import Carrying, Speaker, streams
-
+    from helpers.streams_toy import Carrying, Speaker, streams
     from unroll.training.errors import Interrupted
     from unroll.training.loop import _train
 
