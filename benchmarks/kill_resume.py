@@ -70,7 +70,7 @@ class Training:
         example = EXAMPLES[self.name]
         settings = entry(example.task).load_settings().chosen(example.options | _OPTIONS)
         sources = DataPaths([str(self.data)])
-        return lambda: void(train.fit(example.task, sources, settings, out, overwrite=True, say=silent))
+        return lambda: void(train.train_from_files(example.task, sources, settings, out, overwrite=True, say=silent))
 
 
 def silent(_: str) -> None:

@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.bad_rows import bad_labels, bad_numbers, bad_series, bad_texts, good_rows
+from unroll.data.bad_rows import good_rows
+from unroll.data.labels import bad_labels, bad_numbers
 from unroll.data.options import TextOptions
+from unroll.data.sequences import bad_series
+from unroll.data.text.normalize import bad_texts
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 

@@ -9,10 +9,9 @@ from torch import Tensor
 from unroll.data.text.bio import legal_steps
 from unroll.errors import OptionError
 from unroll.layers.crf import AllowedTransitions
-from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.options import RecurrentOptions, TaggerOptions, TokenOptions
 from unroll.models.tagger import Tagger
 from unroll.models.tagger import build as build_model
-from unroll.models.tagger_options import TaggerOptions
 from unroll.options import build as build_options
 from unroll.training.layerwise import Layerwise
 from unroll.training.options import TrainingOptions

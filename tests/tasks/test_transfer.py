@@ -14,9 +14,9 @@ from unroll.errors import OptionError, RunError
 from unroll.models.classifier import build
 from unroll.runs import Run
 from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.settings import TransferOptions
 from unroll.tasks.tagging.options import TaggingSettings
-from unroll.tasks.transfer import take_over, vocabulary
-from unroll.tasks.transfer_options import TransferOptions
+from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer, resolve_settings
 
 TEXTS = ["good film", "a good one", "bad film", "such a bad one"] * 6
 LABELS = ["pos", "pos", "neg", "neg"] * 6
@@ -64,19 +64,21 @@ def test_vocabulary_sizes_and_weights_are_taken_over(before: Path) -> None:
 
 def test_dropout_is_the_later_runs_own_choice(before: Path) -> None:
     given = {"text": "text", "init_from": str(before), "output_dropout": 0.3, "word_dropout": 0.1}
-    settings = ClassificationSettings.chosen(given)
+    settings = resolve_settings(ClassificationSettings, given)
     assert (settings.recurrent.output_dropout, settings.tokens.word_dropout) == (0.3, 0.1)
     assert ClassificationSettings.from_flat(settings.flat()) == settings
 
 
 def test_dropout_between_layers_needs_no_mention_of_the_layers(language: Path) -> None:
-    settings = ClassificationSettings.chosen({"text": "text", "init_from": str(language), "hidden_dropout": 0.3})
+    settings = resolve_settings(
+        ClassificationSettings, {"text": "text", "init_from": str(language), "hidden_dropout": 0.3}
+    )
     assert (settings.recurrent.layers, settings.recurrent.hidden_dropout) == (2, 0.3)
 
 
 def test_where_the_run_is_does_not_depend_on_the_working_folder(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(before.parent)
-    assert ClassificationSettings.chosen({"init_from": "before"}).transfer.init_from == str(before)
+    assert resolve_settings(ClassificationSettings, {"init_from": "before"}).transfer.init_from == str(before)
 
 
 @pytest.mark.parametrize(
@@ -91,32 +93,32 @@ def test_where_the_run_is_does_not_depend_on_the_working_folder(before: Path, mo
 )
 def test_what_contradicts_the_run_is_refused(before: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        ClassificationSettings.chosen({"text": "text", "init_from": str(before), **given})
+        resolve_settings(ClassificationSettings, {"text": "text", "init_from": str(before), **given})
 
 
 def test_a_vocabulary_for_other_text_options_is_refused(before: Path) -> None:
     with pytest.raises(OptionError, match=r"lowercase is True, but it is False in .*before, which init_from names"):
-        vocabulary(TransferOptions(str(before)), TextOptions())
+        pretrained_tokenizer(TransferOptions(str(before)), TextOptions())
 
 
 def test_a_run_that_is_not_there_or_does_not_fit_is_named(before: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no run folder"):
-        ClassificationSettings.chosen({"text": "text", "init_from": str(tmp_path / "none")})
+        resolve_settings(ClassificationSettings, {"text": "text", "init_from": str(tmp_path / "none")})
     numbers = unroll.Classifier(hidden=2, epochs=1, threads=1).fit(np.eye(20)[:, :3], [0, 1] * 10)
     path = numbers.save(tmp_path / "numbers")
     with pytest.raises(RunError, match=r"init_from names .*numbers, a classification run without a vocabulary of text"):
-        ClassificationSettings.chosen({"text": "text", "init_from": str(path)})
+        resolve_settings(ClassificationSettings, {"text": "text", "init_from": str(path)})
 
 
 def test_weights_of_another_shape_or_name_are_refused(before: Path) -> None:
     wider = ClassificationSettings.from_flat({"text": "text", "hidden": 6, "embedding": 4, "recurrence": "gru"})
     model = build(wider.model, wider.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match=r"'inputs\.embedding\.weight' has shape \[8, 5\].*needs \[8, 4\]"):
-        take_over(TransferOptions(str(before)), model)
+        load_pretrained_weights(TransferOptions(str(before)), model)
     other = ClassificationSettings.from_flat({"hidden": 6, "layers": 2, "last_hidden": 3})
     model = build(wider.model, other.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match="whose recurrent layers do not fit"):
-        take_over(TransferOptions(str(before)), model)
+        load_pretrained_weights(TransferOptions(str(before)), model)
 
 
 @pytest.mark.parametrize("kind", ["language", "masked"])
@@ -161,7 +163,7 @@ def test_a_tagger_starts_from_a_language_model_of_words(
 )
 def test_what_a_tagger_cannot_take_over_is_refused(language: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        TaggingSettings.chosen({"init_from": str(language), **given})
+        resolve_settings(TaggingSettings, {"init_from": str(language), **given})
 
 
 def test_a_tagger_starts_from_words_only(tmp_path: Path) -> None:
@@ -177,10 +179,10 @@ def test_a_run_that_has_changed_is_started_from_on_request(before: Path, tmp_pat
     path.write_text(path.read_text() + "# a word of mine\n")
     given = {"text": "text", "init_from": str(before)}
     with pytest.raises(RunError, match=r"config\.yaml has changed since the run was written"):
-        ClassificationSettings.chosen(given)
-    settings = ClassificationSettings.chosen(given | {"trust_changed": True})
-    assert vocabulary(settings.transfer, settings.text).size > 2
+        resolve_settings(ClassificationSettings, given)
+    settings = resolve_settings(ClassificationSettings, given | {"trust_changed": True})
+    assert pretrained_tokenizer(settings.transfer, settings.text).size > 2
     with pytest.raises(RunError, match="has changed"):
-        vocabulary(TransferOptions(str(before)), settings.text)
+        pretrained_tokenizer(TransferOptions(str(before)), settings.text)
     with pytest.raises(OptionError, match="trust_changed is set, but it goes with init_from"):
-        ClassificationSettings.chosen({"text": "text", "trust_changed": True})
+        resolve_settings(ClassificationSettings, {"text": "text", "trust_changed": True})

@@ -18,8 +18,8 @@ from unroll.errors import RunError
 from unroll.training import checkpoints
 from unroll.training.checkpointer import _moved
 from unroll.training.console import Reporter
+from unroll.training.distributed import gather
 from unroll.training.errors import Interrupted, TrainingError
-from unroll.training.gather import gather
 from unroll.training.history import read_table
 from unroll.training.loop import Outcome, _train, fit
 from unroll.training.nonfinite import blame

@@ -5,7 +5,7 @@ Box & Jenkins 1976, "Time series analysis: forecasting and control", series G.
 
 from __future__ import annotations
 
-FIRST = (1949, 1)
+option_order = (1949, 1)
 # fmt: off
 PASSENGERS = (
     112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118,
@@ -26,5 +26,5 @@ PASSENGERS = (
 
 def rows() -> list[tuple[str, int]]:
     """The months as `1949-01` and their passengers."""
-    year, month = FIRST
+    year, month = option_order
     return [(f"{year + i // 12}-{month + i % 12:02d}", value) for i, value in enumerate(PASSENGERS)]

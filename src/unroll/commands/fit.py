@@ -30,7 +30,7 @@ def parser(task: str) -> Parser:
     )
     made.add_argument("--overwrite", action="store_true", help="Replace a run that RUN already holds.")
     made.add_config()
-    made.add_options(settings.groups(), without=settings.WITHOUT)
+    made.add_options(settings.groups(), without=settings.excluded)
     return made
 
 
@@ -45,15 +45,17 @@ def main(arguments: Sequence[str]) -> int:
     chosen = entry(arguments[0])
     line = parser(arguments[0])
     given = line.read(arguments[1:])
-    settings = chosen.load_settings().chosen({name: getattr(given, name) for name in line.named})
+    from unroll.tasks.transfer import resolve_settings
+
+    settings = resolve_settings(chosen.load_settings(), {name: getattr(given, name) for name in line.named})
 
     from unroll.tasks.base import DataPaths
-    from unroll.tasks.train import fit
+    from unroll.tasks.train import train_from_files
     from unroll.training.errors import Interrupted
 
     sources = DataPaths(given.data, given.valid, given.test)
     try:
-        fit(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
+        train_from_files(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
     except Interrupted as stop:
         print(f"unroll: {stop}\nunroll: go on with `unroll resume {given.out}`", file=sys.stderr)
         return 130

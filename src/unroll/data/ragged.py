@@ -197,7 +197,7 @@ def _encode_to_disk(
     import pyarrow as pa
 
     from unroll.data.files.cache import writing
-    from unroll.data.files.quiet import quiet_datasets
+    from unroll.data.files.dataset import quiet_datasets
 
     def step(table: pa.Table, rows: list[int]) -> pa.Table:
         arrays = encoder.encode(table.column(column).to_pylist(), rows=numbers[rows], where=where)

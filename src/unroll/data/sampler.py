@@ -1,10 +1,118 @@
-"""Which rows an epoch's batches hold, from the seed and the epoch alone."""
+"""Sample batches: resumable, shuffled by seed and epoch, divided among processes."""
 
 from __future__ import annotations
 
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Generic, Self, TypeVar
+
 import numpy as np
 
-from unroll.data.progress import B, ResumableBatches
+from unroll.errors import DataError, OptionError, RunError
+
+B = TypeVar("B")
+
+
+class ResumableBatches(ABC, Generic[B]):
+    """The part that all sources of batches share (see `unroll.data.batches.BatchSource`).
+
+    A class derived from it makes a batch from its number, the epoch and the process alone, so that an iteration can
+    begin with any of them.
+
+    Args:
+        size: rows, or what else `what` calls them.
+        batch_size: rows of a global batch.
+        what: what is counted by `size`, for messages.
+
+    Attributes:
+        epoch, position: as `BatchSource` has them.
+        rank, world: which process this is, and of how many.
+
+    Raises:
+        DataError: there is nothing.
+        OptionError: a batch of no rows.
+    """
+
+    def __init__(self, size: int, batch_size: int, what: str = "rows") -> None:
+        if not size:
+            raise DataError(f"there are no {what}")
+        if batch_size < 1:
+            raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
+        self.size = size
+        self.batch_size = batch_size
+        self.what = what
+        self.rank, self.world = 0, 1
+        self.epoch = 0
+        self.position = 0
+        self._start = 0
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of an epoch; the same for every epoch and every process."""
+
+    @abstractmethod
+    def _make(self, number: int) -> B:
+        """This process's part of the epoch's global batch of that number."""
+
+    @abstractmethod
+    def _settings(self) -> dict[str, int]:
+        """What the epoch's batches depend on beside the epoch, by the names that a refusal uses."""
+
+    def __iter__(self) -> Iterator[B]:
+        """The epoch's batches, once from the position that `load_state_dict` restored, else from the first."""
+        start, self._start = self._start, 0
+        self.position = start
+        for number in range(start, len(self)):
+            made = self._make(number)
+            self.position = number + 1
+            yield made
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next; a position restored for this very epoch is kept."""
+        if epoch != self.epoch:
+            self.epoch, self.position, self._start = epoch, 0, 0
+
+    def shard(self, rank: int, world: int) -> Self:
+        """Rows `rank::world` of every global batch of the same data in the same order, from the start.
+
+        Raises:
+            DataError: fewer rows than processes.
+            OptionError: a batch of fewer rows than processes.
+        """
+        if not 0 <= rank < world:
+            raise OptionError(f"rank is {rank!r}, but must be at least 0 and below world, which is {world!r}")
+        if self.size < world:
+            raise DataError(f"there are {self.size} {self.what}, but {world} processes need at least one each")
+        if self.batch_size < world:
+            raise OptionError(f"batch_size is {self.batch_size}, but {world} processes need at least a row each")
+        part = copy.copy(self)
+        part.rank, part.world = rank, world
+        part.epoch = part.position = part._start = 0
+        return part
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands: the epoch, the batches already handed out, and what they depend on."""
+        return {"epoch": self.epoch, "position": self.position, **self._settings()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue where `state` was taken: the next iteration starts at its epoch and position.
+
+        Raises:
+            RunError: the state belongs to other data or other options, or is damaged.
+        """
+        own = self._settings()
+        if set(state) != {"epoch", "position", *own} or not all(type(v) is int for v in state.values()):
+            raise RunError(f"the saved position in the data is damaged: {state!r}")
+        for name, value in own.items():
+            if state[name] != value:
+                raise RunError(
+                    f"cannot continue: {name} was {state[name]} when the checkpoint was written, now it is {value}"
+                )
+        if state["epoch"] < 0 or not 0 <= state["position"] <= len(self):
+            raise RunError(f"the saved position in the data is damaged: {state!r}")
+        self.epoch, self.position = state["epoch"], state["position"]
+        self._start = self.position
 
 
 class EpochSampler(ResumableBatches[B]):

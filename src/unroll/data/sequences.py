@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from numbers import Number
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unroll.atomic_write import read_document
+from unroll.data.bad_rows import BadRow
 from unroll.data.files.rows import numbered, row_of
 from unroll.data.options import SeriesOptions
 from unroll.data.values import is_missing
@@ -232,3 +234,31 @@ def _steps_of(value: Any, row: str) -> np.ndarray:
 
 def _cut(steps: np.ndarray, options: SeriesOptions) -> np.ndarray:
     return steps[-options.max_steps :] if options.max_steps else steps
+
+
+def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int = 0) -> list[BadRow]:
+    """Rows whose sequence is null, empty, not numeric, not finite, or of another number of features.
+
+    Args:
+        sequences: the rows' values.
+        column: name, for the reasons.
+        features: D that is wanted; 0 takes the number that most rows have.
+    """
+    bad: list[BadRow] = []
+    widths: dict[int, int] = {}
+    for row, value in enumerate(sequences):
+        try:
+            steps = as_array(value)
+        except ValueError as error:
+            bad.append((row, f"'{column}' {error}"))
+            continue
+        if not len(steps):
+            bad.append((row, f"'{column}' is empty"))
+        else:
+            widths[row] = steps.shape[1]
+    if widths and not features:
+        features = Counter(widths.values()).most_common(1)[0][0]
+    for row, width in widths.items():
+        if width != features:
+            bad.append((row, f"'{column}' has {width} features per step, not {features}"))
+    return sorted(bad)

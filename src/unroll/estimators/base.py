@@ -16,8 +16,8 @@ from unroll.data.options import SourceOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
 from unroll.tasks.base import TrainingData
-from unroll.tasks.learning import new_model, train
 from unroll.tasks.settings import Settings
+from unroll.tasks.train import new_model, train
 from unroll.training.errors import Interrupted
 
 E = TypeVar("E", bound=type)
@@ -49,7 +49,7 @@ def parameters(settings: type[Settings], *without: str) -> dict[str, Any]:
     There is `verbose` beside them.
     """
     found = defaults([group for group in settings.groups() if group is not SourceOptions])
-    return {k: v for k, v in found.items() if k not in (*without, *settings.WITHOUT)} | {"verbose": False}
+    return {k: v for k, v in found.items() if k not in (*without, *settings.excluded)} | {"verbose": False}
 
 
 class Estimator(BaseEstimator):

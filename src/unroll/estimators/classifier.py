@@ -22,6 +22,7 @@ from unroll.tasks.base import TrainingData
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
+from unroll.tasks.transfer import resolve_settings
 
 # what names columns means nothing to arrays; the loss over classes is the classifier's alone
 _FILES = ("text", "series", "label", "label_separator")
@@ -36,7 +37,7 @@ class _Labelled(Estimator):
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         own = {"text": "text"} if text else {"series": "values"}
-        settings = ClassificationSettings.chosen(self._options(**own))
+        settings = resolve_settings(ClassificationSettings, self._options(**own))
         _refuse_bad(values, settings)
         chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
         task = ClassificationTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from unroll.data.bad_rows import bad_series, describe
+from unroll.data.bad_rows import describe
+from unroll.data.sequences import bad_series
 from unroll.data.tables import is_frame, is_table, names_of, rows_in
 from unroll.data.values import is_missing
 from unroll.errors import DataError

@@ -19,6 +19,7 @@ from unroll.estimators.base import Estimator, parameters, takes
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.records import checked
 from unroll.tasks.tagging.task import TaggingTask
+from unroll.tasks.transfer import resolve_settings
 
 
 @takes(parameters(TaggingSettings, "tokens", "tags"))
@@ -47,7 +48,7 @@ class Tagger(Estimator):
             raise DataError("Tagger requires y to be passed, but the target y is None")
         tokens, tags = rows_in(X, "X"), rows_in(y, "y")
         check_consistent_length(tokens, tags)
-        settings = TaggingSettings.chosen(self._options())
+        settings = resolve_settings(TaggingSettings, self._options())
 
         def values(rows: np.ndarray | None = None) -> Iterator[Any]:
             return iter(tokens) if rows is None else (tokens[i] for i in rows)

@@ -13,9 +13,8 @@ from unroll.layers.pooling import step_mask
 from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.sequential import RecurrentSequential
 from unroll.models.embedding import TokenEmbedding
-from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.options import RecurrentOptions, TaggerOptions, TokenOptions
 from unroll.models.recurrent import recurrent_stack, recurrent_width
-from unroll.models.tagger_options import TaggerOptions
 
 
 class Tagger(nn.Module):

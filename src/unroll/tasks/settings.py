@@ -8,9 +8,26 @@ from typing import Any, ClassVar, Self
 
 from unroll.data.options import BatchOptions, SourceOptions
 from unroll.errors import OptionError, nearest
-from unroll.options import build, flatten
+from unroll.options import build, check_types, flatten
 from unroll.runs import CONFIG, Run
 from unroll.training.options import TrainingOptions
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """Starting from a pre-trained run."""
+
+    init_from: str = ""
+    """A run folder to start from, such as a language model's: its vocabulary, embedding vectors and recurrent layers
+    are taken over; sizes that are not given become its."""
+
+    trust_changed: bool = False
+    """Start from it though its files are not as they were written, such as one that was edited by hand."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.trust_changed and not self.init_from:
+            raise OptionError("trust_changed is set, but it goes with init_from")
 
 
 @dataclass(frozen=True)
@@ -21,18 +38,18 @@ class Settings:
     batch: BatchOptions = BatchOptions()
     training: TrainingOptions = TrainingOptions()
 
-    FIRST: ClassVar[tuple[str, ...]] = ()
+    option_order: ClassVar[tuple[str, ...]] = ()
     """Fields that stand first in help and files."""
-    WITHOUT: ClassVar[tuple[str, ...]] = ()
+    excluded: ClassVar[tuple[str, ...]] = ()
     """Options of the groups that mean nothing to this task: they are neither shown nor taken."""
-    STARTED: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {}
     """Options that can only have one value beside `init_from`, and why."""
 
     @classmethod
     def _order(cls) -> list[str]:
         names = [f.name for f in fields(cls)]
-        rest = [n for n in names if n not in ("batch", "training", *cls.FIRST)]
-        return [*cls.FIRST, *rest, "batch", "training"]
+        rest = [n for n in names if n not in ("batch", "training", *cls.option_order)]
+        return [*cls.option_order, *rest, "batch", "training"]
 
     @classmethod
     def groups(cls) -> tuple[type, ...]:
@@ -52,7 +69,7 @@ class Settings:
         Raises:
             OptionError: an unknown name, a value that an option refuses, or (with `every`) an option is missing.
         """
-        for name in cls.WITHOUT:
+        for name in cls.excluded:
             if name in values:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
@@ -74,24 +91,10 @@ class Settings:
         config = run.config()
         return config["task"], cls.from_flat(config["options"], str(run.path / CONFIG), every=True)
 
-    @classmethod
-    def chosen(cls, given: Mapping[str, Any]) -> Self:
-        """From the options that a person gave, and no others; what starts from another run takes its sizes from there.
-
-        Raises:
-            OptionError: as `from_flat`, and for an option that contradicts the run that `init_from` names.
-            RunError: there is no such run, or it holds no text model.
-        """
-        if given.get("init_from"):
-            from unroll.tasks.transfer import started
-
-            given = started(cls, given)
-        return cls.from_flat(given)
-
     def flat(self) -> dict[str, Any]:
         """All options as one flat mapping."""
         every = flatten([getattr(self, name) for name in self._order()])
-        return {name: value for name, value in every.items() if name not in self.WITHOUT}
+        return {name: value for name, value in every.items() if name not in self.excluded}
 
     def changed(self) -> dict[str, Any]:
         """The options that are not at their defaults."""

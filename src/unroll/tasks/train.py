@@ -1,4 +1,4 @@
-"""From files to a run folder, and on from where a run was stopped; the same for every task."""
+"""Train a task's model: from files to a run folder, or from where a run was stopped."""
 
 from __future__ import annotations
 
@@ -11,22 +11,57 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from unroll.errors import RunError
+from unroll.errors import OptionError, RunError
 from unroll.runs import CONFIG, METRICS, Run
 from unroll.tasks.base import DataPaths, Log, Report, Task, TrainingData, counted
-from unroll.tasks.learning import new_model, train
 from unroll.tasks.registry import entry
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
 from unroll.training.distributed import is_main
 from unroll.training.history import read_table
+from unroll.training.loop import Outcome, fit
 from unroll.training.options import TrainingOptions
 from unroll.training.plots import plot_curves, plot_gradients
 
 
-def fit(
+def new_model(prepared: TrainingData) -> nn.Module:
+    """The task's model as the seed and the training part make it; PyTorch's random state is set to the seed.
+
+    Raises:
+        OptionError: the model is too large for the memory.
+    """
+    torch.manual_seed(prepared.task.settings.batch.seed)
+    try:
+        return prepared.task.model(prepared.train)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise OptionError("the model does not fit into memory; make hidden, layers or embedding smaller") from error
+
+
+def train(
+    prepared: TrainingData, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
+) -> Outcome:
+    """Train `model` on the training part as the task's settings say; see `unroll.training.loop.fit`."""
+    task = prepared.task
+    return fit(
+        model,
+        task.objective(prepared.train),
+        task.batches(prepared.train, shuffle=True),
+        None if prepared.valid is None else task.batches(prepared.valid, shuffle=False),
+        task.settings.training,
+        folder,
+        resume=resume,
+        seed=task.settings.batch.seed,
+        quiet=quiet,
+        identity=identity,
+    )
+
+
+def train_from_files(
     name: str,
     sources: DataPaths,
     settings: Settings,

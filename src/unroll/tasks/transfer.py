@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unroll.data.options import TextOptions
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import OptionError, RunError
 from unroll.runs import ENCODER, Run
-from unroll.tasks.transfer_options import TransferOptions
+from unroll.tasks.settings import Settings, TransferOptions
 
 if TYPE_CHECKING:
-    from unroll.tasks.settings import Settings
+    from torch import nn
 
 # what decides the shapes and meaning of the weights that are taken over; dropout and the like stay a person's choice
 _SIZES = (
@@ -29,12 +26,24 @@ _TEXT = tuple(f.name for f in fields(TextOptions) if f.name not in ("max_length"
 _OF_WORDS = ("vocabulary", "min_count", "normalize", "lowercase")
 _PARTS = ("inputs.", "recurrent.")
 
+S = TypeVar("S", bound=Settings)
 
-def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+
+def resolve_settings(kind: type[S], given: Mapping[str, Any]) -> S:
+    """The settings from the options that a person gave; with `init_from`, sizes come from the run that it names.
+
+    Raises:
+        OptionError: as `Settings.from_flat`, and for an option that contradicts the run that `init_from` names.
+        RunError: there is no such run, or it holds no text model.
+    """
+    return kind.from_flat(_resolve_pretrained(kind, given) if given.get("init_from") else given)
+
+
+def _resolve_pretrained(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given for a task, and those that the run settles that `init_from` names among them.
 
     These are the sizes of the layers and how text becomes ids, as far as the task has such options, and what
-    `kind.STARTED` says.
+    `kind.pretrained_overrides` says.
 
     Raises:
         OptionError: an option was given that contradicts the run.
@@ -45,7 +54,7 @@ def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     theirs = run.config()["options"]
     _text_encoder(run)
     found = dict(given) | {"init_from": path}
-    for name, (value, why) in kind.STARTED.items():
+    for name, (value, why) in kind.pretrained_overrides.items():
         if name in given and given[name] != value:
             raise OptionError(f"{name} cannot be {given[name]!r} beside init_from: {why}")
         found[name] = value
@@ -58,7 +67,7 @@ def started(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
+def pretrained_tokenizer(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
     """The vocabulary of the run that `init_from` names, for texts shortened as `text` says.
 
     Raises:
@@ -71,7 +80,7 @@ def vocabulary(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
     return encoder
 
 
-def words(transfer: TransferOptions, text: TextOptions) -> list[str]:
+def pretrained_words(transfer: TransferOptions, text: TextOptions) -> list[str]:
     """The words of the run that `init_from` names, in the order of their ids from 2 on.
 
     Raises:
@@ -88,14 +97,15 @@ def words(transfer: TransferOptions, text: TextOptions) -> list[str]:
     return encoder.entries()
 
 
-@torch.no_grad()
-def take_over(transfer: TransferOptions, model: nn.Module) -> list[str]:
+def load_pretrained_weights(transfer: TransferOptions, model: nn.Module) -> list[str]:
     """Copy the input stage's and the recurrent layers' weights of `init_from` into `model`; their names.
 
     Raises:
         OptionError: the model has none of them, or one of another shape.
         RunError: the run is damaged.
     """
+    import torch
+
     path = transfer.init_from
     theirs, own = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
     names = [name for name in theirs if name.startswith(_PARTS) and name in own]
@@ -107,7 +117,9 @@ def take_over(transfer: TransferOptions, model: nn.Module) -> list[str]:
                 f"init_from names {path}, where '{name}' has shape {list(theirs[name].shape)};"
                 f" this model needs {list(own[name].shape)}"
             )
-        own[name].copy_(theirs[name])
+    with torch.no_grad():
+        for name in names:
+            own[name].copy_(theirs[name])
     return names
 
 

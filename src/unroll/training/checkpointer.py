@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from unroll.errors import RunError
 from unroll.training import checkpoints
-from unroll.training.gather import gather
+from unroll.training.distributed import gather
 from unroll.training.history import write_gradients, write_history
 from unroll.training.objective import objective_state
 from unroll.training.options import TrainingOptions

@@ -26,15 +26,13 @@ from unroll.training.clipping import clip, step_numbers
 from unroll.training.console import Reporter
 from unroll.training.diagnostics import ADVICE, GradientMonitor, OutputMonitor, overfitting
 from unroll.training.errors import Halt, TrainingError
-from unroll.training.feed import Feed
-from unroll.training.finite import first_unfinite
 from unroll.training.layerwise import Layerwise
-from unroll.training.nonfinite import blame, blame_validation
+from unroll.training.nonfinite import blame, blame_validation, first_unfinite
 from unroll.training.objective import Objective, batch_weight
 from unroll.training.optim import make_optimizer, make_schedule, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.signals import StopRequest
-from unroll.training.state import TrainingState
+from unroll.training.state import Feed, TrainingState
 from unroll.training.validation import Validation, unfinite
 
 _SKIPS_ALLOWED = 30

@@ -26,13 +26,12 @@ from unroll.training.console import Reporter
 from unroll.training.distributed import is_main, launched_outside, run_processes
 from unroll.training.environment import deterministic, silence, threads
 from unroll.training.errors import Halt, Interrupted, halting
-from unroll.training.feed import Feed
 from unroll.training.lightning_module import TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length, total_steps
 from unroll.training.options import TrainingOptions
 from unroll.training.signals import StopRequest
-from unroll.training.state import Stopped, TrainingState
+from unroll.training.state import Feed, Stopped, TrainingState
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # what a resumed run may change: when to stop, what to write, how to compute the same numbers

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from unroll.data.batches import Batch, BatchSource
 from unroll.errors import RunError
 
 Stopped = Literal["", "finished", "early", "steps"]
@@ -120,3 +122,18 @@ _KINDS = {
     "stopped": lambda value: value in get_args(Stopped),
     "warnings": _sentences,
 }
+
+
+class Feed:
+    """What is left of the epoch at hand; the epochs after it whole."""
+
+    def __init__(self, batches: BatchSource, course: TrainingState) -> None:
+        self.batches = batches
+        self._course = course
+
+    def __len__(self) -> int:
+        return len(self.batches) - self._course.batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.batches.set_epoch(self._course.epoch)
+        yield from self.batches

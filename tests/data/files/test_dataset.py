@@ -294,7 +294,8 @@ def test_an_unchanged_file_is_converted_once(tmp_path: Path, monkeypatch: pytest
     assert read(path)._fingerprint == first._fingerprint
 
 
-def test_a_damaged_cache_is_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_cache_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     path = tmp_path / "a.csv"
     path.write_text("text\nold\n")
     cache = Path(read(path).cache_files[0]["filename"])

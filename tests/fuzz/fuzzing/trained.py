@@ -209,14 +209,17 @@ def train(name: str, folder: Path) -> Trained:
     import unroll
     from unroll.tasks.base import DataPaths
     from unroll.tasks.registry import entry
-    from unroll.tasks.train import fit
+    from unroll.tasks.train import train_from_files
+    from unroll.tasks.transfer import resolve_settings
 
     example = EXAMPLES[name]
     data = folder / f"{name}{example.suffix}"
     data.write_text(example.write(Random(0)), encoding="utf-8")  # noqa: S311 (no secret)
-    settings = entry(example.task).load_settings().chosen(_SMALL | example.options)
+    settings = resolve_settings(entry(example.task).load_settings(), _SMALL | example.options)
     with quiet():
-        fit(example.task, DataPaths([str(data)]), settings, folder / name, overwrite=True, say=lambda _: None)
+        train_from_files(
+            example.task, DataPaths([str(data)]), settings, folder / name, overwrite=True, say=lambda _: None
+        )
         answers = example.use(unroll.load(folder / name), str(data))
     return Trained(name, folder / name, data, answers)
 

@@ -9,9 +9,8 @@ from torch import Tensor
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale
 from unroll.models.forecaster.model import Forecaster, ForecastInputs, segment_length
-from unroll.models.forecaster.options import ForecasterOptions
 from unroll.models.forecaster.strategies import Sizes, joined
-from unroll.models.options import RecurrentOptions
+from unroll.models.options import ForecasterOptions, RecurrentOptions
 
 B, L, F, K, P, Q, S = 3, 12, 6, 2, 1, 2, 1
 STRATEGIES = ("recursive", "direct", "attention", "segment")

@@ -12,9 +12,8 @@ from unroll.data.timeseries.reader import from_dataframe
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.windows import ForecastWindows
 from unroll.models.forecaster.model import Forecaster
-from unroll.models.forecaster.options import ForecasterOptions
 from unroll.models.forecaster.strategies import Sizes
-from unroll.models.options import RecurrentOptions
+from unroll.models.options import ForecasterOptions, RecurrentOptions
 from unroll.tasks.forecasting.loss import ForecastObjective
 
 L, F, K = 6, 3, 2

@@ -11,7 +11,8 @@ import pytest
 
 from unroll.tasks.base import DataPaths
 from unroll.tasks.registry import entry
-from unroll.tasks.train import fit
+from unroll.tasks.train import train_from_files
+from unroll.tasks.transfer import resolve_settings
 
 ROWS = 60
 STAMPS = pd.date_range("2021-01-31", periods=ROWS, freq="D")
@@ -52,8 +53,8 @@ def json_lines(path: Path) -> None:
 
 def files_of(data: Path, folder: Path, **options: Any) -> dict[str, Any]:
     """What a run on `data` leaves, without times and without where the data was and how it was written."""
-    settings = entry("forecasting").load_settings().chosen(OPTIONS | options)
-    fit("forecasting", DataPaths([str(data)]), settings, folder / "run", say=lambda _: None)
+    settings = resolve_settings(entry("forecasting").load_settings(), OPTIONS | options)
+    train_from_files("forecasting", DataPaths([str(data)]), settings, folder / "run", say=lambda _: None)
     found: dict[str, Any] = {}
     for path in sorted((folder / "run").iterdir()):
         if path.name == "metrics.json":

@@ -19,7 +19,7 @@ from unroll.tasks.base import DataPaths, TrainingData
 from unroll.tasks.forecasting.inference import answer
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.task import ForecastingTask
-from unroll.tasks.train import fit
+from unroll.tasks.train import train_from_files
 
 STRATEGIES = ("recursive", "direct", "attention", "segment")
 SMALL = {"lookback": 12, "horizon": 6, "hidden": 8, "threads": 1}
@@ -180,7 +180,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "series": "shop", "target": ["sales", "visits"], "past": ["rain"], "known": ["promo"], "static": ["size"],
         "output": "quantile", "epochs": 3, "learning_rate": 0.01, "test_part": "14", "valid_part": "10",
     }  # fmt: skip
-    fit("forecasting", DataPaths([data]), ForecastingSettings.from_flat(options), folder / "run", say=lambda _: None)
+    train_from_files(
+        "forecasting", DataPaths([data]), ForecastingSettings.from_flat(options), folder / "run", say=lambda _: None
+    )
     return folder
 
 

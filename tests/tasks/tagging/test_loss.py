@@ -9,9 +9,8 @@ from unroll.data.text.bio import legal_steps
 from unroll.data.text.tagged import NO_TAG, TaggedSentences, TaggingBatches
 from unroll.data.text.word_vocab import WordCharVocabulary
 from unroll.layers.crf import AllowedTransitions
-from unroll.models.options import RecurrentOptions, TokenOptions
+from unroll.models.options import RecurrentOptions, TaggerOptions, TokenOptions
 from unroll.models.tagger import Tagger, build
-from unroll.models.tagger_options import TaggerOptions
 from unroll.tasks.tagging.loss import Scored, SpanF1, TaggingObjective
 from unroll.tasks.tagging.spans import count, total
 

@@ -14,9 +14,9 @@ from unroll.errors import DataError, OptionError, RunError
 from unroll.options import defaults
 from unroll.runs import ENCODER, Run
 from unroll.tasks.base import DataPaths, TrainingData
-from unroll.tasks.learning import new_model
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.task import TAGS, TaggingTask
+from unroll.tasks.train import new_model
 
 SMALL = {"hidden": 6, "embedding": 3, "char_hidden": 4, "char_embedding": 4, "min_count": 1, "validation": 0.25}
 NAMES = [

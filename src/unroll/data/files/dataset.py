@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,6 @@ from unroll.data.files.conll import comment_notes
 from unroll.data.files.delimited import notes_of
 from unroll.data.files.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
 from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
-from unroll.data.files.quiet import quiet_datasets
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError, nearest
 
@@ -164,3 +164,21 @@ def _hub(name: str, split: str, *, streaming: bool) -> Any:
             raise DataError(
                 f"'{name}' is no file here, and as a data set on the Hugging Face hub it cannot be read: {message}"
             ) from None
+
+
+@contextmanager
+def quiet_datasets() -> Iterator[None]:
+    """Silence datasets' log, and its progress bars too unless a person is watching."""
+    import datasets
+
+    level = datasets.logging.get_verbosity()
+    bars = datasets.is_progress_bar_enabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if bars:
+            datasets.enable_progress_bars()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unroll.data.batches import Batch
-from unroll.data.progress import ResumableBatches
+from unroll.data.sampler import ResumableBatches
 from unroll.data.text.corpus import Corpus
 
 

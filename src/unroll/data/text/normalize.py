@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from unroll.data.bad_rows import BadRow
 from unroll.data.files.rows import numbered, row_of
 from unroll.data.options import TextOptions
 from unroll.data.values import is_missing
@@ -136,3 +137,27 @@ def clean_all(
             found = "nothing (null)" if is_missing(text) else f"{type(text).__name__} {text!r:.40}"
             raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
         yield clean(text, options)
+
+
+def bad_texts(texts: Iterable[Any], column: str = "text", options: TextOptions | None = None) -> list[BadRow]:
+    """Rows whose text is null, not text, or empty; with `options`, also those that keep no token of theirs.
+
+    Args:
+        texts: the rows' values.
+        column: name, for the reasons.
+        options: how the texts are going to be cleaned and split.
+    """
+    bad: list[BadRow] = []
+    keeps_tokens: Callable[[str], bool] | None = None
+    if options is not None:
+        keeps_tokens = token_check(options)
+    for row, text in enumerate(texts):
+        if is_missing(text):
+            bad.append((row, f"'{column}' is null"))
+        elif not isinstance(text, str):
+            bad.append((row, f"'{column}' holds {type(text).__name__}, not text"))
+        elif not text.strip():
+            bad.append((row, f"'{column}' is empty"))
+        elif keeps_tokens is not None and not keeps_tokens(text):
+            bad.append((row, f"'{column}' has no token left after cleaning"))
+    return bad

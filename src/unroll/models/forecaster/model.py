@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale, RevIN
 from unroll.models.forecaster.distributions import make_output
-from unroll.models.forecaster.options import ForecasterOptions
 from unroll.models.forecaster.strategies import (
     AttentionDecoder,
     DecoderState,
@@ -23,7 +22,7 @@ from unroll.models.forecaster.strategies import (
     Sizes,
     Steps,
 )
-from unroll.models.options import RecurrentOptions
+from unroll.models.options import ForecasterOptions, RecurrentOptions
 
 _SEGMENT = 24
 Choose = Callable[[Tensor, LocScale], Tensor]

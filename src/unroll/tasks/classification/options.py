@@ -9,8 +9,7 @@ from unroll.data.options import SeriesOptions, TextOptions
 from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import check_range, check_types
-from unroll.tasks.settings import Settings
-from unroll.tasks.transfer_options import TransferOptions
+from unroll.tasks.settings import Settings, TransferOptions
 
 _FOR_TEXT = ("ngrams", "ngram_vocabulary", *(f.name for f in fields(TokenOptions)))
 _FOR_SERIES = ("input_projection",)
@@ -50,7 +49,7 @@ class ClassificationOptions:
 class ClassificationSettings(Settings):
     """Every option of classification and regression."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("labelled",)
+    option_order: ClassVar[tuple[str, ...]] = ("labelled",)
 
     labelled: ClassificationOptions = ClassificationOptions()
     text: TextOptions = TextOptions()

@@ -9,21 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.bad_rows import (
-    LEAVE_OUT,
-    LEAVE_OUT_HERE,
-    BadRow,
-    bad_labels,
-    bad_numbers,
-    bad_series,
-    bad_texts,
-    describe,
-    good_rows,
-)
+from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.files.dataset import read, require_columns
+from unroll.data.labels import bad_labels, bad_numbers
 from unroll.data.numbers import read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
+from unroll.data.sequences import bad_series
 from unroll.data.tables import column_of, is_table
+from unroll.data.text.normalize import bad_texts
 from unroll.data.values import is_missing
 from unroll.errors import OptionError
 from unroll.tasks.classification.options import ClassificationOptions, ClassificationSettings

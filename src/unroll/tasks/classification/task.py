@@ -30,7 +30,7 @@ from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.finite import require_finite
-from unroll.tasks.transfer import take_over, vocabulary
+from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
 from unroll.training.plots import plot_confusion
 
 _FORMAT = "unroll.targets/1"
@@ -96,7 +96,7 @@ class ClassificationTask:
             spread = targets.std(0, dtype=np.float64)
             scale = np.where(spread > 0, spread, 1.0)
         if settings.transfer.init_from:
-            encoder = vocabulary(settings.transfer, settings.text)
+            encoder = pretrained_tokenizer(settings.transfer, settings.text)
         elif text:
             encoder = TextTokenizer.learn(inputs, settings.text)
         else:
@@ -167,7 +167,7 @@ class ClassificationTask:
         if training is not None and isinstance(model.inputs, TokenEmbedding):
             model.inputs.learn_ngrams(training)
         if training is not None and options.transfer.init_from:
-            take_over(options.transfer, model)
+            load_pretrained_weights(options.transfer, model)
         return model
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:

@@ -12,7 +12,7 @@ from unroll.data.timeseries.scaler import ShiftScale
 from unroll.data.timeseries.windows import ForecastBatch
 from unroll.models.forecaster.distributions import make_output
 from unroll.models.forecaster.model import Forecaster, Taught
-from unroll.models.forecaster.options import ForecasterOptions
+from unroll.models.options import ForecasterOptions
 from unroll.tasks.classification.loss import Monitor
 from unroll.tasks.forecasting.inference import Units
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from unroll.data.timeseries.options import FrameOptions
-from unroll.models.forecaster.options import ForecasterOptions
-from unroll.models.options import RecurrentOptions
+from unroll.models.options import ForecasterOptions, RecurrentOptions
 from unroll.options import check_range, check_types
 from unroll.tasks.settings import Settings
 
@@ -49,8 +48,8 @@ class HorizonOptions:
 class ForecastingSettings(Settings):
     """Every option of forecasting."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
-    WITHOUT: ClassVar[tuple[str, ...]] = ("validation", "bucket")
+    option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
+    excluded: ClassVar[tuple[str, ...]] = ("validation", "bucket")
 
     frame: FrameOptions = FrameOptions()
     reach: HorizonOptions = HorizonOptions()

@@ -10,7 +10,7 @@ import numpy as np
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
-from unroll.models.forecaster.options import ForecasterOptions
+from unroll.models.options import ForecasterOptions
 from unroll.tasks.forecasting.inference import Forecasts
 
 if TYPE_CHECKING:

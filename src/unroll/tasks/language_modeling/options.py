@@ -91,8 +91,8 @@ class CorpusOptions(TextOptions):
 class LanguageSettings(Settings):
     """Every option of language modelling."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("language",)
-    WITHOUT: ClassVar[tuple[str, ...]] = ("max_length", "keep", "bucket")
+    option_order: ClassVar[tuple[str, ...]] = ("language",)
+    excluded: ClassVar[tuple[str, ...]] = ("max_length", "keep", "bucket")
 
     language: LanguageOptions = LanguageOptions()
     text: CorpusOptions = CorpusOptions()

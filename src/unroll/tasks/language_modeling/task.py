@@ -10,13 +10,14 @@ from typing import Any, Self
 import numpy as np
 from torch import nn
 
-from unroll.data.bad_rows import LEAVE_OUT_HERE, BadRow, bad_texts, describe, good_rows
+from unroll.data.bad_rows import LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.options import SourceOptions, TextOptions
 from unroll.data.tables import column_of, is_table
 from unroll.data.text.bptt import BPTTBatches
 from unroll.data.text.corpus import Corpus
 from unroll.data.text.documents import Cut, TextSource, said
 from unroll.data.text.masked import MaskedWindows
+from unroll.data.text.normalize import bad_texts
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
 from unroll.models.language_model import LanguageModel, build_language_model

@@ -9,11 +9,9 @@ from typing import Any, ClassVar, Literal
 from unroll.data.options import TextOptions
 from unroll.data.text.scheme_names import scheme_named
 from unroll.errors import OptionError
-from unroll.models.options import RecurrentOptions, TokenOptions
-from unroll.models.tagger_options import TaggerOptions
+from unroll.models.options import RecurrentOptions, TaggerOptions, TokenOptions
 from unroll.options import check_range, check_types
-from unroll.tasks.settings import Settings
-from unroll.tasks.transfer_options import TransferOptions
+from unroll.tasks.settings import Settings, TransferOptions
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,9 @@ class SentenceOptions(RecurrentOptions):
 class TaggingSettings(Settings):
     """Every option of tagging."""
 
-    FIRST: ClassVar[tuple[str, ...]] = ("tagging",)
-    WITHOUT: ClassVar[tuple[str, ...]] = ("level", "max_length", "keep", "html", "punctuation", "line_ends")
-    STARTED: ClassVar[Mapping[str, tuple[Any, str]]] = {
+    option_order: ClassVar[tuple[str, ...]] = ("tagging",)
+    excluded: ClassVar[tuple[str, ...]] = ("level", "max_length", "keep", "html", "punctuation", "line_ends")
+    pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {
         "characters": ("none", "its recurrent layers have read the vectors of words alone"),
         "vectors": ("", "it has word vectors of its own"),
     }

@@ -35,7 +35,7 @@ from unroll.tasks.tagging.records import Sentences, load_sentences
 from unroll.tasks.tagging.report import Guess
 from unroll.tasks.tagging.scheme import settle_scheme
 from unroll.tasks.tagging.spans import spans
-from unroll.tasks.transfer import take_over, words
+from unroll.tasks.transfer import load_pretrained_weights, pretrained_words
 from unroll.training.plots import plot_confusion
 
 TAGS = "tags.json"
@@ -118,7 +118,7 @@ class TaggingTask:
         labels = Labels.learn(main.names, where=main.where)
         share = 0.0 if held is not None else settings.batch.validation
         chosen, left = split(len(main), share, settings.batch.seed)
-        known = words(settings.transfer, settings.text) if settings.transfer.init_from else None
+        known = pretrained_words(settings.transfer, settings.text) if settings.transfer.init_from else None
         encoder = WordCharVocabulary.learn(main.tokens(chosen), settings.text, known)
         vectors = None
         if settings.vectors.vectors:
@@ -165,7 +165,7 @@ class TaggingTask:
                 table[places] = torch.from_numpy(self.vectors.values)
             table.requires_grad_(not options.vectors.freeze_vectors)
         if training is not None and options.transfer.init_from:
-            take_over(options.transfer, model)
+            load_pretrained_weights(options.transfer, model)
         return model
 
     def objective(self, training: TaggedSentences | None = None) -> TaggingObjective:

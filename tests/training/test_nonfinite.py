@@ -18,8 +18,8 @@ from unroll.data.ragged import RaggedDataset
 from unroll.training import checkpoints
 from unroll.training.clipping import clip
 from unroll.training.errors import TrainingError
-from unroll.training.finite import first_unfinite
 from unroll.training.loop import fit
+from unroll.training.nonfinite import first_unfinite
 from unroll.training.options import TrainingOptions
 from unroll.training.state import TrainingState
 
