@@ -58,6 +58,7 @@ def odd_flags(random: Random, folder: Path) -> bool:
 def _taken(task: str, line: list[str]) -> bool:
     from unroll.commands.fit import parser
     from unroll.tasks.registry import entry
+    from unroll.tasks.transfer import resolve_settings
 
     if task not in _PARSERS:
         _PARSERS[task] = parser(task)
@@ -69,7 +70,7 @@ def _taken(task: str, line: list[str]) -> bool:
                 given = _PARSERS[task].read(line)
         except SystemExit as stop:
             raise Finding("the program ended", f"{stop.code}: {line!s:.200}") from stop
-        return settings.chosen({name: getattr(given, name) for name in _PARSERS[task].named})
+        return resolve_settings(settings, {name: getattr(given, name) for name in _PARSERS[task].named})
 
     outcome = attempt(read)
     if outcome.answered:
