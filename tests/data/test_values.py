@@ -53,7 +53,7 @@ def test_what_stands_for_no_value(value: object) -> None:
         {},
         pd.Timestamp("2024-01-01"),
         np.datetime64("2024-01-01"),
-        object(),
+        Ellipsis,
     ],
     ids=repr,
 )

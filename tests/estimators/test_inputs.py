@@ -134,7 +134,7 @@ TEXT_AND_MORE = pd.DataFrame({"id": [1, 2], "review": TEXTS[:2]})
         (pd.Series([], dtype=object), r"Found array with 0 sample\(s\)"),
         (np.zeros((0, 3, 1)), r"Found array with 0 sample\(s\)"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_neither_is_said(X: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
