@@ -42,7 +42,7 @@ from unroll.tasks import train
 from unroll.tasks.base import DataPaths
 from unroll.tasks.registry import entry
 
-_OPTIONS = {"epochs": 3, "hidden": 8, "threads": 1, "batch_size": 4, "checkpoint_every": 3, "output_dropout": 0.2}
+_OPTIONS = {"epochs": 3, "hidden_size": 8, "threads": 1, "batch_size": 4, "checkpoint_every": 3, "output_dropout": 0.2}
 _UNTIMED = ("config.yaml", "gradients.csv", "model.safetensors")
 _REFUSED = 3
 _ENDED, _NOTHING = "has ended its training", ("is not a run folder", "there is no run folder", "no checkpoint")

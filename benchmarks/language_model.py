@@ -12,9 +12,9 @@ Neither side has a schedule, an average of its weights, checkpoints or a watch: 
 at its learning rate. Both have what is no part of the question: the same windows, subnormal numbers flushed, an
 optimizer in one pass (`fused`), and a softmax that keeps its scores for the gradient, however many they are.
 
-Both sides train in one process, each from weights of its own. After every epoch (or `--steps` windows of it) each is
-measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the second
-side takes for a step.
+Both sides train in one process, each from weights of its own. After every epoch (or `--max-steps` windows of it)
+each is measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the
+second side takes for a step.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class OurSide:
     def __init__(self, task: LanguageTask) -> None:
         self.model, self.objective = task.model(), task.objective()
         self.optimizer = make_optimizer(self.model.parameters(), task.settings.training)
-        self.clip = task.settings.training.clip_norm
+        self.clip = task.settings.training.max_grad_norm
 
     def step(self, batch: BPTTBatch, nominal: float) -> float:
         """Train on a window; the mean loss of its tokens, without the penalties."""
@@ -178,7 +178,7 @@ def main() -> None:
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder that holds ptb/ and wikitext2/")
     arguments.add_argument("--epochs", type=int, default=1)
-    arguments.add_argument("--steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
+    arguments.add_argument("--max-steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
     arguments.add_argument("--threads", type=int, default=0)
     arguments.add_argument("--out", default="")
     given = arguments.parse_args()

@@ -38,7 +38,7 @@ _GB, _MB = 10**9, 10**6
 _WORDS = [
     f"{a}{b}{c}" for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "ou") for c in ("n", "r", "st", "ly", "ing")
 ]
-_SMALL = ["--epochs", "1", "--hidden", "32", "--threads", "1", "--batch-size", "128"]
+_SMALL = ["--epochs", "1", "--hidden-size", "32", "--threads", "1", "--batch-size", "128"]
 
 
 def reviews(seed: int) -> Iterator[tuple[str, str]]:
@@ -141,7 +141,7 @@ def main() -> int:
                 "long.csv",
                 lambda: hourly(4, 2, 5000),
                 0.3 * _GB,
-                ["fit", "forecasting", "{data}", *reach, "--series", "series"],
+                ["fit", "forecasting", "{data}", *reach, "--series-id", "series"],
             ),
         }
         write(folder / "small.csv", as_csv(0), 200_000)

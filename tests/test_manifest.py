@@ -18,7 +18,7 @@ FILES = ["config.yaml", "encoder.json", "labels.json", "metrics.json", "model.sa
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    fitted = unroll.Classifier(hidden=2, embedding=2, epochs=1, min_count=1, threads=1).fit(TEXTS, NAMES)
+    fitted = unroll.Classifier(hidden_size=2, embedding_dim=2, epochs=1, min_freq=1, threads=1).fit(TEXTS, NAMES)
     return fitted.save(tmp_path / "run")
 
 

@@ -26,15 +26,15 @@ def test_every_option_has_one_home_and_a_help_text(task: str) -> None:
 
 
 def test_flat_settings_survive_the_round_trip() -> None:
-    given = {"hidden": 7, "conv_filters": 3, "conv_kernels": [3, 5], "text": "t"}
+    given = {"hidden_size": 7, "conv_filters": 3, "conv_kernel_sizes": [3, 5], "text": "t"}
     settings = ClassificationSettings.from_flat(given)
-    assert settings.model.conv_kernels == (3, 5)
+    assert settings.model.conv_kernel_sizes == (3, 5)
     assert ClassificationSettings.from_flat(settings.flat()) == settings
     assert settings.changed() == given
 
 
 def test_an_unknown_option_names_the_nearest() -> None:
-    with pytest.raises(OptionError, match="no option 'hiden'; did you mean 'hidden'"):
+    with pytest.raises(OptionError, match="no option 'hiden'; did you mean 'hidden_size'"):
         build(MODEL, {"hiden": 3})
 
 
@@ -42,25 +42,25 @@ def test_an_unknown_option_names_the_nearest() -> None:
     ("given", "message"),
     [
         ({"recurrence": "lstmm"}, "recurrence is 'lstmm'; did you mean 'lstm'?"),
-        ({"hidden": 1.5}, "hidden is 1.5; it must be a whole number"),
-        ({"hidden": 0}, "hidden is 0; it must be at least 1"),
-        ({"hidden": True}, "hidden is True; it must be a whole number"),
-        ({"layers": 10**9}, "layers is 1000000000; it must be at least 1 and below 1001"),
+        ({"hidden_size": 1.5}, "hidden_size is 1.5; it must be a whole number"),
+        ({"hidden_size": 0}, "hidden_size is 0; it must be at least 1"),
+        ({"hidden_size": True}, "hidden_size is True; it must be a whole number"),
+        ({"num_layers": 10**9}, "num_layers is 1000000000; it must be at least 1 and below 1001"),
         ({"head_dropout": 1.0}, "head_dropout is 1.0; it must be at least 0 and below 1"),
         ({"head_dropout": float("nan")}, "head_dropout is nan; it must be a number"),
         ({"head_dropout": 10**400}, "it must be a number"),
-        ({"hidden": 10**400}, "it must be at least 1 and below 1048576"),
+        ({"hidden_size": 10**400}, "it must be at least 1 and below 1048576"),
         ({"residual": "x"}, "residual is 'x'; it must be true or false"),
         ({"pooling": "man"}, "pooling is 'man'; did you mean 'mean'?"),
-        ({"conv_kernels": "3"}, "conv_kernels is '3'; it must be a list, such as [3, 5]"),
-        ({"conv_kernels": [0]}, "conv_kernels is [0]; give sizes of at least 1"),
+        ({"conv_kernel_sizes": "3"}, "conv_kernel_sizes is '3'; it must be a list, such as [3, 5]"),
+        ({"conv_kernel_sizes": [0]}, "conv_kernel_sizes is [0]; give sizes of at least 1"),
         ({"conv_pool": 2}, "conv_pool needs a convolution front end; set conv_filters"),
         ({"dropout": 0.1}, "dropout acts between layers"),
         ({"forget_bias": 1.0, "recurrence": "gru"}, "forget_bias goes with recurrence 'lstm', not 'gru'"),
         ({"reset_after": False}, "reset_after goes with recurrence 'gru', not 'lstm'"),
         ({"nonlinearity": "relu"}, "nonlinearity goes with recurrence 'rnn', not 'lstm'"),
-        ({"projection": 128}, "projection is 128; it must be below hidden"),
-        ({"last_hidden": 9}, "last_hidden is for several layers and there is one"),
+        ({"proj_size": 128}, "proj_size is 128; it must be below hidden"),
+        ({"last_hidden_size": 9}, "last_hidden_size is for several layers and there is one"),
         ({"remember": 9, "recurrence": "rnn"}, "remember goes with recurrence 'lstm' or 'gru', not 'rnn'"),
     ],
 )
@@ -71,25 +71,25 @@ def test_a_value_that_cannot_be_used_is_said_in_one_sentence(given: dict[str, ob
 
 
 def test_a_number_alone_is_a_list_of_one() -> None:
-    assert ModelOptions(conv_filters=2, conv_kernels=5).conv_kernels == (5,)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(OptionError, match=r"conv_kernels is 2\.5; it must be a whole number"):
-        ModelOptions(conv_filters=2, conv_kernels=2.5)  # pyright: ignore[reportArgumentType]
+    assert ModelOptions(conv_filters=2, conv_kernel_sizes=5).conv_kernel_sizes == (5,)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match=r"conv_kernel_sizes is 2\.5; it must be a whole number"):
+        ModelOptions(conv_filters=2, conv_kernel_sizes=2.5)  # pyright: ignore[reportArgumentType]
 
 
 def test_numbers_of_numpy_become_pythons() -> None:
-    options = RecurrentOptions(hidden=np.int64(3), output_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
-    assert type(options.hidden) is int
+    options = RecurrentOptions(hidden_size=np.int64(3), output_dropout=np.float32(0.5))  # pyright: ignore[reportArgumentType]
+    assert type(options.hidden_size) is int
     assert type(options.output_dropout) is float
-    assert flatten([options])["hidden"] == 3
+    assert flatten([options])["hidden_size"] == 3
 
 
 @pytest.mark.parametrize(
     ("given", "text", "regression", "named"),
     [
-        ({"vocabulary": 500}, False, False, "vocabulary"),
-        ({"embedding": 5}, False, False, "embedding"),
+        ({"vocab_size": 500}, False, False, "vocab_size"),
+        ({"embedding_dim": 5}, False, False, "embedding"),
         ({"init_from": "runs/lm"}, False, False, "init_from"),
-        ({"max_steps": 5}, True, False, "max_steps"),
+        ({"standardize": False}, True, False, "standardize"),
         ({"input_projection": 5}, True, False, "input_projection"),
         ({"label_smoothing": 0.1}, True, True, "label_smoothing"),
     ],

@@ -18,7 +18,7 @@ def written(path: Path) -> tuple[Run, nn.Module]:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     run = Run.claim(path)
     run.begin()
-    run.write_config("classification", {"hidden": 3, "text": "评论"}, {"data": ["a.csv"], "valid": [], "test": []})
+    run.write_config("classification", {"hidden_size": 3, "text": "评论"}, {"data": ["a.csv"], "valid": [], "test": []})
     run.write_weights(model)
     run.finish()
     return run, model
@@ -27,7 +27,7 @@ def written(path: Path) -> tuple[Run, nn.Module]:
 def test_config_and_weights_come_back_as_they_were(tmp_path: Path) -> None:
     run, model = written(tmp_path / "run")
     config = Run.open(tmp_path / "run").config()
-    assert config["options"] == {"hidden": 3, "text": "评论"}
+    assert config["options"] == {"hidden_size": 3, "text": "评论"}
     assert "评论" in (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
     with torch.device("meta"):
         other = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))

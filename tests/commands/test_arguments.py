@@ -6,14 +6,14 @@ import pytest
 
 from unroll.commands.arguments import Parser
 from unroll.commands.fit import parser as fit_parser
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.errors import OptionError
 
 
-def read(*arguments: str) -> FrameOptions:
+def read(*arguments: str) -> TimeSeriesOptions:
     parser = Parser("unroll", "unroll", "")
-    parser.add_options([FrameOptions])
-    return FrameOptions(**parser.read(arguments).as_dict())
+    parser.add_options([TimeSeriesOptions])
+    return TimeSeriesOptions(**parser.read(arguments).as_dict())
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_what_is_no_list_of_texts(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "option", "read"),
     [
-        (("--conv-kernels", "3,5"), "conv_kernels", (3, 5)),
-        (("--conv-kernels", "5"), "conv_kernels", (5,)),
-        (("--conv-kernels=[3, 5]",), "conv_kernels", (3, 5)),
+        (("--conv-kernel-sizes", "3,5"), "conv_kernel_sizes", (3, 5)),
+        (("--conv-kernel-sizes", "5"), "conv_kernel_sizes", (5,)),
+        (("--conv-kernel-sizes=[3, 5]",), "conv_kernel_sizes", (3, 5)),
     ],
 )
 def test_lists_of_whole_numbers(given: tuple[str, ...], option: str, read: tuple[int, ...]) -> None:
@@ -70,8 +70,8 @@ def test_cutoffs_are_parted_by_commas() -> None:
     [
         ("forecasting", "--quantiles", "low", "numbers, such as 0.1,0.5"),
         ("forecasting", "--quantiles", "[0.1,0.5", "numbers, such as 0.1,0.5"),
-        ("classification", "--conv-kernels", "3,5.5", "whole numbers, such as 3,5"),
-        ("classification", "--conv-kernels", "3 5", "whole numbers, such as 3,5"),
+        ("classification", "--conv-kernel-sizes", "3,5.5", "whole numbers, such as 3,5"),
+        ("classification", "--conv-kernel-sizes", "3 5", "whole numbers, such as 3,5"),
     ],
 )
 def test_what_is_no_list_of_numbers(task: str, flag: str, given: str, wanted: str) -> None:
@@ -82,21 +82,21 @@ def test_what_is_no_list_of_numbers(task: str, flag: str, given: str, wanted: st
 
 def test_a_list_of_numbers_in_a_file(tmp_path: Path) -> None:
     for text, read in (("[3, 5]", (3, 5)), ("5", (5,))):
-        (tmp_path / "o.yaml").write_text(f"conv_kernels: {text}\n")
+        (tmp_path / "o.yaml").write_text(f"conv_kernel_sizes: {text}\n")
         found = fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
-        assert found["conv_kernels"] == read
-    (tmp_path / "o.yaml").write_text("conv_kernels: 3,5x\n")
-    with pytest.raises(OptionError, match=r"conv_kernels is '3,5x'; it must be a list, such as \[3, 5\]"):
+        assert found["conv_kernel_sizes"] == read
+    (tmp_path / "o.yaml").write_text("conv_kernel_sizes: 3,5x\n")
+    with pytest.raises(OptionError, match=r"conv_kernel_sizes is '3,5x'; it must be a list, such as \[3, 5\]"):
         fit_parser("classification").read(["data", "--out", "run", "--config", str(tmp_path / "o.yaml")])
 
 
 def test_what_was_given_is_told_from_what_is_so_by_default(tmp_path: Path) -> None:
-    (tmp_path / "o.yaml").write_text("layers: 1\nbatch-size: 8\n")
+    (tmp_path / "o.yaml").write_text("num_layers: 1\nbatch-size: 8\n")
     parser = fit_parser("tagging")
     flags = [
         "--out",
         "run",
-        "--hidden",
+        "--hidden-size",
         "128",
         "--bidirectional",
         "--unfreeze-every=2",
@@ -104,7 +104,7 @@ def test_what_was_given_is_told_from_what_is_so_by_default(tmp_path: Path) -> No
         str(tmp_path / "o.yaml"),
     ]
     parser.read(["data", *flags])
-    assert parser.named == {"hidden", "bidirectional", "unfreeze_every", "layers", "batch_size"}
+    assert parser.named == {"hidden_size", "bidirectional", "unfreeze_every", "num_layers", "batch_size"}
 
 
 def test_a_shortened_flag_is_no_flag() -> None:
@@ -113,7 +113,7 @@ def test_a_shortened_flag_is_no_flag() -> None:
 
 
 def test_a_text_alone_is_a_list_of_one() -> None:
-    assert FrameOptions(target="sales").target == ("sales",)  # pyright: ignore[reportArgumentType]
+    assert TimeSeriesOptions(target="sales").target == ("sales",)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_text_alone_is_a_list_of_one() -> None:
     [
         ("text: 5", "text is 5; it must be text; write it in quotes"),
         ("text: true", "text is True; it must be text; write it in quotes"),
-        ("hidden: 1_000", "hidden is '1_000'; it must be a whole number"),
+        ("hidden_size: 1_000", "hidden_size is '1_000'; it must be a whole number"),
         ("bidirectional: yes", "bidirectional is 'yes'; it must be true or false"),
-        ("hidden: 1\nhidden: 2", "the key 'hidden' is there twice"),
+        ("hidden_size: 1\nhidden_size: 2", "the key 'hidden_size' is there twice"),
         ("batch-size: 1\nbatch_size: 2", "the option 'batch_size' is there twice"),
         ("recurrence: [lstm]", "recurrence is ['lstm']"),
     ],
@@ -140,7 +140,7 @@ def test_a_file_of_options_is_refused_in_one_sentence(line: str, message: str, t
     [
         ("text: no", "text", "no"),
         ("learning-rate: 1e-3", "learning_rate", 0.001),
-        ("hidden: 010", "hidden", 10),
+        ("hidden_size: 010", "hidden_size", 10),
         ("text: 12:30", "text", "12:30"),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_file_of_options_is_read_as_it_is_written(line: str, option: str, valu
         ("--text=12:30", "text", "12:30"),
         ("--text=5", "text", "5"),
         ("--learning-rate=1e-3", "learning_rate", 0.001),
-        ("--hidden=07", "hidden", 7),
+        ("--hidden-size=07", "hidden_size", 7),
         ("--bidirectional=no", "bidirectional", False),
         ("--bidirectional", "bidirectional", True),
         ("--forget-bias=null", "forget_bias", None),
@@ -175,8 +175,8 @@ def test_a_flag_is_read_as_it_is_written(flag: str, option: str, value: object) 
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--hidden=1e3", "hidden is '1e3'; it must be a whole number"),
-        ("--hidden=" + "9" * 5000, "it must be a whole number"),
+        ("--hidden-size=1e3", "hidden_size is '1e3'; it must be a whole number"),
+        ("--hidden-size=" + "9" * 5000, "it must be a whole number"),
         ("--learning-rate=nan", "it must be a number"),
         ("--learning-rate=1e999", "it must be a number"),
         ("--learning-rate=[1]", "learning_rate is '[1]'; it must be a number"),

@@ -18,7 +18,7 @@ import pytest
 from unroll.__main__ import COMMANDS, main
 
 WORDS = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "dull"]}
-QUICK = ("--hidden", "8", "--embedding", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
+QUICK = ("--hidden-size", "8", "--embedding-dim", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
 
 
 def reviews(path: Path, rows: int = 60, seed: int = 0) -> Path:
@@ -147,11 +147,19 @@ def test_the_same_command_gives_the_same_weights(trained: Path, tmp_path: Path) 
         ("review,sentiment\n" + "good,a\n" * 9, (), "at least two classes"),
         ("review,sentiment\n" + "good,a\n,b\n" * 9, (), "9 of 18 rows"),
         ("review,sentiment\n" + "good,a\nbad,\n" * 9, (), "9 of 18 rows"),
-        ("review,sentiment\n" + "good one,a\nx y,b\n" * 9, ("--min-count", "100"), "min_count"),
-        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--series", "review"), "text and series are both given"),
-        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--hiden", "3"), "did you mean '--hidden'"),
-        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--hidden", "x"), "hidden is 'x'; it must be a whole number"),
-        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--max-steps", "3"), "max_steps is set, but it goes with"),
+        ("review,sentiment\n" + "good one,a\nx y,b\n" * 9, ("--min-freq", "100"), "min_freq"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--sequence", "review"), "text and sequence are both given"),
+        ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--hiden", "3"), "did you mean '--hidden-size'"),
+        (
+            "review,sentiment\n" + "good,a\nbad,b\n" * 9,
+            ("--hidden-size", "x"),
+            "hidden_size is 'x'; it must be a whole number",
+        ),
+        (
+            "review,sentiment\n" + "good,a\nbad,b\n" * 9,
+            ("--standardize", "false"),
+            "standardize is set, but it goes with",
+        ),
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--config", "nowhere.yaml"), "no configuration file"),
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--backend", "torhc"), "did you mean 'torch'"),
         ("review,sentiment\n" + "good,a\nbad,b\n" * 9, ("--monitor", "f1"), "monitor is 'f1'"),
@@ -197,15 +205,15 @@ def test_a_config_file_holds_the_same_options_and_its_mistakes_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reviews(tmp_path / "train.csv")
-    (tmp_path / "a.yaml").write_text("recurrence: gru\nhidden: 5\nconv_kernels: [3, 5]\nconv_filters: 4\n")
-    assert fit(tmp_path, "--config", str(tmp_path / "a.yaml"), "--hidden", "6", "--epochs", "1") == 0
+    (tmp_path / "a.yaml").write_text("recurrence: gru\nhidden: 5\nconv_kernel_sizes: [3, 5]\nconv_filters: 4\n")
+    assert fit(tmp_path, "--config", str(tmp_path / "a.yaml"), "--hidden-size", "6", "--epochs", "1") == 0
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert "recurrence: gru" in config
-    assert "hidden: 6" in config
+    assert "hidden_size: 6" in config
     (tmp_path / "a.yaml").write_text("hiden: 5\n")
     assert fit(tmp_path, "--config", str(tmp_path / "a.yaml")) == 2
-    assert "no option 'hiden'; did you mean 'hidden'" in said(capsys)
-    (tmp_path / "a.yaml").write_text("hidden: [\n")
+    assert "no option 'hiden'; did you mean 'hidden_size'" in said(capsys)
+    (tmp_path / "a.yaml").write_text("hidden_size: [\n")
     assert fit(tmp_path, "--config", str(tmp_path / "a.yaml")) == 2
     assert "not valid YAML at line 2" in said(capsys)
 
@@ -230,8 +238,8 @@ def test_series_regression_from_npz(tmp_path: Path, capsys: pytest.CaptureFixtur
     rng = np.random.default_rng(0)
     values = rng.normal(size=(120, 5, 2)).astype("float32")
     np.savez(tmp_path / "a.npz", values=values, label=values.sum((1, 2)) * 10 + 300)
-    command = ["fit", "regression", str(tmp_path / "a.npz"), "--series", "values", "--out", str(tmp_path / "run")]
-    assert main([*command, "--hidden", "16", "--epochs", "30", "--learning-rate", "0.02", "--threads", "1"]) == 0
+    command = ["fit", "regression", str(tmp_path / "a.npz"), "--sequence", "values", "--out", str(tmp_path / "run")]
+    assert main([*command, "--hidden-size", "16", "--epochs", "30", "--learning-rate", "0.02", "--threads", "1"]) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
     assert metrics["rmse"] < 0.5 * metrics["baseline_rmse"]
     assert metrics["r2"] > 0.75
@@ -255,8 +263,8 @@ def test_series_regression_from_npz(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_bad_sequences_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str, message: str) -> None:
     good = '{"values": [[1, 2], [3, 4]], "label": 1}\n{"values": [[2, 2]], "label": 0}\n' * 10
     (tmp_path / "a.jsonl").write_text(good + f'{{"values": {value}, "label": 1}}\n')
-    command = ["fit", "classification", str(tmp_path / "a.jsonl"), "--series", "values", "--out", str(tmp_path / "r")]
-    assert main([*command, *("--epochs", "1", "--hidden", "4", "--threads", "1")]) == 2
+    command = ["fit", "classification", str(tmp_path / "a.jsonl"), "--sequence", "values", "--out", str(tmp_path / "r")]
+    assert main([*command, *("--epochs", "1", "--hidden-size", "4", "--threads", "1")]) == 2
     error = said(capsys)
     assert "row 21" in error
     assert message in error
@@ -328,7 +336,7 @@ def test_output_that_cannot_be_written_is_one_sentence(trained: Path) -> None:
         ("test: b.csv\n", "no option 'test'"),
         ("config: x\n", "no option 'config'"),
         ("3: 4\n", "no option '3'"),
-        ("hidden: abc\n", "hidden is 'abc'; it must be a whole number"),
+        ("hidden_size: abc\n", "hidden_size is 'abc'; it must be a whole number"),
     ],
 )
 def test_a_config_file_holds_options_only(
@@ -367,10 +375,14 @@ def test_a_damaged_run_is_refused_in_one_sentence(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, change, message in (
-        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 9"), "does not fit config.yaml"),
-        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 1000000"), "does not fit config.yaml"),
-        ("config.yaml", lambda t: t.replace("hidden: 8", "hiden: 8"), "no option 'hiden'"),
-        ("config.yaml", lambda t: t.replace("hidden: 8", "hidden: 100000000000"), "hidden is 100000000000"),
+        ("config.yaml", lambda t: t.replace("hidden_size: 8", "hidden_size: 9"), "does not fit config.yaml"),
+        ("config.yaml", lambda t: t.replace("hidden_size: 8", "hidden_size: 1000000"), "does not fit config.yaml"),
+        ("config.yaml", lambda t: t.replace("hidden_size: 8", "hiden_size: 8"), "no option 'hiden_size'"),
+        (
+            "config.yaml",
+            lambda t: t.replace("hidden_size: 8", "hidden_size: 100000000000"),
+            "hidden_size is 100000000000",
+        ),
         ("config.yaml", lambda t: t.replace("task: classification", "task: other"), "task 'other'"),
         ("config.yaml", lambda t: t.replace("max_length: 400", "max_length: 4"), "disagree"),
         ("config.yaml", lambda t: t.replace("task: classification", "task: regression"), "of kind single"),
@@ -402,7 +414,7 @@ def test_a_damaged_run_is_refused_in_one_sentence(
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:
     named = ("--text", "review", "--label", "sentiment", "--out", str(folder / "run"))
     command = [sys.executable, "-m", "unroll", "fit", "classification", str(folder / "train.csv"), *named]
-    settings = ("--hidden", "8", "--embedding", "8", "--epochs", "40", "--threads", "1", "--batch-size", "2")
+    settings = ("--hidden-size", "8", "--embedding-dim", "8", "--epochs", "40", "--threads", "1", "--batch-size", "2")
     return subprocess.Popen(
         [*command, *settings, "--head-dropout", "0.2", "--checkpoint-every", "7", *more],
         stdout=subprocess.PIPE,
@@ -516,7 +528,7 @@ def test_labels_written_in_several_ways_are_said(tmp_path: Path, capsys: pytest.
     rows = "".join(f"the film {i},{label}\n" for i in range(5) for label in ("pos", '" pos"', "neg", "Neg"))
     (tmp_path / "rows.csv").write_text("text,label\n" + rows)
     data, out = str(tmp_path / "rows.csv"), str(tmp_path / "run")
-    options = ("--hidden", "4", "--embedding", "4", "--epochs", "1", "--threads", "1")
+    options = ("--hidden-size", "4", "--embedding-dim", "4", "--epochs", "1", "--threads", "1")
     assert main(["fit", "classification", data, "--out", out, *options]) == 0
     printed = "".join(capsys.readouterr())
     assert "taken as one label: ' pos' and 'pos'" in printed

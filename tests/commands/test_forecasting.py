@@ -13,7 +13,7 @@ from unroll.__main__ import main
 from unroll.commands import demo
 from unroll.commands.air_passengers import rows
 
-QUICK = ("--hidden", "8", "--epochs", "2", "--threads", "1", "--recurrence", "gru", "--batch-size", "16")
+QUICK = ("--hidden-size", "8", "--epochs", "2", "--threads", "1", "--recurrence", "gru", "--batch-size", "16")
 
 
 def passengers(path: Path, months: int = 144) -> Path:
@@ -29,7 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("passengers")
     passengers(folder / "all.csv")
     data = str(folder / "all.csv")
-    options = ("--horizon", "6", "--test-part", "12", "--output", "normal", "--out", str(folder / "run"))
+    options = ("--horizon", "6", "--test-size", "12", "--output", "normal", "--out", str(folder / "run"))
     assert main(["fit", "forecasting", data, *options, *QUICK]) == 0
     return folder
 
@@ -103,11 +103,16 @@ def test_mistakes_in_data(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "column 'passengers' is empty" in said(lambda lines: lines.__setitem__(4, "1949-04,"))
     assert "the horizon is 150 steps, but the series has only 144 rows" in said(lambda _: None, "--horizon", "150")
     assert "'many' in 'passengers' is no finite number" in said(lambda lines: lines.__setitem__(4, "1949-04,many"))
-    assert "did you mean '--train-part'" in said(lambda _: None, "--train-parts", "3")
+    assert "did you mean '--train-size'" in said(lambda _: None, "--train-sizes", "3")
     passengers(tmp_path / "short.csv", 20)
     assert main(["predict", str(trained / "run"), str(tmp_path / "short.csv")]) == 2
     assert "has 20 rows, but the model looks back on 24" in capsys.readouterr().err
-    assert main(["predict", str(trained / "run"), str(trained / "all.csv"), "--known", str(trained / "all.csv")]) == 2
+    assert (
+        main(
+            ["predict", str(trained / "run"), str(trained / "all.csv"), "--future-covariates", str(trained / "all.csv")]
+        )
+        == 2
+    )
     assert "the model was trained without any" in capsys.readouterr().err
 
 
@@ -115,7 +120,7 @@ def test_options_of_forecasting_are_for_forecasting_runs(tmp_path: Path, capsys:
     X, y = np.random.default_rng(0).normal(size=(20, 3, 1)), np.array([0, 1] * 10)
     np.savez(tmp_path / "data.npz", values=X, label=y)
     data, run = str(tmp_path / "data.npz"), str(tmp_path / "run")
-    fit = ["fit", "classification", data, "--series", "values", "--out", run, *QUICK]
+    fit = ["fit", "classification", data, "--sequence", "values", "--out", run, *QUICK]
     assert main(fit) == 0
     capsys.readouterr()
     assert main(["predict", run, data, "--horizon", "3"]) == 2

@@ -16,7 +16,18 @@ from unroll.serving.language_model import LanguagePredictor
 from unroll.serving.predictor import load
 
 TEXT = "the cat sat on the mat\na dog ran to the cat\n"
-QUICK = ("--hidden", "24", "--embedding", "12", "--epochs", "12", "--learning-rate", "0.03", "--batch-size", "4")
+QUICK = (
+    "--hidden-size",
+    "24",
+    "--embedding-dim",
+    "12",
+    "--epochs",
+    "12",
+    "--learning-rate",
+    "0.03",
+    "--batch-size",
+    "4",
+)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +172,7 @@ def test_another_kind_of_run_neither_writes_nor_scores(
     rows = "".join(f"{word},{kind}\n" for word, kind in (("good", "a"), ("bad", "b")) * 10)
     (tmp_path / "rows.csv").write_text("text,label\n" + rows)
     out = str(tmp_path / "run")
-    quick = ("--hidden", "4", "--embedding", "4", "--epochs", "1", "--threads", "1")
+    quick = ("--hidden-size", "4", "--embedding-dim", "4", "--epochs", "1", "--threads", "1")
     assert main(["fit", "classification", str(tmp_path / "rows.csv"), "--out", out, *quick]) == 0
     capsys.readouterr()
     for command in (["generate", out], ["score", out, "-"]):

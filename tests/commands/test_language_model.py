@@ -16,23 +16,32 @@ from unroll.tasks.language_modeling.loss import NextToken
 
 TEXT = "the cat sat on the mat .\nthe dog sat on the cat .\nthe cat saw the dog .\n" * 40
 QUICK = (
-    "--hidden",
+    "--hidden-size",
     "12",
-    "--embedding",
+    "--embedding-dim",
     "8",
-    "--min-count",
+    "--min-freq",
     "1",
     "--batch-size",
     "4",
-    "--window",
+    "--bptt",
     "10",
     "--threads",
     "1",
 )
 RICH = (
-    *("--layers", "2", "--hidden-dropout", "0.2", "--head-dropout", "0.2", "--weight-dropout", "0.2"),
-    *("--vector-dropout", "0.1", "--word-dropout", "0.1", "--activation-penalty", "1", "--activation-slowness", "1"),
-    *("--window-jitter", "0.3", "--reset-state", "row"),
+    *("--num-layers", "2", "--hidden-dropout", "0.2", "--head-dropout", "0.2", "--weight-dropout", "0.2"),
+    *(
+        "--embedding-row-dropout",
+        "0.1",
+        "--word-dropout",
+        "0.1",
+        "--activation-penalty",
+        "1",
+        "--activation-slowness",
+        "1",
+    ),
+    *("--bptt-jitter", "0.3", "--reset-state", "row"),
 )
 
 
@@ -116,7 +125,7 @@ def test_dynamic_evaluation(trained: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    "more", [(), RICH, ("--predict", "masked", "--bidirectional", "--window-jitter", "0.2")], ids=str
+    "more", [(), RICH, ("--objective", "masked", "--bidirectional", "--bptt-jitter", "0.2")], ids=str
 )
 def test_a_resumed_training_is_the_one_that_was_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
@@ -169,10 +178,10 @@ def test_a_text_that_has_changed(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (b"PK\x03\x04\0\0", (), "a.txt' is not a text file: it holds bytes that are zero"),
         (b"caf\xe9 noir\n", (), "line 1: byte 0xE9 is not utf-8; --encoding latin-1 may be right"),
         (b"a b c\n", ("--bidirectional",), "bidirectional layers would see the token that they are to predict"),
-        (b"a b c\n", ("--level", "bpe"), "vocabulary is 0; it must be at least 258 for level 'bpe'"),
-        (b"a b c\n", ("--windows", "3"), "there is no option --windows; did you mean '--window'?"),
+        (b"a b c\n", ("--level", "bpe"), "vocab_size is 0; it must be at least 258 for level 'bpe'"),
+        (b"a b c\n", ("--bpt", "3"), "there is no option --bpt; did you mean '--bptt'?"),
         (b"a b c\n", ("--softmax", "adaptive"), "a vocabulary of 5 entries is too small for clusters"),
-        (b"a b c\n", ("--min-count", "2"), "the vocabulary is empty: no word occurs 2 times (min_count)"),
+        (b"a b c\n", ("--min-freq", "2"), "the vocabulary is empty: no word occurs 2 times (min_freq)"),
     ],
 )
 def test_a_persons_mistakes(
@@ -194,7 +203,7 @@ def test_a_wrong_column(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_levels_and_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"review": f"good film {i % 7}"}) + "\n" for i in range(60)))
-    for level, more in (("char", ()), ("byte", ()), ("bpe", ("--vocabulary", "270"))):
+    for level, more in (("char", ()), ("byte", ()), ("bpe", ("--vocab-size", "270"))):
         out = tmp_path / level
         assert fit(tmp_path / "a.jsonl", out, "--text", "review", "--level", level, "--epochs", "1", *more) == 0
         metrics = json.loads((out / "metrics.json").read_text())["validation"]
@@ -206,7 +215,7 @@ def test_the_recipes_text_options_are_those_of_the_published_figures() -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     for name in ("ptb", "ptb-awd", "wikitext2"):
         options = yaml.safe_load((recipes / f"{name}.yaml").read_text())
-        assert (options["punctuation"], options["normalize"], options["min_count"]) == ("keep", "none", 1)
+        assert (options["punctuation"], options["normalize"], options["min_freq"]) == ("keep", "none", 1)
 
 
 def test_half_an_emoji_and_lines_before_a_bad_one_are_scored(

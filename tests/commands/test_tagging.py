@@ -9,7 +9,18 @@ import pytest
 
 from unroll.__main__ import main
 
-QUICK = ("--hidden", "12", "--embedding", "12", "--char-hidden", "6", "--epochs", "8", "--learning-rate", "0.03")
+QUICK = (
+    "--hidden-size",
+    "12",
+    "--embedding-dim",
+    "12",
+    "--char-hidden-size",
+    "6",
+    "--epochs",
+    "8",
+    "--learning-rate",
+    "0.03",
+)
 STEMS = {"NOUN": "cat dog fox hen cow pig".split(), "VERB": "walk jump sing talk play look".split()}  # noqa: SIM905
 
 
@@ -118,13 +129,13 @@ def test_bad_records_stop_the_prediction_or_are_answered_with_an_error(
         ("a X\nb X Y\n", (), "line 2: 3 columns, but other lines have 2"),
         ("a\nb\n", (), "has no column 'tags'"),
         ("a X\n\nb X\n", (), "every token of"),
-        ("a X\n\nb Y\n", ("--min-count", "5"), "no word occurs 5 times (min_count)"),
+        ("a X\n\nb Y\n", ("--min-freq", "5"), "no word occurs 5 times (min_freq)"),
         (
             "a O\n\nb I-X\n",
             ("--scheme", "BIO"),
             "'I-X' at token 1 cannot stand first); --skip-bad-rows leaves them out",
         ),
-        ("a X\n\nb Y\n", ("--vectors", "nowhere.txt", "--min-count", "1"), "no such file: '"),
+        ("a X\n\nb Y\n", ("--vectors", "nowhere.txt", "--min-freq", "1"), "no such file: '"),
         ("a X\n\nb Y\n", ("--tags", "column3"), "has no column 'column3'; did you mean 'column"),
         ("a X\n\nb Y\n", ("--decoder", "crt"), "decoder is 'crt'; did you mean 'crf'"),
         ("", (), "is empty"),

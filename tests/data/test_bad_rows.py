@@ -61,7 +61,7 @@ def test_lists_of_labels() -> None:
 @pytest.mark.parametrize("level", ["word", "bpe", "char"])
 @pytest.mark.parametrize("punctuation", ["split", "drop", "keep"])
 def test_texts_that_clean_to_nothing(level: Any, punctuation: Any) -> None:
-    options = TextOptions(level=level, punctuation=punctuation, vocabulary=300, min_count=1)
+    options = TextOptions(level=level, punctuation=punctuation, vocab_size=300, min_freq=1)
     texts = [
         "!!!",
         "<br>",

@@ -72,7 +72,7 @@ def test_rows_of_no_length_have_one_step_of_padding() -> None:
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("size", [1, 7, 100, 1003, 5000])
 def test_every_row_once(bucket: int, shuffle: bool, size: int) -> None:
-    batches = Batches(some(), BatchOptions(batch_size=size, bucket=bucket), shuffle=shuffle, seed=3)
+    batches = Batches(some(), BatchOptions(batch_size=size, bucket_batches=bucket), shuffle=shuffle, seed=3)
     parts = rows(batches)
     assert len(parts) == len(batches)
     assert sorted(flat(parts)) == list(range(1003))
@@ -104,10 +104,10 @@ def test_the_order_is_the_same_on_every_machine() -> None:
 def test_rows_of_like_length_meet() -> None:
     examples = some()
     grouped = Batches(examples, shuffle=True, seed=0)
-    mixed = Batches(examples, BatchOptions(bucket=0), shuffle=True, seed=0)
+    mixed = Batches(examples, BatchOptions(bucket_batches=0), shuffle=True, seed=0)
     assert grouped.padding_share() < 0.1
     large = some(20_000)
-    assert Batches(large, BatchOptions(bucket=1000), shuffle=True, seed=0).padding_share() < 0.02
+    assert Batches(large, BatchOptions(bucket_batches=1000), shuffle=True, seed=0).padding_share() < 0.02
     assert mixed.padding_share() > 0.5
     positions = steps = 0
     for batch in grouped:
@@ -121,7 +121,7 @@ def test_without_shuffling_rows_are_sorted_or_kept() -> None:
     batches = Batches(examples, shuffle=False)
     order = flat(rows(batches))
     assert examples.lengths[order].tolist() == sorted(examples.lengths.tolist())
-    kept = Batches(examples, BatchOptions(bucket=0), shuffle=False)
+    kept = Batches(examples, BatchOptions(bucket_batches=0), shuffle=False)
     assert flat(rows(kept)) == list(range(1003))
 
 
@@ -215,7 +215,7 @@ def test_what_cannot_be_shared() -> None:
 
 
 def test_a_shard_is_what_that_process_would_have_made() -> None:
-    options = BatchOptions(batch_size=8, bucket=3, seed=5)
+    options = BatchOptions(batch_size=8, bucket_batches=3, seed=5)
     batches = Batches(some(100), options, shuffle=True)
     batches.set_epoch(4)
     next(iter(batches))
@@ -285,11 +285,11 @@ def test_collation_is_quick() -> None:
     [
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"batch_size": 10**21}, "batch_size is 10{21}; it must be at least 1 and below"),
-        ({"bucket": -1}, "bucket is -1"),
-        ({"bucket": 2**31}, "bucket is 2147483648; it must be at least 0 and below"),
+        ({"bucket_batches": -1}, "bucket_batches is -1"),
+        ({"bucket_batches": 2**31}, "bucket_batches is 2147483648; it must be at least 0 and below"),
         ({"seed": 2**32}, "seed is 4294967296; it must be at least 0 and below"),
-        ({"validation": 1.0}, "validation is 1.0"),
-        ({"validation": float("nan")}, "validation is nan"),
+        ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
+        ({"validation_fraction": float("nan")}, "validation_fraction is nan"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": True}, "seed is True"),
     ],

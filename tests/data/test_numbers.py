@@ -10,7 +10,7 @@ import pytest
 
 from unroll.data.numbers import number, read_numbers, read_targets
 from unroll.data.options import SourceOptions
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.table import ColumnTable
 from unroll.errors import DataError
@@ -103,7 +103,7 @@ def test_the_other_columns_or_a_person_tell_which(tmp_path: Path) -> None:
     assert read_numbers(cells, "auto", [["0.5"], ["0,5"]]).doubt == "1,234"
     path = tmp_path / "t.csv"
     path.write_text("t;y\n" + "".join(f"{i};{i},234\n" for i in range(1, 9)))
-    options = FrameOptions(time="t", target=("y",))
+    options = TimeSeriesOptions(time="t", target=("y",))
     with pytest.raises(DataError, match="column 'y': 1,234 may be"):
         read_frames(path, options)
     frames = read_frames(path, options, source=SourceOptions(decimal="comma"))
@@ -113,7 +113,7 @@ def test_the_other_columns_or_a_person_tell_which(tmp_path: Path) -> None:
 def test_how_numbers_are_written_is_said(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("t;Preis\n" + "".join(f"{i};{i},5\n" for i in range(8)))
-    frames = read_frames(path, FrameOptions(time="t"))
+    frames = read_frames(path, TimeSeriesOptions(time="t"))
     assert frames.targets == ("Preis",)
     assert f"{path}: fields are separated by ';'" in frames.notes
     assert "column 'Preis' is written with decimal commas, as 0,5" in frames.notes
@@ -124,8 +124,8 @@ def test_numbers_with_something_around_them_are_not_dropped_without_a_word(tmp_p
     path = tmp_path / "t.csv"
     path.write_text("t,y,change\n" + "".join(f"{i},{i}.5,{cell.format(i)}\n" for i in range(8)))
     with pytest.raises(DataError, match="column 'change' holds numbers with something around them, as"):
-        read_frames(path, FrameOptions(time="t"))
-    assert read_frames(path, FrameOptions(time="t", target=("y",))).targets == ("y",)
+        read_frames(path, TimeSeriesOptions(time="t"))
+    assert read_frames(path, TimeSeriesOptions(time="t", target=("y",))).targets == ("y",)
 
 
 def test_names_are_no_missing_values() -> None:

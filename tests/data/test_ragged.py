@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unroll.data.files.dataset import read
-from unroll.data.options import SeriesOptions, TextOptions
+from unroll.data.options import SequenceOptions, TextOptions
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sequences import SequenceScaler
 from unroll.data.text.tokenizer import TextTokenizer
@@ -79,7 +79,7 @@ def test_encoded_series(tmp_path: Path, in_memory: bool) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, x=values, offsets=offsets)
     dataset = read(path)
-    encoder = SequenceScaler.learn(iter_column(dataset, "x"), SeriesOptions())
+    encoder = SequenceScaler.learn(iter_column(dataset, "x"), SequenceOptions())
     np.testing.assert_allclose(encoder.mean, values.mean(0))
     examples = encode_to_examples(dataset, "x", encoder, in_memory=in_memory)
     assert examples.feature_shape == (2,)

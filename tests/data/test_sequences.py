@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from unroll.data.options import SeriesOptions
+from unroll.data.options import LengthOptions, SequenceOptions
 from unroll.data.sequences import SequenceScaler, as_array
-from unroll.errors import DataError, OptionError, RunError
+from unroll.errors import DataError, RunError
 
 
 def test_mean_and_deviation_as_numpy_has_them() -> None:
@@ -35,7 +35,7 @@ def test_lists_of_numbers() -> None:
     assert encoder.mean.tolist() == [3.5]
     assert encoder.encode([[3.5], []])[0].tolist() == [[0.0]]
     assert encoder.encode([[]])[0].shape == (0, 1)
-    nested = SequenceScaler.learn([[[1, 2], [3, 4]]], SeriesOptions(standardize=False))
+    nested = SequenceScaler.learn([[[1, 2], [3, 4]]], SequenceOptions(standardize=False))
     assert nested.encode([[[1, 2]]])[0].tolist() == [[1.0, 2.0]]
 
 
@@ -46,7 +46,7 @@ def test_a_constant_feature_is_only_centred() -> None:
 
 
 def test_the_last_steps_are_kept() -> None:
-    encoder = SequenceScaler.learn([[0, 0, 1, 3]], SeriesOptions(max_steps=2))
+    encoder = SequenceScaler.learn([[0, 0, 1, 3]], None, LengthOptions(2, "tail"))
     assert encoder.mean.tolist() == [2.0]
     assert encoder.encode([[9, 9, 1, 3]])[0].tolist() == [[-1.0], [1.0]]
 
@@ -104,11 +104,11 @@ def test_too_large_for_32_bits() -> None:
 
 
 def test_json_there_and_back_to_the_last_bit() -> None:
-    encoder = SequenceScaler.learn([np.random.default_rng(0).normal(size=(9, 3))], SeriesOptions(max_steps=7))
+    encoder = SequenceScaler.learn([np.random.default_rng(0).normal(size=(9, 3))], None, LengthOptions(7, "tail"))
     again = SequenceScaler.from_json(encoder.to_json())
     assert np.array_equal(again.mean, encoder.mean)
     assert np.array_equal(again.scale, encoder.scale)
-    assert again.options == encoder.options
+    assert (again.options, again.length) == (encoder.options, encoder.length)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,6 @@ def test_damaged_json(change: dict) -> None:
         SequenceScaler.from_json(json.dumps({**document, **change}))
     with pytest.raises(RunError, match="not JSON"):
         SequenceScaler.from_json("{")
-
-
-def test_options() -> None:
-    for value in (-1, 2**31, 10**21):
-        with pytest.raises(OptionError, match=f"max_steps is {value}; it must be at least 0 and below"):
-            SeriesOptions(max_steps=value)
 
 
 def of_objects(items: list) -> np.ndarray:

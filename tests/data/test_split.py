@@ -64,7 +64,7 @@ def test_what_cannot_be_divided() -> None:
         split(1, 0.1, 0)
     assert str(error.value) == (
         "1 row cannot be divided into training and validation (0.1); "
-        "give validation 0 (--validation 0), or rows of its own (--valid DATA)"
+        "give validation 0 (--validation-fraction 0), or rows of its own (--valid DATA)"
     )
     with pytest.raises(DataError, match="2 rows cannot be divided"):
         split(2, 0.9, 0)

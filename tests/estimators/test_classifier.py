@@ -16,7 +16,7 @@ import unroll
 from unroll import Classifier, Regressor
 from unroll.errors import DataError, OptionError
 
-SMALL = {"hidden": 8, "epochs": 3, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
+SMALL = {"hidden_size": 8, "epochs": 3, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
 
 
 EXPECTED_FAILURES = {
@@ -31,7 +31,7 @@ def digits(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checks():
-    for estimator in (Classifier(**SMALL), Regressor(**(SMALL | {"epochs": 40, "hidden": 16}))):
+    for estimator in (Classifier(**SMALL), Regressor(**(SMALL | {"epochs": 40, "hidden_size": 16}))):
         yield from estimator_checks_generator(
             estimator, legacy=True, expected_failed_checks=EXPECTED_FAILURES, mark="xfail"
         )
@@ -48,7 +48,7 @@ def test_the_contract_of_scikit_learn(estimator: object, check) -> None:
 
 def test_learns_the_digits_far_better_than_chance() -> None:
     X, y = digits(1797)
-    classifier = Classifier(hidden=32, epochs=10, learning_rate=0.01, bidirectional=True, pooling="max", threads=1)
+    classifier = Classifier(hidden_size=32, epochs=10, learning_rate=0.01, bidirectional=True, pooling="max", threads=1)
     classifier.fit(X[:1400], y[:1400])
     assert (classifier.predict(X[1400:]) == y[1400:]).mean() > 0.85
     p = classifier.predict_proba(X[1400:])
@@ -60,7 +60,7 @@ def test_learns_the_digits_far_better_than_chance() -> None:
 def test_texts_are_learnt_saved_and_loaded(tmp_path: Path) -> None:
     texts = ["good film", "a good one", "bad film", "such a bad one"] * 10
     labels = ["pos", "pos", "neg", "neg"] * 10
-    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding=8, min_count=1).fit(texts, labels)
+    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding_dim=8, min_freq=1).fit(texts, labels)
     assert classifier.predict(["good good", "bad bad"]).tolist() == ["pos", "neg"]
     classifier.save(tmp_path / "run")
     answers = list(unroll.load(tmp_path / "run").predict([{"text": "good good"}, {"text": "bad bad"}]))
@@ -70,7 +70,7 @@ def test_texts_are_learnt_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_chinese_texts() -> None:
-    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding=8, min_count=1)
+    classifier = Classifier(**(SMALL | {"epochs": 10}), embedding_dim=8, min_freq=1)
     classifier.fit(["这部电影很好看", "很好", "太差了", "不好看,很差"] * 10, ["好", "好", "差", "差"] * 10)
     assert classifier.predict(["很好看", "太差"]).tolist() == ["好", "差"]
 
@@ -94,7 +94,7 @@ def test_a_data_frame_with_one_column_of_texts() -> None:
     import pandas as pd
 
     frame = pd.DataFrame({"review": ["good film", "bad film"] * 20})
-    fitted = Classifier(**(SMALL | {"epochs": 10}), embedding=8).fit(frame, ["pos", "neg"] * 20)
+    fitted = Classifier(**(SMALL | {"epochs": 10}), embedding_dim=8).fit(frame, ["pos", "neg"] * 20)
     assert fitted.predict(frame[:2]).tolist() == ["pos", "neg"]
 
 
@@ -110,8 +110,8 @@ def test_selection_pipelines_and_clones_work() -> None:
     X, y = digits(120)
     flat = X.reshape(120, 64)
     assert cross_val_score(make_pipeline(StandardScaler(), Classifier(**SMALL)), flat, y, cv=2).shape == (2,)
-    search = GridSearchCV(Classifier(**SMALL), {"hidden": [4, 8]}, cv=2).fit(flat, y)
-    assert search.best_params_["hidden"] in (4, 8)
+    search = GridSearchCV(Classifier(**SMALL), {"hidden_size": [4, 8]}, cv=2).fit(flat, y)
+    assert search.best_params_["hidden_size"] in (4, 8)
     copy = clone(search.best_estimator_)
     assert copy.get_params() == search.best_estimator_.get_params()
 
@@ -134,8 +134,8 @@ def test_mistakes_are_said() -> None:
     X, y = digits(60)
     with pytest.raises(TypeError, match="hiden"):
         Classifier(hiden=3)
-    with pytest.raises(OptionError, match="hidden is 0"):
-        Classifier(hidden=0).fit(X, y)
+    with pytest.raises(OptionError, match="hidden_size is 0"):
+        Classifier(hidden_size=0).fit(X, y)
     with pytest.raises(DataError, match="one class only"):
         Classifier(**SMALL).fit(X, np.zeros(60))
     with pytest.raises(DataError, match="give a list of texts"):

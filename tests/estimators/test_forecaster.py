@@ -14,7 +14,7 @@ import unroll
 from unroll.errors import DataError, OptionError
 from unroll.estimators.forecaster import Forecaster
 
-SMALL: dict[str, Any] = {"hidden": 8, "epochs": 3, "learning_rate": 0.02, "threads": 1, "recurrence": "gru"}
+SMALL: dict[str, Any] = {"hidden_size": 8, "epochs": 3, "learning_rate": 0.02, "threads": 1, "recurrence": "gru"}
 
 
 def wave(rows: int = 90) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def wave(rows: int = 90) -> pd.DataFrame:
 
 def test_fit_and_predict() -> None:
     df = wave()
-    model = Forecaster(horizon=7, **(SMALL | {"epochs": 40, "hidden": 16})).fit(df[:83])
+    model = Forecaster(horizon=7, **(SMALL | {"epochs": 40, "hidden_size": 16})).fit(df[:83])
     found = model.predict()
     assert list(found.columns) == ["day", "y"]
     assert found.day.tolist() == df.day[83:].tolist()
@@ -57,7 +57,7 @@ def test_quantiles_and_paths_are_columns_and_rows() -> None:
 def test_long_tables_series_and_arrays() -> None:
     df = wave(60)
     long = pd.concat([df.assign(name="a"), df.assign(name="b", y=df.y * 3)])
-    found = Forecaster(horizon=2, series="name", **SMALL).fit(long).predict()
+    found = Forecaster(horizon=2, series_id="name", **SMALL).fit(long).predict()
     assert found[["name", "day"]].to_numpy().tolist() == [
         [n, d] for n in "ab" for d in pd.date_range("2024-03-01", periods=2)
     ]
@@ -81,10 +81,10 @@ def test_backtest() -> None:
     assert own["in_training"] == 1
 
 
-@pytest.mark.parametrize("strategy", ["recursive", "direct", "attention", "segment"])
+@pytest.mark.parametrize("strategy", ["recursive", "direct", "seq2seq", "segrnn"])
 def test_saved_and_loaded(tmp_path: Path, strategy: str) -> None:
     df = wave()
-    options = {"normalise": "revin"} if strategy == "direct" else {}
+    options = {"instance_norm": "revin"} if strategy == "direct" else {}
     model = Forecaster(horizon=5, strategy=strategy, **options, **(SMALL | {"epochs": 1})).fit(df)
     model.save(tmp_path / "run")
     loaded = unroll.load(tmp_path / "run")
@@ -95,11 +95,11 @@ def test_saved_and_loaded(tmp_path: Path, strategy: str) -> None:
 
 
 def test_the_contract_of_scikit_learn() -> None:
-    model = Forecaster(horizon=5, lookback=14, strategy="segment", quantiles=(0.2, 0.5, 0.8), output="quantile")
+    model = Forecaster(horizon=5, lookback=14, strategy="segrnn", quantiles=(0.2, 0.5, 0.8), output="quantile")
     copy = clone(model)
     assert copy.get_params() == model.get_params()
-    assert copy.set_params(hidden=3).get_params()["hidden"] == 3
-    assert set(model.get_params()) & {"encoding", "test_part", "validation", "bucket"} == set()
+    assert copy.set_params(hidden_size=3).get_params()["hidden_size"] == 3
+    assert set(model.get_params()) & {"encoding", "test_size", "validation_fraction", "bucket_batches"} == set()
     with pytest.raises(TypeError, match="unexpected keyword argument 'hiden'"):
         Forecaster(hiden=3)
     with pytest.raises(ValueError, match="not fitted"):

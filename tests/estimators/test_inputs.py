@@ -19,7 +19,7 @@ from unroll.options import defaults
 
 TEXTS = ["good film", "bad film", "a good one"]
 NAN = float("nan")
-QUICK: dict[str, Any] = {"hidden": 4, "embedding": 4, "epochs": 1, "threads": 1}
+QUICK: dict[str, Any] = {"hidden_size": 4, "embedding_dim": 4, "epochs": 1, "threads": 1}
 
 
 def of_objects(items: list[Any]) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_half_an_emoji_is_answered(of_texts: Classifier) -> None:
 def test_cells_of_parquet_are_learnt_as_lists_are(tmp_path: Any) -> None:
     lists = [[[float(i + t), 1.0] for t in range(1 + i % 3)] for i in range(12)]
     y = [0.0, 1.0] * 6
-    options: dict[str, Any] = {"hidden": 4, "epochs": 1, "threads": 1}
+    options: dict[str, Any] = {"hidden_size": 4, "epochs": 1, "threads": 1}
     pd.DataFrame({"s": lists}).to_parquet(tmp_path / "rows.parquet")
     cells = pd.read_parquet(tmp_path / "rows.parquet")["s"]
     wanted = Regressor(**options).fit(lists, y).predict(lists)

@@ -17,9 +17,9 @@ from unroll.tasks.language_modeling.task import corpus_of
 
 WORDS = ["the cat sat on the mat", "the dog sat on the log", "a cat saw the dog", "a dog saw the cat"] * 20
 QUICK: dict[str, Any] = {
-    "hidden": 24,
-    "embedding": 16,
-    "window": 12,
+    "hidden_size": 24,
+    "embedding_dim": 16,
+    "bptt": 12,
     "batch_size": 4,
     "epochs": 12,
     "learning_rate": 0.02,
@@ -60,7 +60,7 @@ def test_it_writes_scores_and_saves(fitted: unroll.LanguageModel, tmp_path: Path
 def test_states_are_reset_where_asked() -> None:
     lines = ["a b", "", "c d", "e f"] * 4
     for reset, wanted in (("never", []), ("blank", [4, 14, 24, 34]), ("row", [3, 4, 7, 10, 13, 14])):
-        settings = LanguageSettings.from_flat({"reset_state": reset, "min_count": 1})
+        settings = LanguageSettings.from_flat({"reset_state": reset, "min_freq": 1})
         encoder = TextTokenizer.learn(_lines(lines), settings.text)
         found = corpus_of(_lines(lines), encoder, settings, "X").documents.tolist()
         assert found[: len(wanted)] == wanted
@@ -69,9 +69,9 @@ def test_states_are_reset_where_asked() -> None:
 
 def test_parameters_are_those_of_the_command(fitted: unroll.LanguageModel) -> None:
     parameters = clone(fitted).get_params()
-    assert parameters["window"] == 12
-    assert {"tie", "softmax", "weight_dropout", "layer_decay"} <= parameters.keys()
-    assert not {"bucket", "max_length", "encoding"} & parameters.keys()
+    assert parameters["bptt"] == 12
+    assert {"tie_weights", "softmax", "weight_dropout", "layer_decay"} <= parameters.keys()
+    assert not {"bucket_batches", "max_length", "encoding"} & parameters.keys()
 
 
 def test_what_is_no_text_is_refused() -> None:

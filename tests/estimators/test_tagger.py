@@ -11,7 +11,14 @@ from unroll import load
 from unroll.errors import DataError, OptionError, RunError
 from unroll.estimators.tagger import Tagger
 
-SMALL = {"hidden": 8, "embedding": 8, "char_hidden": 4, "char_embedding": 8, "epochs": 12, "learning_rate": 0.05}
+SMALL = {
+    "hidden_size": 8,
+    "embedding_dim": 8,
+    "char_hidden_size": 4,
+    "char_embedding_dim": 8,
+    "epochs": 12,
+    "learning_rate": 0.05,
+}
 X = [["the", "cat", "ran"], ["a", "dog", "sat"], ["the", "dog", "ran", "!"], ["a", "cat"]] * 6
 Y = [["D", "N", "V"], ["D", "N", "V"], ["D", "N", "V", "P"], ["D", "N"]] * 6
 
@@ -37,11 +44,11 @@ def test_it_learns_and_answers_lists(fitted: Tagger) -> None:
 
 def test_parameters_are_the_options_of_the_command() -> None:
     parameters = small(decoder="crf").get_params()
-    assert {"decoder", "hidden", "scheme", "vectors", "min_count", "lowercase", "verbose"} <= set(parameters)
+    assert {"decoder", "hidden_size", "scheme", "vectors", "min_freq", "lowercase", "verbose"} <= set(parameters)
     assert not {"tokens", "tags", "encoding", "skip_bad_rows", "level", "html"} & set(parameters)
     assert parameters["bidirectional"] is True
-    copy = clone(small(decoder="crf").set_params(hidden=5))
-    assert (copy.hidden, copy.decoder) == (5, "crf")
+    copy = clone(small(decoder="crf").set_params(hidden_size=5))
+    assert (copy.hidden_size, copy.decoder) == (5, "crf")
     with pytest.raises(TypeError, match="unexpected keyword argument 'hiden'"):
         Tagger(hiden=3)
     with pytest.raises(OptionError, match="decoder is 'viterbi'"):
@@ -84,7 +91,7 @@ def test_a_saved_tagger_is_a_run(fitted: Tagger, tmp_path: Path) -> None:
 )
 def test_what_cannot_be_used_is_named(tokens: object, tags: object, message: str) -> None:
     with pytest.raises(DataError, match=message) as error:
-        small(min_count=1).fit(tokens, tags)
+        small(min_freq=1).fit(tokens, tags)
     assert "--" not in str(error.value)
 
 

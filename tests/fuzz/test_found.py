@@ -16,7 +16,7 @@ import pytest
 from fuzzing.oracle import Outcome, attempt
 
 from unroll.data.files.dataset import read
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import read_frames
 from unroll.runs import Run
 
@@ -63,7 +63,7 @@ def test_a_run_with_a_value_that_yaml_cannot_read_is_refused(value: str, tmp_pat
 def test_a_flag_with_a_value_that_yaml_cannot_read_is_refused_or_text(value: str) -> None:
     from unroll.commands.fit import parser
 
-    outcome = attempt(lambda: parser("forecasting").read(["x.csv", "--out", "run", f"--known={value}"]))
+    outcome = attempt(lambda: parser("forecasting").read(["x.csv", "--out", "run", f"--future-covariates={value}"]))
     assert not outcome.answered or outcome.value.known == (value,)
 
 
@@ -74,7 +74,7 @@ def test_a_file_of_a_run_that_is_no_file_is_refused_at_once(name: str, device: s
 
     run = tmp_path / "run"
     texts, labels = ["good a", "bad b"] * 10, ["p", "n"] * 10
-    unroll.Classifier(hidden=2, embedding=2, epochs=1, min_count=1, threads=1).fit(texts, labels).save(run)
+    unroll.Classifier(hidden_size=2, embedding_dim=2, epochs=1, min_freq=1, threads=1).fit(texts, labels).save(run)
     (run / name).unlink()
     if device == "pipe":
         os.mkfifo(run / name)
@@ -157,7 +157,7 @@ def test_a_parquet_file_with_any_byte_changed_is_read_or_refused(tmp_path: Path)
 def series(path: Path, times: list[str], numbers: list[str], name: str = "open time") -> Outcome:
     rows = [f"{time};{number}" for time, number in zip(times, numbers, strict=True)]
     path.write_text("\n".join([f"{name};price", *rows]), encoding="utf-8")
-    return attempt(lambda: read_frames(str(path), FrameOptions(time=name, target=("price",))))
+    return attempt(lambda: read_frames(str(path), TimeSeriesOptions(time=name, target=("price",))))
 
 
 @pytest.mark.parametrize("unit", [1, 1000])

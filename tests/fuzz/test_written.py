@@ -55,7 +55,7 @@ def test_lines_of_json_are_streamed_as_they_were_written(rows: list[dict[str, An
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=8), st.sampled_from([".", ","]))
 @quick
 def test_numbers_with_a_point_or_a_comma_are_the_same_numbers(values: list[float], point: str) -> None:
-    from unroll.data.timeseries.options import FrameOptions
+    from unroll.data.timeseries.options import TimeSeriesOptions
     from unroll.data.timeseries.reader import read_frames
 
     # a fourth place tells the point from a group of thousands
@@ -64,6 +64,6 @@ def test_numbers_with_a_point_or_a_comma_are_the_same_numbers(values: list[float
         path = folder / "series.csv"
         rows = [f"{2000 + i};{number.replace('.', point)}" for i, number in enumerate(written)]
         path.write_text("\n".join(["year;y", *rows]), encoding="utf-8")
-        frames = read_frames(str(path), FrameOptions(time="year", target=("y",)))
+        frames = read_frames(str(path), TimeSeriesOptions(time="year", target=("y",)))
     assert frames.series[0].target[:, 0].tolist() == [float(number) for number in written]
     assert not any(math.isnan(value) for value in frames.series[0].target[:, 0])

@@ -98,16 +98,22 @@ class Recorded:
 
 
 MODELS: dict[str, dict[str, Any]] = {
-    "lstm": {"recurrence": "lstm", "layers": 2},
-    "gru": {"recurrence": "gru", "residual": True, "layers": 2},
+    "lstm": {"recurrence": "lstm", "num_layers": 2},
+    "gru": {"recurrence": "gru", "residual": True, "num_layers": 2},
     "rnn": {"recurrence": "rnn", "layer_norm": True, "learn_initial_state": True},
-    "chain": {"recurrence": "lstm", "layers": 3, "last_hidden": 4, "weight_dropout": 0.3, "hidden_dropout": 0.3},
+    "chain": {
+        "recurrence": "lstm",
+        "num_layers": 3,
+        "last_hidden_size": 4,
+        "weight_dropout": 0.3,
+        "hidden_dropout": 0.3,
+    },
 }
 
 
 def language_model(name: str, **options: Any) -> ModelStepper:
-    recurrent = RecurrentOptions(hidden=6, **MODELS[name])
-    tokens = TokenOptions(embedding=4, embedding_dropout=0.2)
+    recurrent = RecurrentOptions(hidden_size=6, **MODELS[name])
+    tokens = TokenOptions(embedding_dim=4, embedding_dropout=0.2)
     model = build_language_model(tokens, recurrent, vocabulary=V, **options)
     for p in model.parameters():
         nn.init.normal_(p)
@@ -117,7 +123,7 @@ def language_model(name: str, **options: Any) -> ModelStepper:
 STEPPERS = {
     "small": Small,
     **{name: lambda name=name: language_model(name) for name in MODELS},
-    "untied": lambda: language_model("lstm", tie=False),
+    "untied": lambda: language_model("lstm", tie_weights=False),
     "adaptive": lambda: language_model("gru", softmax="adaptive", cutoffs=(3, 5)),
 }
 every_stepper = pytest.mark.parametrize("name", STEPPERS)

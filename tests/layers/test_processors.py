@@ -80,7 +80,7 @@ def test_a_model_is_trained_and_used_in_bfloat16(tmp_path: Path, recurrence: str
             rows.writerow([f"the film is {word} {'really ' * (i % 4)}", ("pos", "neg")[i % 2]])
     command = (sys.executable, "-m", "unroll", "fit", "classification", str(data))
     named = ("--text", "review", "--label", "sentiment", "--recurrence", recurrence, "--out", str(tmp_path / "run"))
-    size = ("--hidden", "8", "--embedding", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
+    size = ("--hidden-size", "8", "--embedding-dim", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
     more = ("--bidirectional", "--precision", "bfloat16", "--accelerator", "cpu", "--test", str(data))
     done = run(*command, *named, *size, *more)
     assert done.returncode == 0, done.stderr

@@ -22,20 +22,41 @@ def build(flat: Flat, **sizes: int) -> SequenceClassifier:
 
 
 CASES = [
-    {"hidden": 6, "embedding": 5},
-    {"recurrence": "gru", "hidden": 6, "layers": 2, "bidirectional": True, "pooling": "mean+max", "embedding": 5},
-    {"recurrence": "gru", "reset_after": False, "hidden": 6, "embedding": 5, "pooling": "attention"},
-    {"recurrence": "rnn", "nonlinearity": "relu", "hidden": 6, "embedding": 5, "residual": True, "layers": 2},
+    {"hidden_size": 6, "embedding_dim": 5},
     {
-        "hidden": 6,
-        "projection": 4,
-        "embedding": 5,
+        "recurrence": "gru",
+        "hidden_size": 6,
+        "num_layers": 2,
+        "bidirectional": True,
+        "pooling": "mean+max",
+        "embedding_dim": 5,
+    },
+    {"recurrence": "gru", "reset_after": False, "hidden_size": 6, "embedding_dim": 5, "pooling": "attention"},
+    {
+        "recurrence": "rnn",
+        "nonlinearity": "relu",
+        "hidden_size": 6,
+        "embedding_dim": 5,
+        "residual": True,
+        "num_layers": 2,
+    },
+    {
+        "hidden_size": 6,
+        "proj_size": 4,
+        "embedding_dim": 5,
         "bidirectional": True,
         "layer_norm": True,
         "learn_initial_state": True,
     },
-    {"hidden": 6, "embedding": 5, "conv_filters": 3, "conv_kernels": (2, 3), "conv_pool": 2, "pooling": "max"},
-    {"hidden": 6, "embedding": 5, "ngrams": 3, "ngram_vocabulary": 50, "pool_inputs": True},
+    {
+        "hidden_size": 6,
+        "embedding_dim": 5,
+        "conv_filters": 3,
+        "conv_kernel_sizes": (2, 3),
+        "conv_pool": 2,
+        "pooling": "max",
+    },
+    {"hidden_size": 6, "embedding_dim": 5, "ngrams": 3, "ngram_vocab_size": 50, "pool_inputs": True},
 ]
 
 
@@ -65,15 +86,15 @@ def test_every_parameter_learns(options: Flat) -> None:
 
 
 def test_numeric_steps_are_projected_or_fed_as_they_are() -> None:
-    plain = build({"hidden": 4}, outputs=2, features=3)
-    projected = build({"hidden": 4, "input_projection": 7}, outputs=2, features=3)
+    plain = build({"hidden_size": 4}, outputs=2, features=3)
+    projected = build({"hidden_size": 4, "input_projection": 7}, outputs=2, features=3)
     assert plain.recurrent.weight_ih_l0.shape == (16, 3)
     assert projected.recurrent.weight_ih_l0.shape == (16, 7)
     assert projected(torch.randn(2, 5, 3), torch.tensor([5, 0])).shape == (2, 2)
 
 
 def test_word_dropout_replaces_tokens_by_unknown_in_training_only_and_never_padding() -> None:
-    model = build({"hidden": 4, "embedding": 3, "word_dropout": 0.5}, outputs=2, vocabulary=9)
+    model = build({"hidden_size": 4, "embedding_dim": 3, "word_dropout": 0.5}, outputs=2, vocabulary=9)
     x = torch.full((50, 40), 5)
     x[:, 30:] = 0
     embedded = model.inputs(x)

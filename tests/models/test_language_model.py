@@ -15,8 +15,8 @@ V = 11
 
 def model(recurrent: dict | None = None, embedding: int = 6, **more: Any) -> LanguageModel:
     torch.manual_seed(1)
-    options = RecurrentOptions(**{"hidden": 6, "layers": 2} | (recurrent or {}))  # type: ignore[arg-type]
-    made = build_language_model(TokenOptions(embedding=embedding), options, vocabulary=V, **more).double()
+    options = RecurrentOptions(**{"hidden_size": 6, "num_layers": 2} | (recurrent or {}))  # type: ignore[arg-type]
+    made = build_language_model(TokenOptions(embedding_dim=embedding), options, vocabulary=V, **more).double()
     for p in made.parameters():  # the embedding starts small
         torch.nn.init.uniform_(p, -0.8, 0.8)
     return made.eval()
@@ -26,11 +26,11 @@ STACKS: list[dict] = [
     {"recurrence": "rnn"},
     {"recurrence": "lstm"},
     {"recurrence": "gru"},
-    {"recurrence": "lstm", "hidden": 9, "projection": 5, "residual": True, "layer_norm": True},
-    {"recurrence": "lstm", "hidden": 9, "layers": 3, "last_hidden": 6},
+    {"recurrence": "lstm", "hidden_size": 9, "proj_size": 5, "residual": True, "layer_norm": True},
+    {"recurrence": "lstm", "hidden_size": 9, "num_layers": 3, "last_hidden_size": 6},
     {"recurrence": "gru", "learn_initial_state": True},
 ]
-HEADS = [{}, {"tie": False}, {"softmax": "adaptive", "cutoffs": (4, 8)}]
+HEADS = [{}, {"tie_weights": False}, {"softmax": "adaptive", "cutoffs": (4, 8)}]
 
 
 def ids(B: int = 3, T: int = 17) -> Tensor:
@@ -96,7 +96,7 @@ def test_rows_of_a_state(stack: dict) -> None:
 
 
 def test_tied_vectors_are_one_matrix() -> None:
-    tied, own = model(), model(tie=False)
+    tied, own = model(), model(tie_weights=False)
     assert tied.head.weight is None
     assert own.head.weight is not None
     assert sum(p.numel() for p in own.parameters()) - sum(p.numel() for p in tied.parameters()) == V * 6
@@ -107,10 +107,10 @@ def test_tied_vectors_are_one_matrix() -> None:
 
 def test_the_projection_is_there_where_widths_differ() -> None:
     assert isinstance(model().project, torch.nn.Identity)
-    wide = model({"hidden": 10})
+    wide = model({"hidden_size": 10})
     assert wide.project.weight.shape == (6, 10)
     assert wide(ids())[0].shape == (3, 17, 6)
-    assert isinstance(model({"hidden": 10}, tie=False).project, torch.nn.Identity)
+    assert isinstance(model({"hidden_size": 10}, tie_weights=False).project, torch.nn.Identity)
     both = model({"bidirectional": True})
     assert both.project.weight.shape == (6, 12)
 

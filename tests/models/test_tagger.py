@@ -22,14 +22,14 @@ TAGS = ("B-X", "I-X", "O")
 CASES: list[Flat] = [
     {"characters": "none"},
     {"characters": "recurrence", "bidirectional": True},
-    {"characters": "convolution", "char_kernel": 2, "recurrence": "gru", "layers": 2},
+    {"characters": "convolution", "char_kernel_size": 2, "recurrence": "gru", "num_layers": 2},
     {"characters": "recurrence", "bidirectional": True, "decoder": "crf"},
-    {"characters": "none", "decoder": "crf", "layers": 2, "last_hidden": 3},
+    {"characters": "none", "decoder": "crf", "num_layers": 2, "last_hidden_size": 3},
 ]
 
 
 def build(flat: Flat, legal: AllowedTransitions | None = None) -> Tagger:
-    small = {"hidden": 6, "embedding": 5} | ({} if flat["characters"] == "none" else {"char_hidden": 4})
+    small = {"hidden_size": 6, "embedding_dim": 5} | ({} if flat["characters"] == "none" else {"char_hidden_size": 4})
     options = build_options((TaggerOptions, RecurrentOptions, TokenOptions), small | flat)
     return build_model(*options, tags=len(TAGS), vocabulary=20, characters=12, legal=legal)
 
@@ -109,8 +109,14 @@ def test_the_parts_are_named_as_those_of_other_models() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"characters": "none", "char_hidden": 9}, r"char_hidden is set, but it goes with characters 'recurrence' or"),
-        ({"characters": "recurrence", "char_kernel": 5}, r"char_kernel is set, but it goes with .* 'convolution'$"),
+        (
+            {"characters": "none", "char_hidden_size": 9},
+            r"char_hidden_size is set, but it goes with characters 'recurrence' or",
+        ),
+        (
+            {"characters": "recurrence", "char_kernel_size": 5},
+            r"char_kernel_size is set, but it goes with .* 'convolution'$",
+        ),
         ({"characters": "cnn"}, "characters is 'cnn'"),
         ({"decoder": "crfs"}, "decoder is 'crfs'; did you mean 'crf'"),
         ({"char_dropout": 1.0}, "char_dropout is 1"),

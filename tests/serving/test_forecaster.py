@@ -39,10 +39,10 @@ def table(rows: int = 40, series: int = 2) -> pd.DataFrame:
 def predictor(
     strategy: str = "direct", *, known: bool = False, past: bool = False, **options: Any
 ) -> ForecastPredictor:
-    flat: dict[str, Any] = {"series": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden": 6}
-    flat |= {"strategy": strategy, "valid_part": "6", "calendar": ["weekday"], **options}
-    flat |= {"known": ["promo"]} if known else {}
-    flat |= {"past": ["rain"]} if past else {}
+    flat: dict[str, Any] = {"series_id": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden_size": 6}
+    flat |= {"strategy": strategy, "valid_size": "6", "calendar": ["weekday"], **options}
+    flat |= {"future_covariates": ["promo"]} if known else {}
+    flat |= {"past_covariates": ["rain"]} if past else {}
     settings = ForecastingSettings.from_flat(flat)
     frames = from_dataframe(table(), settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
@@ -65,7 +65,7 @@ def test_one_record_a_step_with_the_datas_own_columns() -> None:
     assert all(r["sales_0.05"] <= r["sales_0.5"] == r["sales"] <= r["sales_0.95"] for r in found)
 
 
-@pytest.mark.parametrize("strategy", ["recursive", "direct", "attention", "segment"])
+@pytest.mark.parametrize("strategy", ["recursive", "direct", "seq2seq", "segrnn"])
 def test_a_forecast_is_that_of_the_last_window(strategy: str) -> None:
     made, df = predictor(strategy), table()
     cut = df[df.day < "2024-02-06"]
@@ -80,7 +80,7 @@ def test_a_forecast_is_that_of_the_last_window(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["point", "normal"])
-@pytest.mark.parametrize("strategy", ["recursive", "direct", "attention", "segment"])
+@pytest.mark.parametrize("strategy", ["recursive", "direct", "seq2seq", "segrnn"])
 def test_an_update_moves_on_without_training(strategy: str, output: str) -> None:
     """Strategy recursive: as all since the first look-back, read at once; the others: as the newest look-back."""
     made, df = predictor(strategy, output=output), table()
@@ -116,7 +116,7 @@ def test_an_update_may_bring_news_of_some_series_only() -> None:
 
 def test_a_longer_horizon() -> None:
     df = table()
-    for strategy in ("recursive", "attention", "direct", "segment"):
+    for strategy in ("recursive", "seq2seq", "direct", "segrnn"):
         made = predictor(strategy)
         short, long = values(made.predict(df)).reshape(2, F), values(made.predict(df, horizon=11)).reshape(2, 11)
         np.testing.assert_allclose(long[:, :F], short, rtol=1e-6)
@@ -133,14 +133,14 @@ def test_known_covariates_must_reach_as_far() -> None:
         made.predict(cut)
     ahead = df[(df.day >= "2024-01-20") & (df.day < "2024-02-07")][["shop", "day", "promo"]]
     with pytest.raises(DataError, match=r"series 's0'.* at 2024-02-07 to 2024-02-08, and 2 of these times are missing"):
-        made.predict(cut, known=ahead)
-    assert len(made.predict(cut, horizon=2, known=ahead)) == 4
+        made.predict(cut, future_covariates=ahead)
+    assert len(made.predict(cut, horizon=2, future_covariates=ahead)) == 4
     ahead = df[df.day >= "2024-02-05"][["shop", "day", "promo"]]
-    separate = values(made.predict(cut, known=ahead.sample(frac=1, random_state=0)))
+    separate = values(made.predict(cut, future_covariates=ahead.sample(frac=1, random_state=0)))
     within = df.copy()
     within.loc[within.day >= "2024-02-05", "sales"] = np.nan
     np.testing.assert_allclose(values(made.predict(within[within.day < "2024-02-09"])), separate)
-    changed = values(made.predict(cut, known=ahead.assign(promo=7.0)))
+    changed = values(made.predict(cut, future_covariates=ahead.assign(promo=7.0)))
     assert (changed != separate).all()
 
 
@@ -165,7 +165,7 @@ def test_the_same_seed_draws_the_same_paths() -> None:
 def test_counts_are_forecast_as_counts() -> None:
     df = table().assign(sales=lambda d: np.abs(d.sales).round())
     settings = ForecastingSettings.from_flat(
-        {"series": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden": 6, "valid_part": "6",
+        {"series_id": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden_size": 6, "valid_size": "6",
          "output": "negative_binomial"}
     )  # fmt: skip
     frames = from_dataframe(df, settings.frame)
@@ -183,8 +183,8 @@ def test_files(tmp_path: Path) -> None:
     df[df.day >= "2024-02-05"][["shop", "day", "promo"]].to_csv(tmp_path / "future.csv", index=False)
     said: list[str] = []
     history, future = str(tmp_path / "history.csv"), str(tmp_path / "future.csv")
-    found = list(made.predict_files([history], known=[future], say=said.append))
-    wanted = made.predict(df[df.day < "2024-02-05"], known=df[df.day >= "2024-02-05"])
+    found = list(made.predict_files([history], future_covariates=[future], say=said.append))
+    wanted = made.predict(df[df.day < "2024-02-05"], future_covariates=df[df.day >= "2024-02-05"])
     np.testing.assert_allclose(values(pd.DataFrame(found)), values(wanted))
     assert said
 
@@ -210,4 +210,4 @@ def test_mistakes_are_said() -> None:
     with pytest.raises(DataError, match="'sales'"):
         made.predict(df.drop(columns="sales"))
     with pytest.raises(OptionError, match="the model was trained without any"):
-        made.predict(df, known=df)
+        made.predict(df, future_covariates=df)

@@ -27,14 +27,14 @@ LINES = ["the cat sat", "", "a dog ran to the cat", "the the the a", "电影 was
 
 
 def predictor(
-    level: str = "word", *, line_ends: bool = True, predict: str = "next", **language: Any
+    level: str = "word", *, line_ends: bool = True, objective: str = "causal", **language: Any
 ) -> LanguagePredictor:
-    both = predict == "masked"
+    both = objective == "masked"
     settings = LanguageSettings(
-        language=LanguageOptions(predict=predict, **language),  # type: ignore[arg-type]
-        text=CorpusOptions(level=level, line_ends=line_ends, min_count=1, vocabulary=300 * (level == "bpe")),  # type: ignore[arg-type]
-        tokens=TokenOptions(embedding=6),
-        recurrent=RecurrentOptions(recurrence="gru", hidden=8, bidirectional=both),
+        language=LanguageOptions(objective=objective, **language),  # type: ignore[arg-type]
+        text=CorpusOptions(level=level, line_ends=line_ends, min_freq=1, vocab_size=300 * (level == "bpe")),  # type: ignore[arg-type]
+        tokens=TokenOptions(embedding_dim=6),
+        recurrent=RecurrentOptions(recurrence="gru", hidden_size=8, bidirectional=both),
     )
     options = TextOptions(**{f: getattr(settings.text, f) for f in TextOptions.__dataclass_fields__})
     encoder = TextTokenizer.learn((f"{line}\n" for line in LINES), options)
@@ -256,7 +256,7 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 
 def test_a_run_of_masked_tokens_neither_writes_nor_scores() -> None:
-    made = predictor(predict="masked")
+    made = predictor(objective="masked")
     for call in (made.generate, made.search, lambda: made.score(["a"]), lambda: made.score_files(["-"])):
         with pytest.raises(OptionError, match="predicts masked tokens"):
             call()

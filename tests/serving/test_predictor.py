@@ -23,7 +23,7 @@ TEXTS = ["good", "bad bad film", "a good one", "bad", "a good good good film"]
 @pytest.fixture(scope="module")
 def predictor() -> RecordPredictor:
     texts = ["good film", "a good one", "bad film", "such a bad one"] * 10
-    options = {"hidden": 8, "embedding": 8, "epochs": 15, "learning_rate": 0.03, "threads": 1}
+    options = {"hidden_size": 8, "embedding_dim": 8, "epochs": 15, "learning_rate": 0.03, "threads": 1}
     fitted = Classifier(**options).fit(texts, ["pos", "pos", "neg", "neg"] * 10)
     return RecordPredictor(fitted.task_, fitted.model_)
 
@@ -131,7 +131,7 @@ def test_series_arrays_and_data_sets_give_their_rows(predictor: RecordPredictor)
 
 
 def test_numeric_sequences_come_as_arrays_tensors_and_cells() -> None:
-    options = {"hidden": 4, "epochs": 1, "threads": 1}
+    options = {"hidden_size": 4, "epochs": 1, "threads": 1}
     fitted = Regressor(**options).fit([[0.0, 1.0, 2.0], [3.0, 4.0]] * 6, [0.0, 1.0] * 6)
     predictor = RecordPredictor(fitted.task_, fitted.model_)
     rows = np.arange(6.0).reshape(2, 3)
@@ -142,7 +142,7 @@ def test_numeric_sequences_come_as_arrays_tensors_and_cells() -> None:
     frame = pd.DataFrame({"values": list(rows), "label": [0.0, 1.0]})
     assert predictor.predict(frame)["value"].tolist() == wanted
     assert predictor.predict(frame[:0]).columns.tolist() == ["value"]
-    assert predictor.evaluate(frame.rename(columns={"label": fitted.task_.settings.labelled.label}))["rows"] == 2
+    assert predictor.evaluate(frame.rename(columns={"label": fitted.task_.settings.classification.label}))["rows"] == 2
     with pytest.raises(DataError, match="row 1: 'values' has 2 features per step, not 1"):
         list(predictor.predict(np.zeros((1, 3, 2))))
 
@@ -164,7 +164,7 @@ def test_what_comes_before_a_bad_row_is_answered_first(predictor: RecordPredicto
 
 
 def test_evaluation_of_frames_and_data_sets(predictor: RecordPredictor) -> None:
-    label = predictor.task.settings.labelled.label  # type: ignore[attr-defined]
+    label = predictor.task.settings.classification.label  # type: ignore[attr-defined]
     frame = pd.DataFrame({"text": TEXTS, label: ["pos", "neg", "neg", "neg", "pos"]}, index=[3, 3, 3, 3, 3])
     report = predictor.evaluate(frame)
     assert (report["rows"], report["accuracy"]) == (5, 0.8)
@@ -189,7 +189,7 @@ def test_evaluation_of_frames_and_data_sets(predictor: RecordPredictor) -> None:
 
 def test_a_tagger_answers_and_evaluates_frames() -> None:
     sentences, tags = [["the", "cat"], ["a", "dog", "ran"]] * 6, [["D", "N"], ["D", "N", "V"]] * 6
-    fitted = Tagger(hidden=4, embedding=4, epochs=1, threads=1, characters="none").fit(sentences, tags)
+    fitted = Tagger(hidden_size=4, embedding_dim=4, epochs=1, threads=1, characters="none").fit(sentences, tags)
     predictor = RecordPredictor(fitted.task_, fitted.model_)
     frame = pd.DataFrame({"tokens": [["the", "dog"], np.array(["cat"], dtype=object)]}, index=["x", "y"])
     found = predictor.predict(frame)
@@ -206,7 +206,7 @@ def test_a_tagger_answers_and_evaluates_frames() -> None:
 
 def test_a_forecaster_evaluates_frames_and_data_sets(tmp_path: Path) -> None:
     frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=30), "y": np.arange(30.0)})
-    fitted = Forecaster(horizon=2, lookback=4, hidden=4, epochs=1, threads=1).fit(frame)
+    fitted = Forecaster(horizon=2, lookback=4, hidden_size=4, epochs=1, threads=1).fit(frame)
     predictor = load(fitted.save(tmp_path / "run"))
     report = predictor.evaluate(frame)
     assert report["windows"] == 25

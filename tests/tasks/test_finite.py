@@ -14,7 +14,7 @@ from unroll.errors import RunError
 from unroll.runs import Run
 from unroll.tasks.finite import require_finite
 
-SMALL: dict[str, Any] = {"hidden": 4, "epochs": 1, "threads": 1}
+SMALL: dict[str, Any] = {"hidden_size": 4, "epochs": 1, "threads": 1}
 TEXTS, NUMBERS = ["good a", "bad b"] * 10, [1.0, 2.0] * 10
 
 
@@ -36,7 +36,7 @@ def enlarge(model: torch.nn.Module) -> None:
 
 
 def test_finite_weights_with_answers_that_are_not(tmp_path: Path) -> None:
-    regressor = unroll.Regressor(**SMALL, min_count=1).fit(TEXTS, NUMBERS)
+    regressor = unroll.Regressor(**SMALL, min_freq=1).fit(TEXTS, NUMBERS)
     enlarge(regressor.model_)
     predictor: Any = unroll.load(regressor.save(tmp_path / "regressor"))
     data = tmp_path / "new.jsonl"
@@ -56,7 +56,7 @@ def test_a_forecaster_whose_answers_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_a_language_model_whose_figures_are_not_finite(tmp_path: Path) -> None:
-    model = unroll.LanguageModel(**SMALL, min_count=1, batch_size=2).fit(TEXTS)
+    model = unroll.LanguageModel(**SMALL, min_freq=1, batch_size=2).fit(TEXTS)
     enlarge(model.model_)
     predictor: Any = unroll.load(model.save(tmp_path / "run"))
     (tmp_path / "t.txt").write_text("good a\nbad b\n")
@@ -65,7 +65,7 @@ def test_a_language_model_whose_figures_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_scales_are_above_zero(tmp_path: Path) -> None:
-    path = unroll.Regressor(**SMALL, min_count=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
+    path = unroll.Regressor(**SMALL, min_freq=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
     document = json.loads((path / "labels.json").read_text())
     for scale in (0.0, -1.0):
         Run(path).write_json("labels.json", document | {"scale": [scale]})
@@ -74,14 +74,14 @@ def test_scales_are_above_zero(tmp_path: Path) -> None:
 
 
 def test_a_damaged_vocabulary_is_named(tmp_path: Path) -> None:
-    path = unroll.Regressor(**SMALL, min_count=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
+    path = unroll.Regressor(**SMALL, min_freq=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
     (path / "encoder.json").write_text('{"format": "unroll.text/1"}')
     with pytest.raises(RunError, match=r"encoder\.json: the vocabulary"):
         unroll.load(path, trust_changed=True)
 
 
 def test_an_option_that_is_missing_is_no_default(tmp_path: Path) -> None:
-    path = unroll.Regressor(**SMALL, min_count=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
+    path = unroll.Regressor(**SMALL, min_freq=1).fit(TEXTS, NUMBERS).save(tmp_path / "run")
     lines = (path / "config.yaml").read_text().splitlines(keepends=True)
     for left in (-1, -9, len(lines) // 2):
         (path / "config.yaml").write_text("".join(lines[:left]))

@@ -20,7 +20,7 @@ from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer,
 
 TEXTS = ["good film", "a good one", "bad film", "such a bad one"] * 6
 LABELS = ["pos", "pos", "neg", "neg"] * 6
-SIZES: dict[str, Any] = {"hidden": 6, "embedding": 5, "recurrence": "gru", "epochs": 1, "threads": 1}
+SIZES: dict[str, Any] = {"hidden_size": 6, "embedding_dim": 5, "recurrence": "gru", "epochs": 1, "threads": 1}
 TOKENS = [["a", "Good", "film"], ["such", "Films"]] * 6
 TAGS = [["D", "A", "N"], ["D", "N"]] * 6
 
@@ -34,13 +34,13 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "language"
-    return unroll.LanguageModel(**SIZES, layers=2, min_count=1, batch_size=2).fit(TEXTS).save(path)
+    return unroll.LanguageModel(**SIZES, num_layers=2, min_freq=1, batch_size=2).fit(TEXTS).save(path)
 
 
 @pytest.fixture(scope="module")
 def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "masked"
-    model = unroll.LanguageModel(**SIZES, predict="masked", bidirectional=True, lowercase=True, batch_size=2)
+    model = unroll.LanguageModel(**SIZES, objective="masked", bidirectional=True, lowercase=True, batch_size=2)
     return model.fit(TEXTS).save(path)
 
 
@@ -50,8 +50,8 @@ def test_vocabulary_sizes_and_weights_are_taken_over(before: Path) -> None:
     later.fit(["good one", "unheard of"] * 9, ["yes", "no"] * 9)
     assert later.task_.encoder.tokens(range(8)) == first.task.encoder.tokens(range(8))
     options = later.task_.settings
-    assert (options.recurrent.recurrence, options.recurrent.hidden, options.tokens.embedding) == ("gru", 6, 5)
-    assert (options.text.lowercase, options.text.max_length) == (False, 7)
+    assert (options.recurrent.recurrence, options.recurrent.hidden_size, options.tokens.embedding_dim) == ("gru", 6, 5)
+    assert (options.text.lowercase, options.length.max_length) == (False, 7)
     was, now = first.model.state_dict(), later.model_.state_dict()
     taken = [name for name in was if name.startswith(("inputs.", "recurrent."))]
     assert len(taken) == 5
@@ -73,7 +73,7 @@ def test_dropout_between_layers_needs_no_mention_of_the_layers(language: Path) -
     settings = resolve_settings(
         ClassificationSettings, {"text": "text", "init_from": str(language), "hidden_dropout": 0.3}
     )
-    assert (settings.recurrent.layers, settings.recurrent.hidden_dropout) == (2, 0.3)
+    assert (settings.recurrent.num_layers, settings.recurrent.hidden_dropout) == (2, 0.3)
 
 
 def test_where_the_run_is_does_not_depend_on_the_working_folder(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +84,10 @@ def test_where_the_run_is_does_not_depend_on_the_working_folder(before: Path, mo
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"hidden": 7}, r"hidden is 7, but it is 6 in .*before, which init_from names"),
-        ({"hidden": 128}, r"hidden is 128, but it is 6 in"),
+        ({"hidden_size": 7}, r"hidden_size is 7, but it is 6 in .*before, which init_from names"),
+        ({"hidden_size": 128}, r"hidden_size is 128, but it is 6 in"),
         ({"recurrence": "rnn"}, r"recurrence is 'rnn', but it is 'gru' in"),
-        ({"vocabulary": 77}, r"vocabulary is 77, but it is 20000 in"),
+        ({"vocab_size": 77}, r"vocab_size is 77, but it is 20000 in"),
         ({"lowercase": True}, r"lowercase is True, but it is False in"),
     ],
 )
@@ -104,18 +104,20 @@ def test_a_vocabulary_for_other_text_options_is_refused(before: Path) -> None:
 def test_a_run_that_is_not_there_or_does_not_fit_is_named(before: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no run folder"):
         resolve_settings(ClassificationSettings, {"text": "text", "init_from": str(tmp_path / "none")})
-    numbers = unroll.Classifier(hidden=2, epochs=1, threads=1).fit(np.eye(20)[:, :3], [0, 1] * 10)
+    numbers = unroll.Classifier(hidden_size=2, epochs=1, threads=1).fit(np.eye(20)[:, :3], [0, 1] * 10)
     path = numbers.save(tmp_path / "numbers")
     with pytest.raises(RunError, match=r"init_from names .*numbers, a classification run without a vocabulary of text"):
         resolve_settings(ClassificationSettings, {"text": "text", "init_from": str(path)})
 
 
 def test_weights_of_another_shape_or_name_are_refused(before: Path) -> None:
-    wider = ClassificationSettings.from_flat({"text": "text", "hidden": 6, "embedding": 4, "recurrence": "gru"})
+    wider = ClassificationSettings.from_flat(
+        {"text": "text", "hidden_size": 6, "embedding_dim": 4, "recurrence": "gru"}
+    )
     model = build(wider.model, wider.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match=r"'inputs\.embedding\.weight' has shape \[8, 5\].*needs \[8, 4\]"):
         load_pretrained_weights(TransferOptions(str(before)), model)
-    other = ClassificationSettings.from_flat({"hidden": 6, "layers": 2, "last_hidden": 3})
+    other = ClassificationSettings.from_flat({"hidden_size": 6, "num_layers": 2, "last_hidden_size": 3})
     model = build(wider.model, other.recurrent, wider.tokens, outputs=2, vocabulary=8)
     with pytest.raises(OptionError, match="whose recurrent layers do not fit"):
         load_pretrained_weights(TransferOptions(str(before)), model)
@@ -129,7 +131,10 @@ def test_a_tagger_starts_from_a_language_model_of_words(
     first: Any = unroll.load(path)
     tagger = unroll.Tagger(init_from=str(path), epochs=1, learning_rate=1e-12, threads=1).fit(TOKENS, TAGS)
     options = tagger.task_.settings
-    assert (options.recurrent.bidirectional, options.recurrent.layers) == ((kind == "masked"), 1 + (kind != "masked"))
+    assert (options.recurrent.bidirectional, options.recurrent.num_layers) == (
+        (kind == "masked"),
+        1 + (kind != "masked"),
+    )
     assert (options.tagger.characters, options.text.lowercase) == ("none", kind == "masked")
     # the same word has the same id, and the upper case is folded only where the run folds it
     table = tagger.task_.encoder.table(["film", "Good", "Films"])
@@ -167,7 +172,7 @@ def test_what_a_tagger_cannot_take_over_is_refused(language: Path, given: dict[s
 
 
 def test_a_tagger_starts_from_words_only(tmp_path: Path) -> None:
-    model = unroll.LanguageModel(**SIZES, level="char", min_count=1, batch_size=2).fit(TEXTS)
+    model = unroll.LanguageModel(**SIZES, level="char", min_freq=1, batch_size=2).fit(TEXTS)
     path = model.save(tmp_path / "characters")
     with pytest.raises(OptionError, match=r"characters, which init_from names, are of the level 'char'; a tagger can"):
         unroll.Tagger(init_from=str(path), epochs=1).fit(TOKENS, TAGS)

@@ -119,7 +119,7 @@ def test_it_validates_and_keeps_the_mean_from_the_triggering_epoch_on(
     values = [0.5, 0.6, 0.55, 0.61, 0.58, 0.57, 0.9]
     objective, model = Scripted(values), Toy()
     options = TrainingOptions(
-        epochs=7, learning_rate=0.05, optimizer="sgd", average="sgd", average_patience=2, threads=1
+        epochs=7, learning_rate=0.05, optimizer="sgd", average="asgd", average_patience=2, threads=1
     )
     outcome = fit(model, objective, *toy_data(), options, tmp_path)
     # the fifth value, 0.58, is the first below the best but for the two before it, max(0.5, 0.6)
@@ -148,8 +148,8 @@ def test_it_validates_and_keeps_the_mean_from_the_triggering_epoch_on(
 
 def test_the_mean_needs_validation_data_unless_it_begins_at_once(tmp_path: Path) -> None:
     train, _ = toy_data()
-    quick = {"epochs": 1, "threads": 1, "average": "sgd"}
-    with pytest.raises(OptionError, match="average 'sgd' needs validation data, and there is none"):
+    quick = {"epochs": 1, "threads": 1, "average": "asgd"}
+    with pytest.raises(OptionError, match="average 'asgd' needs validation data, and there is none"):
         fit(Toy(), ToyObjective(), train, None, TrainingOptions(**quick), tmp_path)
     objective, model = Scripted([0.0]), Toy()
     options = TrainingOptions(**quick, average_patience=0)

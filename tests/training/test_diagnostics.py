@@ -60,10 +60,10 @@ def test_exploding_by_size_by_jump_and_by_constant_clipping() -> None:
     ((name, what),) = watch.step(42, 51.0, [0.1] * 4)
     assert name == "exploding"
     assert "51 at step 42 (usually 0.5)" in what
-    watch = GradientMonitor(Two(), clip_norm=1.0)
+    watch = GradientMonitor(Two(), max_grad_norm=1.0)
     found = [watch.step(n, 1.5 if n % 3 else 0.5, [0.1] * 4) for n in range(1, 201)]
     assert not any(found[:199])
-    assert "67% of the last 200 gradients were longer than clip_norm 1" in found[199][0][1]
+    assert "67% of the last 200 gradients were longer than max_grad_norm 1" in found[199][0][1]
 
 
 def test_vanishing_after_fifty_faint_steps_in_a_row() -> None:

@@ -88,8 +88,8 @@ def test_the_loop_is_the_plain_one_and_a_frozen_layer_keeps_every_bit(optimizer:
     more = {"momentum": 0.7} if optimizer in ("sgd", "rmsprop") else {}
     objective, fitted = Recording(), Toy(0.0)
     options = TrainingOptions(
-        **QUICK, **more, epochs=3, steps=25, optimizer=optimizer, weight_decay=0.1, layer_decay=0.4,
-        unfreeze_every=1, clip_norm=0.5, average="ema", schedule="step",
+        **QUICK, **more, epochs=3, max_steps=25, optimizer=optimizer, weight_decay=0.1, layer_decay=0.4,
+        unfreeze_every=1, max_grad_norm=0.5, average="ema", schedule="step",
     )  # fmt: skip
     outcome = fit(fitted, objective, *toy_data(), options, tmp_path, quiet=True)
     assert [row["learning_rate"] for row in outcome.history] == pytest.approx([0.02, 0.01, 0.005])

@@ -63,7 +63,7 @@ def test_it_learns_and_holds_the_best_weights(tmp_path: Path) -> None:
 
 
 def test_the_loop_is_the_plain_one(tmp_path: Path) -> None:
-    options = {"clip_norm": 0.4, "optimizer": "adamw", "weight_decay": 0.05, "schedule": "step"}
+    options = {"max_grad_norm": 0.4, "optimizer": "adamw", "weight_decay": 0.05, "schedule": "step"}
     fitted, outcome = run(tmp_path, Toy(0.0), monitor="loss", **options)
     train, valid = toy_data()
     model = Toy(0.0)
@@ -107,7 +107,7 @@ def test_patience_stops_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 
 
 def test_steps_end_the_training_with_a_validation(tmp_path: Path) -> None:
-    _, outcome = run(tmp_path, steps=13, schedule="cosine")
+    _, outcome = run(tmp_path, max_steps=13, schedule="cosine")
     assert outcome.stopped == "steps"
     assert [row["step"] for row in outcome.history] == [9.0, 13.0]
     assert "valid_loss" in outcome.history[1]
@@ -357,6 +357,7 @@ def test_quiet_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture) -> Non
 
 
 def test_a_terminal_gets_a_bar_with_loss_metric_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     now = [0.0]
     monkeypatch.setattr("unroll.training.console.time.monotonic", lambda: now[0])
     text = io.StringIO()
@@ -377,11 +378,13 @@ def test_a_terminal_gets_a_bar_with_loss_metric_rate_and_time_left(monkeypatch: 
     assert "loss 0.2500  accuracy 0.8750  16 rows/s  0 s left" in said
 
 
-def test_long_epochs_get_a_line_every_tenth_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dumb", [False, True])
+def test_long_epochs_get_a_line_every_tenth_without_a_terminal(dumb: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
     now = [0.0]
     monkeypatch.setattr("unroll.training.console.time.monotonic", lambda: now[0])
     text = io.StringIO()
-    reporter = Reporter(1000, 1, "valid_accuracy", console=Console(file=text, width=120))
+    reporter = Reporter(1000, 1, "valid_accuracy", console=Console(file=text, width=120, force_terminal=dumb))
     reporter.start(0)
     reporter.epoch(1, 1000, 0)
     for _ in range(1000):

@@ -47,7 +47,7 @@ def test_the_first_tensor_that_is_not_finite_is_named(bad: float, dtype: torch.d
         (2 * PER_EPOCH, {}, False),
         (2 * PER_EPOCH, {"average": "ema"}, True),
         (PER_EPOCH + 3, {"checkpoint_every": 12}, True),
-        (PER_EPOCH + 3, {"steps": PER_EPOCH + 3}, True),
+        (PER_EPOCH + 3, {"max_steps": PER_EPOCH + 3}, True),
     ],
     ids=["validated", "unvalidated", "averaged", "checkpoint", "steps"],
 )

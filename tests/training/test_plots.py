@@ -73,7 +73,7 @@ def test_a_long_name_and_the_best_value_do_not_meet(tmp_path: Path, monkeypatch:
 
 def test_gradients_with_zeros_and_without_any_positive_number(tmp_path: Path) -> None:
     table = {"step": [1.0, 2.0, 3.0], "all": [1.0, 0.5, 2.0], "l0": [0.0, 0.1, 0.2]}
-    plot_gradients(table, tmp_path / "a.png", clip_norm=5.0)
+    plot_gradients(table, tmp_path / "a.png", max_grad_norm=5.0)
     plot_gradients({"step": [1.0], "all": [0.0], "l0": [0.0]}, tmp_path / "b.png")
     assert drawn(tmp_path / "a.png", "#0072B2")
     assert (tmp_path / "b.png").stat().st_size > 1000

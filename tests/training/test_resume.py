@@ -27,10 +27,10 @@ PROGRAM = Path(__file__).parents[1] / "helpers" / "training_toy.py"
 PER_EPOCH = 9
 PLAIN = {"epochs": 4, "learning_rate": 0.02, "checkpoint_every": 4, "threads": 1}
 RICH = PLAIN | {"average": "ema", "ema_decay": 0.9, "schedule": "plateau", "schedule_every": 1, "optimizer": "sgd"}
-LONG = PLAIN | {"schedule": "onecycle", "optimizer": "adamw", "weight_decay": 0.1, "clip_norm": 0.3}
-STEP = PLAIN | {"schedule": "cosine", "warmup_share": 0.2, "clip_value": 0.05, "average": "ema"}
+LONG = PLAIN | {"schedule": "onecycle", "optimizer": "adamw", "weight_decay": 0.1, "max_grad_norm": 0.3}
+STEP = PLAIN | {"schedule": "cosine", "warmup_share": 0.2, "max_grad_value": 0.05, "average": "ema"}
 
-AVERAGED = PLAIN | {"average": "sgd", "average_patience": 1, "optimizer": "sgd", "learning_rate": 0.5}
+AVERAGED = PLAIN | {"average": "asgd", "average_patience": 1, "optimizer": "sgd", "learning_rate": 0.5}
 LAYERED = PLAIN | {"unfreeze_every": 1, "layer_decay": 0.4, "average": "ema", "weight_decay": 0.05}
 LAYERED |= {"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step", "learning_rate": 0.002}
 

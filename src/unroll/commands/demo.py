@@ -11,12 +11,12 @@ from pathlib import Path
 from unroll.commands.arguments import Parser
 
 DIGITS = (
-    *("--series", "values", "--hidden", "64", "--bidirectional", "--epochs", "30", "--patience", "8"),
+    *("--sequence", "values", "--hidden-size", "64", "--bidirectional", "--epochs", "30", "--patience", "8"),
     *("--learning-rate", "0.004", "--schedule", "cosine", "--pooling", "max", "--batch-size", "32"),
 )
 PASSENGERS = (
-    *("--test-part", "12", "--horizon", "12", "--lookback", "24", "--strategy", "segment", "--segment", "12"),
-    *("--output", "quantile", "--recurrence", "gru", "--hidden", "32", "--head-dropout", "0.3"),
+    *("--test-size", "12", "--horizon", "12", "--lookback", "24", "--strategy", "segrnn", "--segment", "12"),
+    *("--output", "quantile", "--recurrence", "gru", "--hidden-size", "32", "--head-dropout", "0.3"),
     *("--epochs", "60", "--learning-rate", "0.005", "--batch-size", "16", "--threads", "1"),
 )
 

@@ -27,7 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_source("Answer a row that cannot be used with an error, and go on.")
     group = parser.add_argument_group("forecasting: DATA is the history, and each step after it is a line")
     parser.add_value("--horizon", int, "Steps to forecast, if not as many as were trained.", group)
-    group.add_argument("--known", nargs="+", metavar="DATA", help="Rows with the known columns of the times to come.")
+    group.add_argument(
+        "--future-covariates", nargs="+", metavar="DATA", help="Rows with the future covariates of the times to come."
+    )
     parser.add_value("--samples", int, "Draw so many sample paths.", group)
     given = parser.read(arguments)
 
@@ -38,10 +40,16 @@ def main(arguments: Sequence[str]) -> int:
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")
-    more = {name: value for name in ("horizon", "known", "samples") if (value := getattr(given, name)) is not None}
+    more = {
+        name: value
+        for name in ("horizon", "future_covariates", "samples")
+        if (value := getattr(given, name)) is not None
+    }
     for name in more:
         if name not in predictor.takes:
-            raise OptionError(f"--{name} goes with forecasting, and {given.run} holds a {predictor.task.name} run")
+            raise OptionError(
+                f"--{name.replace('_', '-')} goes with forecasting, and {given.run} holds a {predictor.task.name} run"
+            )
     if "say" in predictor.takes:
         more["say"] = aside
     answers = answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more)

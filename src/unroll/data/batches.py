@@ -127,7 +127,7 @@ class Batches(EpochSampler[Batch]):
         size = options.batch_size if batch_size is None else batch_size
         super().__init__(len(examples), size, shuffle=shuffle, seed=options.seed if seed is None else seed)
         self.examples = examples
-        self.bucket = options.bucket
+        self.bucket = options.bucket_batches
 
     def _plan(self, bits: np.random.PCG64) -> list[np.ndarray]:
         n, lengths = self.size, self.examples.lengths
@@ -172,4 +172,4 @@ class Batches(EpochSampler[Batch]):
         return 1.0 - float(lengths.sum()) / positions
 
     def _settings(self) -> dict[str, int]:
-        return {**super()._settings(), "bucket": self.bucket}
+        return {**super()._settings(), "bucket_batches": self.bucket}

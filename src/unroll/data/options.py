@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from unroll.errors import OptionError, nearest
 from unroll.options import check_range, check_types
 
 Level = Literal["word", "bpe", "char", "byte"]
-Keep = Literal["head", "tail", "both"]
+Keep = Literal["auto", "head", "tail", "both"]
 Normalize = Literal["none", "NFC", "NFKC"]
 Punctuation = Literal["split", "drop", "keep"]
 Quoting = Literal["auto", "csv", "none"]
@@ -27,6 +27,8 @@ BPE_LEAST = 258
 # What the libraries underneath hold in 32 bits.
 _COUNT_LIMIT = 2**31
 _SEED_LIMIT = 2**32
+
+_MAX_TOKENS = 400
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,11 @@ class TextOptions:
     """What a token is: a word (each Chinese or Japanese character by itself), a byte-pair piece, a character, a byte.
     """
 
-    vocabulary: int = 20000
+    vocab_size: int = 20000
     """Most entries of the vocabulary, padding and unknown included; 0 takes every token there is (word, char)."""
 
-    min_count: int = 2
+    min_freq: int = 2
     """A token seen fewer times than this in the training part is unknown."""
-
-    max_length: int = 400
-    """Tokens kept of a row; 0 keeps all."""
-
-    keep: Keep = "both"
-    """Which part of a longer row is kept; both: the first half and the last half of max_length."""
 
     normalize: Normalize = "NFKC"
     """Unicode normalisation."""
@@ -103,35 +99,53 @@ class TextOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.vocabulary in (1, 2):
+        if self.vocab_size in (1, 2):
             raise OptionError(
-                f"vocabulary is {self.vocabulary}; it must be at least 3, since padding and unknown are entries too, "
+                f"vocab_size is {self.vocab_size}; it must be at least 3, since padding and unknown are entries too, "
                 "or 0 for every token there is"
             )
-        if self.vocabulary:
-            check_range(self, "vocabulary", least=3, below=_COUNT_LIMIT)
-        check_range(self, "min_count", least=1, below=_COUNT_LIMIT)
-        check_range(self, "max_length", least=0, below=_COUNT_LIMIT)
-        if self.level == "bpe" and self.vocabulary < BPE_LEAST:
+        if self.vocab_size:
+            check_range(self, "vocab_size", least=3, below=_COUNT_LIMIT)
+        check_range(self, "min_freq", least=1, below=_COUNT_LIMIT)
+        if self.level == "bpe" and self.vocab_size < BPE_LEAST:
             raise OptionError(
-                f"vocabulary is {self.vocabulary}; it must be at least {BPE_LEAST} for level 'bpe' "
+                f"vocab_size is {self.vocab_size}; it must be at least {BPE_LEAST} for level 'bpe' "
                 "(256 bytes, padding, unknown)"
             )
 
 
 @dataclass(frozen=True)
-class SeriesOptions:
+class LengthOptions:
+    """How much of a long row is read."""
+
+    max_length: int | None = None
+    """Tokens or steps kept of a row; 0 keeps all (none given: 400 tokens of a text, all steps of a sequence)."""
+
+    keep: Keep = "auto"
+    """Which part of a longer row is kept; both: the first half and the last half of max_length (auto: both of a text,
+    tail of a sequence).
+    """
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range(self, "max_length", least=0, below=_COUNT_LIMIT)
+
+    def resolved(self, *, text: bool) -> Self:
+        """The lengths as they are used, for texts or for numeric sequences."""
+        length = self.max_length if self.max_length is not None else _MAX_TOKENS if text else 0
+        keep = self.keep if self.keep != "auto" else "both" if text else "tail"
+        return replace(self, max_length=length, keep=keep)
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
     """How numeric sequences are prepared."""
 
     standardize: bool = True
     """Give every feature mean 0 and standard deviation 1, as measured on the training part."""
 
-    max_steps: int = 0
-    """Steps kept of a sequence, the last ones; 0 keeps all."""
-
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "max_steps", least=0, below=_COUNT_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -141,10 +155,10 @@ class BatchOptions:
     batch_size: int = 32
     """Rows in a batch, over all processes."""
 
-    bucket: int = 50
+    bucket_batches: int = 50
     """Batches in a pool of rows sorted by length, so that little is padded; 0 does not group by length."""
 
-    validation: float = 0.1
+    validation_fraction: float = 0.1
     """Share of the training data held out for validation, stratified, where none is given; 0 holds out none.
     """
 
@@ -154,6 +168,6 @@ class BatchOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "batch_size", least=1, below=_COUNT_LIMIT)
-        check_range(self, "bucket", least=0, below=_COUNT_LIMIT)
+        check_range(self, "bucket_batches", least=0, below=_COUNT_LIMIT)
         check_range(self, "seed", least=0, below=_SEED_LIMIT)
-        check_range(self, "validation", least=0, below=1)
+        check_range(self, "validation_fraction", least=0, below=1)

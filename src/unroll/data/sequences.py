@@ -14,11 +14,13 @@ import numpy as np
 from unroll.atomic_write import read_document
 from unroll.data.bad_rows import BadRow
 from unroll.data.files.rows import numbered, row_of
-from unroll.data.options import SeriesOptions
-from unroll.data.values import is_missing
+from unroll.data.options import LengthOptions, SequenceOptions
+from unroll.data.values import is_missing, truncate
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.series/1"
+
+_WHOLE = LengthOptions(max_length=0, keep="tail")
 
 
 def as_array(value: Any) -> np.ndarray:
@@ -116,14 +118,19 @@ class SequenceScaler:
         scale: (D,) float64.
     """
 
-    def __init__(self, mean: np.ndarray, scale: np.ndarray, options: SeriesOptions) -> None:
+    def __init__(
+        self, mean: np.ndarray, scale: np.ndarray, options: SequenceOptions, length: LengthOptions = _WHOLE
+    ) -> None:
         self.mean = mean
         self.scale = scale
         self.options = options
+        self.length = length
         self.features: int = len(mean)
 
     @classmethod
-    def learn(cls, sequences: Iterable[Any], options: SeriesOptions | None = None) -> SequenceScaler:
+    def learn(
+        cls, sequences: Iterable[Any], options: SequenceOptions | None = None, length: LengthOptions = _WHOLE
+    ) -> SequenceScaler:
         """Measure mean and scale over `sequences`, each (T,) or (T, D), read once and one by one.
 
         Per-sequence means and squared deviations are merged in float64 (Chan, Golub and LeVeque 1979), so a
@@ -133,11 +140,11 @@ class SequenceScaler:
             DataError: no steps at all, a row that is not numeric, not finite, or of another number of
                 features.
         """
-        options = options or SeriesOptions()
+        options = options or SequenceOptions()
         n, width, first = 0, 0, 0
         mean = square = np.zeros(0)
         for row, value in enumerate(sequences):
-            steps = _cut(_steps_of(value, row_of(row)), options)
+            steps = truncate(_steps_of(value, row_of(row)), length)
             if not len(steps):
                 continue
             if not n:
@@ -156,11 +163,11 @@ class SequenceScaler:
         if not n:
             raise DataError("there are no steps to learn from: every sequence is empty")
         if not options.standardize:
-            return cls(np.zeros(width), np.ones(width), options)
+            return cls(np.zeros(width), np.ones(width), options, length)
         scale = np.sqrt(square / n)
         # What is left of a constant after rounding is not a deviation.
         constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(mean))
-        return cls(mean, np.where(constant, 1.0, scale), options)
+        return cls(mean, np.where(constant, 1.0, scale), options, length)
 
     def encode(
         self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
@@ -178,7 +185,7 @@ class SequenceScaler:
         """
         encoded = []
         for row, value in numbered(values, rows, first):
-            steps = _cut(_steps_of(value, row_of(row, where)), self.options)
+            steps = truncate(_steps_of(value, row_of(row, where)), self.length)
             if not len(steps):
                 steps = np.zeros((0, self.features))
             elif steps.shape[1] != self.features:
@@ -199,6 +206,7 @@ class SequenceScaler:
             {
                 "format": FORMAT,
                 "options": asdict(self.options),
+                "length": asdict(self.length),
                 "mean": self.mean.tolist(),
                 "scale": self.scale.tolist(),
             }
@@ -213,7 +221,7 @@ class SequenceScaler:
         """
         document = read_document(text, FORMAT, "the scaler")
         try:
-            options = SeriesOptions(**document["options"])
+            options, length = SequenceOptions(**document["options"]), LengthOptions(**document["length"])
             mean = np.array(document["mean"], dtype=np.float64)
             scale = np.array(document["scale"], dtype=np.float64)
         except (KeyError, TypeError, ValueError, OptionError) as error:
@@ -222,7 +230,7 @@ class SequenceScaler:
             raise RunError("the scaler is damaged: mean and scale are not two lists of one length")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise RunError("the scaler is damaged: mean and scale are not finite, or a scale is not above 0")
-        return cls(mean, scale, options)
+        return cls(mean, scale, options, length)
 
 
 def _steps_of(value: Any, row: str) -> np.ndarray:
@@ -230,10 +238,6 @@ def _steps_of(value: Any, row: str) -> np.ndarray:
         return as_array(value)
     except ValueError as error:
         raise DataError(f"{row} {error}") from None
-
-
-def _cut(steps: np.ndarray, options: SeriesOptions) -> np.ndarray:
-    return steps[-options.max_steps :] if options.max_steps else steps
 
 
 def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int = 0) -> list[BadRow]:

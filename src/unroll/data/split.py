@@ -33,7 +33,7 @@ def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray
     if n - held < 1 or n < 2:
         raise DataError(
             f"{n} row{'s' if n != 1 else ''} cannot be divided into training and validation ({share:g}); "
-            "give validation 0 (--validation 0), or rows of its own (--valid DATA)"
+            "give validation 0 (--validation-fraction 0), or rows of its own (--valid DATA)"
         )
 
     from sklearn.model_selection import train_test_split

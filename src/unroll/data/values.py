@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from unroll.data.options import LengthOptions
+
 _HALF = re.compile("[\ud800-\udfff]")
 
 HALF_CHARACTER = "has half a character (a lone surrogate)"
@@ -36,3 +38,16 @@ def is_missing(value: Any) -> bool:
 def has_half_character(text: str) -> bool:
     """Tell whether text holds a lone surrogate, such as half of an emoji that was cut, which UTF-8 cannot store."""
     return not text.isascii() and _HALF.search(text) is not None
+
+
+def truncate(row: np.ndarray, length: LengthOptions) -> np.ndarray:
+    """Keep at most `length.max_length` tokens or steps of a row (0: all of it)."""
+    most = length.max_length
+    if not most or len(row) <= most:
+        return row
+    if length.keep == "head":
+        return row[:most]
+    if length.keep == "tail":
+        return row[-most:]
+    head = most - most // 2
+    return np.concatenate([row[:head], row[len(row) - most // 2 :]])

@@ -25,7 +25,7 @@ from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
 # what names columns means nothing to arrays; the loss over classes is the classifier's alone
-_FILES = ("text", "series", "label", "label_separator")
+_FILES = ("text", "sequence", "label", "label_separator")
 _CLASSIFIER = parameters(ClassificationSettings, *_FILES)
 _REGRESSOR = parameters(ClassificationSettings, *_FILES, "class_weights", "label_smoothing")
 
@@ -36,10 +36,10 @@ class _Labelled(Estimator):
     _task_name = ""
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
-        own = {"text": "text"} if text else {"series": "values"}
+        own = {"text": "text"} if text else {"sequence": "values"}
         settings = resolve_settings(ClassificationSettings, self._options(**own))
         _refuse_bad(values, settings)
-        chosen, left = split(targets, settings.batch.validation, settings.batch.seed)
+        chosen, left = split(targets, settings.batch.validation_fraction, settings.batch.seed)
         task = ClassificationTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
         examples = RaggedDataset.from_arrays(task.encoder.encode(values), targets)
         held = examples.subset(left) if len(left) else None

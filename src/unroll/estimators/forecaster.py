@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@takes(parameters(ForecastingSettings, "train_part", "test_part"))
+@takes(parameters(ForecastingSettings, "train_size", "test_size"))
 class Forecaster(Estimator):
     """A recurrent forecaster of one or many series.
 
@@ -60,14 +60,19 @@ class Forecaster(Estimator):
         return self
 
     def predict(
-        self, X: Any = None, *, horizon: int | None = None, known: pd.DataFrame | None = None, samples: int = 0
+        self,
+        X: Any = None,
+        *,
+        horizon: int | None = None,
+        future_covariates: pd.DataFrame | None = None,
+        samples: int = 0,
     ) -> pd.DataFrame:
         """Forecast the steps after the last that was seen, as a DataFrame with the columns of the data.
 
         Args:
             X: series to stand at the end of, as in `fit` (None: those of `fit` and `update`).
             horizon: steps (None: as many as were trained).
-            known: rows with the known columns of the times to come, where the series have none.
+            future_covariates: rows with the future covariates of the times to come, where the series have none.
             samples: in place of forecasts and their quantiles, so many sample paths, numbered in a column `path`.
 
         Returns:
@@ -75,7 +80,7 @@ class Forecaster(Estimator):
             `target_0.1`, ... where the model has them. Series shorter than the look-back are left out with a warning.
         """
         check_is_fitted(self)
-        found = self.predictor_.forecast(X, horizon=horizon, known=known, samples=samples)
+        found = self.predictor_.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples)
         return table(found.frames, found.stamps, found.answers, self.task_.settings.forecaster.quantiles)
 
     def update(self, X: Any) -> Self:

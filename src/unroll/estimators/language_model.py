@@ -41,8 +41,8 @@ class LanguageModel(Estimator):
         settings = LanguageSettings.from_flat(self._options())
         texts = _lines(X)
         held = 0
-        if settings.batch.validation:
-            texts, held = _divided(texts, settings.batch.validation)
+        if settings.batch.validation_fraction:
+            texts, held = _divided(texts, settings.batch.validation_fraction)
         encoder = TextTokenizer.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
         parts = [texts[: len(texts) - held], texts[len(texts) - held :]]
         train, valid = (corpus_of(part, encoder, settings, "X") if part else None for part in parts)

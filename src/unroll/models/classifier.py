@@ -69,19 +69,19 @@ def build(
     if vocabulary is not None:
         inputs = TokenEmbedding(
             vocabulary,
-            tokens.embedding,
+            tokens.embedding_dim,
             tokens.embedding_dropout,
             tokens.word_dropout,
             options.ngrams,
-            options.ngram_vocabulary,
-            vector_dropout=tokens.vector_dropout,
+            options.ngram_vocab_size,
+            vector_dropout=tokens.embedding_row_dropout,
         )
     else:
         inputs = SeriesInput(features or 0, options.input_projection)
     width, conv = inputs.features, None
     if options.conv_filters:
         conv = ConvFrontEnd(
-            width, options.conv_filters, options.conv_kernels, options.conv_activation, options.conv_pool
+            width, options.conv_filters, options.conv_kernel_sizes, options.conv_activation, options.conv_pool
         )
         width = conv.features
     stack = recurrent_stack(recurrent, width)

@@ -123,7 +123,7 @@ def build_language_model(
     recurrent: RecurrentOptions,
     *,
     vocabulary: int,
-    tie: bool = True,
+    tie_weights: bool = True,
     softmax: Literal["full", "adaptive"] = "full",
     cutoffs: Sequence[int] = (),
     head_dropout: float = 0.0,
@@ -135,18 +135,18 @@ def build_language_model(
     """
     inputs = TokenEmbedding(
         vocabulary,
-        tokens.embedding,
+        tokens.embedding_dim,
         tokens.embedding_dropout,
         tokens.word_dropout,
-        vector_dropout=tokens.vector_dropout,
+        vector_dropout=tokens.embedding_row_dropout,
     )
-    width = tokens.embedding if tie else recurrent_width(recurrent)
+    width = tokens.embedding_dim if tie_weights else recurrent_width(recurrent)
     if softmax == "adaptive":
         if not cutoffs:
             raise OptionError("softmax is 'adaptive', which needs cutoffs")
-        head = AdaptiveSoftmax(vocabulary, width, cutoffs, tied=tie)
+        head = AdaptiveSoftmax(vocabulary, width, cutoffs, tied=tie_weights)
     else:
-        head = FullSoftmax(vocabulary, width, tied=tie)
+        head = FullSoftmax(vocabulary, width, tied=tie_weights)
     return LanguageModel(
-        inputs, recurrent_stack(recurrent, tokens.embedding), head, tied=tie, head_dropout=head_dropout
+        inputs, recurrent_stack(recurrent, tokens.embedding_dim), head, tied=tie_weights, head_dropout=head_dropout
     )

@@ -20,18 +20,18 @@ _MANY = 2**20
 class TokenOptions:
     """How tokens become vectors."""
 
-    embedding: int = 128
+    embedding_dim: int = 128
     """Values of a token's embedding vector."""
     embedding_dropout: float = 0.0
     """Share of the embedded values set to zero in training."""
-    vector_dropout: float = 0.0
+    embedding_row_dropout: float = 0.0
     """Share of the vocabulary whose vectors are zero throughout a training step, the others scaled up."""
     word_dropout: float = 0.0
     """Share of the tokens replaced by the unknown token in training."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "embedding", least=1, below=_MANY)
+        check_range(self, "embedding_dim", least=1, below=_MANY)
         check_shares(self)
 
 
@@ -41,15 +41,15 @@ class RecurrentOptions:
 
     recurrence: Literal["rnn", "lstm", "gru"] = "lstm"
     """The recurrence: Elman (rnn), LSTM or GRU."""
-    hidden: int = 128
+    hidden_size: int = 128
     """Hidden units of each recurrent layer and direction."""
-    layers: int = 1
+    num_layers: int = 1
     """Recurrent layers, one on the other."""
-    last_hidden: int = 0
-    """Hidden units of the last layer, where they are to be others (0: as hidden)."""
+    last_hidden_size: int = 0
+    """Hidden units of the last layer, where they are to be others (0: as hidden_size)."""
     bidirectional: bool = False
     """Read each sequence in both directions."""
-    projection: int = 0
+    proj_size: int = 0
     """LSTM only: project each layer's hidden state to so many values (0: no projection)."""
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """Elman only: the activation of the hidden state."""
@@ -86,25 +86,25 @@ class RecurrentOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "hidden", least=1, below=_MANY)
-        check_range(self, "layers", least=1, below=1001)
-        check_range(self, "projection", "last_hidden", "remember", least=0, below=_MANY)
+        check_range(self, "hidden_size", least=1, below=_MANY)
+        check_range(self, "num_layers", least=1, below=1001)
+        check_range(self, "proj_size", "last_hidden_size", "remember", least=0, below=_MANY)
         check_shares(self)
-        self._only(("lstm",), projection=0, forget_bias=None)
+        self._only(("lstm",), proj_size=0, forget_bias=None)
         self._only(("gru",), reset_after=True)
         self._only(("rnn",), nonlinearity="tanh")
         self._only(("lstm", "gru"), remember=0)
-        if self.projection and self.projection >= self.hidden:
-            raise OptionError(f"projection is {self.projection}; it must be below hidden ({self.hidden})")
+        if self.proj_size and self.proj_size >= self.hidden_size:
+            raise OptionError(f"proj_size is {self.proj_size}; it must be below hidden_size ({self.hidden_size})")
         if self.remember == 1:
             raise OptionError("remember is 1; give the number of steps to remember for, at least 2, or 0")
         for name in ("dropout", "hidden_dropout"):
-            if getattr(self, name) and self.layers == 1:
+            if getattr(self, name) and self.num_layers == 1:
                 raise OptionError(f"{name} acts between layers and there is one; set output_dropout or head_dropout")
-        if self.last_hidden and self.layers == 1:
-            raise OptionError("last_hidden is for several layers and there is one; set hidden")
-        if self.last_hidden and self.projection:
-            raise OptionError("last_hidden and projection cannot both be set")
+        if self.last_hidden_size and self.num_layers == 1:
+            raise OptionError("last_hidden_size is for several layers and there is one; set hidden_size")
+        if self.last_hidden_size and self.proj_size:
+            raise OptionError("last_hidden_size and proj_size cannot both be set")
 
     def _only(self, recurrences: tuple[str, ...], **neutral: Any) -> None:
         if self.recurrence in recurrences:
@@ -121,13 +121,13 @@ class ModelOptions:
 
     ngrams: int = 1
     """Text: add to each token's vector those of the runs of 2 to so many tokens that end there (1: none)."""
-    ngram_vocabulary: int = 100000
+    ngram_vocab_size: int = 100000
     """Text: how many runs of tokens have a vector, the most common of the training part, with ngrams above 1."""
     input_projection: int = 0
     """Series: project the features of each step to so many values first (0: feed them as they are)."""
     conv_filters: int = 0
     """Filters per kernel size of a convolution front end (0: no convolution)."""
-    conv_kernels: tuple[int, ...] = (3,)
+    conv_kernel_sizes: tuple[int, ...] = (3,)
     """Kernel sizes of the convolution front end, in steps; their outputs stand side by side."""
     conv_activation: Literal["relu", "tanh", "gelu"] = "relu"
     """Activation of the convolution front end."""
@@ -143,11 +143,11 @@ class ModelOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "conv_pool", "ngrams", least=1, below=_MANY)
-        check_range(self, "ngram_vocabulary", least=1, below=2**31)
+        check_range(self, "ngram_vocab_size", least=1, below=2**31)
         check_range(self, "input_projection", "conv_filters", least=0, below=_MANY)
         check_shares(self)
-        if not self.conv_kernels or min(self.conv_kernels) < 1:
-            raise OptionError(f"conv_kernels is {shown(list(self.conv_kernels))}; give sizes of at least 1")
+        if not self.conv_kernel_sizes or min(self.conv_kernel_sizes) < 1:
+            raise OptionError(f"conv_kernel_sizes is {shown(list(self.conv_kernel_sizes))}; give sizes of at least 1")
         for part in self.pooling.split("+"):
             if part not in POOLINGS:
                 raise OptionError(f"pooling is '{self.pooling:.60}'{nearest(part, POOLINGS)}")
@@ -171,11 +171,11 @@ class TaggerOptions:
 
     characters: Literal["none", "recurrence", "convolution"] = "recurrence"
     """What reads a token's characters, beside its word vector: an LSTM in both directions, a convolution, nothing."""
-    char_embedding: int = 32
+    char_embedding_dim: int = 32
     """Values of a character's vector."""
-    char_hidden: int = 32
+    char_hidden_size: int = 32
     """Hidden units of each direction of the LSTM over characters, or filters of the convolution."""
-    char_kernel: int = 3
+    char_kernel_size: int = 3
     """Convolution only: characters that a filter sees at a time."""
     char_dropout: float = 0.0
     """Dropout on the characters' vectors."""
@@ -186,17 +186,17 @@ class TaggerOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_range(self, "char_embedding", "char_hidden", "char_kernel", least=1, below=_MANY)
+        check_range(self, "char_embedding_dim", "char_hidden_size", "char_kernel_size", least=1, below=_MANY)
         check_shares(self)
         for field in fields(self):
-            users = ("convolution",) if field.name == "char_kernel" else ("recurrence", "convolution")
+            users = ("convolution",) if field.name == "char_kernel_size" else ("recurrence", "convolution")
             changed = getattr(self, field.name) != field.default
             if field.name.startswith("char_") and changed and self.characters not in users:
                 named = " or ".join(f"'{u}'" for u in users)
                 raise OptionError(f"{field.name} is set, but it goes with characters {named}")
 
 
-Strategy = Literal["recursive", "direct", "attention", "segment"]
+Strategy = Literal["recursive", "direct", "seq2seq", "segrnn"]
 Kind = Literal["point", "quantile", "normal", "student_t", "negative_binomial"]
 _MANY = 2**20
 
@@ -207,18 +207,18 @@ class ForecasterOptions:
 
     strategy: Strategy = "direct"
     """One step at a time from its own answers (recursive); all steps at once from the last state (direct); a second
-    recurrence that looks back by attention (attention); by segments of steps, each channel by itself (segment)."""
+    recurrence that looks back by attention (seq2seq); by segments of steps, each channel by itself (segrnn)."""
     channels: Literal["auto", "mixed", "independent"] = "auto"
     """Targets are read and answered together (mixed), or each by itself with the same weights (independent); auto is
-    independent for segment and mixed for the others."""
-    normalise: Literal["none", "last", "revin"] = "last"
+    independent for segrnn and mixed for the others."""
+    instance_norm: Literal["none", "last", "revin"] = "last"
     """What is taken off each look-back and put back on the forecast: nothing, the last value, or mean and deviation."""
     segment: int = 0
-    """segment only: steps of a segment, a divisor of lookback and of horizon (0: the largest up to 24)."""
+    """segrnn only: steps of a segment, a divisor of lookback and of horizon (0: the largest up to 24)."""
     attention: Literal["additive", "dot", "general"] = "additive"
-    """attention only: how a step of the forecast is held against the steps of the look-back."""
+    """seq2seq only: how a step of the forecast is held against the steps of the look-back."""
     teacher_forcing: float = 0.5
-    """attention only: share of the steps that are given the true value before them in training, not the model's own."""
+    """seq2seq only: share of the steps that are given the true value before them in training, not the model's own."""
     output: Kind = "point"
     """What is said of each value: a number, quantiles, or a distribution (negative_binomial is for counts)."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
@@ -244,14 +244,15 @@ class ForecasterOptions:
                 f"quantiles is {shown(list(self.quantiles))}; give rising levels between 0 and 1 with 0.5 among them,"
                 " such as [0.1, 0.5, 0.9]"
             )
-        if self.strategy == "segment" and self.channels == "mixed":
-            raise OptionError("strategy 'segment' reads each channel by itself; channels cannot be 'mixed'")
-        if self.strategy == "recursive" and self.normalise == "revin":
+        if self.strategy == "segrnn" and self.channels == "mixed":
+            raise OptionError("strategy 'segrnn' reads each channel by itself; channels cannot be 'mixed'")
+        if self.strategy == "recursive" and self.instance_norm == "revin":
             raise OptionError(
-                "normalise 'revin' needs the whole look-back, and strategy 'recursive' reads step by step; take 'last'"
+                "instance_norm 'revin' needs the whole look-back, and strategy 'recursive' reads step by step;"
+                " take 'last'"
             )
 
     @property
     def independent(self) -> bool:
         """Whether each channel is read by itself."""
-        return self.channels == "independent" or self.strategy == "segment"
+        return self.channels == "independent" or self.strategy == "segrnn"

@@ -16,7 +16,7 @@ from unroll.models.options import RecurrentOptions
 
 def recurrent_width(options: RecurrentOptions) -> int:
     """Features that the last layer gives at each step, both directions together."""
-    width = options.last_hidden or options.projection or options.hidden
+    width = options.last_hidden_size or options.proj_size or options.hidden_size
     return 2 * width if options.bidirectional else width
 
 
@@ -26,23 +26,27 @@ def recurrent_stack(options: RecurrentOptions, width: int) -> RecurrentLayer | R
     Raises:
         OptionError: an option that cannot be honoured beside another.
     """
-    if not options.last_hidden:
+    if not options.last_hidden_size:
         return _stack(options, width)
     for name in ("dropout", "residual"):
         if getattr(options, name):
-            raise OptionError(f"{name} cannot be set beside last_hidden; hidden_dropout can")
-    below = replace(options, layers=options.layers - 1, last_hidden=0, hidden_dropout=0.0)
-    if options.layers > 2:
+            raise OptionError(f"{name} cannot be set beside last_hidden_size; hidden_dropout can")
+    below = replace(options, num_layers=options.num_layers - 1, last_hidden_size=0, hidden_dropout=0.0)
+    if options.num_layers > 2:
         below = replace(below, hidden_dropout=options.hidden_dropout)
     last = replace(
-        below, layers=1, hidden=options.last_hidden, input_dropout=options.hidden_dropout, hidden_dropout=0.0
+        below,
+        num_layers=1,
+        hidden_size=options.last_hidden_size,
+        input_dropout=options.hidden_dropout,
+        hidden_dropout=0.0,
     )
     return RecurrentSequential([_stack(below, width), _stack(last, recurrent_width(below))])
 
 
 def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:
     shared: dict[str, Any] = {
-        "num_layers": options.layers,
+        "num_layers": options.num_layers,
         "batch_first": True,
         "dropout": options.dropout,
         "bidirectional": options.bidirectional,
@@ -59,8 +63,8 @@ def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:
         "backend": options.backend,
     }
     if options.recurrence == "rnn":
-        return RNN(width, options.hidden, nonlinearity=options.nonlinearity, **shared)
+        return RNN(width, options.hidden_size, nonlinearity=options.nonlinearity, **shared)
     shared["remember"] = options.remember
     if options.recurrence == "gru":
-        return GRU(width, options.hidden, reset_after=options.reset_after, **shared)
-    return LSTM(width, options.hidden, proj_size=options.projection, forget_bias=options.forget_bias, **shared)
+        return GRU(width, options.hidden_size, reset_after=options.reset_after, **shared)
+    return LSTM(width, options.hidden_size, proj_size=options.proj_size, forget_bias=options.forget_bias, **shared)

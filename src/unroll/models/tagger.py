@@ -99,10 +99,10 @@ def build(
     """
     inputs = TokenEmbedding(
         vocabulary,
-        tokens.embedding,
+        tokens.embedding_dim,
         tokens.embedding_dropout,
         tokens.word_dropout,
-        vector_dropout=tokens.vector_dropout,
+        vector_dropout=tokens.embedding_row_dropout,
     )
     spelling = _characters(options, characters)
     width = inputs.features + (0 if spelling is None else spelling.features)
@@ -113,9 +113,9 @@ def build(
 
 
 def _characters(options: TaggerOptions, characters: int) -> CharacterRecurrence | CharacterConvolution | None:
-    sizes = (characters, options.char_embedding, options.char_hidden)
+    sizes = (characters, options.char_embedding_dim, options.char_hidden_size)
     if options.characters == "recurrence":
         return CharacterRecurrence(*sizes, options.char_dropout)
     if options.characters == "convolution":
-        return CharacterConvolution(*sizes, options.char_kernel, options.char_dropout)
+        return CharacterConvolution(*sizes, options.char_kernel_size, options.char_dropout)
     return None

@@ -57,7 +57,7 @@ class ForecastPredictor(Predictor):
     The others read the newest look-back again.
     """
 
-    takes: ClassVar[tuple[str, ...]] = ("horizon", "known", "samples", "say")
+    takes: ClassVar[tuple[str, ...]] = ("horizon", "future_covariates", "samples", "say")
 
     task: ForecastingTask
     model: Forecaster
@@ -73,7 +73,7 @@ class ForecastPredictor(Predictor):
         data: Sequence[str],
         *,
         horizon: int | None = None,
-        known: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
         samples: int = 0,
         skip_bad_rows: bool = False,
         encoding: str | None = None,
@@ -87,13 +87,15 @@ class ForecastPredictor(Predictor):
         source = self.source(skip_bad_rows, encoding)
         frames = self.task.frames(list(data), source, say)
         ahead = None
-        if known:
+        if future_covariates:
             from unroll.data.files.dataset import read
 
-            ahead = cast("pd.DataFrame", read(list(known), source=source).to_pandas())
+            ahead = cast("pd.DataFrame", read(list(future_covariates), source=source).to_pandas())
         with warnings.catch_warnings(record=True) as left_out:
             warnings.simplefilter("always", ShortSeriesWarning)
-            found = self.predict(frames, horizon=horizon, known=ahead, samples=samples, where=" ".join(known))
+            found = self.predict(
+                frames, horizon=horizon, future_covariates=ahead, samples=samples, where=" ".join(future_covariates)
+            )
         for warning in left_out:
             say(str(warning.message))
         yield from found
@@ -103,9 +105,9 @@ class ForecastPredictor(Predictor):
         X: Any = None,
         *,
         horizon: int | None = None,
-        known: pd.DataFrame | None = None,
+        future_covariates: pd.DataFrame | None = None,
         samples: int = 0,
-        where: str = "known",
+        where: str = "future_covariates",
     ) -> Any:
         """Forecast the steps after the history, series by series, with the data's own columns.
 
@@ -115,9 +117,9 @@ class ForecastPredictor(Predictor):
                 history; one shorter than the look-back is left out with a warning.
             horizon: steps; None: as many as were trained. Beyond them strategies recursive and attention go on, direct
                 and segment roll forward on their own answers.
-            known: rows with the known columns of the times to come, where the history does not hold them.
+            future_covariates: rows with these columns at the times to come, where the history does not hold them.
             samples: sample paths to draw; the same for the same seed of the run.
-            where: what to call `known` in messages.
+            where: what to call `future_covariates` in messages.
 
         Returns:
             For a DataFrame, a Series or an array, a DataFrame: a row for each series and step, with the series' name,
@@ -130,7 +132,7 @@ class ForecastPredictor(Predictor):
                 are named).
             OptionError: what was asked for cannot be had of this model.
         """
-        found = self.forecast(X, horizon=horizon, known=known, samples=samples, where=where)
+        found = self.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples, where=where)
         levels = self.task.settings.forecaster.quantiles
         if is_in_memory(X):
             return table(found.frames, found.stamps, found.answers, levels)
@@ -141,9 +143,9 @@ class ForecastPredictor(Predictor):
         X: Any = None,
         *,
         horizon: int | None = None,
-        known: pd.DataFrame | None = None,
+        future_covariates: pd.DataFrame | None = None,
         samples: int = 0,
-        where: str = "known",
+        where: str = "future_covariates",
     ) -> Forecast:
         """As `predict`, as arrays."""
         steps = self.task.settings.reach.horizon if horizon is None else _whole("horizon", horizon, 1)
@@ -152,7 +154,7 @@ class ForecastPredictor(Predictor):
             self.stand(self._frames(X))
         if self.frames is None:
             raise DataError("there is no history to forecast from; give it to predict")
-        frames = self.frames if known is None else with_known(self.frames, known, where)
+        frames = self.frames if future_covariates is None else with_known(self.frames, future_covariates, where)
         frames = self._long_enough(frames)
         require_known(frames, steps)
         batch = latest_windows(frames, self._scaler, history=self.task.settings.reach.lookback, horizon=steps)

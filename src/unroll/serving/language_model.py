@@ -259,7 +259,7 @@ class LanguagePredictor(Predictor):
         return [self._before, *ids], ids
 
     def _check_next(self) -> None:
-        if self.task.settings.language.predict == "masked":
+        if self.task.settings.language.objective == "masked":
             raise OptionError("this run predicts masked tokens; text is written and scored by a run of next tokens")
 
 

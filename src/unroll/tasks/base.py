@@ -157,6 +157,6 @@ def parameters(model: nn.Module) -> int:
 def recurrent_layers(options: RecurrentOptions) -> str:
     """The recurrent layers in words: `2 bidirectional LSTM layers of 128`."""
     both = "bidirectional " if options.bidirectional else ""
-    last = f", the last of {options.last_hidden}" if options.last_hidden else ""
-    layers = f"{both}{options.recurrence.upper()} layer{'s' * (options.layers > 1)}"
-    return f"{options.layers} {layers} of {options.hidden}{last}"
+    last = f", the last of {options.last_hidden_size}" if options.last_hidden_size else ""
+    layers = f"{both}{options.recurrence.upper()} layer{'s' * (options.num_layers > 1)}"
+    return f"{options.num_layers} {layers} of {options.hidden_size}{last}"

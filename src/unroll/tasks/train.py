@@ -39,7 +39,9 @@ def new_model(prepared: TrainingData) -> nn.Module:
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise
-        raise OptionError("the model does not fit into memory; make hidden, layers or embedding smaller") from error
+        raise OptionError(
+            "the model does not fit into memory; make hidden_size, num_layers or embedding_dim smaller"
+        ) from error
 
 
 def train(
@@ -159,7 +161,7 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
     run.write_json(METRICS, metrics)
     plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")
-    plot_gradients(table, run.path / "gradients.png", clip_norm=task.settings.training.clip_norm)
+    plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
     task.pictures(run, model, prepared, metrics)
     shown = "test" if "test" in metrics else "validation"
     for part in ("validation", "test"):

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 # what decides the shapes and meaning of the weights that are taken over; dropout and the like stay a person's choice
 _SIZES = (
-    *("embedding", "recurrence", "hidden", "layers", "last_hidden", "bidirectional", "projection"),
+    *("embedding_dim", "recurrence", "hidden_size", "num_layers", "last_hidden_size", "bidirectional", "proj_size"),
     *("nonlinearity", "reset_after", "residual", "layer_norm", "learn_initial_state"),
 )
-# how much of a row is read is the new task's choice
-_TEXT = tuple(f.name for f in fields(TextOptions) if f.name not in ("max_length", "keep"))
-_OF_WORDS = ("vocabulary", "min_count", "normalize", "lowercase")
+_TEXT = tuple(f.name for f in fields(TextOptions))
+_OF_WORDS = ("vocab_size", "min_freq", "normalize", "lowercase")
 _PARTS = ("inputs.", "recurrent.")
 
 S = TypeVar("S", bound=Settings)
@@ -68,14 +67,14 @@ def _resolve_pretrained(kind: type[Settings], given: Mapping[str, Any]) -> dict[
 
 
 def pretrained_tokenizer(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
-    """The vocabulary of the run that `init_from` names, for texts shortened as `text` says.
+    """The vocabulary of the run that `init_from` names.
 
     Raises:
         OptionError: `text` asks for another way from text to ids than the run's.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
     run = Run.open(transfer.init_from, trust_changed=transfer.trust_changed)
-    encoder = _text_encoder(run).shortening(text.max_length, text.keep)
+    encoder = _text_encoder(run)
     _agree(text, encoder.options, _TEXT, transfer.init_from)
     return encoder
 

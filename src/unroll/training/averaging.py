@@ -172,6 +172,6 @@ def make_average(model: nn.Module, options: TrainingOptions, better: Literal["mi
     """The average that the options name; `None` where the weights themselves are kept."""
     if options.average == "ema":
         return MovingAverage(model, 0.999 if options.ema_decay is None else options.ema_decay)
-    if options.average == "sgd":
+    if options.average == "asgd":
         return TriggeredMean(model, 5 if options.average_patience is None else options.average_patience, better)
     return None

@@ -36,7 +36,7 @@ def _monitor(objective: Objective, has_valid: bool, options: TrainingOptions) ->
             ("monitor", options.monitor),
             ("patience", options.patience),
             ("schedule 'plateau'", options.schedule == "plateau"),
-            ("average 'sgd'", options.average == "sgd" and options.average_patience != 0),
+            ("average 'asgd'", options.average == "asgd" and options.average_patience != 0),
         ):
             if used:
                 raise OptionError(f"{name} needs validation data, and there is none")

@@ -18,13 +18,13 @@ def step_numbers(loss: Tensor, weight: float | Tensor, gradients: list[Tensor]) 
 
 
 def clip(gradients: list[Tensor], norm: float, options: TrainingOptions) -> None:
-    """Limit `gradients`, whose global norm is `norm`, in place: to clip_value each number, to clip_norm together."""
-    limit = options.clip_norm
+    """Clip `gradients` of global norm `norm` in place: each number to max_grad_value, all together to max_grad_norm."""
+    limit = options.max_grad_norm
     if not gradients:
         return
-    if options.clip_value:
-        torch._foreach_clamp_min_(gradients, -options.clip_value)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_clamp_max_(gradients, options.clip_value)  # pyright: ignore[reportPrivateImportUsage]
+    if options.max_grad_value:
+        torch._foreach_clamp_min_(gradients, -options.max_grad_value)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_clamp_max_(gradients, options.max_grad_value)  # pyright: ignore[reportPrivateImportUsage]
         if limit:
             norm = float(nn.utils.get_total_norm(gradients))
     if limit and norm > limit:

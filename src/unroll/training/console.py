@@ -38,7 +38,7 @@ class Reporter:
         """The training begins, or goes on after `step` steps."""
         self._left = self._total - step
         self._started = self._shown = self._said = time.monotonic()
-        if self._quiet or not self._console.is_terminal:
+        if self._quiet or not self._console.is_terminal or self._console.is_dumb_terminal:
             return
         self._bar = Progress(
             TextColumn("{task.description}"),

@@ -21,7 +21,7 @@ _WINDOW = 200
 _KEPT = 2000
 
 ADVICE = {
-    "exploding": "try a smaller learning_rate, a smaller clip_norm, or gru or lstm in place of rnn",
+    "exploding": "try a smaller learning_rate, a smaller max_grad_norm, or gru or lstm in place of rnn",
     "vanishing": "try lstm or gru, layer normalisation or residual connections, a pooling over all steps, "
     "or shorter sequences",
     "overfitting": "try more dropout, weight_decay, a smaller model, patience, or more data",
@@ -57,17 +57,17 @@ class GradientMonitor:
 
     Args:
         model: whose parameters are watched.
-        clip_norm: the norm that gradients are clipped to (0: they are not).
+        max_grad_norm: the norm that gradients are clipped to (0: they are not).
     """
 
-    def __init__(self, model: nn.Module, clip_norm: float = 0.0) -> None:
+    def __init__(self, model: nn.Module, max_grad_norm: float = 0.0) -> None:
         self.names = [n for n, p in model.named_parameters() if p.requires_grad]
         of = groups(self.names)
         self.layers = list(dict.fromkeys(of))
         self._layer_of = [self.layers.index(g) for g in of]
         self._frozen: frozenset[str] = frozenset()
         self._find_ends()
-        self._clip = clip_norm
+        self._clip = max_grad_norm
         self.every = 1
         self.rows: list[list[float]] = []
         self._recent: deque[float] = deque(maxlen=_WINDOW)
@@ -114,7 +114,7 @@ class GradientMonitor:
             self._median = max(statistics.median(self._recent), 1e-12)
             share = sum(self._clipped) / len(self._clipped)
             if len(self._clipped) == _WINDOW and share > 0.5:
-                what = f"{share:.0%} of the last {_WINDOW} gradients were longer than clip_norm {self._clip:g}"
+                what = f"{share:.0%} of the last {_WINDOW} gradients were longer than max_grad_norm {self._clip:g}"
                 found.append(("exploding", what))
         return found
 

@@ -36,7 +36,7 @@ from unroll.training.state import Feed, TrainingState
 from unroll.training.validation import Validation, unfinite
 
 _SKIPS_ALLOWED = 30
-_ADVICE = "the checkpoints written before are as they were; start anew with a smaller learning_rate or clip_norm"
+_ADVICE = "the checkpoints written before are as they were; start anew with a smaller learning_rate or max_grad_norm"
 
 
 class TrainingModule(LightningModule):
@@ -84,7 +84,7 @@ class TrainingModule(LightningModule):
         self.reporter = reporter
         self.request = request
         self.restored = restored
-        self.watch = GradientMonitor(model, options.clip_norm)
+        self.watch = GradientMonitor(model, options.max_grad_norm)
         self.outputs = OutputMonitor()
         self.validation = Validation(objective, self.outputs)
         self.layers = Layerwise(model, options)
@@ -234,7 +234,7 @@ class TrainingModule(LightningModule):
             self.schedule.step()
         self.reporter.step(batch.total, course.mean_loss(), batch.counts)
         whole = course.batch >= self._per_epoch
-        ends = bool(self.options.steps) and course.step >= self.options.steps
+        ends = bool(self.options.max_steps) and course.step >= self.options.max_steps
         if whole or ends or self._due or self._stop:
             self._check_weights()
         if ends:
@@ -308,7 +308,7 @@ class TrainingModule(LightningModule):
             self.warn("overfitting", what)
         if course.epoch >= options.epochs:
             course.stopped = "finished"
-        elif options.steps and course.step >= options.steps:
+        elif options.max_steps and course.step >= options.max_steps:
             course.stopped = "steps"
         elif options.patience and course.waited >= options.patience:
             course.stopped = "early"

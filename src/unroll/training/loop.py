@@ -36,7 +36,7 @@ from unroll.training.state import Feed, Stopped, TrainingState
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # what a resumed run may change: when to stop, what to write, how to compute the same numbers
 _FREE = (
-    *("epochs", "steps", "patience", "min_delta", "checkpoint_every", "checkpoint_minutes"),
+    *("epochs", "max_steps", "patience", "min_delta", "checkpoint_every", "checkpoint_minutes"),
     *("tensorboard", "threads", "accelerator"),
 )
 
@@ -163,7 +163,7 @@ def _train(
 ) -> Outcome:
     settings = {
         "options": {k: v for k, v in dataclasses.asdict(options).items() if k not in _FREE},
-        "length": [options.epochs, options.steps] if depends_on_length(options) else None,
+        "length": [options.epochs, options.max_steps] if depends_on_length(options) else None,
         "seed": seed,
         "monitor": list(monitor),
         "identity": identity,
@@ -259,7 +259,7 @@ def _continue(
             raise RunError("the data or the options have changed since the run was started; it cannot go on exactly")
     put_weights(model, state, folder)
     longer = course.stopped == "finished" and options.epochs > course.epoch
-    further = course.stopped == "steps" and (not options.steps or options.steps > course.step)
+    further = course.stopped == "steps" and (not options.max_steps or options.max_steps > course.step)
     patient = course.stopped == "early" and (not options.patience or options.patience > course.waited)
     if longer or further or patient:
         course.stopped = ""

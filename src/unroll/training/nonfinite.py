@@ -44,14 +44,14 @@ def blame(model: nn.Module, objective: Objective, batch: Batch, loss: float, dat
     if not math.isfinite(loss):
         where = _first_module(model, objective, batch)
         at = f"it began in the output of '{where}'" if where else "the model's output is finite, the loss is not"
-        return f"the loss became {loss}; {at}; try a smaller learning_rate or a smaller clip_norm"
+        return f"the loss became {loss}; {at}; try a smaller learning_rate or a smaller max_grad_norm"
     gradients = [(n, p.grad) for n, p in model.named_parameters() if p.grad is not None]
     bad = [n for n, g in gradients if not _finite(g)]
     if not bad:
         return "the gradient became too large to be summed; try a smaller learning_rate"
     return (
         f"the gradient became NaN or infinite, first in '{bad[-1]}' ({len(bad)} parameters are affected); "
-        "try a smaller learning_rate, a smaller clip_norm, or standardised input"
+        "try a smaller learning_rate, a smaller max_grad_norm, or standardized input"
     )
 
 

@@ -98,7 +98,7 @@ def depends_on_length(options: TrainingOptions) -> bool:
 def total_steps(options: TrainingOptions, per_epoch: int) -> int:
     """Steps of the whole training, at most."""
     steps = options.epochs * per_epoch
-    return min(steps, options.steps) if options.steps else steps
+    return min(steps, options.max_steps) if options.max_steps else steps
 
 
 def _rise(rise: int) -> Callable[[int], float]:

@@ -10,7 +10,7 @@ from unroll.options import check_range, check_types
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "warmup", "plateau", "onecycle"]
-Average = Literal["none", "ema", "sgd"]
+Average = Literal["none", "ema", "asgd"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 
@@ -30,7 +30,7 @@ class TrainingOptions:
     epochs: int = 10
     """Passes over the training data, at most."""
 
-    steps: int = 0
+    max_steps: int = 0
     """Optimizer steps, at most; whichever of epochs and steps comes first ends the training (0: no limit)."""
 
     optimizer: Optimizer = "adam"
@@ -68,11 +68,11 @@ class TrainingOptions:
     schedule_every: int | None = None
     """Epochs between two drops (step; default 1), or without improvement before one (plateau; default 2)."""
 
-    clip_norm: float = 5.0
+    max_grad_norm: float = 5.0
     """Scale the gradient down to this global norm when it is longer (0: never)."""
 
-    clip_value: float = 0.0
-    """Limit every number of the gradient to this size, before clip_norm (0: never)."""
+    max_grad_value: float = 0.0
+    """Limit every number of the gradient to this size, before max_grad_norm (0: never)."""
 
     patience: int = 0
     """Stop after this many epochs without improvement of the watched value (0: train to the end)."""
@@ -124,9 +124,9 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "epochs", "devices", "nodes", "schedule_every", least=1)
-        check_range(self, "steps", "patience", "average_patience", "checkpoint_every", "unfreeze_every", least=0)
+        check_range(self, "max_steps", "patience", "average_patience", "checkpoint_every", "unfreeze_every", least=0)
         check_range(self, "threads", least=0, below=4097)
-        check_range(self, "weight_decay", "clip_norm", "clip_value", "min_delta", "checkpoint_minutes", least=0)
+        check_range(self, "weight_decay", "max_grad_norm", "max_grad_value", "min_delta", "checkpoint_minutes", least=0)
         check_range(self, "learning_rate", "layer_decay", above=0)
         check_range(self, "momentum", "warmup_share", least=0, below=1)
         check_range(self, "schedule_gamma", "ema_decay", above=0, below=1)
@@ -135,7 +135,7 @@ class TrainingOptions:
         self._used("schedule_gamma", "schedule", "step", "plateau")
         self._used("schedule_every", "schedule", "step", "plateau")
         self._used("ema_decay", "average", "ema")
-        self._used("average_patience", "average", "sgd")
+        self._used("average_patience", "average", "asgd")
         if self.layer_decay > 1:
             raise OptionError(f"layer_decay is {self.layer_decay:g}; it must be above 0 and at most 1")
         if self.schedule == "onecycle" and self.warmup_share == 0:

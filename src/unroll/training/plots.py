@@ -75,13 +75,13 @@ def plot_curves(
     save_figure(figure, path)
 
 
-def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_norm: float = 0.0) -> None:
+def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, max_grad_norm: float = 0.0) -> None:
     """The gradient's norm over the steps, whole (grey) and per layer, on a logarithmic scale.
 
     Args:
         table: the columns of `gradients.csv`, as `read_table` gives them.
         path: the picture to write.
-        clip_norm: drawn as a line unless 0.
+        max_grad_norm: drawn as a line unless 0.
 
     Raises:
         RunError: the file cannot be written.
@@ -99,9 +99,9 @@ def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, clip_nor
     for i, name in enumerate(layers):
         style = _DASHES[(i // len(COLOURS) + i) % len(_DASHES)]
         at.plot(steps, positive(table[name]), color=COLOURS[i % 7], linestyle=style, linewidth=1.1, label=name)
-    if clip_norm:
-        at.axhline(clip_norm, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
-        at.annotate("clip_norm", (1.0, clip_norm), (2, 0), xycoords=("axes fraction", "data"),
+    if max_grad_norm:
+        at.axhline(max_grad_norm, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
+        at.annotate("max_grad_norm", (1.0, max_grad_norm), (2, 0), xycoords=("axes fraction", "data"),
                     textcoords="offset points", va="center", fontsize=8, color=GREY)  # fmt: skip
     if any(np.isfinite(positive(values)).any() for name, values in table.items() if name != "step"):
         at.set_yscale("log")

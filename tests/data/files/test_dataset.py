@@ -512,7 +512,7 @@ def watch():
         peak[0] = max(peak[0], own())
         time.sleep(0.005)
 
-options = TextOptions(max_length=0, normalize="none", lowercase=False, punctuation="keep")
+options = TextOptions(normalize="none", lowercase=False, punctuation="keep")
 encoder = TextTokenizer.learn(["w1 w2 w3"] * 3, options)
 base = own()
 threading.Thread(target=watch, daemon=True).start()

@@ -18,7 +18,7 @@ from unroll.errors import DataError
 
 
 def encoder(text: str, level: str = "word", **more) -> TextTokenizer:
-    options = {"min_count": 1, "max_length": 0, "vocabulary": 0, "line_ends": True} | more
+    options = {"min_freq": 1, "vocab_size": 0, "line_ends": True} | more
     return TextTokenizer.learn([text], TextOptions(level=level, **options))  # type: ignore[arg-type]
 
 
@@ -147,7 +147,7 @@ from unroll.data.text.documents import TextSource
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.data.text.bptt import BPTTBatches
 datasets.config.HF_DATASETS_CACHE = Path(sys.argv[2])
-encoder = TextTokenizer.learn([], TextOptions(level="byte", max_length=0, line_ends=True))
+encoder = TextTokenizer.learn([], TextOptions(level="byte", line_ends=True))
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 found = []

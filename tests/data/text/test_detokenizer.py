@@ -9,7 +9,7 @@ from unroll.data.text.tokenizer import TextTokenizer
 
 
 def encoder(level: str, text: str, **options) -> TextTokenizer:
-    plain = {"vocabulary": 280, "min_count": 1, "max_length": 0, "normalize": "none", "lowercase": False}
+    plain = {"vocab_size": 280, "min_freq": 1, "normalize": "none", "lowercase": False}
     return TextTokenizer.learn([text], TextOptions(level=level, **plain | options))  # type: ignore[arg-type]
 
 
@@ -26,7 +26,7 @@ def test_the_signs_of_bytes_are_those_of_the_library() -> None:
 @pytest.mark.parametrize("level", ["byte", "bpe"])
 def test_a_character_is_given_when_it_is_whole(level: str) -> None:
     text = "aé很🦊"
-    made = encoder("byte" if level == "byte" else "bpe", "plain", line_ends=True, vocabulary=258)
+    made = encoder("byte" if level == "byte" else "bpe", "plain", line_ends=True, vocab_size=258)
     ids = made.encode([text])[0]
     assert len(ids) == len(text.encode())
     decoder = made.decoder()
@@ -75,6 +75,6 @@ def test_each_word_is_certain_at_once() -> None:
 
 
 def test_the_blank_that_byte_pairs_begin_with_is_not_text() -> None:
-    made = encoder("bpe", "lower lowest newer", vocabulary=300)
+    made = encoder("bpe", "lower lowest newer", vocab_size=300)
     assert made.decoder().decode(made.encode(["  newer\nlower "])[0]) == "newer lower"
     assert encoder("bpe", "a", line_ends=True).decoder().decode([]) == ""

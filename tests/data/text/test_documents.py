@@ -137,7 +137,7 @@ def test_division_between_documents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "cut"), [("a", "anywhere"), ("a b", "row"), ("one line only", "document")])
 def test_what_cannot_be_divided(tmp_path: Path, text: str, cut) -> None:
     made = passage(written(tmp_path / "a.txt", text), reset="row" if cut == "document" else "never")
-    with pytest.raises(DataError, match=r"too short to be divided .* give --valid, or --validation 0"):
+    with pytest.raises(DataError, match=r"too short to be divided .* give --valid, or --validation-fraction 0"):
         made.divided(0.5, cut)
 
 

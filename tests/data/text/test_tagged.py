@@ -10,7 +10,7 @@ from unroll.data.text.word_vocab import WordCharVocabulary
 from unroll.errors import DataError
 
 SENTENCES = [["the", "cat", "saw", "the", "dog"], ["a", "dog"], ["cat"], ["the", "a", "a"]]
-ENCODER = WordCharVocabulary.learn(SENTENCES, TextOptions(min_count=1))
+ENCODER = WordCharVocabulary.learn(SENTENCES, TextOptions(min_freq=1))
 TAGS = [np.arange(len(s), dtype=np.int32) for s in SENTENCES]
 PART = TaggedSentences.encode(iter(SENTENCES), ENCODER, TAGS)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from unroll.data.files.dataset import stream
-from unroll.data.options import TextOptions
+from unroll.data.options import LengthOptions, TextOptions
 from unroll.data.text.normalize import split_words
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
@@ -28,14 +28,14 @@ def pieces(text: str, **options) -> list[str]:
 
 
 def test_words_in_order_of_count_then_text() -> None:
-    encoder = TextTokenizer.learn(iter(["b b b a a c c", "a d"]), TextOptions(min_count=2))
+    encoder = TextTokenizer.learn(iter(["b b b a a c c", "a d"]), TextOptions(min_freq=2))
     assert encoder.tokens(range(encoder.size)) == ["<pad>", "<unk>", "a", "b", "c"]
     assert [e.tolist() for e in encoder.encode(["c d B", "", "b"])] == [[4, 1, 3], [], [3]]
     assert encoder.size == 5
 
 
 def test_vocabulary_counts_padding_and_unknown() -> None:
-    encoder = TextTokenizer.learn(["a a b b c c d d"], TextOptions(vocabulary=4))
+    encoder = TextTokenizer.learn(["a a b b c c d d"], TextOptions(vocab_size=4))
     assert encoder.tokens(range(encoder.size)) == ["<pad>", "<unk>", "a", "b"]
 
 
@@ -96,7 +96,7 @@ def test_characters() -> None:
 
 def test_byte_pairs_are_never_unknown() -> None:
     texts = ["lower lowest newer newest 很好 很好"] * 20
-    encoder = TextTokenizer.learn(texts, TextOptions(level="bpe", vocabulary=300))
+    encoder = TextTokenizer.learn(texts, TextOptions(level="bpe", vocab_size=300))
     assert encoder.size <= 300
     assert encoder.tokens(encoder.encode(["lowest 很好"])[0]) == [" lowest", " 很", "好"]
     unseen = encoder.encode(["ζωή 🦊\nnew"])[0]
@@ -109,15 +109,15 @@ def test_length() -> None:
     text = "a b c d e f g"
     expected = {"head": "abcde", "tail": "cdefg", "both": "abcfg"}
     for keep, letters in expected.items():
-        options = TextOptions(max_length=5, keep=keep, min_count=1)  # type: ignore[arg-type]
-        encoder = TextTokenizer.learn([text], options)
+        length = LengthOptions(5, keep)  # type: ignore[arg-type]
+        encoder = TextTokenizer.learn([text], TextOptions(min_freq=1), length)
         assert encoder.tokens(encoder.encode([text])[0]) == list(letters)
         assert encoder.tokens(encoder.encode(["a b"])[0]) == ["a", "b"]
     for keep, letters in {"head": "a", "tail": "g", "both": "a"}.items():
-        options = TextOptions(max_length=1, keep=keep, min_count=1)  # type: ignore[arg-type]
-        encoder = TextTokenizer.learn([text], options)
+        length = LengthOptions(1, keep)  # type: ignore[arg-type]
+        encoder = TextTokenizer.learn([text], TextOptions(min_freq=1), length)
         assert encoder.tokens(encoder.encode([text])[0]) == [letters]
-    whole = TextTokenizer.learn([text], TextOptions(max_length=0, min_count=1))
+    whole = TextTokenizer.learn([text], TextOptions(min_freq=1))
     assert len(whole.encode([text * 200])[0]) == 1201
 
 
@@ -130,7 +130,7 @@ def test_batches_of_texts_do_not_matter() -> None:
 
 
 def test_texts_larger_than_a_piece() -> None:
-    encoder = TextTokenizer.learn(["a a"], TextOptions(max_length=3))
+    encoder = TextTokenizer.learn(["a a"], TextOptions(), LengthOptions(3))
     encoded = encoder.encode(["a " * 700_000, "a", "a " * 700_000, "", "a a"])
     assert [len(e) for e in encoded] == [3, 1, 3, 0, 2]
 
@@ -147,8 +147,8 @@ def test_what_is_not_text(bad: object) -> None:
 
 
 def test_a_vocabulary_of_nothing() -> None:
-    with pytest.raises(DataError, match=r"no word occurs 2 times \(min_count\)"):
-        TextTokenizer.learn(["every word here once"], TextOptions(min_count=2))
+    with pytest.raises(DataError, match=r"no word occurs 2 times \(min_freq\)"):
+        TextTokenizer.learn(["every word here once"], TextOptions(min_freq=2))
     with pytest.raises(DataError, match="vocabulary is empty"):
         TextTokenizer.learn(["", "  \n"], TextOptions(level="char"))
     with pytest.raises(DataError, match="vocabulary is empty"):
@@ -157,11 +157,11 @@ def test_a_vocabulary_of_nothing() -> None:
 
 def test_a_vocabulary_of_the_line_end_alone() -> None:
     texts = ["a b\n", "a\n"]
-    with pytest.raises(OptionError, match=r"vocabulary is 3, which has room for .* the line end, but for no word"):
-        TextTokenizer.learn(texts, TextOptions(vocabulary=3, min_count=1, line_ends=True))
-    with pytest.raises(DataError, match=r"no word occurs 2 times \(min_count\)"):
+    with pytest.raises(OptionError, match=r"vocab_size is 3, which has room for .* the line end, but for no word"):
+        TextTokenizer.learn(texts, TextOptions(vocab_size=3, min_freq=1, line_ends=True))
+    with pytest.raises(DataError, match=r"no word occurs 2 times \(min_freq\)"):
         TextTokenizer.learn(["a b\n", "c\n"], TextOptions(line_ends=True))
-    assert TextTokenizer.learn(texts, TextOptions(vocabulary=4, min_count=1, line_ends=True)).entries() == ["\n", "a"]
+    assert TextTokenizer.learn(texts, TextOptions(vocab_size=4, min_freq=1, line_ends=True)).entries() == ["\n", "a"]
 
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
@@ -172,11 +172,12 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
 @pytest.mark.parametrize("level", ["word", "bpe", "char"])
 def test_json_there_and_back(level: str) -> None:
     texts = ["The cat, the 猫 &amp; the hat."] * 3
-    options = TextOptions(level=level, vocabulary=280, max_length=9, keep="tail")  # type: ignore[arg-type]
-    encoder = TextTokenizer.learn(texts, options)
+    options = TextOptions(level=level, vocab_size=280)  # type: ignore[arg-type]
+    encoder = TextTokenizer.learn(texts, options, LengthOptions(9, "tail"))
     text = encoder.to_json()
     again = TextTokenizer.from_json(text)
     assert again.options == options
+    assert again.length == LengthOptions(9, "tail")
     assert again.size == encoder.size
     assert again.to_json() == text
     assert again.encode(texts)[0].tolist() == encoder.encode(texts)[0].tolist()
@@ -234,7 +235,7 @@ def test_damaged_json(text: str, message: str) -> None:
     ],
 )
 def test_only_the_vocabulary_is_taken_from_a_document(level: str, part: str, value: Any) -> None:
-    options = TextOptions(level=level, vocabulary=300)  # type: ignore[arg-type]
+    options = TextOptions(level=level, vocab_size=300)  # type: ignore[arg-type]
     document = json.loads(TextTokenizer.learn(["a a b b"], options).to_json())
     tokenizer = document["tokenizer"]
     tokenizer[part] = {**tokenizer["model"], **value} if part == "model" else value
@@ -256,12 +257,12 @@ def test_tokens_out_of_range() -> None:
 THREADS = """
 import random, sys
 from unroll.data.text.tokenizer import TextTokenizer
-from unroll.data.options import TextOptions
+from unroll.data.options import LengthOptions, TextOptions
 r = random.Random(0)
 letters = "abcdefgh " * 40 + "".join(map(chr, range(0x4e00, 0x4f00)))
 texts = ["".join(r.choices(letters, k=60)) for _ in range(400)]
 for level in ("word", "bpe", "char"):
-    print(TextTokenizer.learn(texts, TextOptions(level=level, vocabulary=400, min_count=1)).to_json())
+    print(TextTokenizer.learn(texts, TextOptions(level=level, vocab_size=400, min_freq=1)).to_json())
 """
 
 
@@ -283,14 +284,11 @@ def test_the_same_vocabulary_for_any_number_of_threads() -> None:
     ("options", "message"),
     [
         ({"level": "words"}, r"level is 'words'; did you mean 'word'\?"),
-        ({"vocabulary": 2}, "vocabulary is 2; it must be at least 3, since padding and unknown are entries too, or 0"),
-        ({"vocabulary": 257, "level": "bpe"}, "vocabulary is 257; it must be at least 258"),
-        ({"min_count": 0}, "min_count is 0"),
-        ({"max_length": -1}, "max_length is -1; it must be at least 0"),
-        ({"vocabulary": 10**21}, "vocabulary is 10{21}; it must be at least 3 and below"),
-        ({"min_count": 2**31}, "min_count is 2147483648; it must be at least 1 and below"),
-        ({"max_length": 10**21}, "max_length is 10{21}; it must be at least 0 and below"),
-        ({"max_length": 2.5}, "max_length is 2.5"),
+        ({"vocab_size": 2}, "vocab_size is 2; it must be at least 3, since padding and unknown are entries too, or 0"),
+        ({"vocab_size": 257, "level": "bpe"}, "vocab_size is 257; it must be at least 258"),
+        ({"min_freq": 0}, "min_freq is 0"),
+        ({"vocab_size": 10**21}, "vocab_size is 10{21}; it must be at least 3 and below"),
+        ({"min_freq": 2**31}, "min_freq is 2147483648; it must be at least 1 and below"),
         ({"lowercase": "yes"}, "lowercase is 'yes'"),
     ],
 )
@@ -299,11 +297,31 @@ def test_options(options: dict, message: str) -> None:
         TextOptions(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": -1}, "max_length is -1; it must be at least 0"),
+        ({"max_length": 10**21}, "max_length is 10{21}; it must be at least 0 and below"),
+        ({"max_length": 2.5}, "max_length is 2.5"),
+        ({"keep": "middle"}, "keep is 'middle'"),
+    ],
+)
+def test_options_of_length(options: dict, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        LengthOptions(**options)
+
+
+def test_what_is_kept_where_nothing_was_asked() -> None:
+    assert LengthOptions().resolved(text=True) == LengthOptions(400, "both")
+    assert LengthOptions().resolved(text=False) == LengthOptions(0, "tail")
+    assert LengthOptions(7, "head").resolved(text=True) == LengthOptions(7, "head")
+
+
 ODD = "Hello,  world!\n\n\tIt's 5$ — “good”; 很好 ζωή 🦊 e\u0301 a\u00a0b \x07 \u200d x\r\n end"
 
 
 def exact(level: str, **options: Any) -> TextOptions:
-    plain = {"vocabulary": 300, "min_count": 1, "max_length": 0, "normalize": "none", "lowercase": False}
+    plain = {"vocab_size": 300, "min_freq": 1, "normalize": "none", "lowercase": False}
     return TextOptions(level=level, html=False, **plain | {"line_ends": True} | options)  # type: ignore[arg-type]
 
 
@@ -323,7 +341,7 @@ def test_bytes_are_their_own_numbers() -> None:
     encoder = TextTokenizer.learn([], exact("byte"))
     assert encoder.size == 258
     assert (encoder.encode([ODD])[0] - 2).astype(np.uint8).tobytes() == ODD.encode()
-    plain = TextTokenizer.learn([], TextOptions(level="byte", max_length=0))
+    plain = TextTokenizer.learn([], TextOptions(level="byte"))
     assert (plain.encode(["  A\n\t\u00e9 "])[0] - 2).astype(np.uint8).tobytes() == "a \u00e9".encode()
     assert plain.newline is None
 
@@ -356,7 +374,7 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
     texts = ["".join(draw.choice(list(letters), draw.integers(60))) for _ in range(200)]
     for level in ("char", "byte"):
         for ends in (True, False):
-            for more in ({}, {"vocabulary": 40, "min_count": 5}, {"normalize": "NFKC", "lowercase": True}):
+            for more in ({}, {"vocab_size": 40, "min_freq": 5}, {"normalize": "NFKC", "lowercase": True}):
                 options = exact(level, **{"line_ends": ends} | more)
                 encoder = TextTokenizer.learn(texts, options)
                 library = encoder._tokenizer.encode_batch_fast([*texts, "zß￿"], add_special_tokens=False)
@@ -365,8 +383,8 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
                 if level == "char":
                     trained = pipeline(options)
                     trainer = trainers.WordLevelTrainer(
-                        vocab_size=options.vocabulary or 10**6,
-                        min_frequency=options.min_count,
+                        vocab_size=options.vocab_size or 10**6,
+                        min_frequency=options.min_freq,
                         special_tokens=["[padding token]", "[unknown token]"],
                         show_progress=False,
                     )
@@ -376,9 +394,9 @@ def test_looking_up_gives_what_the_tokenizer_gives() -> None:
 
 def test_a_vocabulary_of_every_token() -> None:
     texts = [" ".join(f"w{i}" for i in range(30_500))]
-    assert TextTokenizer.learn(texts, exact("word", vocabulary=0)).size == 30_502
-    with pytest.raises(OptionError, match="vocabulary is 0; it must be at least 258"):
-        TextOptions(level="bpe", vocabulary=0)
+    assert TextTokenizer.learn(texts, exact("word", vocab_size=0)).size == 30_502
+    with pytest.raises(OptionError, match="vocab_size is 0; it must be at least 258"):
+        TextOptions(level="bpe", vocab_size=0)
 
 
 def test_a_document_from_before_there_were_line_ends() -> None:
@@ -396,7 +414,7 @@ def test_a_document_from_before_there_were_line_ends() -> None:
 def test_published_counts(public_data: Path, name: str, types: int, tokens: int) -> None:
     with gzip.open(public_data / name, "rt", encoding="utf-8") as file:
         lines = file.readlines()
-    encoder = TextTokenizer.learn(lines, exact("word", vocabulary=0, punctuation="keep"))
+    encoder = TextTokenizer.learn(lines, exact("word", vocab_size=0, punctuation="keep"))
     assert encoder.size == types + 2
     if tokens:
         assert sum(map(len, encoder.encode(lines))) == tokens
@@ -406,7 +424,7 @@ def test_published_counts(public_data: Path, name: str, types: int, tokens: int)
 def test_reviews(public_data: Path) -> None:
     rows = list(islice(stream(public_data / "imdb" / "train.jsonl.xz"), 200))
     texts = [row["text"] for row in rows]
-    encoder = TextTokenizer.learn(texts, TextOptions(max_length=0))
+    encoder = TextTokenizer.learn(texts, TextOptions())
     encoded = encoder.encode(texts)
     assert "br" not in encoder.tokens(range(encoder.size))
     assert "don't" in encoder.tokens(range(encoder.size))

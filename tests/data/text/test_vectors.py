@@ -46,7 +46,7 @@ def test_another_dimension_is_refused_with_the_right_one(tmp_path: Path) -> None
     for head in ("", "5 3\n"):
         path = tmp_path / "v.txt"
         path.write_text(head + LINES)
-        with pytest.raises(OptionError, match=r"embedding is 4, but the vectors in '.*v\.txt' have 3 values"):
+        with pytest.raises(OptionError, match=r"embedding_dim is 4, but the vectors in '.*v\.txt' have 3 values"):
             read_vectors(path, 4, everything)
 
 

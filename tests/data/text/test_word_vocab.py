@@ -17,12 +17,12 @@ def learn(**options) -> WordCharVocabulary:
 
 
 def test_words_in_order_of_count_then_text() -> None:
-    encoder = learn(min_count=1)
+    encoder = learn(min_freq=1)
     assert encoder.words == ("the", "cat", "dog", "a", "ran", "saw")
     assert encoder.size == 8
     assert learn().words == ("the", "cat", "dog")
-    assert learn(vocabulary=4).words == ("the", "cat")
-    assert learn(vocabulary=0, min_count=1).size == 8
+    assert learn(vocab_size=4).words == ("the", "cat")
+    assert learn(vocab_size=0, min_freq=1).size == 8
     assert learn(lowercase=False).words == ("cat", "the")
 
 
@@ -71,8 +71,8 @@ def test_added_words_come_last() -> None:
 
 
 def test_an_empty_vocabulary_is_refused() -> None:
-    with pytest.raises(DataError, match=r"no word occurs 9 times \(min_count\)"):
-        learn(min_count=9)
+    with pytest.raises(DataError, match=r"no word occurs 9 times \(min_freq\)"):
+        learn(min_freq=9)
 
 
 def test_json_there_and_back() -> None:
@@ -90,7 +90,7 @@ def test_json_there_and_back() -> None:
     ("change", "message"),
     [
         ({"format": "unroll.text/1"}, "not in the form 'unroll.tokens/1'"),
-        ({"options": {"min_count": 0}}, "its options cannot be used"),
+        ({"options": {"min_freq": 0}}, "its options cannot be used"),
         ({"options": {"mincount": 1}}, "its options cannot be used"),
         ({"options": None}, "its options cannot be used"),
         ({"words": "the"}, "its words are not a list of texts"),

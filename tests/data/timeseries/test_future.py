@@ -6,14 +6,14 @@ import pytest
 
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.future import require_known, with_known
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError, OptionError
 
 
 def frames(cycles: tuple[str, ...] = (), dated: bool = True):
     df = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=10, freq="MS"), "y": np.arange(10.0), "p": 1.0})
-    options = FrameOptions(time="" if dated else "none", target=("y",), known=("p",), calendar=cycles)
+    options = TimeSeriesOptions(time="" if dated else "none", target=("y",), future_covariates=("p",), calendar=cycles)
     return from_dataframe(df if dated else df.drop(columns="t"), options)
 
 

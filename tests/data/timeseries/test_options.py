@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.errors import OptionError
 from unroll.options import help_texts
 
 
 def test_lists_become_tuples_and_every_option_has_a_help_text() -> None:
-    options: Any = FrameOptions(target=["a", "b"], calendar=["auto"])  # type: ignore[arg-type]
+    options: Any = TimeSeriesOptions(target=["a", "b"], calendar=["auto"])  # type: ignore[arg-type]
     assert options.target == ("a", "b")
     assert options.calendar == ("auto",)
-    texts = help_texts(FrameOptions)
+    texts = help_texts(TimeSeriesOptions)
     assert len(texts) == 13
     assert all(texts.values())
 
@@ -31,10 +31,13 @@ def test_options_import_no_library() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"target": ("a",), "past": ("b", "a")}, "'a' is given as target and as past; a column is one of them"),
+        (
+            {"target": ("a",), "past_covariates": ("b", "a")},
+            "'a' is given as target and as past_covariates; a column is one of them",
+        ),
         ({"target": ("a", "a")}, "'a' is given twice as target"),
-        ({"time": "t", "known": ("t",)}, "'t' is given as time and as known"),
-        ({"time": "t", "series": "t"}, "'t' is given as time and as series"),
+        ({"time": "t", "future_covariates": ("t",)}, "'t' is given as time and as future_covariates"),
+        ({"time": "t", "series_id": "t"}, "'t' is given as time and as series_id"),
         ({"calendar": ("hours",)}, "calendar is 'hours'; did you mean 'hour'?"),
         ({"calendar": ("auto", "hour")}, "calendar is auto and more; auto stands alone"),
         ({"calendar": ("hour", "hour")}, "calendar names a cycle twice"),
@@ -44,5 +47,5 @@ def test_options_import_no_library() -> None:
 )
 def test_what_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
-        FrameOptions(**values)
+        TimeSeriesOptions(**values)
     assert message in str(error.value)

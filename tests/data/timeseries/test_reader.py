@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet, append, from_dataframe, future_stamps, read_frames
 from unroll.data.timeseries.schema import Schema
 from unroll.errors import DataError, OptionError, RunError
@@ -40,14 +40,14 @@ def shops(*lengths: int, start: str = "2024-01-01") -> pd.DataFrame:
     return pd.concat(parts).sort_values(["day", "shop"], ignore_index=True)
 
 
-LONG = FrameOptions(series="shop", static=("size", "kind"))
+LONG = TimeSeriesOptions(series_id="shop", static_covariates=("size", "kind"))
 
 
 def said(frames: TimeSeriesSet) -> str:
     return "\n".join(frames.notes)
 
 
-def refusal(df: pd.DataFrame, options: FrameOptions | None = None, **more: Any) -> str:
+def refusal(df: pd.DataFrame, options: TimeSeriesOptions | None = None, **more: Any) -> str:
     with pytest.raises((DataError, OptionError)) as error:
         from_dataframe(df, options, where="x.csv", **more)
     return str(error.value)
@@ -84,7 +84,9 @@ def test_a_long_table_is_a_series_for_each_name() -> None:
 
 
 def test_past_known_and_calendar() -> None:
-    options = FrameOptions(target=("load",), past=("wind",), known=("holiday",), calendar=("hour", "weekday"))
+    options = TimeSeriesOptions(
+        target=("load",), past_covariates=("wind",), future_covariates=("holiday",), calendar=("hour", "weekday")
+    )
     frames = from_dataframe(hourly(wind=1.0, holiday=[True] * 15 + [False] * 15, other=3), options)
     assert frames.known == ("holiday", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
     known = frames.series[0].known
@@ -92,7 +94,7 @@ def test_past_known_and_calendar() -> None:
     assert known[[0, 29], 0].tolist() == [1.0, 0.0]
     assert known[6, 1:].tolist() == pytest.approx([1, 0, 0, 1])
     assert frames.past == ("wind",)
-    auto = from_dataframe(hourly(), FrameOptions(calendar=("auto",)))
+    auto = from_dataframe(hourly(), TimeSeriesOptions(calendar=("auto",)))
     assert auto.layout.calendar == ("hour", "weekday", "year")
     assert "calendar features are hour, weekday, year, for frequency h" in auto.notes
 
@@ -115,11 +117,11 @@ def test_rows_without_times_are_numbered() -> None:
     )
     series = from_dataframe(pd.Series([5.0, 6.0, 7.0]))
     assert "there are no times: the rows are taken to be in the order of time, and numbered" in series.notes
-    frames = from_dataframe(pd.DataFrame({"y": [5.0, 6.0, 7.0]}), FrameOptions(time="none"))
+    frames = from_dataframe(pd.DataFrame({"y": [5.0, 6.0, 7.0]}), TimeSeriesOptions(time="none"))
     assert frames.series[0].stamps.tolist() == [0, 1, 2]
     assert (frames.frequency, frames.layout.time) == ("steps", "")
     assert "rows are numbered in the order they stand" in frames.notes
-    assert refusal(pd.DataFrame({"y": [1]}), FrameOptions(time="none", frequency="h")) == (
+    assert refusal(pd.DataFrame({"y": [1]}), TimeSeriesOptions(time="none", frequency="h")) == (
         "x.csv has no column of times, but the frequency is to be h; name the column with --time, or give "
         "--frequency steps"
     )
@@ -151,19 +153,21 @@ def test_which_column_is_the_time(name: str, cells: list[Any]) -> None:
 def test_rows_are_never_numbered_without_being_asked(name: str, cells: list[Any], message: str) -> None:
     df = pd.DataFrame({"y": [1.5, 2.5, 4.0], name: cells})
     assert message in refusal(df)
-    assert from_dataframe(df, FrameOptions(time="none", target=("y",))).series[0].stamps.tolist() == [0, 1, 2]
+    assert from_dataframe(df, TimeSeriesOptions(time="none", target=("y",))).series[0].stamps.tolist() == [0, 1, 2]
 
 
 def test_a_column_of_whole_numbers_is_a_grid_of_its_commonest_step() -> None:
     df = pd.DataFrame({"t": [0, 5, 10, 20], "y": [0.0, 1.0, 2.0, 4.0]})
     assert "lacks 1 of 5 times of frequency steps, the first 15" in refusal(df)
-    frames = from_dataframe(df, FrameOptions(gaps="interpolate"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="interpolate"))
     assert frames.series[0].stamps.tolist() == [0, 5, 10, 15, 20]
     assert frames.series[0].target[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert (frames.frequency, frames.layout.step) == ("steps", 5)
-    equal = from_dataframe(df, FrameOptions(frequency="steps"))
+    equal = from_dataframe(df, TimeSeriesOptions(frequency="steps"))
     assert (len(equal.series[0]), equal.layout.step) == (4, 0)
-    assert "holds whole numbers, not dates, so the frequency cannot be h" in refusal(df, FrameOptions(frequency="h"))
+    assert "holds whole numbers, not dates, so the frequency cannot be h" in refusal(
+        df, TimeSeriesOptions(frequency="h")
+    )
 
 
 def test_rows_are_sorted_and_that_is_said() -> None:
@@ -180,7 +184,7 @@ def test_missing_times() -> None:
         "interpolate draws a line, --frequency steps takes the rows as equal steps"
     )
     for gaps, values in (("fill", [4, 4]), ("interpolate", [6, 8])):
-        frames = from_dataframe(df, FrameOptions(gaps=gaps))
+        frames = from_dataframe(df, TimeSeriesOptions(gaps=gaps))
         (frame,) = frames.series
         assert frame.target[3:5, 0].tolist() == values
         assert np.flatnonzero(~frame.observed[:, 0]).tolist() == [3, 4, 20]
@@ -199,28 +203,28 @@ def test_missing_values() -> None:
         "x.csv, row 6 (2024-01-01 05:00): column 'temp' is empty; 2 values are missing in all; --gaps fill carries the "
         "value before on, --gaps interpolate draws a line"
     )
-    frames = from_dataframe(df, FrameOptions(gaps="fill"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="fill"))
     assert (~frames.series[0].observed).sum(0).tolist() == [0, 2]
     assert "values that were missing and are filled with the values before: 2" in frames.notes
-    past = from_dataframe(df, FrameOptions(target=("load",), past=("temp",), gaps="fill")).series[0]
+    past = from_dataframe(df, TimeSeriesOptions(target=("load",), past_covariates=("temp",), gaps="fill")).series[0]
     assert past.observed.all()
     assert np.flatnonzero(~past.past_observed[:, 0]).tolist() == [5, 6]
 
 
 def test_rows_before_the_first_value_are_left_out() -> None:
     df = hourly(temp=[NAN] * 4 + [1.0] * 26)
-    frames = from_dataframe(df, FrameOptions(gaps="fill"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="fill"))
     assert len(frames.series[0]) == 26
     assert frames.series[0].target[0].tolist() == [8.0, 1.0]
     assert "rows at the start left out, as some column has no value yet: 4" in frames.notes
-    empty = FrameOptions(target=("load", "temp"), gaps="fill")
+    empty = TimeSeriesOptions(target=("load", "temp"), gaps="fill")
     assert refusal(hourly(temp=NAN), empty) == "x.csv has no value in column 'temp'"
 
 
 def test_known_columns_reach_into_the_future() -> None:
     df = hourly(holiday=np.arange(30) % 2.0)
     df.loc[26:, "load"] = NAN
-    options = FrameOptions(known=("holiday",), calendar=("hour",))
+    options = TimeSeriesOptions(future_covariates=("holiday",), calendar=("hour",))
     frames = from_dataframe(df, options)
     (frame,) = frames.series
     assert (len(frame), frame.known.shape) == (26, (30, 3))
@@ -232,8 +236,8 @@ def test_known_columns_reach_into_the_future() -> None:
         "the series has the known columns 'holiday' for 4 of the 5 steps to forecast; add rows with them after the "
         "last target, the targets empty"
     )
-    only = from_dataframe(hourly(), FrameOptions(calendar=("hour",)))
-    longer = from_dataframe(hourly(35), FrameOptions(calendar=("hour",)))
+    only = from_dataframe(hourly(), TimeSeriesOptions(calendar=("hour",)))
+    longer = from_dataframe(hourly(35), TimeSeriesOptions(calendar=("hour",)))
     np.testing.assert_array_equal(only.extended(5).series[0].known, longer.series[0].known)
 
 
@@ -242,22 +246,22 @@ def test_rows_at_the_same_time(how: Any, values: list[float]) -> None:
     df = pd.DataFrame({"ds": ["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-03"], "y": [0.0, 1.0, 3.0, 4.0]})
     assert refusal(df) == (
         "x.csv: 2024-01-02 in rows 2 and 3 (1 such rows in all); --duplicates first, last or mean takes one; if the "
-        "table holds several series, give --series with the column that names them"
+        "table holds several series, give --series-id with the column that names them"
     )
-    frames = from_dataframe(df, FrameOptions(duplicates=how))
+    frames = from_dataframe(df, TimeSeriesOptions(duplicates=how))
     assert frames.series[0].target[:, 0].tolist() == values
     assert f"merged: 1 of 4 rows, at a time already there ({how})" in frames.notes
 
 
 def test_a_mean_of_rows_passes_over_missing_values() -> None:
     df = pd.DataFrame({"t": [0, 1, 1, 2, 2, 3], "y": [0, NAN, 3, NAN, NAN, 6]})
-    frames = from_dataframe(df, FrameOptions(duplicates="mean", gaps="interpolate"))
+    frames = from_dataframe(df, TimeSeriesOptions(duplicates="mean", gaps="interpolate"))
     assert frames.series[0].target[:, 0].tolist() == [0, 3, 4.5, 6]
     assert frames.series[0].observed[:, 0].tolist() == [True, True, False, True]
 
 
 def test_a_long_table_without_its_names_is_recognised() -> None:
-    assert "several series, give --series 'shop'" in refusal(shops(3, 3))
+    assert "several series, give --series-id 'shop'" in refusal(shops(3, 3))
     assert "x.csv: series 'a' has 2024-01-01 in rows 1 and 3" in refusal(pd.concat([shops(2)] * 2), LONG)
 
 
@@ -271,7 +275,7 @@ def test_bad_rows_stop_the_reading_or_are_left_out() -> None:
         "no finite number; row 22: 'inf' in 'load' is no finite number); --skip-bad-rows leaves them out"
     )
     assert "lacks 3 of 30 times" in refusal(df, skip_bad_rows=True)
-    frames = from_dataframe(df, FrameOptions(gaps="interpolate"), skip_bad_rows=True)
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="interpolate"), skip_bad_rows=True)
     assert frames.series[0].target[:, 0].tolist() == (np.arange(30) * 2.0).tolist()
     assert "left out: 3 of 30 rows, which cannot be used" in frames.notes
 
@@ -288,11 +292,11 @@ def test_what_counts_as_missing(missing: str | None) -> None:
     [
         (hourly(0), None, "x.csv has no rows"),
         (hourly(1), None, "x.csv has one row, from which no frequency can be inferred; give it with --frequency"),
-        (hourly(), FrameOptions(target=("laod",)), "x.csv has no column 'laod'; did you mean 'load'?"),
-        (hourly(), FrameOptions(time="when"), "x.csv has no column 'when'"),
+        (hourly(), TimeSeriesOptions(target=("laod",)), "x.csv has no column 'laod'; did you mean 'load'?"),
+        (hourly(), TimeSeriesOptions(time="when"), "x.csv has no column 'when'"),
         (hourly().drop(columns="load"), None, "x.csv has no column of numbers to forecast; name one with --target"),
         (hourly(name="x").drop(columns="load"), None, "to forecast (column 'name' is not of numbers);"),
-        (hourly(name="x"), FrameOptions(target=("name",)), "row 1: 'x' in 'name' is no finite number"),
+        (hourly(name="x"), TimeSeriesOptions(target=("name",)), "row 1: 'x' in 'name' is no finite number"),
         (
             hourly().assign(load="much"),
             None,
@@ -301,18 +305,18 @@ def test_what_counts_as_missing(missing: str | None) -> None:
         (hourly().assign(load=1j), None, "no column of numbers to forecast"),
         (
             hourly(size=range(30)),
-            FrameOptions(static=("size",)),
+            TimeSeriesOptions(static_covariates=("size",)),
             "row 2 of x.csv, column 'size': '1', but the series had '0'",
         ),
-        (hourly(size=NAN), FrameOptions(static=("size",)), "every series needs its static value"),
-        (hourly(), FrameOptions(frequency="D"), "28 of 30 times do not lie on frequency D"),
-        (hourly(), FrameOptions(frequency="H"), "frequency is 'H'; did you mean h?"),
-        (hourly(), FrameOptions(frequency="steps", calendar=("hour",)), "the dates of the future are not known"),
-        (shops(3, 3), FrameOptions(series="shp"), "x.csv has no column 'shp'; did you mean 'shop'?"),
+        (hourly(size=NAN), TimeSeriesOptions(static_covariates=("size",)), "every series needs its static value"),
+        (hourly(), TimeSeriesOptions(frequency="D"), "28 of 30 times do not lie on frequency D"),
+        (hourly(), TimeSeriesOptions(frequency="H"), "frequency is 'H'; did you mean h?"),
+        (hourly(), TimeSeriesOptions(frequency="steps", calendar=("hour",)), "the dates of the future are not known"),
+        (shops(3, 3), TimeSeriesOptions(series_id="shp"), "x.csv has no column 'shp'; did you mean 'shop'?"),
         (shops(3).replace("a", ""), LONG, "'shop' is empty"),
     ],
 )
-def test_what_is_refused(df: pd.DataFrame, options: FrameOptions | None, message: str) -> None:
+def test_what_is_refused(df: pd.DataFrame, options: TimeSeriesOptions | None, message: str) -> None:
     assert message in refusal(df, options)
 
 
@@ -328,7 +332,9 @@ def test_times_without_a_frequency() -> None:
         "other one ends at 2024-01-01 00:02:05 (row 4); resample the data, or give --frequency steps to take rows as "
         "equal steps"
     )
-    assert len(from_dataframe(pd.DataFrame({"time": at, "y": 1.0}), FrameOptions(frequency="steps")).series[0]) == 8
+    assert (
+        len(from_dataframe(pd.DataFrame({"time": at, "y": 1.0}), TimeSeriesOptions(frequency="steps")).series[0]) == 8
+    )
 
 
 def test_months_by_another_day() -> None:
@@ -342,7 +348,7 @@ def test_months_by_another_day() -> None:
 def test_names_of_series_are_the_same_as_numbers_and_as_texts() -> None:
     for names in ([1, 1, 2, 2], [1.0, 1.0, 2.0, 2.0], ["1", "1", "2", "2"], pd.Categorical([1, 1, 2, 2])):
         df = pd.DataFrame({"shop": names, "t": [0, 1, 0, 1], "y": 1.0})
-        assert from_dataframe(df, FrameOptions(series="shop")).names == ("1", "2")
+        assert from_dataframe(df, TimeSeriesOptions(series_id="shop")).names == ("1", "2")
 
 
 def test_the_frequency_of_most_rows_is_that_of_all() -> None:
@@ -426,7 +432,7 @@ def test_files_with_bad_lines(tmp_path: Path) -> None:
     path.write_text("ds,y\n2024-01-01,1\n2024-01-02,2,2\n2024-01-03,3\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 3: 3 fields, but the header has 2"):
         read_frames(path)
-    frames = read_frames(path, FrameOptions(frequency="D", gaps="fill"), skip_bad_rows=True)
+    frames = read_frames(path, TimeSeriesOptions(frequency="D", gaps="fill"), skip_bad_rows=True)
     assert frames.series[0].target[:, 0].tolist() == [1, 1, 3]
     assert frames.notes[0].startswith("1 line left out, the first: ")
     path.write_text("", encoding="utf-8")
@@ -453,7 +459,7 @@ def test_future_stamps() -> None:
 
 def test_a_series_as_it_was_known() -> None:
     df = hourly().drop([10, 11, 12])
-    (frame,) = from_dataframe(df, FrameOptions(gaps="interpolate")).series
+    (frame,) = from_dataframe(df, TimeSeriesOptions(gaps="interpolate")).series
     assert frame.target[10:13, 0].tolist() == [20, 22, 24]
     early = frame.upto(12)
     assert early.target[8:, 0].tolist() == [16, 18, 18, 18]
@@ -461,14 +467,14 @@ def test_a_series_as_it_was_known() -> None:
     assert frame.upto(14).target[10:, 0].tolist() == [20, 22, 24, 26]
 
 
-def parts(df: pd.DataFrame, at: int, options: FrameOptions) -> tuple[TimeSeriesSet, TimeSeriesSet]:
+def parts(df: pd.DataFrame, at: int, options: TimeSeriesOptions) -> tuple[TimeSeriesSet, TimeSeriesSet]:
     old = from_dataframe(df.iloc[:at], options)
     return old, from_dataframe(df.iloc[at:], layout=old.layout)
 
 
 @pytest.mark.parametrize("at", [10, 29])
 def test_appended_is_as_read_at_once(at: int) -> None:
-    options = FrameOptions(target=("load",), past=("wind",), calendar=("hour",))
+    options = TimeSeriesOptions(target=("load",), past_covariates=("wind",), calendar=("hour",))
     df = hourly(wind=np.linspace(0, 1, 30))
     old, new = parts(df, at, options)
     both, whole = append(old, new), from_dataframe(df, options)
@@ -481,15 +487,15 @@ def test_appending_fills_as_reading_does() -> None:
     df = hourly().drop([8, 9, 10, 11])
     df.loc[20, "load"] = NAN
     for gaps in ("fill", "interpolate"):
-        old, new = parts(df, 8, FrameOptions(gaps=gaps))
-        both, whole = append(old, new).series[0], from_dataframe(df, FrameOptions(gaps=gaps)).series[0]
+        old, new = parts(df, 8, TimeSeriesOptions(gaps=gaps))
+        both, whole = append(old, new).series[0], from_dataframe(df, TimeSeriesOptions(gaps=gaps)).series[0]
         np.testing.assert_array_equal(both.target, whole.target)
         np.testing.assert_array_equal(both.observed, whole.observed)
 
 
 def test_appending_keeps_what_is_known_of_the_future() -> None:
     df = hourly(price=np.arange(30.0))
-    options = FrameOptions(known=("price",), calendar=("hour",), gaps="fill")
+    options = TimeSeriesOptions(future_covariates=("price",), calendar=("hour",), gaps="fill")
     told = df.copy()
     told.loc[10:, "load"] = NAN
     old = from_dataframe(told, options)
@@ -502,7 +508,7 @@ def test_appending_keeps_what_is_known_of_the_future() -> None:
 
 
 def test_numbered_rows_follow_on() -> None:
-    old = from_dataframe(pd.DataFrame({"y": [1.0, 2.0]}), FrameOptions(time="none"))
+    old = from_dataframe(pd.DataFrame({"y": [1.0, 2.0]}), TimeSeriesOptions(time="none"))
     both = append(old, from_dataframe(pd.DataFrame({"y": [3.0]}), layout=old.layout)).series[0]
     assert both.stamps.tolist() == [0, 1, 2]
     assert both.target[:, 0].tolist() == [1, 2, 3]
@@ -563,7 +569,7 @@ def test_public_series(public_data: Path) -> None:
         read_frames(public_data / "stock_daily/AAPL_2015-2017.csv")
     stocks = read_frames(
         public_data / "stock_daily/stocknet_88_daily_prices.csv.gz",
-        FrameOptions(series="Symbol", target=("Close",), frequency="steps", gaps="fill"),
+        TimeSeriesOptions(series_id="Symbol", target=("Close",), frequency="steps", gaps="fill"),
     )
     assert len(stocks) == 88
     assert sum(1 for frame in stocks if len(frame) == 1258) == 84

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions, Scaling
+from unroll.data.timeseries.options import Scaling, TimeSeriesOptions
 from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet, from_dataframe
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.errors import DataError, RunError
@@ -70,7 +70,7 @@ def test_rows_after_the_training_part_change_nothing(kind: Scaling) -> None:
 
 def test_filled_values_are_not_measured() -> None:
     df = pd.DataFrame({"t": [0, 1, 2, 9, 10], "y": [1.0, 3.0, 2.0, 1000.0, 7.0]})
-    frames = from_dataframe(df, FrameOptions(gaps="interpolate"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="interpolate"))
     scaler = SeriesScaler.learn(frames, {"": 9})
     assert scaler.table(("",)).shift.tolist() == [[2.0]]
     assert scaler.table(("",)).scale.tolist() == [[pytest.approx(np.sqrt(2 / 3))]]
@@ -99,8 +99,12 @@ def test_values_beyond_measure_are_refused(kind: Scaling) -> None:
 def test_calendar_and_categories_stay_as_they_are() -> None:
     df = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=8), "y": np.arange(8.0), "k": np.arange(8.0)})
     long = pd.concat([df.assign(shop=n, kind=kind, size=size) for n, kind, size in (("a", "x", 2), ("b", "z", 4))])
-    options = FrameOptions(
-        series="shop", target=("y",), known=("k",), static=("kind", "size"), calendar=("weekday", "year")
+    options = TimeSeriesOptions(
+        series_id="shop",
+        target=("y",),
+        future_covariates=("k",),
+        static_covariates=("kind", "size"),
+        calendar=("weekday", "year"),
     )
     frames = from_dataframe(long, options)
     scaler = SeriesScaler.learn(frames)
@@ -129,7 +133,7 @@ def test_an_unknown_series_is_measured_on_its_own_history() -> None:
 
 def test_no_value_in_the_training_part() -> None:
     df = pd.DataFrame({"t": [0, 9, 10], "y": [1.0, 3.0, 2.0]})
-    frames = from_dataframe(df.assign(z=[0.0, 1.0, 2.0]), FrameOptions(gaps="fill"))
+    frames = from_dataframe(df.assign(z=[0.0, 1.0, 2.0]), TimeSeriesOptions(gaps="fill"))
     frames.series[0].observed[:5, 1] = False
     with pytest.raises(DataError, match="the series has no value in column 'z' in the 5 rows of its training part"):
         SeriesScaler.learn(frames, {"": 5})

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import TimeSeriesSet, from_dataframe, read_frames
 from unroll.data.timeseries.time_column import kind_of, numbers_of
 from unroll.errors import DataError
@@ -35,7 +35,7 @@ def ends(frames: TimeSeriesSet) -> tuple[Any, Any, float, float]:
     return one.stamps[0], one.stamps[-1], one.target[0, 0], one.target[-1, 0]
 
 
-def refusal(df: pd.DataFrame, options: FrameOptions | None = None) -> str:
+def refusal(df: pd.DataFrame, options: TimeSeriesOptions | None = None) -> str:
     with pytest.raises(DataError) as error:
         from_dataframe(df, options, where="x.csv")
     return str(error.value)
@@ -101,12 +101,12 @@ def test_times_in_several_columns(columns: Any, times: list[datetime.datetime], 
     again = from_dataframe(df[-5:], layout=frames.layout)
     assert ends(again)[1] == last
     said = ",".join(frames.layout.time_parts)
-    assert ends(from_dataframe(df, FrameOptions(time=said))) == ends(frames)
+    assert ends(from_dataframe(df, TimeSeriesOptions(time=said))) == ends(frames)
 
 
 def test_a_part_that_is_wrong_is_a_bad_row() -> None:
     df = pd.DataFrame({"year": 2020, "month": [1, 2, 3, 13], "y": 1.0})
-    assert "row 4: '2020-13' in 'time' is no time" in refusal(df, FrameOptions(time="year,month"))
+    assert "row 4: '2020-13' in 'time' is no time" in refusal(df, TimeSeriesOptions(time="year,month"))
 
 
 def test_what_numbers_rows_or_is_part_of_a_date_is_no_target() -> None:
@@ -115,7 +115,7 @@ def test_what_numbers_rows_or_is_part_of_a_date_is_no_target() -> None:
     assert frames.targets == ("y",)
     assert "column 'id' is left out, as it numbers the rows" in frames.notes
     assert "columns 'month', 'weekday' are left out, as named like a time; --target takes it" in frames.notes
-    assert from_dataframe(df, FrameOptions(target=("month",))).targets == ("month",)
+    assert from_dataframe(df, TimeSeriesOptions(target=("month",))).targets == ("month",)
 
 
 def test_an_unreadable_column_named_like_a_time_is_refused() -> None:
@@ -138,7 +138,7 @@ def test_an_unreadable_column_named_like_a_time_is_refused() -> None:
 def test_two_columns_of_times_are_not_guessed_between() -> None:
     df = pd.DataFrame({"created": DAYS, "shipped": [t + datetime.timedelta(3) for t in DAYS], "y": range(60)})
     assert refusal(df).startswith("x.csv has the times 'created' and 'shipped', which differ; name the one")
-    assert from_dataframe(df, FrameOptions(time="shipped")).series[0].stamps[0] == np.datetime64("2020-01-04")
+    assert from_dataframe(df, TimeSeriesOptions(time="shipped")).series[0].stamps[0] == np.datetime64("2020-01-04")
     assert from_dataframe(df.rename(columns={"created": "date"})).layout.time == "date"
     assert from_dataframe(df.assign(shipped=df.created)).layout.time == "created"
 
@@ -163,13 +163,15 @@ def test_the_format_of_the_training_is_that_of_later_files() -> None:
 def test_a_format_that_is_given() -> None:
     df = pd.DataFrame({"date": ["01/02/2020", "02/02/2020", "03/02/2020"], "y": [1.0, 2.0, 3.0]})
     assert "can be day/month/year or month/day/year" in refusal(df)
-    frames = from_dataframe(df, FrameOptions(date_format="%d/%m/%Y"))
+    frames = from_dataframe(df, TimeSeriesOptions(date_format="%d/%m/%Y"))
     assert ends(frames)[:2] == (np.datetime64("2020-02-01"), np.datetime64("2020-02-03"))
     odd = df.assign(date=["2020 day 01", "2020 day 02", "2020 day 03"])
-    assert ends(from_dataframe(odd, FrameOptions(time="date", date_format="%Y day %j")))[1] == np.datetime64(
+    assert ends(from_dataframe(odd, TimeSeriesOptions(time="date", date_format="%Y day %j")))[1] == np.datetime64(
         "2020-01-03"
     )
-    bad = refusal(df.assign(date=["01/02/2020", "x", "03/02/2020"]), FrameOptions(time="date", date_format="%d/%m/%Y"))
+    bad = refusal(
+        df.assign(date=["01/02/2020", "x", "03/02/2020"]), TimeSeriesOptions(time="date", date_format="%d/%m/%Y")
+    )
     assert "row 2: 'x' in 'date' is no time" in bad
 
 
@@ -216,7 +218,7 @@ def test_what_names_say() -> None:
 
 def test_filling_is_not_offered_where_it_would_invent_most() -> None:
     df = table(DAYS[::3], "%Y-%m-%d", "date")
-    message = refusal(df, FrameOptions(frequency="D"))
+    message = refusal(df, TimeSeriesOptions(frequency="D"))
     assert "most of them would be invented by filling" in message
     assert "--gaps" not in message
 
@@ -233,5 +235,7 @@ def test_days_of_a_month_that_may_be_years_are_refused_with_both_readings(fallin
     said = refusal(pd.DataFrame({"date": days, "y": np.arange(8.0)}))
     assert "%d.%m.%y" in said
     assert "%y.%m.%d" in said
-    frames = from_dataframe(pd.DataFrame({"date": days, "y": np.arange(8.0)}), FrameOptions(date_format="%d.%m.%y"))
+    frames = from_dataframe(
+        pd.DataFrame({"date": days, "y": np.arange(8.0)}), TimeSeriesOptions(date_format="%d.%m.%y")
+    )
     assert frames.frequency == "YS"

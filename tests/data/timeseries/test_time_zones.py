@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from unroll.data.timeseries import calendar
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import TimeSeriesSet, append, from_dataframe, future_stamps
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.time_zones import Clock, canonical, to_instants, to_local, told_apart
@@ -24,7 +24,7 @@ def in_utc(df: pd.DataFrame) -> pd.DataFrame:
     return df.assign(t=times.dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
-def refusal(df: pd.DataFrame, options: FrameOptions | None = None, layout: Schema | None = None) -> str:
+def refusal(df: pd.DataFrame, options: TimeSeriesOptions | None = None, layout: Schema | None = None) -> str:
     with pytest.raises(DataError) as error:
         from_dataframe(df, options, layout=layout, where="x.csv")
     return str(error.value)
@@ -61,13 +61,13 @@ def test_names_of_zones(name: str, zone: str) -> None:
 )
 def test_zones_that_do_not_exist(name: str, hint: str) -> None:
     with pytest.raises(OptionError, match=r"time_zone is") as error:
-        FrameOptions(time_zone=name)
+        TimeSeriesOptions(time_zone=name)
     assert hint in str(error.value)
 
 
 def test_a_run_keeps_its_zone() -> None:
     df = local()
-    trained = from_dataframe(df, FrameOptions(calendar=("hour",)))
+    trained = from_dataframe(df, TimeSeriesOptions(calendar=("hour",)))
     assert (trained.layout.zone, trained.frequency) == ("+08:00", "h")
     assert texts(trained, 2) == ["2024-01-03T00:00:00+08:00", "2024-01-03T01:00:00+08:00"]
     hours = calendar.features(pd.date_range("2024-01-01", periods=48, freq="h").to_numpy(), ("hour",))
@@ -94,7 +94,7 @@ def test_another_kind_of_zone_than_that_of_the_training_is_refused() -> None:
 
 
 def test_a_zone_that_is_given() -> None:
-    options = FrameOptions(time_zone="Asia/Shanghai", calendar=("hour",))
+    options = TimeSeriesOptions(time_zone="Asia/Shanghai", calendar=("hour",))
     one, two = from_dataframe(local(zone=""), options), from_dataframe(in_utc(local()), options)
     assert one.series[0].stamps.tolist() == two.series[0].stamps.tolist()
     np.testing.assert_array_equal(one.series[0].known, two.series[0].known)
@@ -106,7 +106,7 @@ def test_offsets_of_a_place_with_summer_time() -> None:
     times = pd.date_range("2024-03-30 22:00", periods=12, freq="h", tz="Europe/Berlin")
     df = pd.DataFrame({"t": [t.isoformat() for t in times], "y": np.arange(12.0)})
     assert "has the time zones +01:00 and +02:00, as a place with summer time writes them" in refusal(df)
-    frames = from_dataframe(df, FrameOptions(time_zone="Europe/Berlin"))
+    frames = from_dataframe(df, TimeSeriesOptions(time_zone="Europe/Berlin"))
     assert frames.frequency == "h"
     assert texts(frames, 1) == ["2024-03-31T11:00:00+02:00"]
 
@@ -115,15 +115,15 @@ def test_offsets_of_a_place_with_summer_time() -> None:
 def test_hours_are_instants_and_their_calendar_is_of_the_clock(first: str) -> None:
     times = pd.date_range(first, periods=60, freq="h", tz="Europe/Berlin")
     df = pd.DataFrame({"t": times, "y": np.arange(60.0)})
-    frames = from_dataframe(df, FrameOptions(calendar=("hour",)))
+    frames = from_dataframe(df, TimeSeriesOptions(calendar=("hour",)))
     assert (frames.frequency, len(frames.series[0])) == ("h", 60)
     wanted = 2 * np.pi * times.hour.to_numpy() / 24
     np.testing.assert_allclose(frames.series[0].known[:, 0], np.sin(wanted), atol=1e-12)
     plain = df.assign(t=times.tz_localize(None))
     if first == "2024-10-26":
-        again = from_dataframe(plain, FrameOptions(time_zone="Europe/Berlin"))
+        again = from_dataframe(plain, TimeSeriesOptions(time_zone="Europe/Berlin"))
         assert again.series[0].stamps.tolist() == frames.series[0].stamps.tolist()
-        newest_first = from_dataframe(plain[::-1], FrameOptions(time_zone="Europe/Berlin"))
+        newest_first = from_dataframe(plain[::-1], TimeSeriesOptions(time_zone="Europe/Berlin"))
         assert newest_first.series[0].target.tolist() == frames.series[0].target.tolist()
 
 
@@ -171,7 +171,7 @@ def test_there_and_back() -> None:
 )
 def test_whole_numbers_have_no_zone(cells: Any, message: str) -> None:
     with pytest.raises(OptionError) as error:
-        from_dataframe(pd.DataFrame({"t": cells, "y": 1.0}), FrameOptions(time_zone="UTC"))
+        from_dataframe(pd.DataFrame({"t": cells, "y": 1.0}), TimeSeriesOptions(time_zone="UTC"))
     assert str(error.value) == message
 
 
@@ -187,7 +187,7 @@ def test_days_of_another_clock() -> None:
         "x.csv: the times in column 't' have the frequency MS in UTC, but none on the clock of Europe/Berlin; give "
         "--time-zone UTC"
     )
-    assert from_dataframe(df, FrameOptions(time_zone="UTC")).frequency == "MS"
+    assert from_dataframe(df, TimeSeriesOptions(time_zone="UTC")).frequency == "MS"
 
 
 def test_the_zone_of_a_machine_is_no_name() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import TimeSeries, TimeSeriesSet, from_dataframe, read_frames
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.windows import ForecastBatch, ForecastWindows, latest_windows, split
@@ -16,12 +16,12 @@ from unroll.errors import DataError, OptionError, RunError
 from unroll.tasks.forecasting.metrics import mae, mse, repeat_last
 
 NAN = float("nan")
-OPTIONS = FrameOptions(
-    series="shop",
+OPTIONS = TimeSeriesOptions(
+    series_id="shop",
     target=("y", "z"),
-    past=("p",),
-    known=("k",),
-    static=("size",),
+    past_covariates=("p",),
+    future_covariates=("k",),
+    static_covariates=("size",),
     calendar=("weekday",),
     gaps="interpolate",
 )
@@ -133,7 +133,7 @@ def test_history_of_any_length() -> None:
 def test_what_was_not_observed_is_not_counted() -> None:
     df = pd.DataFrame({"t": np.arange(12), "y": np.arange(12.0)})
     df.loc[[6, 7, 9], "y"] = NAN
-    frames = from_dataframe(df, FrameOptions(gaps="interpolate"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="interpolate"))
     source = windows(frames, history=3, horizon=2, batch_size=99)
     (batch,) = every(source)
     assert batch.observed[:, :, 0].int().tolist() == [[1, 1], [1, 1], [1, 0], [0, 0], [0, 1], [1, 0], [0, 1], [1, 1]]
@@ -153,7 +153,7 @@ def test_what_was_not_observed_is_not_counted() -> None:
 @pytest.mark.parametrize("border", [20, 23, 26])
 def test_no_later_row_changes_an_input(gaps: Any, border: int) -> None:
     """The rows from `border` on are replaced by others, with other gaps; windows up to there stay the same bits."""
-    options = FrameOptions(target=("y", "z"), past=("p",), calendar=("weekday",), gaps=gaps)
+    options = TimeSeriesOptions(target=("y", "z"), past_covariates=("p",), calendar=("weekday",), gaps=gaps)
     df = table(40).drop(columns=["shop", "size"])
     df.loc[[17, 22, 23, 24], "y"] = NAN
     df.loc[[19, 20, 21, 25], "p"] = NAN

@@ -67,7 +67,7 @@ def written_series(random: Random, folder: Path) -> bool:
         content = random.choice((change_bytes, change_lines))(random, content)
     path = folder / "series.csv"
     path.write_bytes(content)
-    options = {"series": series} | ({"time": time} if random.random() < 0.3 else {})
+    options = {"series_id": series} | ({"time": time} if random.random() < 0.3 else {})
     options |= {"target": tuple(names)} if random.random() < 0.3 else {}
     outcome = attempt(lambda: _frames(path, options, skip=damaged and random.random() < 0.3))
     if outcome.answered and not damaged:
@@ -77,10 +77,10 @@ def written_series(random: Random, folder: Path) -> bool:
 
 
 def _frames(path: Path, options: dict[str, Any], *, skip: bool) -> Any:
-    from unroll.data.timeseries.options import FrameOptions
+    from unroll.data.timeseries.options import TimeSeriesOptions
     from unroll.data.timeseries.reader import read_frames
 
-    return read_frames(str(path), FrameOptions(**options), skip_bad_rows=skip)
+    return read_frames(str(path), TimeSeriesOptions(**options), skip_bad_rows=skip)
 
 
 def _hold(

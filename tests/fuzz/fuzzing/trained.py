@@ -17,7 +17,7 @@ import pandas as pd
 Use = Callable[[Any, str], Any]
 """Answers of a predictor; with a file (not "") those to it too, and the figures on it."""
 
-_SMALL = {"epochs": 1, "hidden": 4, "threads": 1, "batch_size": 16}
+_SMALL = {"epochs": 1, "hidden_size": 4, "threads": 1, "batch_size": 16}
 _WORDS = (("good", "great", "fine", "lovely"), ("bad", "awful", "poor", "dull"))
 
 
@@ -133,23 +133,31 @@ EXAMPLES = {
         ".csv",
         reviews,
         _records("good", "bad awful"),
-        {"text": "text", "embedding": 4, "min_count": 1},
+        {"text": "text", "embedding_dim": 4, "min_freq": 1},
     ),
     "series": Example(
-        "classification", ".jsonl", signals, _records([[0.0, 1.0], [2.0, 0.5]]), {"series": "x", "pooling": "mean+max"}
+        "classification",
+        ".jsonl",
+        signals,
+        _records([[0.0, 1.0], [2.0, 0.5]]),
+        {"sequence": "x", "pooling": "mean+max"},
     ),
     "regression": Example(
         "regression",
         ".tsv",
         ratings,
         _records("good", "bad"),
-        {"text": "text", "label": "rating", "embedding": 4, "min_count": 1, "level": "char"},
+        {"text": "text", "label": "rating", "embedding_dim": 4, "min_freq": 1, "level": "char"},
     ),
     "tagging": Example(
-        "tagging", ".conll", names, _records(["Ann", "saw", "Rome"]), {"embedding": 4, "min_count": 1, "decoder": "crf"}
+        "tagging",
+        ".conll",
+        names,
+        _records(["Ann", "saw", "Rome"]),
+        {"embedding_dim": 4, "min_freq": 1, "decoder": "crf"},
     ),
-    "language": Example("language-model", ".txt", prose, _language, {"embedding": 4, "window": 8}),
-    "bytes": Example("language-model", ".txt", prose, _language, {"embedding": 4, "window": 8, "level": "byte"}),
+    "language": Example("language-model", ".txt", prose, _language, {"embedding_dim": 4, "bptt": 8}),
+    "bytes": Example("language-model", ".txt", prose, _language, {"embedding_dim": 4, "bptt": 8, "level": "byte"}),
     "forecast": Example(
         "forecasting",
         ".csv",
@@ -157,11 +165,11 @@ EXAMPLES = {
         _forecast(sales, 0),
         _LOOKING
         | {
-            "series": "shop",
+            "series_id": "shop",
             "time": "day",
             "target": ["sales"],
-            "known": ["open"],
-            "static": ["kind"],
+            "future_covariates": ["open"],
+            "static_covariates": ["kind"],
             "output": "quantile",
             "calendar": ["weekday"],
             "gaps": "fill",

@@ -149,7 +149,7 @@ def _history() -> pd.DataFrame:
     return pd.DataFrame({"time": times, "load": np.arange(30.0), "temp": np.arange(30.0)})
 
 
-_QUICK: dict[str, Any] = {"epochs": 1, "hidden": 2, "threads": 1}
+_QUICK: dict[str, Any] = {"epochs": 1, "hidden_size": 2, "threads": 1}
 
 
 class OddFitted:
@@ -157,7 +157,7 @@ class OddFitted:
 
     def __init__(self) -> None:
         texts, labels = ["good a", "bad b"] * 10, ["p", "n"] * 10
-        quick = _QUICK | {"embedding": 2, "min_count": 1}
+        quick = _QUICK | {"embedding_dim": 2, "min_freq": 1}
         times = pd.date_range("2024-01-01", periods=60, freq="h")
         series = pd.DataFrame({"time": times, "y": np.sin(np.arange(60.0))})
         with quiet():
@@ -166,7 +166,7 @@ class OddFitted:
                 unroll.Classifier(**_QUICK).fit(np.arange(60.0).reshape(20, 3), labels),
                 unroll.Regressor(**quick).fit(texts, np.arange(20.0)),
                 unroll.Tagger(**quick).fit([["Ann", "saw"]] * 20, [["N", "V"]] * 20),
-                unroll.LanguageModel(**_QUICK, embedding=2).fit(texts),
+                unroll.LanguageModel(**_QUICK, embedding_dim=2).fit(texts),
                 unroll.Forecaster(**_QUICK, horizon=2, lookback=4).fit(series),
             ]
 

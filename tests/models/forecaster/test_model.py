@@ -13,15 +13,17 @@ from unroll.models.forecaster.strategies import Sizes, joined
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 
 B, L, F, K, P, Q, S = 3, 12, 6, 2, 1, 2, 1
-STRATEGIES = ("recursive", "direct", "attention", "segment")
+STRATEGIES = ("recursive", "direct", "seq2seq", "segrnn")
 OUTPUTS = ("point", "quantile", "normal", "student_t", "negative_binomial")
 
 
 def model(strategy: str, *, past: int = 0, known: int = Q, recurrence: str = "gru", **options: Any) -> Forecaster:
     torch.manual_seed(1)
-    recurrent = {k: options.pop(k) for k in ("layers", "bidirectional", "projection", "last_hidden") if k in options}
+    recurrent = {
+        k: options.pop(k) for k in ("num_layers", "bidirectional", "proj_size", "last_hidden_size") if k in options
+    }
     sizes = Sizes(L, F, K, past, known, S, 0)
-    layers = RecurrentOptions(recurrence=recurrence, hidden=8, **recurrent)
+    layers = RecurrentOptions(recurrence=recurrence, hidden_size=8, **recurrent)
     made = Forecaster(ForecasterOptions(strategy=strategy, **options), layers, sizes)
     return made.double().eval()
 
@@ -42,7 +44,7 @@ def window(*, past: int = 0, known: int = Q, horizon: int = F, length: int = L, 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_answers_every_step(strategy: str, channels: str, recurrence: str) -> None:
     for output in OUTPUTS:
-        made = model(strategy, channels=channels, recurrence=recurrence, output=output, layers=2)
+        made = model(strategy, channels=channels, recurrence=recurrence, output=output, num_layers=2)
         answer = made(window())
         assert answer.shape == (B, F, K, made.output.size)
         assert bool(answer.isfinite().all())
@@ -72,15 +74,15 @@ def test_independent_channels_do_not_see_each_other(strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("normalise", ["last", "revin"])
-def test_a_window_that_stands_elsewhere_is_forecast_there(strategy: str, normalise: str) -> None:
-    if strategy == "recursive" and normalise == "revin":
+@pytest.mark.parametrize("instance_norm", ["last", "revin"])
+def test_a_window_that_stands_elsewhere_is_forecast_there(strategy: str, instance_norm: str) -> None:
+    if strategy == "recursive" and instance_norm == "revin":
         with pytest.raises(OptionError, match="needs the whole look-back"):
-            model(strategy, normalise=normalise)
+            model(strategy, instance_norm=instance_norm)
         return
-    made, given = model(strategy, normalise=normalise), window()
+    made, given = model(strategy, instance_norm=instance_norm), window()
     moved = made(given._replace(x=given.x + 5.0))
-    torch.testing.assert_close(moved, made(given) + 5.0, rtol=0, atol=1e-6 if normalise == "revin" else 1e-12)
+    torch.testing.assert_close(moved, made(given) + 5.0, rtol=0, atol=1e-6 if instance_norm == "revin" else 1e-12)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -97,7 +99,7 @@ def test_covariates_are_read(strategy: str) -> None:
 
 
 def test_known_of_a_step_does_not_reach_the_steps_before_it() -> None:
-    for strategy in ("recursive", "attention"):
+    for strategy in ("recursive", "seq2seq"):
         made, given = model(strategy), window()
         later = given.known.clone()
         later[:, L + 3 :] = 9.0
@@ -109,7 +111,7 @@ def test_known_of_a_step_does_not_reach_the_steps_before_it() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("forcing", [0.0, 0.5, 1.0])
 def test_no_answer_in_training_depends_on_a_value_at_or_after_its_step(strategy: str, forcing: float) -> None:
-    options = {"teacher_forcing": forcing} if strategy == "attention" else {}
+    options = {"teacher_forcing": forcing} if strategy == "seq2seq" else {}
     made, given = model(strategy, **options).train(), window()
     truth = torch.randn(B, F, K, dtype=torch.float64)
     observed = torch.ones(B, F, K, dtype=torch.bool)
@@ -129,10 +131,10 @@ def test_no_answer_in_training_depends_on_a_value_at_or_after_its_step(strategy:
         assert torch.equal(*answers)
 
 
-@pytest.mark.parametrize("normalise", ["none", "last"])
+@pytest.mark.parametrize("instance_norm", ["none", "last"])
 @pytest.mark.parametrize("recurrence", ["rnn", "lstm", "gru"])
-def test_a_recursive_forecast_by_steps_is_the_prefix_read_again(recurrence: str, normalise: str) -> None:
-    made = model("recursive", recurrence=recurrence, normalise=normalise, layers=2)
+def test_a_recursive_forecast_by_steps_is_the_prefix_read_again(recurrence: str, instance_norm: str) -> None:
+    made = model("recursive", recurrence=recurrence, instance_norm=instance_norm, num_layers=2)
     given = window()
     by_steps = made(given)
     x = given.x
@@ -143,9 +145,9 @@ def test_a_recursive_forecast_by_steps_is_the_prefix_read_again(recurrence: str,
         x = torch.cat([x, made.output.point(step, given.units)], 1)
 
 
-@pytest.mark.parametrize("normalise", ["none", "last"])
-def test_a_stream_that_moved_on_is_the_whole_prefix_read_again(normalise: str) -> None:
-    made = model("recursive", recurrence="lstm", normalise=normalise)
+@pytest.mark.parametrize("instance_norm", ["none", "last"])
+def test_a_stream_that_moved_on_is_the_whole_prefix_read_again(instance_norm: str) -> None:
+    made = model("recursive", recurrence="lstm", instance_norm=instance_norm)
     given = window(length=L + 5)
     with torch.no_grad():
         at = made.start(given._replace(x=given.x[:, :L]))
@@ -157,7 +159,7 @@ def test_a_stream_that_moved_on_is_the_whole_prefix_read_again(normalise: str) -
 
 @pytest.mark.parametrize("recurrence", ["lstm", "gru"])
 def test_streams_are_joined_and_repeated(recurrence: str) -> None:
-    made = model("recursive", recurrence=recurrence, channels="independent", layers=2, output="normal")
+    made = model("recursive", recurrence=recurrence, channels="independent", num_layers=2, output="normal")
     given, rows = window(), range(B)
     each = []
     for row in rows:
@@ -190,7 +192,7 @@ def test_teaching_a_recursive_model_is_one_step_ahead_everywhere() -> None:
         torch.testing.assert_close(one[:, 0], taught.parameters[:, t - 1], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("strategy", ["direct", "segment"])
+@pytest.mark.parametrize("strategy", ["direct", "segrnn"])
 def test_beyond_its_horizon_a_model_rolls_on_its_own_answers(strategy: str) -> None:
     made = model(strategy)
     given = window(horizon=2 * F + 1)
@@ -207,7 +209,7 @@ def test_a_shorter_horizon_needs_known_values_only_so_far() -> None:
     torch.testing.assert_close(made(given._replace(known=given.known[:, : L + 2]), 2), made(given)[:, :2])
 
 
-@pytest.mark.parametrize("strategy", ["recursive", "attention"])
+@pytest.mark.parametrize("strategy", ["recursive", "seq2seq"])
 def test_a_model_that_feeds_on_its_answers_goes_on(strategy: str) -> None:
     made, given = model(strategy), window(horizon=2 * F)
     assert torch.equal(made(given, 2 * F)[:, :F], made(given))
@@ -249,18 +251,18 @@ def test_a_number_has_neither_paths_nor_intervals() -> None:
 
 def test_attention_looks_at_the_look_back() -> None:
     for bidirectional in (False, True):
-        made = model("attention", recurrence="lstm", bidirectional=bidirectional, layers=2, projection=4)
+        made = model("seq2seq", recurrence="lstm", bidirectional=bidirectional, num_layers=2, proj_size=4)
         weights = made.attention(window())
         assert weights.shape == (B, F, L)
         torch.testing.assert_close(weights.sum(2), torch.ones(B, F, dtype=torch.float64), rtol=0, atol=1e-12)
     for score in ("dot", "general"):
-        assert model("attention", attention=score)(window()).shape == (B, F, K, 1)
+        assert model("seq2seq", attention=score)(window()).shape == (B, F, K, 1)
     with pytest.raises(OptionError, match="no attention to look at"):
         model("direct").attention(window())
 
 
 def test_teacher_forcing_all_at_once_is_step_by_step() -> None:
-    made, given = model("attention", teacher_forcing=1.0).train(), window()
+    made, given = model("seq2seq", teacher_forcing=1.0).train(), window()
     truth = torch.randn(B, F, K, dtype=torch.float64)
     observed = torch.ones(B, F, K, dtype=torch.bool)
     whole = made.teach(given, truth, observed).parameters
@@ -269,7 +271,7 @@ def test_teacher_forcing_all_at_once_is_step_by_step() -> None:
 
 
 def test_out_of_training_no_truth_is_given() -> None:
-    made, given = model("attention", teacher_forcing=1.0), window()
+    made, given = model("seq2seq", teacher_forcing=1.0), window()
     observed = torch.ones(B, F, K, dtype=torch.bool)
     taught = made.teach(given, torch.full((B, F, K), torch.nan).double(), observed)
     assert torch.equal(taught.parameters, made(given))
@@ -290,8 +292,8 @@ def test_the_segment_layer_is_the_papers() -> None:
     """One channel, one row, by hand: W x + b, relu, GRU over the segments, GRU once more from each query."""
     torch.manual_seed(0)
     made = Forecaster(
-        ForecasterOptions(strategy="segment", segment=3),
-        RecurrentOptions(recurrence="gru", hidden=8),
+        ForecasterOptions(strategy="segrnn", segment=3),
+        RecurrentOptions(recurrence="gru", hidden_size=8),
         Sizes(L, F, 1, 0, 0, 0, 0),
     ).double()
     x = torch.randn(1, L, 1, dtype=torch.float64)
@@ -324,7 +326,7 @@ def test_segments_divide_both() -> None:
 
 def test_options_that_contradict_each_other() -> None:
     for options, sentence in (
-        ({"strategy": "segment", "channels": "mixed"}, "reads each channel by itself"),
+        ({"strategy": "segrnn", "channels": "mixed"}, "reads each channel by itself"),
         ({"quantiles": (0.1, 0.9)}, "with 0.5 among them"),
         ({"quantiles": (0.9, 0.5, 0.1)}, "rising levels"),
         ({"teacher_forcing": 1.5}, "a share from 0 to 1"),
@@ -333,12 +335,12 @@ def test_options_that_contradict_each_other() -> None:
             ForecasterOptions(**options)
     with pytest.raises(OptionError, match="goes forward only"):
         model("recursive", bidirectional=True)
-    with pytest.raises(OptionError, match="last_hidden cannot be set with strategy 'attention'"):
-        model("attention", layers=2, last_hidden=4)
-    with pytest.raises(OptionError, match="bidirectional cannot be set with strategy 'segment'"):
-        model("segment", bidirectional=True)
+    with pytest.raises(OptionError, match="last_hidden_size cannot be set with strategy 'seq2seq'"):
+        model("seq2seq", num_layers=2, last_hidden_size=4)
+    with pytest.raises(OptionError, match="bidirectional cannot be set with strategy 'segrnn'"):
+        model("segrnn", bidirectional=True)
 
 
 def test_direct_and_recursive_take_a_last_layer_of_another_width() -> None:
     for strategy in ("direct", "recursive"):
-        assert model(strategy, layers=2, last_hidden=4)(window()).shape == (B, F, K, 1)
+        assert model(strategy, num_layers=2, last_hidden_size=4)(window()).shape == (B, F, K, 1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from unroll import Forecaster
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError, OptionError
 from unroll.tasks.base import DataPaths
@@ -31,9 +31,9 @@ def made(series: int = 1, rows: int = 60, **options: Any):
         for s in range(series)
     ]
     df = pd.concat(parts, ignore_index=True)
-    names = {"series": "name"} if series > 1 else {"target": ["y"]}
+    names = {"series_id": "name"} if series > 1 else {"target": ["y"]}
     settings = ForecastingSettings.from_flat(
-        {"lookback": 8, "horizon": 4, "hidden": 4, "test_part": "20", "valid_part": "8", **names, **options}
+        {"lookback": 8, "horizon": 4, "hidden_size": 4, "test_size": "20", "valid_size": "8", **names, **options}
     )
     frames = from_dataframe(df, settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
@@ -113,7 +113,7 @@ def test_a_truth_that_was_not_observed_is_left_out() -> None:
     values = np.random.default_rng(0).normal(size=60).cumsum()
     values[57] = np.nan
     df = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=60), "y": values})
-    frames = from_dataframe(df, FrameOptions(gaps="fill"), layout=replace(task.layout, gaps="fill"))
+    frames = from_dataframe(df, TimeSeriesOptions(gaps="fill"), layout=replace(task.layout, gaps="fill"))
     found = backtest(task, model, frames, origins=1)
     assert [record["truth"] is None for record in records(found, task)] == [False, True, False, False]
 
@@ -135,7 +135,7 @@ def test_mistakes_are_said() -> None:
 def test_origins_where_the_clock_goes_back_are_two_and_in_order() -> None:
     hours = pd.date_range("2024-10-25", periods=60, freq="h", tz="Europe/Berlin")
     df = pd.DataFrame({"t": hours, "y": np.arange(60.0)})
-    model = Forecaster(horizon=2, lookback=8, hidden=4, epochs=1, threads=1).fit(df)
+    model = Forecaster(horizon=2, lookback=8, hidden_size=4, epochs=1, threads=1).fit(df)
     report, _ = model.backtest(df[:54], origins=4, stride=1)
     assert [one["origin"] for one in report["by_origin"]] == [
         "2024-10-27 01:00+02:00",

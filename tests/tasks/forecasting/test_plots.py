@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
@@ -21,7 +21,7 @@ def frames(series: int = 2, dated: bool = True):
         rng = np.random.default_rng(s)
         values = {"a": rng.normal(size=40), "b": rng.normal(size=40)}
         parts.append(pd.DataFrame({"name": f"系列 ${s}^$", "time": stamps, **values}))
-    return from_dataframe(pd.concat(parts), FrameOptions(series="name"))
+    return from_dataframe(pd.concat(parts), TimeSeriesOptions(series_id="name"))
 
 
 def answers(windows: int, quantiles: int = 3) -> Forecasts:

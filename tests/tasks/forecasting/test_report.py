@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.windows import ForecastWindows
@@ -21,7 +21,7 @@ L, F, SEASON = 6, 4, 3
 def windows() -> ForecastWindows:
     rng = np.random.default_rng(0)
     values = np.tile([[1.0, 100.0], [2.0, 300.0], [4.0, 200.0]], (12, 1)) + rng.normal(0, 0.2, (36, 2))
-    frames = from_dataframe(pd.DataFrame(values, columns=["a", "b"]), FrameOptions(time="none"))
+    frames = from_dataframe(pd.DataFrame(values, columns=["a", "b"]), TimeSeriesOptions(time="none"))
     return ForecastWindows(frames, SeriesScaler.learn(frames), history=L, horizon=F)
 
 

@@ -16,7 +16,7 @@ from unroll.tasks.transfer import resolve_settings
 
 ROWS = 60
 STAMPS = pd.date_range("2021-01-31", periods=ROWS, freq="D")
-OPTIONS = {"epochs": 1, "hidden": 4, "threads": 1, "horizon": 3, "lookback": 6, "test_part": "9", "time": "day"}
+OPTIONS = {"epochs": 1, "hidden_size": 4, "threads": 1, "horizon": 3, "lookback": 6, "test_size": "9", "time": "day"}
 
 
 def values() -> dict[str, list[float]]:

@@ -9,14 +9,14 @@ import pytest
 
 import unroll
 from unroll import Forecaster
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import from_dataframe
 from unroll.errors import DataError
 from unroll.tasks.base import DataPaths
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.split import divided, listed
 
-SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden": 4, "epochs": 1, "threads": 1}
+SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden_size": 4, "epochs": 1, "threads": 1}
 DAYS = pd.date_range("2024-01-01", periods=60)
 Y = np.arange(60.0)
 
@@ -41,8 +41,8 @@ def after(rows: int) -> pd.DataFrame:
     ],
 )
 def test_series_without_a_window_are_left_out(rows: int, names: list[str], said: str | None) -> None:
-    frames = from_dataframe(with_new(rows), FrameOptions(series="id"))
-    settings = ForecastingSettings.from_flat({"series": "id", "horizon": 2, "lookback": 8, "valid_part": 2})
+    frames = from_dataframe(with_new(rows), TimeSeriesOptions(series_id="id"))
+    settings = ForecastingSettings.from_flat({"series_id": "id", "horizon": 2, "lookback": 8, "valid_size": 2})
     notes: list[str] = []
     kept, parts, upto = divided(frames, settings, DataPaths([]), notes.append)
     assert list(kept.names) == names
@@ -64,7 +64,7 @@ def test_a_short_series_is_left_out_and_that_is_said(rows: int, strategy: str, t
     new = pd.DataFrame({"id": "new", "t": DAYS[-rows:], "y": np.arange(float(rows))})
     df = pd.concat([old, new])
     with pytest.warns(UserWarning, match="left out of the training: 'new'"):
-        model = Forecaster(series="id", strategy=strategy, verbose=True, **SMALL).fit(df)
+        model = Forecaster(series_id="id", strategy=strategy, verbose=True, **SMALL).fit(df)
     assert "'new'" in capsys.readouterr().out
     with pytest.warns(UserWarning, match=f"left out, as series 'new' has {rows} rows and the model looks back on 8"):
         found = model.predict()
@@ -90,7 +90,7 @@ def test_no_series_is_long_enough() -> None:
 @pytest.mark.parametrize("strategy", ["recursive", "direct"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_short_series_is_measured_when_it_is_long_enough(strategy: str) -> None:
-    model = Forecaster(series="id", strategy=strategy, **SMALL).fit(with_new(3))
+    model = Forecaster(series_id="id", strategy=strategy, **SMALL).fit(with_new(3))
     model.update(after(20))
     values = np.concatenate([5000 + np.arange(3.0), 5000 + np.arange(20.0)])
     scale = model.predictor_._scaler.table(("new",))
@@ -102,7 +102,7 @@ def test_a_short_series_is_measured_when_it_is_long_enough(strategy: str) -> Non
 @pytest.mark.filterwarnings("ignore:left out of the training")
 def test_a_short_series_stops_no_backtest_and_no_evaluation() -> None:
     df = with_new(5)
-    model = Forecaster(series="id", **SMALL).fit(df)
+    model = Forecaster(series_id="id", **SMALL).fit(df)
     with pytest.warns(UserWarning, match="left out, as the training was without them: 'new'"):
         report, forecasts = model.backtest(df, origins=2)
     assert (report["windows"], forecasts.series.unique().tolist()) == (2, ["old"])
@@ -114,7 +114,7 @@ def test_a_short_series_stops_no_backtest_and_no_evaluation() -> None:
 
 def test_series_with_room_for_fewer_origins() -> None:
     df = with_new(14)
-    model = Forecaster(series="id", **SMALL).fit(df)
+    model = Forecaster(series_id="id", **SMALL).fit(df)
     with pytest.warns(UserWarning, match="left out, with too few rows for 4 origins every 2 rows: 'new'"):
         report, _ = model.backtest(df, origins=4)
     assert report["windows"] == 4
@@ -124,19 +124,19 @@ def test_series_with_room_for_fewer_origins() -> None:
 @pytest.mark.filterwarnings("ignore:left out:UserWarning")
 def test_known_rows_of_a_short_series_do_no_harm() -> None:
     df = with_new(3).assign(price=1.0)
-    model = Forecaster(series="id", target=["y"], known=["price"], **SMALL).fit(df)
+    model = Forecaster(series_id="id", target=["y"], future_covariates=["price"], **SMALL).fit(df)
     ahead = [
         pd.DataFrame({"id": name, "t": pd.date_range("2024-03-01", periods=2), "price": 2.0}) for name in ("old", "new")
     ]
-    assert model.predict(known=pd.concat(ahead)).id.tolist() == ["old", "old"]
+    assert model.predict(future_covariates=pd.concat(ahead)).id.tolist() == ["old", "old"]
 
 
 def test_validation_files_hold_the_left_out_too(tmp_path: Path) -> None:
     with_new(1).to_csv(tmp_path / "train.csv", index=False)
     later = pd.DataFrame({"id": "old", "t": pd.date_range("2024-03-01", periods=9), "y": 1.0})
     pd.concat([later, after(9)]).to_csv(tmp_path / "valid.csv", index=False)
-    frames = from_dataframe(with_new(1), FrameOptions(series="id"))
-    settings = ForecastingSettings.from_flat({"series": "id", "horizon": 2, "lookback": 8})
+    frames = from_dataframe(with_new(1), TimeSeriesOptions(series_id="id"))
+    settings = ForecastingSettings.from_flat({"series_id": "id", "horizon": 2, "lookback": 8})
     kept, parts, _ = divided(frames, settings, DataPaths([], valid=[str(tmp_path / "valid.csv")]), lambda _: None)
     assert parts["validation"][kept.names.index("old")] == range(60, 69)
 

@@ -21,8 +21,8 @@ from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.task import ForecastingTask
 from unroll.tasks.train import train_from_files
 
-STRATEGIES = ("recursive", "direct", "attention", "segment")
-SMALL = {"lookback": 12, "horizon": 6, "hidden": 8, "threads": 1}
+STRATEGIES = ("recursive", "direct", "seq2seq", "segrnn")
+SMALL = {"lookback": 12, "horizon": 6, "hidden_size": 8, "threads": 1}
 
 
 def table(rows: int = 80, series: int = 2, seed: int = 0) -> pd.DataFrame:
@@ -47,10 +47,15 @@ def table(rows: int = 80, series: int = 2, seed: int = 0) -> pd.DataFrame:
 
 
 def prepared(df: pd.DataFrame, **options: Any) -> TrainingData:
-    columns = {"series": "shop", "target": ["sales", "visits"], "known": ["promo"], "static": ["size"]}
+    columns = {
+        "series_id": "shop",
+        "target": ["sales", "visits"],
+        "future_covariates": ["promo"],
+        "static_covariates": ["size"],
+    }
     if options.get("strategy") != "recursive":
-        columns["past"] = ["rain"]
-    settings = ForecastingSettings.from_flat(SMALL | {"test_part": "14", "valid_part": "10"} | columns | options)
+        columns["past_covariates"] = ["rain"]
+    settings = ForecastingSettings.from_flat(SMALL | {"test_size": "14", "valid_size": "10"} | columns | options)
     frames = from_dataframe(df, settings.frame, where="the table")
     return ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None)
 
@@ -66,7 +71,7 @@ def model_of(made: TrainingData) -> Any:
 def test_no_future_value_reaches_a_forecast(strategy: str, output: str, gaps: str) -> None:
     """Everything from the origin on is changed, but for what is known: the forecast stays the same, bit for bit."""
     options: dict[str, Any] = {"strategy": strategy, "output": output}
-    if output == "normal" and strategy in ("recursive", "attention"):
+    if output == "normal" and strategy in ("recursive", "seq2seq"):
         options["paths"] = 5
     df = table()
     if gaps != "none":
@@ -127,20 +132,20 @@ def test_a_season_and_what_follows_from_it() -> None:
     made = prepared(table(), lookback=0, horizon=0)
     reach = made.task.settings.reach
     assert (reach.season, reach.horizon, reach.lookback) == (7, 7, 14)
-    made = prepared(table(), lookback=0, horizon=10, strategy="segment")
+    made = prepared(table(), lookback=0, horizon=10, strategy="segrnn")
     assert made.task.settings.reach.lookback == 20
     assert made.task.settings.forecaster.segment == 10
-    made = prepared(table(), valid_part="")
+    made = prepared(table(), valid_size="")
     assert made.valid.size == 2 * (8 - 6 + 1)
-    assert prepared(table(), valid_part="0").valid is None
-    assert prepared(table(), test_part="").test is None
+    assert prepared(table(), valid_size="0").valid is None
+    assert prepared(table(), test_size="").test is None
 
 
 def test_parts_by_share_rows_and_time() -> None:
     for test_part in ("14", "0.175", "2024-03-07"):
-        made = prepared(table(), test_part=test_part)
+        made = prepared(table(), test_size=test_part)
         assert made.test.size == 2 * 9, test_part
-    made = prepared(table(), train_part="40")
+    made = prepared(table(), train_size="40")
     _, origins = made.test.locate()
     assert origins.min() == 50
 
@@ -159,16 +164,16 @@ def test_files_for_validation_and_test_follow_the_training_data(tmp_path: Path) 
     ]
     names = [write(part, tmp_path / f"{i}.csv") for i, part in enumerate(parts)]
     settings = ForecastingSettings.from_flat(
-        SMALL | {"series": "shop", "target": ["sales"], "past": ["rain"], "valid_part": ""}
+        SMALL | {"series_id": "shop", "target": ["sales"], "past_covariates": ["rain"], "valid_size": ""}
     )
     sources = DataPaths([names[0]], [names[1]], [names[2]])
     made = ForecastingTask.prepare("forecasting", settings, sources, lambda _: None)
     assert made.train.size == 2 * (50 - 18 + 1)
     assert made.valid.size == 2 * (14 - 6 + 1)
     assert made.test.size == 2 * (16 - 6 + 1)
-    with pytest.raises(OptionError, match="test_part is set, and so are files for it"):
+    with pytest.raises(OptionError, match="test_size is set, and so are files for it"):
         ForecastingTask.prepare(
-            "forecasting", replace(settings, reach=replace(settings.reach, test_part="3")), sources, lambda _: None
+            "forecasting", replace(settings, reach=replace(settings.reach, test_size="3")), sources, lambda _: None
         )
 
 
@@ -177,8 +182,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("forecasting")
     data = write(table(), folder / "sales.csv")
     options = SMALL | {
-        "series": "shop", "target": ["sales", "visits"], "past": ["rain"], "known": ["promo"], "static": ["size"],
-        "output": "quantile", "epochs": 3, "learning_rate": 0.01, "test_part": "14", "valid_part": "10",
+        "series_id": "shop", "target": ["sales", "visits"], "past_covariates": ["rain"],
+        "future_covariates": ["promo"], "static_covariates": ["size"],
+        "output": "quantile", "epochs": 3, "learning_rate": 0.01, "test_size": "14", "valid_size": "10",
     }  # fmt: skip
     train_from_files(
         "forecasting", DataPaths([data]), ForecastingSettings.from_flat(options), folder / "run", say=lambda _: None
@@ -240,11 +246,11 @@ def test_a_damaged_scaler_is_named(trained: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_said_before_and_after(trained: Path) -> None:
-    made = prepared(table(), output="quantile", strategy="segment", segment=3)
+    made = prepared(table(), output="quantile", strategy="segrnn", segment=3)
     said = "\n".join(made.task.describe(made, model_of(made)))
     assert "2 series, 78 windows to train, 10 windows to validate, 18 windows to test" in said
     assert "6 steps from 12, frequency D, a season of 7" in said
-    assert "segment of 3, 1 LSTM layer of 8, output quantile" in said
+    assert "segrnn of 3, 1 LSTM layer of 8, output quantile" in said
     assert "2 targets, 1 past, 1 known, 1 static inputs" in said
     test = json.loads((trained / "run" / "metrics.json").read_text())["test"]
     task = ForecastingTask.read(Run.open(trained / "run"))
@@ -257,18 +263,18 @@ def test_what_is_said_before_and_after(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"segment": 3}, "segment is set, but it goes with strategy 'segment'"),
-        ({"teacher_forcing": 0.1}, "teacher_forcing is set, but it goes with strategy 'attention'"),
+        ({"segment": 3}, "segment is set, but it goes with strategy 'segrnn'"),
+        ({"teacher_forcing": 0.1}, "teacher_forcing is set, but it goes with strategy 'seq2seq'"),
         ({"loss": "mae", "output": "normal"}, "loss is set, but it goes with output 'point'"),
         ({"quantiles": [0.2, 0.5, 0.8]}, "quantiles is set, but it goes with output 'quantile' or a distribution"),
         ({"paths": 7, "output": "normal"}, "paths is set, but it goes with quantiles of strategies that feed"),
-        ({"strategy": "segment", "segment": 5}, r"segment is 5, which does not divide lookback \(12\)"),
+        ({"strategy": "segrnn", "segment": 5}, r"segment is 5, which does not divide lookback \(12\)"),
         ({"horizon": 90}, "the horizon is 90 steps, but series 's0' has only 80 rows"),
         ({"lookback": 60}, "a history of 60 and a horizon of 6 need 66"),
-        ({"test_part": "5"}, "has 5 rows, but the horizon is 6 steps"),
+        ({"test_size": "5"}, "has 5 rows, but the horizon is 6 steps"),
         ({"output": "negative_binomial"}, "output 'negative_binomial' is for whole numbers from 0 up"),
-        ({"known": ["promotion"]}, "did you mean 'promo'"),
-        ({"validation": 0.2}, "there is no option 'validation'"),
+        ({"future_covariates": ["promotion"]}, "did you mean 'promo'"),
+        ({"validation_fraction": 0.2}, "there is no option 'validation_fraction'"),
     ],
 )
 def test_mistakes_are_said(options: dict[str, Any], sentence: str) -> None:
@@ -278,7 +284,7 @@ def test_mistakes_are_said(options: dict[str, Any], sentence: str) -> None:
 
 def test_past_covariates_cannot_be_forecast_recursively() -> None:
     with pytest.raises(OptionError, match="past covariates end with the look-back"):
-        model_of(prepared(table(), strategy="recursive", past=["rain"]))
+        model_of(prepared(table(), strategy="recursive", past_covariates=["rain"]))
 
 
 def test_bad_series_are_named() -> None:
@@ -300,7 +306,7 @@ def test_a_constant_series_is_forecast_and_has_no_mase() -> None:
     df = table().assign(visits=5.0)
     said: list[str] = []
     settings = ForecastingSettings.from_flat(
-        SMALL | {"series": "shop", "target": ["sales", "visits"], "test_part": "14", "valid_part": "10"}
+        SMALL | {"series_id": "shop", "target": ["sales", "visits"], "test_size": "14", "valid_size": "10"}
     )
     frames = from_dataframe(df.drop(columns=["rain", "promo", "size"]), settings.frame)
     made = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), said.append)

@@ -34,15 +34,15 @@ def tokens(n: int = 200, seed: int = 0) -> np.ndarray:
 
 def model(bidirectional: bool = False, **more: Any) -> LanguageModel:
     torch.manual_seed(1)
-    recurrent = RecurrentOptions(hidden=6, layers=2, bidirectional=bidirectional)
-    made = build_language_model(TokenOptions(embedding=5), recurrent, vocabulary=V, **more).double()
+    recurrent = RecurrentOptions(hidden_size=6, num_layers=2, bidirectional=bidirectional)
+    made = build_language_model(TokenOptions(embedding_dim=5), recurrent, vocabulary=V, **more).double()
     for p in made.parameters():
         torch.nn.init.uniform_(p, -0.8, 0.8)
     return made
 
 
 def settings(**values: Any) -> LanguageSettings:
-    return LanguageSettings.from_flat({"hidden": 6, "embedding": 5, "min_count": 1, **values})
+    return LanguageSettings.from_flat({"hidden_size": 6, "embedding_dim": 5, "min_freq": 1, **values})
 
 
 def prepared(path: Path, text: str = TEXT, sources: dict | None = None, said: list | None = None, **values: Any):
@@ -209,7 +209,7 @@ def test_the_report_is_a_loop_over_every_token(documents: tuple[int, ...]) -> No
 
 
 def test_bits_of_the_original_text(tmp_path: Path) -> None:
-    whole = prepared(tmp_path / "a.txt", "Zoé é .\n" * 30, level="word", validation=0.0)
+    whole = prepared(tmp_path / "a.txt", "Zoé é .\n" * 30, level="word", validation_fraction=0.0)
     corpus = whole.train
     made = whole.task.model()
     found = whole.task.report(made, corpus)
@@ -313,20 +313,20 @@ def test_masked_report_is_of_the_hidden_tokens() -> None:
 
 def test_the_text_is_divided_by_position(tmp_path: Path) -> None:
     text = "".join(f"{i % 10}" for i in range(1000))
-    found = prepared(tmp_path / "a.txt", text, level="char", normalize="none", validation=0.25)
+    found = prepared(tmp_path / "a.txt", text, level="char", normalize="none", validation_fraction=0.25)
     decoder = found.task.encoder.decoder
     assert decoder().decode(found.train.tokens) == text[:750]
     assert decoder().decode(found.valid.tokens) == text[750:]
     said = list(found.task.describe(found, found.task.model()))
     assert said[0] == "750 tokens to train, 250 to validate"
     assert said[1] == "32 streams, 1 window of about 24 tokens an epoch"
-    words = prepared(tmp_path / "b.txt", validation=0.2)
+    words = prepared(tmp_path / "b.txt", validation_fraction=0.2)
     assert len(words.train) + len(words.valid) == 12 * 17
-    assert prepared(tmp_path / "c.txt", validation=0.0).valid is None
+    assert prepared(tmp_path / "c.txt", validation_fraction=0.0).valid is None
 
 
 def test_the_vocabulary_is_of_the_training_part(tmp_path: Path) -> None:
-    found = prepared(tmp_path / "a.txt", "a a b b\n" * 9 + "c c c c\n", validation=0.1)
+    found = prepared(tmp_path / "a.txt", "a a b b\n" * 9 + "c c c c\n", validation_fraction=0.1)
     assert found.task.encoder.size == 5
     assert found.valid.counts.unknown == 4
     (tmp_path / "v.txt").write_text("a d\n")
@@ -338,10 +338,10 @@ def test_documents_are_not_divided(tmp_path: Path) -> None:
     rows = [{"text": f"row {i} has words"} for i in range(10)]
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     named = DataPaths([str(tmp_path / "a.jsonl")])
-    found = LanguageTask.prepare("language-model", settings(validation=0.25, reset_state="row"), named, print)
+    found = LanguageTask.prepare("language-model", settings(validation_fraction=0.25, reset_state="row"), named, print)
     assert (len(found.train), len(found.valid)) == (8 * 5, 2 * 5)
     assert found.train.documents.tolist() == list(range(5, 40, 5))
-    blank = prepared(tmp_path / "b.txt", reset_state="blank", validation=0.3)
+    blank = prepared(tmp_path / "b.txt", reset_state="blank", validation_fraction=0.3)
     assert len(blank.train) % 17 == 0
     assert blank.train.counts.documents == len(blank.train) // 17 - 1
 
@@ -355,7 +355,7 @@ def test_documents_are_not_divided(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("level", ["word", "char", "byte", "bpe"])
 def test_texts_that_are_none(tmp_path: Path, text: str, message: str, level: str) -> None:
-    more = {"vocabulary": 260} if level == "bpe" else {}
+    more = {"vocab_size": 260} if level == "bpe" else {}
     with pytest.raises(DataError, match=message):
         prepared(tmp_path / "a.txt", text, level=level, **more)
 
@@ -363,7 +363,7 @@ def test_texts_that_are_none(tmp_path: Path, text: str, message: str, level: str
 def test_a_text_of_one_token(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a.txt is too short to be divided .* \(0.1\); give --valid"):
         prepared(tmp_path / "a.txt", "w", level="char")
-    found = prepared(tmp_path / "a.txt", "w", level="char", validation=0.0)
+    found = prepared(tmp_path / "a.txt", "w", level="char", validation_fraction=0.0)
     assert len(found.train) == 1
     windows = found.task.batches(found.train, shuffle=True)
     assert len(windows) == 1
@@ -376,13 +376,15 @@ def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a b\n\xff\xfe\nb a\n" * 3)
     said: list[str] = []
     named = DataPaths([str(tmp_path / "a.txt")])
-    found = LanguageTask.prepare("language-model", settings(skip_bad_rows=True, validation=0.0), named, said.append)
+    found = LanguageTask.prepare(
+        "language-model", settings(skip_bad_rows=True, validation_fraction=0.0), named, said.append
+    )
     assert len(found.train) == 18
     assert said[0].startswith(f"left out 3 of the lines or rows of {tmp_path / 'a.txt'} (")
 
 
 def test_there_and_back(tmp_path: Path) -> None:
-    found = prepared(tmp_path / "a.txt", softmax="adaptive", window=9)
+    found = prepared(tmp_path / "a.txt", softmax="adaptive", bptt=9)
     run = Run(tmp_path / "run")
     found.task.write(run)
     run.write_config("language-model", found.task.settings.flat(), {})
@@ -403,7 +405,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 
 def test_masked_prediction_of_a_text(tmp_path: Path) -> None:
-    found = prepared(tmp_path / "a.txt", predict="masked", bidirectional=True, window=12)
+    found = prepared(tmp_path / "a.txt", objective="masked", bidirectional=True, bptt=12)
     assert isinstance(found.task.objective(), MaskedTokens)
     batches = found.task.batches(found.train, shuffle=True)
     assert isinstance(batches, MaskedWindows)
@@ -433,17 +435,17 @@ def test_cheapest_cutoffs_are_the_cheapest_of_all() -> None:
     [
         ({"bidirectional": True}, "bidirectional layers would see the token that they are to predict"),
         ({"mask_share": 0.2}, "mask_share is set, but it goes with predict 'masked'"),
-        ({"predict": "masked", "mask_share": 1.0}, "mask_share is 1.0"),
+        ({"objective": "masked", "mask_share": 1.0}, "mask_share is 1.0"),
         ({"cutoffs": [5]}, "cutoffs is set, but it goes with softmax 'adaptive'"),
-        ({"window": 0}, "window is 0; it must be at least 1"),
-        ({"window_jitter": 0.5}, "window_jitter is 0.5; it must be at least 0 and below 0.5"),
+        ({"bptt": 0}, "bptt is 0; it must be at least 1"),
+        ({"bptt_jitter": 0.5}, "bptt_jitter is 0.5; it must be at least 0 and below 0.5"),
         ({"head_dropout": 1.0}, "head_dropout is 1.0"),
         ({"activation_penalty": -1.0}, "activation_penalty is -1.0"),
         ({"reset_state": "rows"}, "reset_state is 'rows'; did you mean 'row'"),
         ({"level": "char", "line_ends": False}, "line_ends is off, which at level 'char' would run the lines together"),
-        ({"max_length": 5}, "there is no option 'max_length' for this task"),
-        ({"bucket": 5}, "there is no option 'bucket' for this task"),
-        ({"level": "bpe"}, "vocabulary is 0; it must be at least 258 for level 'bpe'"),
+        ({"max_length": 5}, "there is no option 'max_length'"),
+        ({"bucket_batches": 5}, "there is no option 'bucket_batches' for this task"),
+        ({"level": "bpe"}, "vocab_size is 0; it must be at least 258 for level 'bpe'"),
     ],
 )
 def test_options_that_do_not_go_together(values: dict, message: str) -> None:
@@ -457,7 +459,7 @@ def test_every_option_has_its_help() -> None:
     for group in LanguageSettings.groups():
         texts = help_texts(group)
         assert all(texts[name] for name in group.__dataclass_fields__)
-    assert LanguageOptions(mask_share=0.3, predict="masked").masked == 0.3
+    assert LanguageOptions(mask_share=0.3, objective="masked").masked == 0.3
 
 
 def _first(batch: Any) -> Any:

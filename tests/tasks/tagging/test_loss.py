@@ -16,7 +16,7 @@ from unroll.tasks.tagging.spans import count, total
 
 NAMES = ("B-X", "I-X", "O")
 TOKENS = [["a", "b", "a"], ["b"], ["c", "c", "a", "b", "d"], ["a", "d"], ["d", "d", "d", "d"]]
-ENCODER = WordCharVocabulary.learn(TOKENS, TextOptions(min_count=1))
+ENCODER = WordCharVocabulary.learn(TOKENS, TextOptions(min_freq=1))
 PART = TaggedSentences.encode(
     TOKENS, ENCODER, [np.array([(i + t) % 3 for t in range(len(s))], np.int32) for i, s in enumerate(TOKENS)]
 )
@@ -24,9 +24,9 @@ PART = TaggedSentences.encode(
 
 def model(decoder: str, legal: AllowedTransitions | None = None) -> Tagger:
     return build(
-        TaggerOptions(decoder=decoder, char_hidden=4),  # pyright: ignore[reportArgumentType]
-        RecurrentOptions(hidden=5, bidirectional=True),
-        TokenOptions(embedding=4),
+        TaggerOptions(decoder=decoder, char_hidden_size=4),  # pyright: ignore[reportArgumentType]
+        RecurrentOptions(hidden_size=5, bidirectional=True),
+        TokenOptions(embedding_dim=4),
         tags=3,
         vocabulary=ENCODER.size,
         characters=ENCODER.character_size,

@@ -17,7 +17,7 @@ def part(sentences: list[str], encoder: WordCharVocabulary | None = None) -> tup
     pairs = [[word.split("/") for word in s.split()] for s in sentences]
     tokens = [[w for w, _ in s] for s in pairs]
     tags = [np.array([NAMES.index(t) for _, t in s], np.int32) for s in pairs]
-    encoder = encoder or WordCharVocabulary.learn(tokens, TextOptions(min_count=1))
+    encoder = encoder or WordCharVocabulary.learn(tokens, TextOptions(min_freq=1))
     return TaggedSentences.encode(tokens, encoder, tags), encoder
 
 
@@ -62,7 +62,7 @@ def test_figures_by_hand_and_as_scikit_learn_has_them() -> None:
 def test_spans_overall_by_type_and_of_the_guess() -> None:
     names = ("B-X", "B-Y", "I-X", "O")
     tokens = [["a", "b", "c"], ["d", "a"]]
-    encoder = WordCharVocabulary.learn(tokens, TextOptions(min_count=1))
+    encoder = WordCharVocabulary.learn(tokens, TextOptions(min_freq=1))
     tags = [np.array([0, 2, 3], np.int32), np.array([1, 0], np.int32)]
     held = TaggedSentences.encode(tokens, encoder, tags)
     guess = Guess.learn(held, len(encoder.seen), 4)

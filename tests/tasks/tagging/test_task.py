@@ -18,7 +18,14 @@ from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.task import TAGS, TaggingTask
 from unroll.tasks.train import new_model
 
-SMALL = {"hidden": 6, "embedding": 3, "char_hidden": 4, "char_embedding": 4, "min_count": 1, "validation": 0.25}
+SMALL = {
+    "hidden_size": 6,
+    "embedding_dim": 3,
+    "char_hidden_size": 4,
+    "char_embedding_dim": 4,
+    "min_freq": 1,
+    "validation_fraction": 0.25,
+}
 NAMES = [
     "Ann|B-PER Lee|I-PER saw|O Oslo|B-LOC",
     "Oslo|B-LOC saw|O Ann|B-PER",
@@ -42,7 +49,7 @@ def prepare(tmp_path: Path, sentences: list[str] = NAMES, **options: Any) -> Tra
 def test_option_names_are_unique_and_bad_ones_named() -> None:
     assert len(defaults(TaggingSettings.groups())) > 40
     assert TaggingSettings().recurrent.bidirectional
-    for name in ("level", "html", "max_length"):
+    for name in ("level", "html"):
         with pytest.raises(OptionError, match=f"no option '{name}' for this task"):
             TaggingSettings.from_flat({name: 1})
     with pytest.raises(OptionError, match="freeze_vectors is set, but it goes with vectors"):
@@ -104,7 +111,7 @@ def test_vectors_are_where_a_new_model_starts(tmp_path: Path) -> None:
     (tmp_path / "vectors.txt").write_text("4 3\nfox 1 2 3\nann 4 5 6\nOslo 7 8 9\nhen 1 1 1\n")
     said: list[str] = []
     data = write(tmp_path / "train.conll", NAMES)
-    options = {"vectors": str(tmp_path / "vectors.txt"), "vector_words": 1, "min_count": 2, "validation": 0.0}
+    options = {"vectors": str(tmp_path / "vectors.txt"), "vector_words": 1, "min_freq": 2, "validation_fraction": 0.0}
     settings = TaggingSettings.from_flat(SMALL | options)
     prepared = TaggingTask.prepare("tagging", settings, DataPaths([data]), said.append)
     task: Any = prepared.task
@@ -125,7 +132,7 @@ def test_vectors_are_where_a_new_model_starts(tmp_path: Path) -> None:
 def test_vectors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text("fox 1 2\n")
-    with pytest.raises(OptionError, match=r"embedding is 3, but the vectors in .* have 2 values"):
+    with pytest.raises(OptionError, match=r"embedding_dim is 3, but the vectors in .* have 2 values"):
         prepare(tmp_path, vectors=str(path))
     path.write_text("fox 1 2 3\n")
     with pytest.raises(DataError, match="has a vector for none of the 7 words of the training part"):
@@ -170,7 +177,7 @@ def test_what_is_written_is_read_and_answers_the_same(tmp_path: Path, decoder: s
         (TAGS, {"common": [1, 2]}, "'common' must hold"),
         (TAGS, {"common": [99]}, "'common' and 'unseen' must hold numbers of tags"),
         (TAGS, {"unseen": None}, "'common' and 'unseen' must hold numbers of tags"),
-        (ENCODER, {"options": {"min_count": 7}}, "disagree on how tokens are encoded"),
+        (ENCODER, {"options": {"min_freq": 7}}, "disagree on how tokens are encoded"),
         (ENCODER, {"format": "unroll.text/1"}, "not in the form 'unroll.tokens/1'"),
     ],
 )
@@ -186,7 +193,7 @@ def test_a_damaged_run_is_refused(tmp_path: Path, file: str, change: dict, messa
 
 
 def test_records_to_answer_may_be_texts(tmp_path: Path) -> None:
-    prepared = prepare(tmp_path, split="words")
+    prepared = prepare(tmp_path, tokenize="words")
     task: Any = prepared.task
     assert task.column == "tokens"
     assert task.problems(["Ann ran.", ["Ann"], "  ", None, [3]]) == {
@@ -196,7 +203,7 @@ def test_records_to_answer_may_be_texts(tmp_path: Path) -> None:
     }
     model = new_model(prepared).eval()
     assert task.answered(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran", "."]
-    settings = dataclasses.replace(task.settings, tagging=dataclasses.replace(task.settings.tagging, split="space"))
+    settings = dataclasses.replace(task.settings, tagging=dataclasses.replace(task.settings.tagging, tokenize="space"))
     task.settings = settings
     assert task.answered(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran."]
 

@@ -130,7 +130,7 @@ class TextSource:
         if not 0 < at < total:
             raise DataError(
                 f"{self.where} is too short to be divided into training and validation ({share:g}); "
-                "give --valid, or --validation 0"
+                "give --valid, or --validation-fraction 0"
             )
         return replace(self, stop=self.start + at), replace(self, start=self.start + at)
 

@@ -1,4 +1,4 @@
-"""Text to pieces: what is cleaned, how it is normalised, and where it is split. The vocabulary comes after."""
+"""Text to pieces: what is cleaned, how it is normalized, and where it is split. The vocabulary comes after."""
 
 from __future__ import annotations
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 
 from unroll.atomic_write import read_document
-from unroll.data.options import Keep, Level, TextOptions
+from unroll.data.options import LengthOptions, Level, TextOptions
 from unroll.data.text.detokenizer import BYTE_SIGNS, TextDecoder
 from unroll.data.text.normalize import PADDING, UNKNOWN, clean, clean_all, pipeline
+from unroll.data.values import truncate
 from unroll.errors import DataError, OptionError, RunError
 
 FORMAT = "unroll.text/1"
 
 _SPECIAL = 2
+_WHOLE = LengthOptions(max_length=0, keep="head")
 
 # `tokenizers` spends a hundred bytes and more on every token while it works.
 _CHARACTERS_AT_ONCE = 2**20
@@ -47,14 +49,17 @@ class TextTokenizer:
     UNK = 1
     features = 0
 
-    def __init__(self, tokenizer: Tokenizer, options: TextOptions) -> None:
+    def __init__(self, tokenizer: Tokenizer, options: TextOptions, length: LengthOptions = _WHOLE) -> None:
         self._tokenizer = tokenizer
         self.options = options
+        self.length = length
         self.size: int = tokenizer.get_vocab_size()
         self._table = _character_table(tokenizer) if _looks_up(options, "char") else None
 
     @classmethod
-    def learn(cls, texts: Iterable[str], options: TextOptions | None = None) -> TextTokenizer:
+    def learn(
+        cls, texts: Iterable[str], options: TextOptions | None = None, length: LengthOptions = _WHOLE
+    ) -> TextTokenizer:
         """Learn the vocabulary from `texts`, read once and one by one.
 
         Raises:
@@ -64,14 +69,14 @@ class TextTokenizer:
         options = options or TextOptions()
         if options.level == "byte":
             vocabulary = {PADDING: 0, UNKNOWN: 1} | {sign: byte + _SPECIAL for byte, sign in enumerate(BYTE_SIGNS)}
-            return cls(_assemble(options, vocabulary, []), options)
+            return cls(_assemble(options, vocabulary, []), options, length)
         tokenizer = pipeline(options)
         if _looks_up(options, "char"):
             vocabulary = _characters(clean_all(texts, options), tokenizer, options)
-            return cls._checked(cls(_assemble(options, vocabulary, None), options))
+            return cls._checked(cls(_assemble(options, vocabulary, None), options, length))
         shared: dict[str, Any] = {
-            "vocab_size": options.vocabulary or _NO_LIMIT,
-            "min_frequency": options.min_count,
+            "vocab_size": options.vocab_size or _NO_LIMIT,
+            "min_frequency": options.min_freq,
             "special_tokens": [PADDING, UNKNOWN],
             "show_progress": False,
         }
@@ -82,20 +87,20 @@ class TextTokenizer:
         tokenizer.train_from_iterator(clean_all(texts, options), trainer)
         # Trained tokens that are "special" would be cut out of texts before anything else.
         model = json.loads(tokenizer.to_str())["model"]
-        return cls._checked(cls(_assemble(options, model["vocab"], model.get("merges")), options))
+        return cls._checked(cls(_assemble(options, model["vocab"], model.get("merges")), options, length))
 
     @classmethod
     def _checked(cls, encoder: TextTokenizer) -> TextTokenizer:
         options = encoder.options
         ends = options.level == "word" and encoder.newline is not None
-        if ends and options.vocabulary == encoder.size == _SPECIAL + 1:
+        if ends and options.vocab_size == encoder.size == _SPECIAL + 1:
             raise OptionError(
-                f"vocabulary is {options.vocabulary}, which has room for padding, unknown and the line end, "
+                f"vocab_size is {options.vocab_size}, which has room for padding, unknown and the line end, "
                 "but for no word; it must be higher"
             )
         if encoder.size <= _SPECIAL + ends:
             raise DataError(
-                f"the vocabulary is empty: no {options.level} occurs {options.min_count} times (min_count) "
+                f"the vocabulary is empty: no {options.level} occurs {options.min_freq} times (min_freq) "
                 "in the training texts, or they are all empty"
             )
         return encoder
@@ -127,9 +132,9 @@ class TextTokenizer:
 
     def _encode(self, texts: list[str]) -> list[np.ndarray]:
         if self._table is not None or _looks_up(self.options, "byte"):
-            return [self._shorten(self._look_up(text)) for text in texts]
+            return [truncate(self._look_up(text), self.length) for text in texts]
         found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [self._shorten(np.array(e.ids, dtype=np.int32)) for e in found]
+        return [truncate(np.array(e.ids, dtype=np.int32), self.length) for e in found]
 
     def _look_up(self, text: str) -> np.ndarray:
         """The ids of bytes or characters; what the tokenizer gives, a hundred times as fast."""
@@ -140,20 +145,9 @@ class TextTokenizer:
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         return self._table[np.minimum(codes, len(self._table) - 1)]
 
-    def _shorten(self, ids: np.ndarray) -> np.ndarray:
-        most = self.options.max_length
-        if not most or len(ids) <= most:
-            return ids
-        if self.options.keep == "head":
-            return ids[:most]
-        if self.options.keep == "tail":
-            return ids[-most:]
-        head = most - most // 2
-        return np.concatenate([ids[:head], ids[len(ids) - most // 2 :]])
-
-    def shortening(self, max_length: int, keep: Keep) -> TextTokenizer:
-        """The same vocabulary, with other options for texts that are too long."""
-        return TextTokenizer(self._tokenizer, replace(self.options, max_length=max_length, keep=keep))
+    def with_truncation(self, length: LengthOptions) -> TextTokenizer:
+        """The same vocabulary, keeping so much of a long text."""
+        return TextTokenizer(self._tokenizer, self.options, length)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
@@ -198,6 +192,7 @@ class TextTokenizer:
         document = {
             "format": FORMAT,
             "options": asdict(self.options),
+            "length": asdict(self.length),
             "tokenizer": json.loads(self._tokenizer.to_str()),
         }
         return json.dumps(document, ensure_ascii=False)
@@ -214,7 +209,7 @@ class TextTokenizer:
         """
         document = read_document(text, FORMAT, "the vocabulary")
         try:
-            options = TextOptions(**document["options"])
+            options, length = TextOptions(**document["options"]), LengthOptions(**document["length"])
             found = document["tokenizer"]
             vocabulary, merges = found["model"]["vocab"], found["model"].get("merges")
             _check_ids(vocabulary)
@@ -229,7 +224,7 @@ class TextTokenizer:
         for part in sorted({*known, *found}):
             if known.get(part) != found.get(part):
                 raise RunError(f"the vocabulary is damaged: its '{part}' is not what its options give")
-        return cls(tokenizer, options)
+        return cls(tokenizer, options, length)
 
 
 def _looks_up(options: TextOptions, level: Level) -> bool:
@@ -243,8 +238,8 @@ def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(tokenizer.normalizer.normalize_str(text))
-    common = sorted((c for c, n in counts.items() if n >= options.min_count), key=lambda c: (-counts[c], c))
-    most = (options.vocabulary or _NO_LIMIT) - _SPECIAL
+    common = sorted((c for c, n in counts.items() if n >= options.min_freq), key=lambda c: (-counts[c], c))
+    most = (options.vocab_size or _NO_LIMIT) - _SPECIAL
     return {PADDING: 0, UNKNOWN: 1} | {c: i for i, c in enumerate(common[:most], start=_SPECIAL)}
 
 

@@ -82,7 +82,9 @@ def _lines(lines: Iterator[str], path: Path, dimension: int) -> Iterator[tuple[i
             header = len(cells) == 2 and all(c.isdecimal() for c in cells)
             own = int(cells[1]) if header else len(cells) - 1
             if own != dimension:
-                raise OptionError(f"embedding is {dimension}, but the vectors in '{path}' have {own} values; set it so")
+                raise OptionError(
+                    f"embedding_dim is {dimension}, but the vectors in '{path}' have {own} values; set it so"
+                )
             if header:
                 continue
         yield number, line

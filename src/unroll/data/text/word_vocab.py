@@ -99,11 +99,11 @@ class WordCharVocabulary:
             words[_folded(form, options)] += count
             for character in _cut(form):
                 characters[character] += count
-        most = options.vocabulary - 2 if options.vocabulary else None
-        known = _ordered(words, options.min_count)[:most] if known is None else known
+        most = options.vocab_size - 2 if options.vocab_size else None
+        known = _ordered(words, options.min_freq)[:most] if known is None else known
         if not known:
-            raise DataError(f"the vocabulary is empty: no word occurs {options.min_count} times (min_count)")
-        return cls(known, _ordered(characters, options.min_count), _ordered(seen, 1), options)
+            raise DataError(f"the vocabulary is empty: no word occurs {options.min_freq} times (min_freq)")
+        return cls(known, _ordered(characters, options.min_freq), _ordered(seen, 1), options)
 
     def extended(self, words: Iterable[str]) -> WordCharVocabulary:
         """The same with `words`, in the form of `word`, added at the end where they are not there yet."""

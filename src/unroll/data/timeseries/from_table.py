@@ -16,7 +16,7 @@ from unroll.data.timeseries.dataframe_index import with_index
 from unroll.data.timeseries.frequency import STEPS, Frequency, commonest_step, infer, parse
 from unroll.data.timeseries.localize import moments
 from unroll.data.timeseries.missing import format_timestamp
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.regularize import RawSeries, notes_of, regularize
 from unroll.data.timeseries.schema import Schema, calendar_features, check_columns, infer_schema, with_times
 from unroll.data.timeseries.series import TimeSeriesSet, called
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def parse_table(
     df: pd.DataFrame | pd.Series,
-    options: FrameOptions | None,
+    options: TimeSeriesOptions | None,
     layout: Schema | None,
     where: str,
     skip: bool,
@@ -39,7 +39,7 @@ def parse_table(
     numbers: dict[str, NumericColumn] | None = None,
 ) -> TimeSeriesSet:
     """See `unroll.data.timeseries.reader.read_frames`; `numbers` are columns that have been read already."""
-    options = options or FrameOptions(gaps=layout.gaps if layout else "error")
+    options = options or TimeSeriesOptions(gaps=layout.gaps if layout else "error")
     indexed = with_index(df, where)
     table = ColumnTable(indexed.rows, where, decimal, numbers)
     if not len(table):
@@ -72,7 +72,7 @@ def parse_table(
 
 
 def _raws(
-    table: ColumnTable, layout: Schema, options: FrameOptions, skip: bool, trained: bool
+    table: ColumnTable, layout: Schema, options: TimeSeriesOptions, skip: bool, trained: bool
 ) -> tuple[Schema, list[RawSeries], list[str]]:
     """The layout with its time zone, and each series' rows in the order of time; series by their first row.
 
@@ -148,7 +148,9 @@ def _single(raw: RawSeries, how: str, table: ColumnTable, layout: Schema) -> Raw
     again = np.flatnonzero(raw.stamps[1:] == raw.stamps[:-1])
     if how == "error":
         t = int(again[0])
-        hint = "" if layout.series else f"; if the table holds several series, give --series{_perhaps(table, layout)}"
+        hint = (
+            "" if layout.series else f"; if the table holds several series, give --series-id{_perhaps(table, layout)}"
+        )
         whose = f"{called(raw.name)} has " if raw.name else ""
         raise DataError(
             f"{table.where}: {whose}{Clock(layout.zone).format_timestamp(raw.stamps[t])} in rows {raw.rows[t] + 1} and"
@@ -174,7 +176,9 @@ def _perhaps(table: ColumnTable, layout: Schema) -> str:
     return " with the column that names them" if found is None else f" '{found}'"
 
 
-def _timed(raws: Sequence[RawSeries], layout: Schema, options: FrameOptions, where: str) -> tuple[Schema, list[str]]:
+def _timed(
+    raws: Sequence[RawSeries], layout: Schema, options: TimeSeriesOptions, where: str
+) -> tuple[Schema, list[str]]:
     """The layout with its frequency and calendar."""
     notes: list[str] = []
     if options.frequency:

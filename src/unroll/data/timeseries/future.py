@@ -110,6 +110,6 @@ def require_known(frames: TimeSeriesSet, horizon: int) -> None:
             columns = ", ".join(repr(name) for name in layout.known)
             raise DataError(
                 f"{frame.called}: a forecast of {horizon} steps needs the known columns {columns} at"
-                f" {shown(lacking[0])}{between}, and {len(lacking)} of these times are missing; give them with --known,"
-                " or as rows after the last with empty targets"
+                f" {shown(lacking[0])}{between}, and {len(lacking)} of these times are missing; give them with"
+                " --future-covariates, or as rows after the last with empty targets"
             )

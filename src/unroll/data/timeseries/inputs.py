@@ -11,7 +11,7 @@ import numpy as np
 
 from unroll.data.options import SourceOptions
 from unroll.data.tables import is_dataset, is_frame, refuse_other_table
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet
@@ -35,7 +35,7 @@ def _names_files(X: Any) -> bool:
 
 def read_history(
     X: Any,
-    options: FrameOptions,
+    options: TimeSeriesOptions,
     layout: Schema | None = None,
     *,
     source: SourceOptions | None = None,

@@ -17,7 +17,7 @@ Scaling = Literal["standard", "minmax", "none"]
 
 
 @dataclass(frozen=True)
-class FrameOptions:
+class TimeSeriesOptions:
     """Which column is what in a table of series, and what is done with gaps."""
 
     time: str = ""
@@ -33,19 +33,19 @@ class FrameOptions:
     to it (none given: that of the data).
     """
 
-    series: str = ""
+    series_id: str = ""
     """Column that names the series of each row, in a long table (none given: the table is one series)."""
 
     target: tuple[str, ...] = ()
     """Columns to forecast (none given: every numeric column that is nothing else)."""
 
-    past: tuple[str, ...] = ()
+    past_covariates: tuple[str, ...] = ()
     """Columns that help the forecast and are known up to now only."""
 
-    known: tuple[str, ...] = ()
+    future_covariates: tuple[str, ...] = ()
     """Columns that help the forecast and are known for the future too, such as holidays or prices."""
 
-    static: tuple[str, ...] = ()
+    static_covariates: tuple[str, ...] = ()
     """Columns that never change within a series: numbers, or text categories."""
 
     calendar: tuple[str, ...] = ()
@@ -69,10 +69,10 @@ class FrameOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        uses: dict[str, str] = {name: use for use in ("time", "series") if (name := getattr(self, use))}
-        if self.time and self.time == self.series:
+        uses: dict[str, str] = {name: use for use in ("time", "series_id") if (name := getattr(self, use))}
+        if self.time and self.time == self.series_id:
             raise OptionError(f"'{self.time}' is given as time and as series; a column is one of them")
-        for use in ("target", "past", "known", "static"):
+        for use in ("target", "past_covariates", "future_covariates", "static_covariates"):
             for name in getattr(self, use):
                 if name in uses:
                     again = "twice" if uses[name] == use else f"as {uses[name]} and"

@@ -20,7 +20,7 @@ from unroll.data.files.memory_mapped import lean_table
 from unroll.data.options import SourceOptions
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.from_table import parse_table
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.regularize import RawSeries, layout_frequency, regularize
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, future_stamps
@@ -34,7 +34,7 @@ __all__ = ["TimeSeries", "TimeSeriesSet", "append", "from_dataframe", "future_st
 
 def read_frames(
     data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | pd.DataFrame | pd.Series,
-    options: FrameOptions | None = None,
+    options: TimeSeriesOptions | None = None,
     *,
     source: SourceOptions | None = None,
     encoding: str = "utf-8",
@@ -87,7 +87,7 @@ def read_frames(
 
 def from_dataframe(
     df: pd.DataFrame | pd.Series,
-    options: FrameOptions | None = None,
+    options: TimeSeriesOptions | None = None,
     *,
     layout: Schema | None = None,
     where: str = "",

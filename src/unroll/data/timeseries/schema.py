@@ -11,7 +11,7 @@ from unroll.atomic_write import read_document
 from unroll.data.timeseries import calendar
 from unroll.data.timeseries.dataframe_index import Indexed
 from unroll.data.timeseries.frequency import STEPS, parse
-from unroll.data.timeseries.options import CALENDAR, FrameOptions, Gaps
+from unroll.data.timeseries.options import CALENDAR, Gaps, TimeSeriesOptions
 from unroll.data.timeseries.table import ColumnTable
 from unroll.data.timeseries.time_column import find_times, is_part_of_date, kind_of, numbers_the_rows
 from unroll.data.timeseries.time_parts import joined
@@ -132,7 +132,7 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def infer_schema(table: ColumnTable, options: FrameOptions, indexed: Indexed) -> tuple[Schema, list[str]]:
+def infer_schema(table: ColumnTable, options: TimeSeriesOptions, indexed: Indexed) -> tuple[Schema, list[str]]:
     """Which column is what; the frequency, the calendar and the categories are still to be found out.
 
     Args:
@@ -146,9 +146,15 @@ def infer_schema(table: ColumnTable, options: FrameOptions, indexed: Indexed) ->
     Raises:
         DataError: a column is not there, there is no target, or the rows have no times that are understood.
     """
-    given = (options.series, *options.target, *options.past, *options.known, *options.static)
+    given = (
+        options.series_id,
+        *options.target,
+        *options.past_covariates,
+        *options.future_covariates,
+        *options.static_covariates,
+    )
     _require(table, given)
-    found = find_times(table, options.time, indexed, given, options.series)
+    found = find_times(table, options.time, indexed, given, options.series_id)
     notes = list(found.notes)
     time, parts = "".join(found.columns[:1]), ()
     if len(found.columns) > 1:
@@ -163,8 +169,10 @@ def infer_schema(table: ColumnTable, options: FrameOptions, indexed: Indexed) ->
     if not target:
         target, said = _targets(table, {time, *parts, *given, indexed.order})
         notes += said
-    layout = Schema(time, parts, options.date_format, options.series, target, options.past, options.known)
-    return replace(layout, static=options.static), notes
+    layout = Schema(
+        time, parts, options.date_format, options.series_id, target, options.past_covariates, options.future_covariates
+    )
+    return replace(layout, static=options.static_covariates), notes
 
 
 def with_times(table: ColumnTable, layout: Schema) -> ColumnTable:
@@ -214,7 +222,7 @@ def check_columns(table: ColumnTable, layout: Schema) -> None:
     _require(table, (layout.time, layout.series, *layout.target, *layout.past, *layout.known, *layout.static))
 
 
-def calendar_features(options: FrameOptions, frequency: str) -> tuple[tuple[str, ...], list[str]]:
+def calendar_features(options: TimeSeriesOptions, frequency: str) -> tuple[tuple[str, ...], list[str]]:
     """The calendar's cycles that are inputs at this frequency, and what is to be said of them.
 
     Raises:

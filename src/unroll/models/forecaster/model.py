@@ -72,14 +72,14 @@ class Forecaster(nn.Module):
         K = 1 if self.independent else sizes.channels
         inner = Sizes(sizes.lookback, sizes.horizon, K, sizes.past, sizes.known, sizes.static, self.output.size)
         # a recursive forecaster reads differences instead, so that each step needs only those before it
-        self.norm = RevIN(sizes.channels, "none" if options.strategy == "recursive" else options.normalise)
+        self.norm = RevIN(sizes.channels, "none" if options.strategy == "recursive" else options.instance_norm)
         drop = options.head_dropout
         self.strategy: nn.Module
         if options.strategy == "recursive":
-            self.strategy = Recursive(recurrent, inner, drop, differences=options.normalise == "last")
+            self.strategy = Recursive(recurrent, inner, drop, differences=options.instance_norm == "last")
         elif options.strategy == "direct":
             self.strategy = Direct(recurrent, inner, drop)
-        elif options.strategy == "attention":
+        elif options.strategy == "seq2seq":
             self.strategy = AttentionDecoder(recurrent, inner, drop, options.attention, options.teacher_forcing)
         else:
             length = segment_length(options.segment, sizes.lookback, sizes.horizon)
@@ -89,7 +89,7 @@ class Forecaster(nn.Module):
     def feeds(self) -> bool:
         """Whether an answer depends on those before it, so that paths are drawn step by step."""
         return self.options.strategy == "recursive" or (
-            self.options.strategy == "attention" and self.options.teacher_forcing > 0
+            self.options.strategy == "seq2seq" and self.options.teacher_forcing > 0
         )
 
     @property
@@ -321,7 +321,7 @@ def segment_length(asked: int, lookback: int, horizon: int) -> int:
     for name, steps in (("lookback", lookback), ("horizon", horizon)):
         if asked and steps % asked:
             raise OptionError(
-                f"segment is {asked}, which does not divide {name} ({steps}); strategy 'segment' needs that"
+                f"segment is {asked}, which does not divide {name} ({steps}); strategy 'segrnn' needs that"
             )
     return asked or max(d for d in range(1, _SEGMENT + 1) if lookback % d == 0 and horizon % d == 0)
 

@@ -208,16 +208,16 @@ class AttentionDecoder(nn.Module):
 
     def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, score: Score, forcing: float) -> None:
         super().__init__()
-        if options.last_hidden:
-            raise OptionError("last_hidden cannot be set with strategy 'attention': its two recurrences are alike")
+        if options.last_hidden_size:
+            raise OptionError("last_hidden_size cannot be set with strategy 'seq2seq': its two recurrences are alike")
         self.sizes = sizes
         self.forcing = forcing
         self.recurrent = recurrent_stack(options, sizes.channels + sizes.covariates)
         single = replace(options, bidirectional=False, learn_initial_state=False, **dict.fromkeys(_LOCKED, 0.0))
         self.decoder = recurrent_stack(single, sizes.channels + sizes.known + sizes.static)
-        directions, layers = (2 if options.bidirectional else 1), options.layers
-        h = options.projection or options.hidden
-        states = (h, options.hidden) if options.recurrence == "lstm" else (h,)
+        directions, layers = (2 if options.bidirectional else 1), options.num_layers
+        h = options.proj_size or options.hidden_size
+        states = (h, options.hidden_size) if options.recurrence == "lstm" else (h,)
         self.bridges = nn.ModuleList(nn.Linear(layers * directions * n, layers * n) for n in states)
         self.layers = layers
         self.attend = Attention(self.decoder.features, self.recurrent.features, score)
@@ -281,12 +281,12 @@ class Segments(nn.Module):
 
     def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, segment: int, channels: int) -> None:
         super().__init__()
-        for name in ("bidirectional", "last_hidden", "projection"):
+        for name in ("bidirectional", "last_hidden_size", "proj_size"):
             if getattr(options, name):
-                raise OptionError(f"{name} cannot be set with strategy 'segment', whose one recurrence also decodes")
-        H, w = options.hidden, segment
+                raise OptionError(f"{name} cannot be set with strategy 'segrnn', whose one recurrence also decodes")
+        H, w = options.hidden_size, segment
         if H < 2:
-            raise OptionError("hidden is 1; strategy 'segment' needs at least 2, for positions and for channels")
+            raise OptionError("hidden_size is 1; strategy 'segrnn' needs at least 2, for positions and for channels")
         self.sizes = sizes
         self.segment = w
         self.embed = nn.Linear(w, H)

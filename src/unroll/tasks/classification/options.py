@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
-from unroll.data.options import SeriesOptions, TextOptions
+from unroll.data.options import LengthOptions, SequenceOptions, TextOptions
 from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import check_range, check_types
 from unroll.tasks.settings import Settings, TransferOptions
 
-_FOR_TEXT = ("ngrams", "ngram_vocabulary", *(f.name for f in fields(TokenOptions)))
+_FOR_TEXT = ("ngrams", "ngram_vocab_size", *(f.name for f in fields(TokenOptions)))
 _FOR_SERIES = ("input_projection",)
 _FOR_CLASSES = ("label_separator", "class_weights", "label_smoothing")
 
@@ -22,7 +22,7 @@ class ClassificationOptions:
 
     text: str = ""
     """Column holding a row's text."""
-    series: str = ""
+    sequence: str = ""
     """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature."""
     label: str = "label"
     """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
@@ -35,25 +35,26 @@ class ClassificationOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.text and self.series:
-            raise OptionError("text and series are both given; a row is either a text or a numeric sequence")
+        if self.text and self.sequence:
+            raise OptionError("text and sequence are both given; a row is either a text or a numeric sequence")
         check_range(self, "label_smoothing", least=0, below=1)
 
     @property
     def column(self) -> str:
         """The input column, once it is settled which one that is."""
-        return self.text or self.series
+        return self.text or self.sequence
 
 
 @dataclass(frozen=True)
 class ClassificationSettings(Settings):
     """Every option of classification and regression."""
 
-    option_order: ClassVar[tuple[str, ...]] = ("labelled",)
+    option_order: ClassVar[tuple[str, ...]] = ("classification",)
 
-    labelled: ClassificationOptions = ClassificationOptions()
+    classification: ClassificationOptions = ClassificationOptions()
     text: TextOptions = TextOptions()
-    series: SeriesOptions = SeriesOptions()
+    sequence: SequenceOptions = SequenceOptions()
+    length: LengthOptions = LengthOptions()
     tokens: TokenOptions = TokenOptions()
     model: ModelOptions = ModelOptions()
     recurrent: RecurrentOptions = RecurrentOptions()
@@ -67,7 +68,7 @@ class ClassificationSettings(Settings):
         """
         unused: dict[str, str] = {}
         if text:
-            unused |= dict.fromkeys((*_names(SeriesOptions), *_FOR_SERIES), "numeric sequences, not text")
+            unused |= dict.fromkeys((*_names(SequenceOptions), *_FOR_SERIES), "numeric sequences, not text")
         else:
             of_text = (*_names(TransferOptions), *_names(TextOptions), *_FOR_TEXT)
             unused |= dict.fromkeys(of_text, "text, not numeric sequences")

@@ -72,7 +72,7 @@ def input_column(options: ClassificationOptions, names: Sequence[str], where: st
     if not options.column:
         if "text" not in names:
             raise OptionError(
-                f"say which column of {where} holds the sequences, with --text or --series; "
+                f"say which column of {where} holds the sequences, with --text or --sequence; "
                 f"there is: {', '.join(names)}"
             )
         options = dataclasses.replace(options, text="text")
@@ -82,7 +82,7 @@ def input_column(options: ClassificationOptions, names: Sequence[str], where: st
 
 def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
     """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
-    if settings.labelled.text:
+    if settings.classification.text:
         return bad_texts(values, column, settings.text)
     return bad_series(values, column, features)
 
@@ -108,12 +108,12 @@ def load_records(
         DataError: the data cannot be read, lacks a column, or has unusable rows and `skip_bad_rows` is off.
     """
     if is_table(data):
-        source, options, where = column_of(data, settings.labelled.column), settings.labelled, "the table"
+        source, options, where = column_of(data, settings.classification.column), settings.classification, "the table"
         targets = column_of(data, options.label)
     else:
         source, options, where = _read(list(data), settings, say)
         targets = list(iter_column(source, options.label))
-    settings = dataclasses.replace(settings, labelled=options)
+    settings = dataclasses.replace(settings, classification=options)
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
     if regression:
@@ -142,7 +142,7 @@ def _read(
         say(note)
     if skipped:
         say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
-    return dataset, input_column(settings.labelled, dataset.column_names, where), where
+    return dataset, input_column(settings.classification, dataset.column_names, where), where
 
 
 def _split(value: Any, separator: str) -> Any:

@@ -85,8 +85,9 @@ class ClassificationTask:
             DataError: the inputs cannot be used.
             OptionError: an option that goes with another kind of input or target is set.
         """
-        text = bool(settings.labelled.text)
+        text = bool(settings.classification.text)
         settings.refuse_unused(text=text, regression=name == "regression")
+        settings = replace(settings, length=settings.length.resolved(text=text))
         if labels.kind == "single":
             mean = np.bincount(targets, minlength=len(labels)) / len(targets)
         else:
@@ -96,11 +97,11 @@ class ClassificationTask:
             spread = targets.std(0, dtype=np.float64)
             scale = np.where(spread > 0, spread, 1.0)
         if settings.transfer.init_from:
-            encoder = pretrained_tokenizer(settings.transfer, settings.text)
+            encoder = pretrained_tokenizer(settings.transfer, settings.text).with_truncation(settings.length)
         elif text:
-            encoder = TextTokenizer.learn(inputs, settings.text)
+            encoder = TextTokenizer.learn(inputs, settings.text, settings.length)
         else:
-            encoder = SequenceScaler.learn(inputs, settings.series)
+            encoder = SequenceScaler.learn(inputs, settings.sequence, settings.length)
         return cls(name, settings, encoder, labels, mean, scale)
 
     @classmethod
@@ -117,13 +118,13 @@ class ClassificationTask:
         main = records(sources.data)
         held = records(sources.valid) if sources.valid else None
         last = records(sources.test) if sources.test else None
-        settings = replace(settings, labelled=main.options)
+        settings = replace(settings, classification=main.options)
         labels = Labels.learn(main.targets, label_kind(name, main.targets), where=main.where, rows=main.rows)
         if labels.kind != "regression":
             for note in spelling_notes(main.targets):
                 say(note)
         targets = labels.encode(main.targets, where=main.where, rows=main.rows)
-        share = 0.0 if held is not None else settings.batch.validation
+        share = 0.0 if held is not None else settings.batch.validation_fraction
         chosen, left = split(targets, share, settings.batch.seed)
         task = cls.learn(name, settings, labels, main.inputs(chosen), targets[chosen])
         train = main.examples(task.encoder, targets[chosen], chosen)
@@ -172,7 +173,7 @@ class ClassificationTask:
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
         """Loss and metrics; the training part's targets give balanced class weights."""
-        options, K = self.settings.labelled, len(self.labels)
+        options, K = self.settings.classification, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
         weights = None
@@ -239,7 +240,7 @@ class ClassificationTask:
     @property
     def column(self) -> str:
         """The column that a record to answer must have."""
-        return self.settings.labelled.column
+        return self.settings.classification.column
 
     @property
     def answer_keys(self) -> tuple[str, ...]:
@@ -312,9 +313,9 @@ class ClassificationTask:
             RunError: the folder is damaged, or holds another kind of task.
         """
         name, settings = ClassificationSettings.of_run(run)
-        text = bool(settings.labelled.text)
+        text = bool(settings.classification.text)
         encoder = run.read_as(ENCODER, (TextTokenizer if text else SequenceScaler).from_json)
-        if encoder.options != (settings.text if text else settings.series):
+        if encoder.options != (settings.text if text else settings.sequence) or encoder.length != settings.length:
             raise RunError(f"{run.path}: config.yaml and {ENCODER} disagree on how the sequences are encoded")
         document = run.read_document(LABELS, _FORMAT)
         labels = Labels.from_json(json.dumps(document.get("labels")))

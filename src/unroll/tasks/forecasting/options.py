@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unroll.data.timeseries.options import FrameOptions
+from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 from unroll.options import check_range, check_types
 from unroll.tasks.settings import Settings
@@ -25,18 +25,18 @@ class HorizonOptions:
     """Steps after which the series repeat themselves (0: by the frequency, such as 24 for hours and 12 for months)."""
     stride: int = 1
     """Rows between the windows of the training part; every window of the held-out parts counts."""
-    train_part: str = ""
+    train_size: str = ""
     """Rows, or share of each series, at its start that are trained on; validation and test follow, and what is left is
     not used (none given: all that is not held out)."""
-    valid_part: str = ""
+    valid_size: str = ""
     """What chooses the best weights, before the test part: rows, a share of each series, or its first time (none given:
     a tenth, or a horizon if that is more; 0: nothing)."""
-    test_part: str = ""
+    test_size: str = ""
     """What the last figures are measured on, at the end: rows, a share of each series, or its first time (none given:
     nothing)."""
 
     def __post_init__(self) -> None:
-        for name in ("train_part", "valid_part", "test_part"):
+        for name in ("train_size", "valid_size", "test_size"):
             if isinstance(value := getattr(self, name), int | float) and not isinstance(value, bool):
                 object.__setattr__(self, name, f"{value}")
         check_types(self)
@@ -49,9 +49,9 @@ class ForecastingSettings(Settings):
     """Every option of forecasting."""
 
     option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
-    excluded: ClassVar[tuple[str, ...]] = ("validation", "bucket")
+    excluded: ClassVar[tuple[str, ...]] = ("validation_fraction", "bucket_batches")
 
-    frame: FrameOptions = FrameOptions()
+    frame: TimeSeriesOptions = TimeSeriesOptions()
     reach: HorizonOptions = HorizonOptions()
     forecaster: ForecasterOptions = ForecasterOptions()
     recurrent: RecurrentOptions = RecurrentOptions()
@@ -63,15 +63,15 @@ class ForecastingSettings(Settings):
             OptionError: naming the option.
         """
         chosen, unused = self.forecaster, {}
-        if chosen.strategy != "segment":
-            unused["segment"] = "strategy 'segment'"
-        if chosen.strategy != "attention":
-            unused["attention"] = unused["teacher_forcing"] = "strategy 'attention'"
+        if chosen.strategy != "segrnn":
+            unused["segment"] = "strategy 'segrnn'"
+        if chosen.strategy != "seq2seq":
+            unused["attention"] = unused["teacher_forcing"] = "strategy 'seq2seq'"
         if chosen.output != "point":
             unused["loss"] = "output 'point'"
         if chosen.output == "point":
             unused["quantiles"] = "output 'quantile' or a distribution"
-        feeds = chosen.strategy == "recursive" or (chosen.strategy == "attention" and chosen.teacher_forcing > 0)
+        feeds = chosen.strategy == "recursive" or (chosen.strategy == "seq2seq" and chosen.teacher_forcing > 0)
         if chosen.output == "point" or not feeds:
             unused["paths"] = "quantiles of strategies that feed on their own answers: recursive, attention"
         self.refuse(unused)

@@ -31,12 +31,12 @@ def divided(
         DataError: no series is long enough, or a file cannot be used.
     """
     reach = settings.reach
-    for part, files in (("valid_part", sources.valid), ("test_part", sources.test)):
+    for part, files in (("valid_size", sources.valid), ("test_size", sources.test)):
         if files and getattr(reach, part):
             raise OptionError(f"{part} is set, and so are files for it; give one of them")
-    held = 0 if sources.test else reach.test_part or 0
-    kept = 0 if sources.valid else reach.valid_part or _enough(frames, reach)
-    parts = split(frames, kept, held, train=reach.train_part or None, short="drop")
+    held = 0 if sources.test else reach.test_size or 0
+    kept = 0 if sources.valid else reach.valid_size or _enough(frames, reach)
+    parts = split(frames, kept, held, train=reach.train_size or None, short="drop")
     if parts.left_out:
         named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
         say(f"left out, with no row for training beside validation and test: {named}")

@@ -209,7 +209,7 @@ class ForecastingTask:
         beside = [f"{len(names)} {word}" for word, names in
                   (("past", layout.past), ("known", layout.known_names), ("static", layout.static_names))
                   if names]  # fmt: skip
-        segments = f" of {chosen.segment}" if chosen.strategy == "segment" else ""
+        segments = f" of {chosen.segment}" if chosen.strategy == "segrnn" else ""
         yield (
             f"model: {chosen.strategy}{segments}, {recurrent_layers(self.settings.recurrent)}, output {chosen.output},"
             f" {parameters(model):,} parameters; {len(layout.target)} target{'s' * (len(layout.target) > 1)}"
@@ -298,7 +298,7 @@ def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> Forecastin
     longest = max(frames, key=len)
     if horizon >= len(longest):
         raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
-    if chosen.strategy == "segment":
+    if chosen.strategy == "segrnn":
         chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
     counts = chosen.output == "negative_binomial"
     if counts and (bad := _no_counts(frames)):

@@ -20,17 +20,17 @@ class LanguageOptions:
 
     text: str = "text"
     """Column holding the text, where the data is records (CSV, JSON lines, Parquet, ...); other files are text."""
-    predict: Literal["next", "masked"] = "next"
+    objective: Literal["causal", "masked"] = "causal"
     """What is predicted: the next token, or (for bidirectional layers) tokens that were masked."""
     mask_share: float | None = None
     """Masked prediction: the share of the tokens that are masked (default 0.15)."""
-    window: int = 35
+    bptt: int = 35
     """Tokens that a gradient goes back over; the state is carried on from one window to the next."""
-    window_jitter: float = 0.0
+    bptt_jitter: float = 0.0
     """Move the ends of the windows by up to this share of one, differently in every epoch of the training."""
     reset_state: Literal["never", "row", "blank"] = "never"
     """Where nothing before is remembered: nowhere, at the start of each line or record, or after blank lines."""
-    tie: bool = True
+    tie_weights: bool = True
     """The softmax has the embedding's vectors rather than vectors of its own."""
     softmax: Literal["full", "adaptive"] = "full"
     """How probabilities are made: over all tokens at once, or (for large vocabularies) rare ones in clusters."""
@@ -46,11 +46,11 @@ class LanguageOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_range(self, "mask_share", above=0, below=1)
-        check_range(self, "window", least=1, below=_MANY)
-        check_range(self, "window_jitter", least=0, below=0.5)
+        check_range(self, "bptt", least=1, below=_MANY)
+        check_range(self, "bptt_jitter", least=0, below=0.5)
         check_range(self, "head_dropout", least=0, below=1)
         check_range(self, "activation_penalty", "activation_slowness", least=0)
-        if self.mask_share is not None and self.predict != "masked":
+        if self.mask_share is not None and self.objective != "masked":
             raise OptionError("mask_share is set, but it goes with predict 'masked'")
         if self.cutoffs and self.softmax != "adaptive":
             raise OptionError("cutoffs is set, but it goes with softmax 'adaptive'")
@@ -68,10 +68,8 @@ class CorpusOptions(TextOptions):
     level: Level = "word"
     """What a token is: a word (each Chinese or Japanese character by itself), a byte-pair piece, a character, a byte.
     """
-    vocabulary: int = 0
+    vocab_size: int = 0
     """Most entries of the vocabulary, padding and unknown included; 0 takes every token there is (word, char)."""
-    max_length: int = 0
-    """A text is never shortened."""
     normalize: Normalize = "NFC"
     """Unicode normalisation."""
     lowercase: bool = False
@@ -92,7 +90,7 @@ class LanguageSettings(Settings):
     """Every option of language modelling."""
 
     option_order: ClassVar[tuple[str, ...]] = ("language",)
-    excluded: ClassVar[tuple[str, ...]] = ("max_length", "keep", "bucket")
+    excluded: ClassVar[tuple[str, ...]] = ("bucket_batches",)
 
     language: LanguageOptions = LanguageOptions()
     text: CorpusOptions = CorpusOptions()
@@ -100,8 +98,8 @@ class LanguageSettings(Settings):
     recurrent: RecurrentOptions = RecurrentOptions()
 
     def __post_init__(self) -> None:
-        if self.recurrent.bidirectional and self.language.predict == "next":
+        if self.recurrent.bidirectional and self.language.objective == "causal":
             raise OptionError(
-                "bidirectional layers would see the token that they are to predict; set predict to 'masked', or "
+                "bidirectional layers would see the token that they are to predict; set objective to 'masked', or "
                 "bidirectional to false"
             )

@@ -59,8 +59,8 @@ class LanguageTask:
         main = _passage(sources.data, settings, settings.source, say)
         held = _passage(sources.valid, settings, settings.source, say) if sources.valid else None
         last = _passage(sources.test, settings, settings.source, say) if sources.test else None
-        if held is None and settings.batch.validation:
-            main, held = main.divided(settings.batch.validation, _cut(main, settings))
+        if held is None and settings.batch.validation_fraction:
+            main, held = main.divided(settings.batch.validation_fraction, _cut(main, settings))
         options = TextOptions(**asdict(settings.text))
         encoder = TextTokenizer.learn((piece.text for piece in main), options)
         train = Corpus.encode(main, encoder)
@@ -105,7 +105,7 @@ class LanguageTask:
             self.settings.tokens,
             self.settings.recurrent,
             vocabulary=self.encoder.size,
-            tie=options.tie,
+            tie_weights=options.tie_weights,
             softmax=options.softmax,
             cutoffs=options.cutoffs,
             head_dropout=options.head_dropout,
@@ -114,16 +114,16 @@ class LanguageTask:
     def objective(self, training: Corpus | None = None) -> NextToken:
         """Loss and metrics."""
         options = self.settings.language
-        kind = MaskedTokens if options.predict == "masked" else NextToken
+        kind = MaskedTokens if options.objective == "masked" else NextToken
         return kind(options.activation_penalty, options.activation_slowness)
 
     def batches(self, part: Corpus, *, shuffle: bool) -> BPTTBatches:
         """Windows over contiguous streams; with `shuffle` their ends move, and other tokens are masked, every epoch."""
         options, batch = self.settings.language, self.settings.batch
-        shared: dict[str, Any] = {"jitter": options.window_jitter if shuffle else 0.0, "seed": batch.seed}
-        if options.predict == "masked":
-            return MaskedWindows(part, batch.batch_size, options.window, share=options.masked, anew=shuffle, **shared)
-        return BPTTBatches(part, batch.batch_size, options.window, **shared)
+        shared: dict[str, Any] = {"jitter": options.bptt_jitter if shuffle else 0.0, "seed": batch.seed}
+        if options.objective == "masked":
+            return MaskedWindows(part, batch.batch_size, options.bptt, share=options.masked, anew=shuffle, **shared)
+        return BPTTBatches(part, batch.batch_size, options.bptt, **shared)
 
     def size(self, part: Corpus) -> dict[str, int]:
         """Tokens, and lines or records."""
@@ -165,13 +165,13 @@ class LanguageTask:
             OptionError: dynamic evaluation of masked prediction, or with a rate with which the model diverges.
         """
         options = self.settings.language
-        if options.predict == "masked":
+        if options.objective == "masked":
             if dynamic is not None:
                 raise OptionError("dynamic evaluation needs a model of the next token; this one predicts masked tokens")
             windows = self.batches(part, shuffle=False)
             assert isinstance(windows, MaskedWindows)  # noqa: S101 (just made)
             return language_report.masked_tokens(model, windows, self.frequencies)
-        return language_report.next_tokens(model, part, self.frequencies, window=options.window, dynamic=dynamic)
+        return language_report.next_tokens(model, part, self.frequencies, window=options.bptt, dynamic=dynamic)
 
     def lines(self, report: Report, *, full: bool = True) -> list[str]:
         """A line a figure."""

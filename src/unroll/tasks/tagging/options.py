@@ -24,7 +24,7 @@ class TaggingOptions:
     tags: str = "tags"
     """Column holding a tag for each token: a list, or a text that is split at white space. In CoNLL files it is the
     last column, in CoNLL-U the universal part of speech."""
-    split: Literal["space", "words"] = "space"
+    tokenize: Literal["space", "words"] = "space"
     """How a text that comes in place of a list of tokens is split: at white space, or into words and punctuation."""
     scheme: str = "auto"
     """How tags mark spans: BIO (IOB2), IOB1, IOE1, IOE2, BIOES (IOBES), BILOU, BMES, BMEWO. auto takes the one that
@@ -83,7 +83,7 @@ class TaggingSettings(Settings):
     """Every option of tagging."""
 
     option_order: ClassVar[tuple[str, ...]] = ("tagging",)
-    excluded: ClassVar[tuple[str, ...]] = ("level", "max_length", "keep", "html", "punctuation", "line_ends")
+    excluded: ClassVar[tuple[str, ...]] = ("level", "html", "punctuation", "line_ends")
     pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {
         "characters": ("none", "its recurrent layers have read the vectors of words alone"),
         "vectors": ("", "it has word vectors of its own"),

@@ -148,7 +148,7 @@ def checked(
     """
 
     def tokens(rows: np.ndarray | None = None) -> Iterator[Any]:
-        return (as_tokens(value, options.split) for value in values(rows))
+        return (as_tokens(value, options.tokenize) for value in values(rows))
 
     convert = scheme_named(options.convert, "convert") if options.convert else None
     # Tags that are converted are the known ones only then.

@@ -116,7 +116,7 @@ class TaggingTask:
                 f"every token of {main.where} has the tag '{''.join(main.names)}'; a tagger needs two or more"
             )
         labels = Labels.learn(main.names, where=main.where)
-        share = 0.0 if held is not None else settings.batch.validation
+        share = 0.0 if held is not None else settings.batch.validation_fraction
         chosen, left = split(len(main), share, settings.batch.seed)
         known = pretrained_words(settings.transfer, settings.text) if settings.transfer.init_from else None
         encoder = WordCharVocabulary.learn(main.tokens(chosen), settings.text, known)
@@ -250,7 +250,7 @@ class TaggingTask:
         return dict(bad_tokens((self._tokens(value) for value in values), self.column))
 
     def _tokens(self, value: Any) -> Any:
-        return as_tokens(value, self.settings.tagging.split)
+        return as_tokens(value, self.settings.tagging.tokenize)
 
     def answered(self, model: Tagger, values: Sequence[Any]) -> list[dict[str, Any]]:
         """One record for each value of that column: `tokens`, `tags` and the `probabilities` of these tags.
@@ -327,7 +327,7 @@ def _vectors(encoder: WordCharVocabulary, settings: TaggingSettings, say: Log) -
     trained = {encoder.word(token) for token in encoder.seen}
     found = read_vectors(
         options.vectors,
-        settings.tokens.embedding,
+        settings.tokens.embedding_dim,
         trained.__contains__,
         first=options.vector_words,
         word=encoder.word,
