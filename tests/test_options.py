@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
 from unroll.options import build, defaults, flatten, help_texts
 from unroll.tasks.classification.options import ClassificationSettings
-from unroll.tasks.registry import TASKS
+from unroll.tasks.registry import TASKS, entry
 
 MODEL = (ModelOptions, RecurrentOptions, TokenOptions)
 
@@ -99,3 +100,18 @@ def test_options_of_another_kind_of_data_are_refused(
 ) -> None:
     with pytest.raises(OptionError, match=named):
         ClassificationSettings.from_flat(given).refuse_unused(text=text, regression=regression)
+
+
+def test_a_name_means_one_thing_in_all_tasks() -> None:
+    # the same thing in other words: which column, which white space, what the head is given
+    in_other_words = {"text", "html", "head_dropout"}
+    meanings: dict[str, set[tuple[str, str]]] = {}
+    for task in TASKS:
+        settings = entry(task).load_settings()
+        for group in settings.groups():
+            texts, hints = help_texts(group), get_type_hints(group)
+            for field in dataclasses.fields(group):
+                if field.name not in settings.excluded:
+                    meanings.setdefault(field.name, set()).add((str(hints[field.name]), texts[field.name]))
+    assert {name for name, found in meanings.items() if len(found) > 1} == in_other_words
+    assert all(len({kind for kind, _ in meanings[name]}) == 1 for name in in_other_words)

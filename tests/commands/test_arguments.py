@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from unroll.__main__ import main
 from unroll.commands.arguments import Parser
 from unroll.commands.fit import parser as fit_parser
 from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.errors import OptionError
+from unroll.options import defaults
+from unroll.tasks.registry import TASKS, entry
 
 
 def read(*arguments: str) -> TimeSeriesOptions:
@@ -189,3 +193,21 @@ def test_a_flag_is_refused_in_one_sentence(flag: str, message: str) -> None:
         fit_parser("classification").read(["data", "--out", "run", flag])
     assert message in str(error.value)
     assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_fifteen_options_and_help_all_every_one(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = entry(task).load_settings()
+    names = [name for group in settings.groups() for name in defaults([group]) if name not in settings.excluded]
+    assert len(settings.common) == 15
+    shown = {}
+    for flag in ("--help", "--help-all"):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", task, flag])
+        assert not stop.value.code
+        text = capsys.readouterr().out
+        shown[flag] = [name for name in names if re.search(f"^  --{name.replace('_', '-')} ", text, re.MULTILINE)]
+        if flag == "--help":
+            assert text.rstrip().endswith(f"--help-all shows {len(names) - 15} more options.")
+    assert sorted(shown["--help"]) == sorted(settings.common)
+    assert shown["--help-all"] == names

@@ -19,6 +19,7 @@ from unroll.errors import OptionError, nearest
 from unroll.options import check_value, help_texts
 
 _CONFIG = "--config"
+_ALL = "--help-all"
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 _WRITTEN = ("delimiter", "quoting", "decimal", "comments")
 
@@ -38,7 +39,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        if action.option_strings and action.default not in (None, "", argparse.SUPPRESS):
+        if action.option_strings and action.default not in (None, "", [], argparse.SUPPRESS):
             default = list(action.default) if isinstance(action.default, tuple) else action.default
             text += f" Default: {str(default).lower() if isinstance(default, bool) else default}."
         return text
@@ -57,6 +58,7 @@ class Parser(ArgumentParser):
             allow_abbrev=False,
         )
         self.hints: dict[str, Any] = {}
+        self.rarer: list[argparse.Action] = []
         self.named: frozenset[str] = frozenset()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -67,8 +69,13 @@ class Parser(ArgumentParser):
         """Every long flag."""
         return [s for a in self._actions for s in a.option_strings if s.startswith("--")]
 
-    def add_options(self, classes: Sequence[type], without: Sequence[str] = ()) -> None:
-        """A flag for every field of every class but those `without`, a group a class, the field's docstring as help."""
+    def add_options(
+        self, classes: Sequence[type], without: Sequence[str] = (), common: Sequence[str] | None = None
+    ) -> None:
+        """A flag for every field of every class but those `without`, a group a class, the field's docstring as help.
+
+        Where `common` names some, `--help` shows these alone, and `--help-all` all.
+        """
         for cls in classes:
             group = self.add_argument_group(_title(cls))
             hints, texts = get_type_hints(cls), help_texts(cls)
@@ -80,13 +87,15 @@ class Parser(ArgumentParser):
                 more: dict[str, Any] = {"nargs": "?", "const": True} if hint is bool else {}
                 if get_origin(hint) is not Literal:
                     more["metavar"] = _metavar(hint)
-                group.add_argument(
+                made = group.add_argument(
                     "--" + field.name.replace("_", "-"),
                     type=_as_written,
                     default=field.default,
                     help=texts[field.name].replace("%", "%%"),
                     **more,
                 )
+                if common is not None and field.name not in common:
+                    self.rarer.append(made)
 
     def add_value(self, flag: str, hint: Any, text: str, group: Any = None) -> None:
         """A flag with a value of the type `hint`, without a default; in a group of arguments, if one is given."""
@@ -119,12 +128,27 @@ class Parser(ArgumentParser):
         """A flag `--config FILE` with options as YAML; what is on the command line wins over it."""
         self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")
 
+    def format_help(self) -> str:
+        """The help without the rarer options, and how many these are."""
+        kept = [action.help for action in self.rarer]
+        for action in self.rarer:
+            action.help = argparse.SUPPRESS
+        try:
+            text = super().format_help()
+        finally:
+            for action, words in zip(self.rarer, kept, strict=True):
+                action.help = words
+        return text + (f"\n{_ALL} shows {len(self.rarer)} more options.\n" if self.rarer else "")
+
     def read(self, arguments: Sequence[str]) -> Namespace:
         """Parse a command line; `named` are then the options that stand there or in the file of `--config`.
 
         Raises:
             OptionError: an unknown flag or key (the nearest one is named) or a value of the wrong type.
         """
+        if self.rarer and _ALL in arguments:
+            print(super().format_help(), end="")
+            self.exit()
         config, rest = _take(list(arguments)) if _CONFIG in self.flags() else (None, list(arguments))
         base = self.get_defaults()
         named = {a.split("=", 1)[0].removeprefix("--").replace("-", "_") for a in rest if a.startswith("--")}

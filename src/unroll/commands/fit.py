@@ -30,7 +30,7 @@ def parser(task: str) -> Parser:
     )
     made.add_argument("--overwrite", action="store_true", help="Replace a run that RUN already holds.")
     made.add_config()
-    made.add_options(settings.groups(), without=settings.excluded)
+    made.add_options(settings.groups(), without=settings.excluded, common=settings.common)
     return made
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: unroll fit TASK DATA [DATA ...] --out RUN [options]\n")
         for name, task in TASKS.items():
             print(f"  {name:<16} {task.text}")
-        print("\n`unroll fit TASK --help` lists the options.")
+        print("\n`unroll fit TASK --help` shows the options that most people set, --help-all every one.")
         return 0 if arguments else 2
     chosen = entry(arguments[0])
     line = parser(arguments[0])

@@ -115,8 +115,8 @@ class ForecastPredictor(Predictor):
             X: the history, at least the look-back of it: files, a DataFrame, a Series, an array or a TimeSeriesSet;
                 None: where the last call or `update` stood. A series that the training data had not is measured on its
                 history; one shorter than the look-back is left out with a warning.
-            horizon: steps; None: as many as were trained. Beyond them strategies recursive and attention go on, direct
-                and segment roll forward on their own answers.
+            horizon: steps; None: as many as were trained. Beyond them strategies recursive and seq2seq go on, direct
+                and segrnn roll forward on their own answers.
             future_covariates: rows with these columns at the times to come, where the history does not hold them.
             samples: sample paths to draw; the same for the same seed of the run.
             where: what to call `future_covariates` in messages.

@@ -40,6 +40,8 @@ class Settings:
 
     option_order: ClassVar[tuple[str, ...]] = ()
     """Fields that stand first in help and files."""
+    common: ClassVar[tuple[str, ...]] = ()
+    """Options that most people set; help shows these first."""
     excluded: ClassVar[tuple[str, ...]] = ()
     """Options of the groups that mean nothing to this task: they are neither shown nor taken."""
     pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {}

@@ -50,6 +50,11 @@ class ClassificationSettings(Settings):
     """Every option of classification and regression."""
 
     option_order: ClassVar[tuple[str, ...]] = ("classification",)
+    common: ClassVar[tuple[str, ...]] = (
+        *("text", "sequence", "label", "max_length", "pooling", "init_from"),
+        *("recurrence", "hidden_size", "num_layers", "bidirectional"),
+        *("epochs", "batch_size", "learning_rate", "patience", "seed"),
+    )
 
     classification: ClassificationOptions = ClassificationOptions()
     text: TextOptions = TextOptions()

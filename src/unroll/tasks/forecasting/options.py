@@ -49,6 +49,11 @@ class ForecastingSettings(Settings):
     """Every option of forecasting."""
 
     option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
+    common: ClassVar[tuple[str, ...]] = (
+        *("time", "series_id", "target", "past_covariates", "future_covariates"),
+        *("horizon", "lookback", "test_size", "strategy", "output"),
+        *("recurrence", "hidden_size", "epochs", "learning_rate", "seed"),
+    )
     excluded: ClassVar[tuple[str, ...]] = ("validation_fraction", "bucket_batches")
 
     frame: TimeSeriesOptions = TimeSeriesOptions()
@@ -73,5 +78,5 @@ class ForecastingSettings(Settings):
             unused["quantiles"] = "output 'quantile' or a distribution"
         feeds = chosen.strategy == "recursive" or (chosen.strategy == "seq2seq" and chosen.teacher_forcing > 0)
         if chosen.output == "point" or not feeds:
-            unused["paths"] = "quantiles of strategies that feed on their own answers: recursive, attention"
+            unused["paths"] = "quantiles of strategies that feed on their own answers: recursive, seq2seq"
         self.refuse(unused)

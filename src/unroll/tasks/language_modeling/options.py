@@ -90,6 +90,11 @@ class LanguageSettings(Settings):
     """Every option of language modelling."""
 
     option_order: ClassVar[tuple[str, ...]] = ("language",)
+    common: ClassVar[tuple[str, ...]] = (
+        *("text", "level", "vocab_size", "objective", "bptt", "embedding_dim", "tie_weights"),
+        *("recurrence", "hidden_size", "num_layers", "hidden_dropout"),
+        *("epochs", "batch_size", "learning_rate", "seed"),
+    )
     excluded: ClassVar[tuple[str, ...]] = ("bucket_batches",)
 
     language: LanguageOptions = LanguageOptions()

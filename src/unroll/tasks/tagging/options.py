@@ -75,7 +75,7 @@ class SentenceOptions(RecurrentOptions):
     """The recurrent layers."""
 
     bidirectional: bool = True
-    """Read each sentence in both directions."""
+    """Read each sequence in both directions."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class TaggingSettings(Settings):
     """Every option of tagging."""
 
     option_order: ClassVar[tuple[str, ...]] = ("tagging",)
+    common: ClassVar[tuple[str, ...]] = (
+        *("tokens", "tags", "scheme", "vectors", "characters", "decoder", "init_from"),
+        *("recurrence", "hidden_size", "num_layers"),
+        *("epochs", "batch_size", "learning_rate", "patience", "seed"),
+    )
     excluded: ClassVar[tuple[str, ...]] = ("level", "html", "punctuation", "line_ends")
     pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {
         "characters": ("none", "its recurrent layers have read the vectors of words alone"),
