@@ -94,7 +94,7 @@ class Parser(ArgumentParser):
                     help=texts[field.name].replace("%", "%%"),
                     **more,
                 )
-                if common is not None and field.name not in common:
+                if made is not None and common is not None and field.name not in common:
                     self.rarer.append(made)
 
     def add_value(self, flag: str, hint: Any, text: str, group: Any = None) -> None:
@@ -128,13 +128,13 @@ class Parser(ArgumentParser):
         """A flag `--config FILE` with options as YAML; what is on the command line wins over it."""
         self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: Any = None) -> str:
         """The help without the rarer options, and how many these are."""
         kept = [action.help for action in self.rarer]
         for action in self.rarer:
             action.help = argparse.SUPPRESS
         try:
-            text = super().format_help()
+            text = super().format_help(formatter)
         finally:
             for action, words in zip(self.rarer, kept, strict=True):
                 action.help = words
