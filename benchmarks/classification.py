@@ -147,7 +147,7 @@ def main() -> None:
     ).train
     same = prepared.train
     torch.manual_seed(0)
-    model = prepared.task.model()
+    model = prepared.task.network()
     step = trainer(model)
 
     def ours_step(x: Tensor, lengths: Tensor, target: Tensor) -> None:

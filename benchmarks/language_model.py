@@ -127,7 +127,7 @@ class OurSide:
     """The recipe's model, objective and optimizer."""
 
     def __init__(self, task: LanguageTask) -> None:
-        self.model, self.objective = task.model(), task.objective()
+        self.model, self.objective = task.network(), task.objective()
         self.optimizer = make_optimizer(self.model.parameters(), task.settings.training)
         self.clip = task.settings.training.max_grad_norm
 

@@ -105,7 +105,7 @@ def main() -> None:
 
     made = prepared(given.recipe, Path(given.data))
     torch.manual_seed(0)
-    model = made.task.model(made.train)
+    model = made.task.network(made.train)
     for layer in model.modules():
         if isinstance(layer, RecurrentLayer):
             layer.input_dropout = layer.hidden_dropout = layer.output_dropout = 0.0

@@ -11,6 +11,7 @@ import pytest
 import unroll
 from unroll.errors import RunError
 from unroll.runs import Run
+from unroll.tasks.registry import run_files
 
 TEXTS, NAMES = ["good a", "bad b"] * 10, ["p", "n"] * 10
 FILES = ["config.yaml", "encoder.json", "labels.json", "metrics.json", "model.safetensors"]
@@ -133,7 +134,7 @@ def test_replacing_a_run_removes_its_manifest_first(run: Path, monkeypatch: pyte
         unlink(path)
 
     monkeypatch.setattr(Path, "unlink", noting)
-    Run.claim(run, overwrite=True).begin()
+    Run.claim(run, files=run_files(), overwrite=True).begin()
     assert removed[0] == "manifest.json"
     assert removed[-1] == "config.yaml"
     assert sorted(removed) == sorted([*FILES, "manifest.json"])

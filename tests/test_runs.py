@@ -12,6 +12,7 @@ from torch import nn
 from unroll import atomic_write
 from unroll.errors import RunError
 from unroll.runs import Run
+from unroll.tasks.registry import run_files
 
 
 def written(path: Path) -> tuple[Run, nn.Module]:
@@ -20,7 +21,7 @@ def written(path: Path) -> tuple[Run, nn.Module]:
     run.begin()
     run.write_config("classification", {"hidden_size": 3, "text": "评论"}, {"data": ["a.csv"], "valid": [], "test": []})
     run.write_weights(model)
-    run.finish()
+    run.finish(())
     return run, model
 
 
@@ -75,8 +76,8 @@ def test_the_rest_of_a_run_that_was_stopped_anywhere_can_be_replaced(tmp_path: P
         else:
             (run / name).write_text("x")
     with pytest.raises(RunError, match="unfinished run"):
-        Run.claim(run)
-    Run.claim(run, overwrite=True).begin()
+        Run.claim(run, files=run_files())
+    Run.claim(run, files=run_files(), overwrite=True).begin()
     assert not list(run.iterdir())
 
 

@@ -21,6 +21,7 @@ NAME = "manifest.json"
 FORMAT = "unroll.manifest/1"
 TRUST = "if it was changed by hand and can be trusted, --trust-changed (trust_changed=True in Python) uses it"
 _LARGEST = 2**20
+_NAME = re.compile(r"(?!manifest\.json$)[a-z_]+\.(yaml|json|safetensors)")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Manifest:
         return json.dumps({"format": FORMAT, "files": files}, indent=2) + "\n"
 
     @classmethod
-    def read(cls, folder: Path, known: Iterable[str]) -> Self:
-        """Read manifest.json; it may list the `known` files.
+    def read(cls, folder: Path) -> Self:
+        """Read manifest.json.
 
         Raises:
             FileNotFoundError: there is none.
@@ -87,8 +88,8 @@ class Manifest:
             document = read_document(text, FORMAT, str(path))
         except UnicodeDecodeError as error:
             raise RunError(f"{path} is damaged: not UTF-8 at byte {error.start}") from error
-        listed, names = document.get("files"), set(known)
-        if not isinstance(listed, dict) or not all(name in names and _is_entry(e) for name, e in listed.items()):
+        listed = document.get("files")
+        if not isinstance(listed, dict) or not all(_NAME.fullmatch(n) and _is_entry(e) for n, e in listed.items()):
             raise RunError(
                 f"{path} is damaged: its files are not names of a run's files with sizes and checksums; {TRUST}"
             )

@@ -2,9 +2,7 @@
 
     config.yaml          every option, resolved, and where the data came from
     model.safetensors    the weights
-    encoder.json         the vocabulary or the scaler
-    labels.json          the labels or the targets' names; tags.json, scaler.json, frequencies.json: what other
-                         tasks have learnt
+    encoder.json, ...    what the task has learnt: a vocabulary or scaler, labels; each task has its own
     metrics.json         figures on held-out data
     manifest.json        sizes and checksums of the above
     history.csv, gradients.csv, *.png
@@ -20,7 +18,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,17 +28,8 @@ from unroll.errors import RunError, nearest
 from unroll.manifest import Manifest
 
 FORMAT = 1
-CONFIG, WEIGHTS, ENCODER, LABELS, METRICS = (
-    "config.yaml",
-    "model.safetensors",
-    "encoder.json",
-    "labels.json",
-    "metrics.json",
-)
-_PICTURES = ("curves.png", "gradients.png", "confusion.png", "forecast.png", "horizon.png")
-_LEARNT = (ENCODER, LABELS, "tags.json", "scaler.json", "frequencies.json")
-MANIFESTED = (CONFIG, WEIGHTS, *_LEARNT, METRICS)
-_FILES = {*MANIFESTED, manifest.NAME, "history.csv", "gradients.csv", *_PICTURES}
+CONFIG, WEIGHTS, METRICS = "config.yaml", "model.safetensors", "metrics.json"
+_FILES = {CONFIG, WEIGHTS, METRICS, manifest.NAME, "history.csv", "gradients.csv", "curves.png", "gradients.png"}
 _FOLDERS = {"checkpoints", "tensorboard"}
 T = TypeVar("T")
 _LARGEST_TEXT = 512 * 2**20
@@ -54,16 +43,18 @@ class Run:
     read from a finished run is held against its manifest.
     """
 
-    def __init__(self, path: Path, manifest: Manifest | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest | None = None, files: Iterable[str] = ()) -> None:
         self.path = path
         self._manifest = manifest
+        self._files = frozenset(files)
 
     @classmethod
-    def claim(cls, path: str | Path, *, overwrite: bool = False, held: bool = False) -> Run:
+    def claim(cls, path: str | Path, *, files: Iterable[str] = (), overwrite: bool = False, held: bool = False) -> Run:
         """A folder that a run may be written to; nothing is touched before `begin`.
 
         Args:
             path: the folder.
+            files: names of what tasks write beside the files of every run.
             overwrite: it may hold a run, which will be replaced.
             held: this is within `writing`.
 
@@ -72,20 +63,21 @@ class Run:
                 writes to it.
         """
         path = Path(path)
+        run = cls(path, files=files)
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; --out takes a folder")
         if not held:
             lock.check(path)
         if path.is_dir() and any(entry.name != lock.NAME for entry in path.iterdir()):
-            if not (path / CONFIG).exists() and not all(_is_ours(p) for p in path.iterdir()):
+            if not (path / CONFIG).exists() and not all(run._is_ours(p) for p in path.iterdir()):
                 raise RunError(f"{path} is not empty and holds no run; choose another folder for --out")
             if not overwrite:
-                if cls(path).ended:
+                if run.ended:
                     raise RunError(f"{path} already holds a run; choose another --out, or give --overwrite")
                 raise RunError(
                     f"{path} holds an unfinished run; go on with `unroll resume {path}`, or give --overwrite"
                 )
-        return cls(path)
+        return run
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[str]:
@@ -113,7 +105,7 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for entry in sorted(self.path.iterdir(), key=_removal):
-                if not _is_ours(entry) or entry.name == lock.NAME:
+                if not self._is_ours(entry) or entry.name == lock.NAME:
                     continue
                 if not entry.is_dir() or entry.is_symlink():
                     entry.unlink()
@@ -267,13 +259,20 @@ class Run:
         if self._manifest is not None:
             self._manifest.check_file(WEIGHTS)
 
-    def finish(self) -> None:
+    def finish(self, state: Iterable[str]) -> None:
         """Write manifest.json, last of all: the run is whole.
+
+        Args:
+            state: the files of what the task has learnt.
 
         Raises:
             RunError: it cannot be written, or another file cannot be read.
         """
-        Manifest.of(self.path, MANIFESTED).write()
+        Manifest.of(self.path, (CONFIG, WEIGHTS, *state, METRICS)).write()
+
+    def _is_ours(self, path: Path) -> bool:
+        names = {path.name, path.name.removesuffix(".part")}
+        return path.name == lock.NAME or path.name in _FOLDERS or not names.isdisjoint(_FILES | self._files)
 
     @property
     def ended(self) -> bool:
@@ -284,7 +283,7 @@ class Run:
 def _held_against_manifest(path: Path) -> Manifest:
     """The manifest of a run whose files are there and of the right sizes; contents are checked as they are read."""
     try:
-        found = Manifest.read(path, MANIFESTED)
+        found = Manifest.read(path)
     except FileNotFoundError:
         raise RunError(
             f"{path} has no {manifest.NAME}: its training was stopped just before its end, which `unroll resume {path}`"
@@ -299,15 +298,6 @@ def _held_against_manifest(path: Path) -> Manifest:
 def _removal(entry: Path) -> int:
     """The order in which a run is removed: at no moment does what is left of it look like a finished run."""
     return {manifest.NAME: 0, CONFIG: 2}.get(entry.name, 1)
-
-
-def _is_ours(path: Path) -> bool:
-    return (
-        path.name == lock.NAME
-        or path.name in _FILES
-        or path.name in _FOLDERS
-        or path.name.removesuffix(".part") in _FILES
-    )
 
 
 def _finite(value: Any) -> Any:

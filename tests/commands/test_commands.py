@@ -205,7 +205,7 @@ def test_a_config_file_holds_the_same_options_and_its_mistakes_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reviews(tmp_path / "train.csv")
-    (tmp_path / "a.yaml").write_text("recurrence: gru\nhidden: 5\nconv_kernel_sizes: [3, 5]\nconv_filters: 4\n")
+    (tmp_path / "a.yaml").write_text("recurrence: gru\nhidden_size: 5\nconv_kernel_sizes: [3, 5]\nconv_filters: 4\n")
     assert fit(tmp_path, "--config", str(tmp_path / "a.yaml"), "--hidden-size", "6", "--epochs", "1") == 0
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert "recurrence: gru" in config

@@ -13,7 +13,7 @@ from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError
 from unroll.estimators.language_model import _lines
 from unroll.tasks.language_modeling.options import LanguageSettings
-from unroll.tasks.language_modeling.task import corpus_of
+from unroll.tasks.language_modeling.records import encode_text
 
 WORDS = ["the cat sat on the mat", "the dog sat on the log", "a cat saw the dog", "a dog saw the cat"] * 20
 QUICK: dict[str, Any] = {
@@ -61,8 +61,8 @@ def test_states_are_reset_where_asked() -> None:
     lines = ["a b", "", "c d", "e f"] * 4
     for reset, wanted in (("never", []), ("blank", [4, 14, 24, 34]), ("row", [3, 4, 7, 10, 13, 14])):
         settings = LanguageSettings.from_flat({"reset_state": reset, "min_freq": 1})
-        encoder = TextTokenizer.learn(_lines(lines), settings.text)
-        found = corpus_of(_lines(lines), encoder, settings, "X").documents.tolist()
+        encoder = TextTokenizer.learn(_lines(lines).lines, settings.text)
+        found = encode_text(_lines(lines), encoder, settings).documents.tolist()
         assert found[: len(wanted)] == wanted
         assert len(found) == {"never": 0, "blank": 4, "row": 15}[reset]
 
@@ -98,5 +98,5 @@ def test_series_and_frames_of_texts(fitted: unroll.LanguageModel) -> None:
 
 
 def test_line_ends_of_all_kinds_are_one(fitted: unroll.LanguageModel) -> None:
-    assert _lines("a\r\nb\rc\n\nd") == ["a\n", "b\n", "c\n", "\n", "d\n"]
-    assert _lines(["a", "", "b\n"]) == ["a\n", "\n", "b\n"]
+    assert _lines("a\r\nb\rc\n\nd").lines == ["a\n", "b\n", "c\n", "\n", "d\n"]
+    assert _lines(["a", "", "b\n"]).lines == ["a\n", "\n", "b\n"]

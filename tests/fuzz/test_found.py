@@ -64,7 +64,7 @@ def test_a_flag_with_a_value_that_yaml_cannot_read_is_refused_or_text(value: str
     from unroll.commands.fit import parser
 
     outcome = attempt(lambda: parser("forecasting").read(["x.csv", "--out", "run", f"--future-covariates={value}"]))
-    assert not outcome.answered or outcome.value.known == (value,)
+    assert not outcome.answered or outcome.value.future_covariates == (value,)
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "pipe", "itself"])

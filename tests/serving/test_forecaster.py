@@ -47,7 +47,7 @@ def predictor(
     frames = from_dataframe(table(), settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
     torch.manual_seed(0)
-    return ForecastPredictor(task, task.model())
+    return ForecastPredictor(task, task.network())
 
 
 def values(forecast: pd.DataFrame, name: str = "sales") -> np.ndarray:
@@ -70,7 +70,7 @@ def test_a_forecast_is_that_of_the_last_window(strategy: str) -> None:
     made, df = predictor(strategy), table()
     cut = df[df.day < "2024-02-06"]
     found = values(made.predict(cut)).reshape(2, F)
-    windows = made.task.windows(from_dataframe(df, layout=made.task.layout))
+    windows = made.task.encode(from_dataframe(df, layout=made.task.layout))
     series, origins = windows.locate()
     rows = np.flatnonzero(origins == 36)
     scale = made.task.scaler.table(("s0", "s1"))
@@ -150,7 +150,7 @@ def test_a_series_the_training_had_not_is_measured_on_its_history() -> None:
     found = values(made.predict(new))
     assert (np.abs(found - 1000) < 500).all()
     with pytest.raises(DataError, match="series 's7' was not in the training data"):
-        made.task.windows(from_dataframe(new, layout=made.task.layout))
+        made.task.encode(from_dataframe(new, layout=made.task.layout))
 
 
 def test_the_same_seed_draws_the_same_paths() -> None:
@@ -170,7 +170,7 @@ def test_counts_are_forecast_as_counts() -> None:
     )  # fmt: skip
     frames = from_dataframe(df, settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
-    for record in ForecastPredictor(task, task.model()).predict(frames, samples=5):
+    for record in ForecastPredictor(task, task.network()).predict(frames, samples=5):
         whole = [record["sales_0.1"], record["sales_0.5"], record["sales_0.9"], *record["sales_paths"]]
         np.testing.assert_allclose(whole, np.round(whole), atol=1e-4)
         assert min(whole) >= -1e-4

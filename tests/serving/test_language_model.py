@@ -40,7 +40,7 @@ def predictor(
     encoder = TextTokenizer.learn((f"{line}\n" for line in LINES), options)
     task = LanguageTask("language-model", settings, encoder, np.ones(encoder.size, dtype=np.int64))
     torch.manual_seed(0)
-    model = task.model().double()
+    model = task.network().double()
     for p in model.parameters():
         nn.init.normal_(p)
     return LanguagePredictor(task, model)

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     if not isinstance(predictor, ForecastPredictor):
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")
     task = predictor.task
-    frames = task.frames(given.data, predictor.source(given.skip_bad_rows, given.encoding), aside)
+    frames = task.read_new(given.data, predictor.source(given.skip_bad_rows, given.encoding), aside)
     found = backtest(task, predictor.model, frames, origins=given.origins, stride=given.stride)
     for note in found.notes:
         aside(note)

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         print(json_text(report, indent=2))
     else:
         print(counted(report))
-        print("\n".join(predictor.task.lines(report)))
+        print("\n".join(predictor.task.format_report(report)))
     return 0
 
 

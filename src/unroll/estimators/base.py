@@ -16,6 +16,7 @@ from unroll.data.options import SourceOptions
 from unroll.options import defaults
 from unroll.runs import METRICS, Run
 from unroll.tasks.base import TrainingData
+from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.tasks.train import new_model, train
 from unroll.training.errors import Interrupted
@@ -73,14 +74,15 @@ class Estimator(BaseEstimator):
             RunError: the folder holds something else, or a run and `overwrite` is off.
         """
         check_is_fitted(self)
-        run = Run.claim(path, overwrite=overwrite)
+        files = run_files()
+        run = Run.claim(path, files=files, overwrite=overwrite)
         with run.writing():
-            Run.claim(path, overwrite=overwrite, held=True).begin()  # another run may have come there since
-            self.task_.write(run)
+            Run.claim(path, files=files, overwrite=overwrite, held=True).begin()  # another may have come since
+            self.task_.save(run)
             run.write_config(self.task_.name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
             run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
             run.write_weights(self.model_)
-            run.finish()
+            run.finish(entry(self.task_.name).state)
         return run.path
 
     def _options(self, **own: Any) -> dict[str, Any]:

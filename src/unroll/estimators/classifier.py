@@ -13,14 +13,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from unroll.data.bad_rows import describe
 from unroll.data.labels import Labels, label_name
 from unroll.data.ragged import RaggedDataset
-from unroll.data.split import split
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.estimators.inputs import read_inputs
 from unroll.estimators.targets import read_labels, read_numbers
-from unroll.tasks.base import TrainingData
 from unroll.tasks.classification.options import ClassificationSettings
-from unroll.tasks.classification.records import bad_inputs
+from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
@@ -39,11 +37,8 @@ class _Labelled(Estimator):
         own = {"text": "text"} if text else {"sequence": "values"}
         settings = resolve_settings(ClassificationSettings, self._options(**own))
         _refuse_bad(values, settings)
-        chosen, left = split(targets, settings.batch.validation_fraction, settings.batch.seed)
-        task = ClassificationTask.learn(self._task_name, settings, labels, (values[i] for i in chosen), targets[chosen])
-        examples = RaggedDataset.from_arrays(task.encoder.encode(values), targets)
-        held = examples.subset(left) if len(left) else None
-        self._train(TrainingData(task, examples.subset(chosen), held, None))
+        records = Records(list(values), np.arange(len(values)), settings.classification, labels, targets, "X")
+        self._train(ClassificationTask.prepare_records(self._task_name, settings, records))
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -52,7 +47,7 @@ class _Labelled(Estimator):
             raise DataError(f"X holds {kind}, but the model was fitted on the other")
         encoder = self.task_.encoder
         _refuse_bad(values, self.task_.settings, encoder.features)
-        return self.task_.answer(self.model_, RaggedDataset.from_arrays(encoder.encode(values))).numpy()
+        return self.task_.outputs(self.model_, RaggedDataset.from_arrays(encoder.encode(values))).numpy()
 
 
 @takes(_CLASSIFIER)

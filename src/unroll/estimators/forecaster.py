@@ -99,9 +99,9 @@ class Forecaster(Estimator):
             Figures by name, as `unroll evaluate` prints them.
         """
         check_is_fitted(self)
-        windows = self.task_.windows(self._frames(X))
+        windows = self.task_.encode(self._frames(X))
         _warn(windows.notes)
-        return self.task_.report(self.model_, windows)
+        return self.task_.evaluate(self.model_, windows)
 
     def backtest(
         self, X: Any = None, *, origins: int | None = None, stride: int | None = None

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from unroll.data.bad_rows import describe
-from unroll.data.options import TextOptions
 from unroll.data.tables import rows_in
-from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, parameters, takes
 from unroll.serving.language_model import LanguagePredictor
-from unroll.tasks.base import Report, TrainingData
+from unroll.tasks.base import Report
 from unroll.tasks.language_modeling.options import LanguageSettings
-from unroll.tasks.language_modeling.task import LanguageTask, corpus_of, lines_of_texts, text_rows
+from unroll.tasks.language_modeling.records import TextLines, lines_of_texts, text_rows
+from unroll.tasks.language_modeling.task import LanguageTask
 
 
 @takes(parameters(LanguageSettings, "text"))
@@ -39,15 +36,7 @@ class LanguageModel(Estimator):
     def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
         """Train on the texts; `y` is not used."""
         settings = LanguageSettings.from_flat(self._options())
-        texts = _lines(X)
-        held = 0
-        if settings.batch.validation_fraction:
-            texts, held = _divided(texts, settings.batch.validation_fraction)
-        encoder = TextTokenizer.learn(texts[: len(texts) - held], TextOptions(**asdict(settings.text)))
-        parts = [texts[: len(texts) - held], texts[len(texts) - held :]]
-        train, valid = (corpus_of(part, encoder, settings, "X") if part else None for part in parts)
-        assert train is not None  # noqa: S101 (`_divided` leaves a text)
-        self._train(TrainingData(LanguageTask.learn("language-model", settings, encoder, train), train, valid, None))
+        self._train(LanguageTask.prepare_records("language-model", settings, _lines(X)))
         return self
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
@@ -69,14 +58,14 @@ class LanguageModel(Estimator):
     def report(self, X: str | Sequence[str]) -> Report:
         """Every figure that `unroll evaluate` gives."""
         check_is_fitted(self)
-        return self.task_.report(self.model_, corpus_of(_lines(X), self.task_.encoder, self.task_.settings, "X"))
+        return self.task_.evaluate(self.model_, self.task_.encode(_lines(X)))
 
     def _predictor(self) -> LanguagePredictor:
         check_is_fitted(self)
         return LanguagePredictor(self.task_, self.model_)
 
 
-def _lines(X: Any) -> list[str]:
+def _lines(X: Any) -> TextLines:
     """The lines of X, each with its end."""
     texts = [X] if isinstance(X, str) else rows_in(X, "X")
     bad = text_rows(texts, "X")
@@ -84,22 +73,4 @@ def _lines(X: Any) -> list[str]:
         raise DataError(describe(bad, len(texts), "X"))
     if not any(text.strip() for text in texts):
         raise DataError("X holds no text")
-    return lines_of_texts(texts)
-
-
-def _divided(lines: list[str], share: float) -> tuple[list[str], int]:
-    """The lines, one of them cut where that is needed, and how many of them are the last `share` of the characters.
-
-    Raises:
-        DataError: there is too little text to be divided.
-    """
-    ends = np.cumsum([len(line) for line in lines])
-    wanted = int(ends[-1] * (1 - share))
-    at = int(np.searchsorted(ends, wanted, side="right"))
-    if at > 0:
-        return lines, len(lines) - at
-    space = lines[0].find(" ", wanted)
-    space = space if space > 0 else lines[0].rfind(" ", 0, wanted)
-    if space <= 0:
-        raise DataError("X is too short to be divided into training and validation; set validation to 0")
-    return [lines[0][:space], lines[0][space:], *lines[1:]], len(lines)
+    return TextLines(lines_of_texts(texts), "X")

@@ -54,7 +54,7 @@ class Tagger(Estimator):
             return iter(tokens) if rows is None else (tokens[i] for i in rows)
 
         sentences = checked(values, tags, len(tokens), settings.tagging, "X and y", remedy="")
-        self._train(TaggingTask.learn("tagging", settings, sentences))
+        self._train(TaggingTask.prepare_records("tagging", settings, sentences))
         self.classes_ = np.array(self.task_.labels.names)
         return self
 
@@ -79,10 +79,10 @@ class Tagger(Estimator):
     def _answer(self, sentences: Sequence[Any]) -> list[dict[str, Any]]:
         if not len(sentences):
             raise DataError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        bad = sorted(self.task_.problems(sentences).items())
+        bad = sorted(self.task_.validate(sentences).items())
         if bad:
             raise DataError(describe(bad, len(sentences), "X"))
-        return self.task_.answered(self.model_, sentences)
+        return self.task_.predict(self.model_, sentences)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

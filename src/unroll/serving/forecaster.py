@@ -85,7 +85,7 @@ class ForecastPredictor(Predictor):
             DataError: as `predict`.
         """
         source = self.source(skip_bad_rows, encoding)
-        frames = self.task.frames(list(data), source, say)
+        frames = self.task.read_new(list(data), source, say)
         ahead = None
         if future_covariates:
             from unroll.data.files.dataset import read

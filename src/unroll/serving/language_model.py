@@ -97,7 +97,7 @@ class LanguagePredictor(Predictor):
             DataError: the text cannot be used.
             OptionError: `dynamic` for masked prediction, or with a rate with which the model diverges.
         """
-        return self.task.report(self.model, self.part(data, skip_bad_rows, encoding, say), dynamic)
+        return self.task.evaluate(self.model, self.part(data, skip_bad_rows, encoding, say), dynamic)
 
     @property
     def _before(self) -> int:

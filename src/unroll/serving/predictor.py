@@ -17,7 +17,7 @@ from unroll.data.options import SourceOptions
 from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
 from unroll.errors import DataError, RunError, nearest
 from unroll.runs import Run
-from unroll.tasks.base import RecordTask, Report, Task
+from unroll.tasks.base import BaseTask, RecordTask, Report
 from unroll.tasks.registry import TASKS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Predictor:
 
     takes: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, task: Task, model: nn.Module) -> None:
+    def __init__(self, task: BaseTask[Any, Any], model: nn.Module) -> None:
         self.task = task
         self.model = model.eval()
         self.written = SourceOptions()
@@ -61,7 +61,7 @@ class Predictor:
         Raises:
             DataError: the data cannot be used.
         """
-        return self.task.report(self.model, self.part(data, skip_bad_rows, encoding, say))
+        return self.task.evaluate(self.model, self.part(data, skip_bad_rows, encoding, say))
 
     def part(self, data: Data, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Any:
         """Data with the truth in it, as the task holds it.
@@ -83,7 +83,7 @@ class Predictor:
 class RecordPredictor(Predictor):
     """A trained model that answers records one by one."""
 
-    task: RecordTask
+    task: RecordTask[Any, Any]
 
     def predict_files(
         self, data: Sequence[str], *, skip_bad_rows: bool = False, encoding: str | None = None
@@ -158,7 +158,7 @@ class RecordPredictor(Predictor):
     ) -> Iterator[dict[str, Any]]:
         column = self.task.column
         values: list[Any] = [record.get(column) for record in records]
-        bad = dict(self.task.problems(values))
+        bad = dict(self.task.validate(values))
         for i, record in enumerate(records):
             if isinstance(record, Unreadable):
                 bad[i] = record.reason
@@ -168,7 +168,7 @@ class RecordPredictor(Predictor):
         good = [i for i in range(end) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
         if good:
-            answers = self.task.answered(self.model, [values[i] for i in good])
+            answers = self.task.predict(self.model, [values[i] for i in good])
             answered |= dict(zip(good, answers, strict=True))
         yield from (answered[i] for i in range(end))
         if end < len(values):
@@ -189,9 +189,9 @@ def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
     name = run.config()["task"]
     if name not in TASKS:
         raise RunError(f"{run.path} holds a task '{name}', not one of {', '.join(TASKS)}")
-    task = TASKS[name].load_task().read(run)
+    task = TASKS[name].load_task().from_run(run)
     with torch.device("meta"):
-        model = task.model()
+        model = task.network()
     run.read_weights(model)
     return TASKS[name].load_predictor()(task, model)
 

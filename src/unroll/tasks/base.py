@@ -1,15 +1,17 @@
-"""What every task is: the part between a person's files and the training, and back."""
+"""The base of every task: what a task says, and what all of them have from here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
-    from unroll.data.batches import BatchSource
+    from unroll.data.batches import Batch, BatchSource
     from unroll.data.options import SourceOptions
     from unroll.models.options import RecurrentOptions
     from unroll.runs import Run
@@ -19,6 +21,18 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 Report = dict[str, Any]
 """Figures by name, JSON values all. It begins with what was counted: `{"rows": 360, ...}`."""
+
+R = TypeVar("R")
+B = TypeVar("B", bound="Batch")
+P = TypeVar("P", bound="Part")
+
+
+class Part(Protocol):
+    """Encoded data: rows, sentences, a stream of tokens, windows over series. Only its task looks inside."""
+
+    def fingerprint(self) -> Iterable[bytes | memoryview]:
+        """Give everything that a training sees of it, piece by piece."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,126 +46,261 @@ class DataPaths:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A task that has learnt its training part, and every part in the task's own form."""
+    """A task that has learnt from its training part, and every part encoded."""
 
-    task: Task
+    task: BaseTask[Any, Any]
     train: Any
     valid: Any | None
     test: Any | None
 
 
-class Task(Protocol):
-    """Records to batches, the model and the loss for them, and outputs back to records.
+def ignore(_: str) -> None:
+    """Log nothing."""
 
-    A part is data as the task holds it: encoded rows, a stream of tokens, windows over series. Only the task looks
-    inside.
+
+class BaseTask(ABC, Generic[R, P]):
+    """Records to batches, the network and the loss for them, and outputs back to records.
+
+    A task says how data is read (`read`), what is learnt from the training part (`learn`), how records become arrays
+    (`encode`) and these become batches (`batches`), the model (`network`), the loss and metrics (`objective`), and how
+    good a model is (`evaluate`). It says what it has learnt as files (`state`, `from_run`). The rest is here.
+
+    Type parameters: R, the usable records; P, the same encoded.
+
+    Attributes:
+        name: as in the registry.
+        settings: every option, resolved.
     """
 
-    name: str
+    settings: Any
 
-    @property
-    def settings(self) -> Settings:
-        """Every option."""
-        ...
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
 
     @classmethod
-    def prepare(cls, name: str, settings: Any, sources: DataPaths, say: Log) -> TrainingData:
-        """Read the data, split it, learn vocabulary or scaler on the training part, and encode every part.
+    @abstractmethod
+    def read(cls, name: str, settings: Any, data: Any, say: Log, known: Any = None) -> R:
+        """Read data and keep its usable records.
+
+        Args:
+            name: of the task.
+            settings: every option.
+            data: names of files or of hub data, or a table (`data.tables`).
+            say: told what was left out.
+            known: the training records, or the task that has learnt from them, where these are others; its `labels`
+                are those that there are.
 
         Raises:
-            UserError: the data or the options cannot be used.
+            DataError: the data cannot be used.
         """
-        ...
 
     @classmethod
-    def read(cls, run: Run) -> Self:
-        """The task of a run folder.
+    @abstractmethod
+    def learn(cls, name: str, settings: Any, train: R, valid: R | None, say: Log) -> Self:
+        """Learn vocabulary, labels or scaler from the training records.
+
+        Raises:
+            UserError: the records or the options cannot be used.
+        """
+
+    @abstractmethod
+    def encode(self, records: R) -> P:
+        """Encode records as arrays."""
+
+    @abstractmethod
+    def batches(self, part: P, *, training: bool) -> BatchSource:
+        """Give a part's batches, in the order of training or of validation."""
+
+    @abstractmethod
+    def network(self, training: P | None = None) -> nn.Module:
+        """Make a new model; `training`, the training part, is given where it is about to be trained."""
+
+    @abstractmethod
+    def objective(self, training: P | None = None) -> Objective:
+        """Give loss and metrics."""
+
+    @abstractmethod
+    def evaluate(self, network: Any, part: P) -> Report:
+        """Compute every metric on a part, a baseline's beside it."""
+
+    @abstractmethod
+    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
+        """Give the report as lines for a person; `full` with its tables."""
+
+    @abstractmethod
+    def counts(self, part: P) -> dict[str, int]:
+        """Count what a part holds: rows, tokens, windows; the first is what a person is told."""
+
+    @abstractmethod
+    def state(self) -> dict[str, str]:
+        """Give what was learnt, as files: name -> content."""
+
+    @classmethod
+    @abstractmethod
+    def from_run(cls, run: Run) -> Self:
+        """Read the task of a run folder.
 
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
         """
-        ...
 
-    def write(self, run: Run) -> None:
-        """Write what `read` needs beside config.yaml."""
-        ...
+    def learn_encoded(self, train: P) -> Self:
+        """Learn what needs the encoded training part, such as frequencies; here: nothing."""
+        return self
 
-    def load(self, data: Any, source: SourceOptions, say: Log) -> Any:
-        """New data with the truth in it, as a part: names of files or of hub data, or a table (`data.tables`).
+    @classmethod
+    def split(cls, settings: Any, records: R) -> tuple[R, R | None]:
+        """Divide training records into a training and a validation part; here: all of them train.
+
+        Raises:
+            DataError: there are too few.
+        """
+        return records, None
+
+    def describe_data(self, prepared: TrainingData) -> Iterator[str]:
+        """Say what there is to train on and what was learnt from it, before the training starts."""
+        yield self.describe_parts(prepared)
+
+    def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
+        """Draw what the task has to show into the run folder; here: nothing."""
+
+    @classmethod
+    def prepare(cls, name: str, settings: Any, sources: DataPaths, say: Log) -> TrainingData:
+        """Read the data, divide it, learn from the training part, and encode every part.
+
+        Raises:
+            UserError: the data or the options cannot be used.
+        """
+        main = cls.read(name, settings, sources.data, say)
+        valid = cls.read(name, settings, sources.valid, say, main) if sources.valid else None
+        test = cls.read(name, settings, sources.test, say, main) if sources.test else None
+        return cls.prepare_records(name, settings, main, valid, test, say)
+
+    @classmethod
+    def prepare_records(
+        cls, name: str, settings: Any, main: R, valid: R | None = None, test: R | None = None, say: Log = ignore
+    ) -> TrainingData:
+        """Prepare records that have been read; a share of `main` is held out if `valid` is not given.
+
+        Raises:
+            UserError: the records or the options cannot be used.
+        """
+        train, valid = cls.split(settings, main) if valid is None else (main, valid)
+        task = cls.learn(name, settings, train, valid, say)
+        part = task.encode(train)
+        others = [None if records is None else task.encode(records) for records in (valid, test)]
+        return TrainingData(task.learn_encoded(part), part, *others)
+
+    def load(self, data: Any, source: SourceOptions, say: Log) -> P:
+        """Read and encode new data with the truth in it: names of files or of hub data, or a table (`data.tables`).
 
         Raises:
             DataError: it cannot be used.
         """
-        ...
+        return self.encode(self.read_new(data, source, say))
 
-    def size(self, part: Any) -> dict[str, int]:
-        """What a part counts: rows, tokens, windows."""
-        ...
+    def read_new(self, data: Any, source: SourceOptions, say: Log) -> R:
+        """Read new data, with the columns and labels of the training data; see `read`."""
+        return self.read(self.name, replace(self.settings, source=source), data, say, self)
 
-    def model(self, training: Any | None = None) -> nn.Module:
-        """A new model; `training`, the training part, is given where it is about to be trained."""
-        ...
+    def save(self, run: Run) -> None:
+        """Write what `from_run` needs beside config.yaml."""
+        for file, content in self.state().items():
+            run.write(file, content)
 
-    def objective(self, training: Any | None = None) -> Objective:
-        """Loss and metrics."""
-        ...
+    def fingerprint(self, part: P) -> Iterator[bytes | memoryview]:
+        """Give what a resumed training must find as it was, of a part and of what was learnt."""
+        for content in self.state().values():
+            yield content.encode()
+        yield from part.fingerprint()
 
-    def batches(self, part: Any, *, shuffle: bool) -> BatchSource:
-        """A part's batches, in the order of training (`shuffle`) or of validation."""
-        ...
+    def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
+        """Say what is about to be trained, and on what."""
+        yield from self.describe_data(prepared)
+        yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(network):,} parameters"
 
-    def report(self, model: Any, part: Any) -> Report:
-        """Every metric on a part, a baseline's beside it."""
-        ...
-
-    def lines(self, report: Report, *, full: bool = True) -> list[str]:
-        """The report for a person; `full` with its tables."""
-        ...
-
-    def describe(self, prepared: TrainingData, model: Any) -> Iterable[str]:
-        """What is said before the training starts."""
-        ...
-
-    def fingerprint(self, part: Any) -> Iterable[bytes | memoryview]:
-        """What a resumed training must find as it was, of a part and of what was learnt."""
-        ...
-
-    def pictures(self, run: Run, model: Any, prepared: TrainingData, metrics: Report) -> None:
-        """Draw what the task has to show into the run folder."""
-        ...
+    def describe_parts(self, prepared: TrainingData, more: str = "") -> str:
+        """`360 rows to train, 40 to validate, 50 to test`; `more` on the rows to train."""
+        parts = [f"{counted(self.counts(prepared.train))}{more} to train"]
+        for part, what in ((prepared.valid, "validate"), (prepared.test, "test")):
+            if part is not None:
+                parts.append(f"{next(iter(self.counts(part).values())):,} to {what}")
+        return ", ".join(parts)
 
 
-class RecordTask(Task, Protocol):
+class RecordTask(BaseTask[R, P]):
     """A task whose records are answered one by one."""
 
     @property
+    @abstractmethod
     def column(self) -> str:
         """The column that a record to answer must have."""
-        ...
 
     @property
+    @abstractmethod
     def answer_keys(self) -> Sequence[str]:
         """What every record of the answers has."""
-        ...
 
-    def problems(self, values: Sequence[Any]) -> Mapping[int, str]:
-        """Why values of that column cannot be answered, by their position."""
-        ...
+    @abstractmethod
+    def validate(self, values: Sequence[Any]) -> Mapping[int, str]:
+        """Say why values of that column cannot be answered, by their position."""
 
-    def answered(self, model: Any, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """One record for each value of that column."""
-        ...
+    @abstractmethod
+    def predict(self, network: Any, values: Sequence[Any]) -> list[dict[str, Any]]:
+        """Answer values of that column: one record for each."""
 
 
-def counted(report: Report) -> str:
+def run_batches(network: nn.Module, batches: Iterable[B]) -> Iterator[B]:
+    """Give batches on the network's device, for a network in evaluation mode and without gradients."""
+    import torch
+
+    device = next(network.parameters()).device
+    network.eval()
+    with torch.inference_mode():
+        for batch in batches:
+            yield batch.to(device)
+
+
+def require_finite(*answers: Any) -> None:
+    """Refuse answers, numbers, tensors or arrays, that hold NaN or an infinity.
+
+    Raises:
+        RunError: one does.
+    """
+    import numpy as np
+    import torch
+
+    from unroll.errors import RunError
+
+    for answer in answers:
+        if not bool(answer.isfinite().all() if isinstance(answer, torch.Tensor) else np.isfinite(answer).all()):
+            raise RunError(
+                "the model answers with a value that is not finite; its weights may be damaged, or the data is far from"
+                " what it was trained on"
+            )
+
+
+def counted(report: Mapping[str, Any]) -> str:
     """What a report counted, in words: `360 rows`."""
     name, number = next(iter(report.items()))
     return f"{number:,} {name.removesuffix('s') if number == 1 else name}"
 
 
-def parameters(model: nn.Module) -> int:
-    """Numbers that a model learns."""
-    return sum(p.numel() for p in model.parameters())
+def describe_lengths(lengths: np.ndarray, unit: str, row: str, padding: float) -> str:
+    """`3 to 80 tokens a row (median 12), 4.1% of the batches padding`."""
+    import statistics
+
+    middle = int(statistics.median(lengths.tolist()))
+    return (
+        f"{int(lengths.min())} to {int(lengths.max())} {unit} a {row} (median {middle}),"
+        f" {padding:.1%} of the batches padding"
+    )
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def recurrent_layers(options: RecurrentOptions) -> str:

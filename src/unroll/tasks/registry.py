@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unroll.errors import OptionError, nearest
 
 if TYPE_CHECKING:
-    from unroll.tasks.base import Task
+    from unroll.tasks.base import BaseTask
     from unroll.tasks.settings import Settings
 
 _ROWS = (
@@ -26,6 +26,8 @@ class TaskSpec:
         text: what it does, in a sentence.
         data: what its data may be, for the help.
         settings, task, predictor: `module:Class` of its options, of itself, and of what answers with a trained run.
+        state: the files in which a run keeps what it has learnt.
+        plots: the pictures that it draws beside those of every training.
     """
 
     text: str
@@ -33,12 +35,14 @@ class TaskSpec:
     settings: str
     task: str
     predictor: str
+    state: tuple[str, ...]
+    plots: tuple[str, ...] = ()
 
     def load_settings(self) -> type[Settings]:
         """The class of its options; imports no PyTorch."""
         return _load(self.settings)
 
-    def load_task(self) -> type[Task]:
+    def load_task(self) -> type[BaseTask[Any, Any]]:
         """The task."""
         return _load(self.task)
 
@@ -54,6 +58,8 @@ TASKS = {
         "unroll.tasks.classification.options:ClassificationSettings",
         "unroll.tasks.classification.task:ClassificationTask",
         "unroll.serving.predictor:RecordPredictor",
+        ("encoder.json", "labels.json"),
+        ("confusion.png",),
     ),
     "regression": TaskSpec(
         "Train a regressor: a number, or several, for each text or numeric sequence.",
@@ -61,6 +67,8 @@ TASKS = {
         "unroll.tasks.classification.options:ClassificationSettings",
         "unroll.tasks.classification.task:ClassificationTask",
         "unroll.serving.predictor:RecordPredictor",
+        ("encoder.json", "labels.json"),
+        ("confusion.png",),
     ),
     "language-model": TaskSpec(
         "Train a language model: the next token of a text, or tokens that were masked.",
@@ -69,6 +77,7 @@ TASKS = {
         "unroll.tasks.language_modeling.options:LanguageSettings",
         "unroll.tasks.language_modeling.task:LanguageTask",
         "unroll.serving.language_model:LanguagePredictor",
+        ("encoder.json", "frequencies.json"),
     ),
     "tagging": TaskSpec(
         "Train a tagger: a tag for each token of a sentence, such as parts of speech or names.",
@@ -76,6 +85,8 @@ TASKS = {
         "unroll.tasks.tagging.options:TaggingSettings",
         "unroll.tasks.tagging.task:TaggingTask",
         "unroll.serving.predictor:RecordPredictor",
+        ("encoder.json", "tags.json"),
+        ("confusion.png",),
     ),
     "forecasting": TaskSpec(
         "Train a forecaster: the next steps of one or many series.",
@@ -83,8 +94,15 @@ TASKS = {
         "unroll.tasks.forecasting.options:ForecastingSettings",
         "unroll.tasks.forecasting.task:ForecastingTask",
         "unroll.serving.forecaster:ForecastPredictor",
+        ("scaler.json",),
+        ("forecast.png", "horizon.png"),
     ),
 }
+
+
+def run_files() -> set[str]:
+    """Names of all files that tasks write into a run folder beside those of every run."""
+    return {name for task in TASKS.values() for name in (*task.state, *task.plots)}
 
 
 def entry(name: str) -> TaskSpec:

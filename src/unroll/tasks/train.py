@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from unroll.errors import OptionError, RunError
 from unroll.runs import CONFIG, METRICS, Run
-from unroll.tasks.base import DataPaths, Log, Report, Task, TrainingData, counted
-from unroll.tasks.registry import entry
+from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, ignore
+from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
 from unroll.training.distributed import is_main
@@ -35,7 +36,7 @@ def new_model(prepared: TrainingData) -> nn.Module:
     """
     torch.manual_seed(prepared.task.settings.batch.seed)
     try:
-        return prepared.task.model(prepared.train)
+        return prepared.task.network(prepared.train)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
             raise
@@ -52,8 +53,8 @@ def train(
     return fit(
         model,
         task.objective(prepared.train),
-        task.batches(prepared.train, shuffle=True),
-        None if prepared.valid is None else task.batches(prepared.valid, shuffle=False),
+        task.batches(prepared.train, training=True),
+        None if prepared.valid is None else task.batches(prepared.valid, training=False),
         task.settings.training,
         folder,
         resume=resume,
@@ -80,14 +81,16 @@ def train_from_files(
         UserError: the data, the options or the run folder cannot be used.
         Interrupted: a person stopped the training; the checkpoint is written.
     """
-    run = Run.claim(out, overwrite=overwrite) if is_main() else Run(Path(out))
-    prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else _silent)
+    run = Run.claim(out, files=run_files(), overwrite=overwrite) if is_main() else Run(Path(out))
+    prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else ignore)
     model = new_model(prepared)
     check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
     with _writing(run, say):
         if is_main():
-            Run.claim(out, overwrite=overwrite, held=True).begin()  # another run may have come there since
-            prepared.task.write(run)
+            Run.claim(
+                out, files=run_files(), overwrite=overwrite, held=True
+            ).begin()  # another run may have come there since
+            prepared.task.save(run)
             where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(DataPaths)}
             run.write_config(name, prepared.task.settings.flat(), where)
         return _train(run, prepared, model, resume=False, say=say)
@@ -110,7 +113,7 @@ def resume(path: str | Path, *, say: Log = print) -> Report:
             sources = DataPaths(**config["sources"])
         except TypeError as error:
             raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
-        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else _silent)
+        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
         if not _as_written(run, prepared.task):
             raise RunError(
                 f"the training data of {path} has changed since the run was started; it cannot go on exactly"
@@ -145,7 +148,7 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
         return {}
     metrics: Report = {
         "training": {
-            **task.size(prepared.train),
+            **task.counts(prepared.train),
             "epochs": len(outcome.history),
             "best_epoch": outcome.best_epoch,
             "seconds": round(outcome.seconds, 3),
@@ -157,30 +160,30 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
     for part in ("validation", "test"):
         held = prepared.valid if part == "validation" else prepared.test
         if held is not None:
-            metrics[part] = task.report(model, held)
+            metrics[part] = task.evaluate(model, held)
     run.write_json(METRICS, metrics)
     plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")
     plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
-    task.pictures(run, model, prepared, metrics)
+    task.save_plots(run, model, prepared, metrics)
     shown = "test" if "test" in metrics else "validation"
     for part in ("validation", "test"):
         if part in metrics:
             beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""
             say(f"\n{part} ({counted(metrics[part])}{beside})")
-            for line in task.lines(metrics[part], full=part == shown):
+            for line in task.format_report(metrics[part], full=part == shown):
                 say(f"  {line}")
     run.write_weights(model)
-    run.finish()
+    run.finish(entry(task.name).state)
     say(f"\nthe run is in {run.path}")
     return metrics
 
 
-def _as_written(run: Run, task: Task) -> bool:
+def _as_written(run: Run, task: BaseTask[Any, Any]) -> bool:
     """Whether what the task has learnt is what the run's files say."""
     with tempfile.TemporaryDirectory(prefix="unroll-") as folder:
         again = Run(Path(folder))
-        task.write(again)
+        task.save(again)
         return all(run.read(file.name) == again.read(file.name) for file in again.path.iterdir())
 
 
@@ -200,7 +203,3 @@ def _identity(prepared: TrainingData) -> str:
 
 def _absolute(data: Sequence[str]) -> list[str]:
     return [os.path.abspath(d) if any(c in d for c in "*?[") or os.path.exists(d) else d for d in data]
-
-
-def _silent(_: str) -> None:
-    pass

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from unroll.data.options import TextOptions
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import OptionError, RunError
-from unroll.runs import ENCODER, Run
+from unroll.runs import Run
 from unroll.tasks.settings import Settings, TransferOptions
+from unroll.tasks.state import ENCODER
 
 if TYPE_CHECKING:
     from torch import nn

@@ -66,11 +66,11 @@ def test_one_class_in_the_data_has_no_area_and_says_so() -> None:
     p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
     found = report.single_label(p, torch.tensor([0, 0]), ("a", "b"), [0.5, 0.5])
     assert found["roc_auc"] is None
-    assert any("not defined" in line for line in report.lines(found))
+    assert any("not defined" in line for line in report.format_report(found))
     assert found["accuracy"] == 0.5
 
 
 def test_the_lines_show_the_baseline_beside_its_metric() -> None:
     p = torch.tensor([[0.9, 0.1], [0.2, 0.8]])
-    shown = report.lines(report.single_label(p, torch.tensor([0, 1]), ("neg", "pos"), [0.6, 0.4]))
+    shown = report.format_report(report.single_label(p, torch.tensor([0, 1]), ("neg", "pos"), [0.6, 0.4]))
     assert shown[0] == "accuracy        1.0000   (0.5000 for always 'neg', the most common in the training part)"

@@ -38,7 +38,7 @@ def made(series: int = 1, rows: int = 60, **options: Any):
     frames = from_dataframe(df, settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
     torch.manual_seed(0)
-    return task, task.model().eval(), frames
+    return task, task.network().eval(), frames
 
 
 def test_origins_are_counted_from_the_end() -> None:
@@ -73,7 +73,7 @@ def test_a_forecast_is_the_one_made_of_the_rows_before_its_origin() -> None:
     found = backtest(task, model, frames, origins=3)
     for i, origin in enumerate((48, 52, 56)):
         cut = frames.upto({"": origin + 4})
-        alone = task.windows(cut)
+        alone = task.encode(cut)
         last = answer(model, alone, task.scaler.table(("",)), seed=0, rows=np.array([alone.size - 1]))
         np.testing.assert_allclose(found.answers.point[i], last.point[0], rtol=1e-6)
 

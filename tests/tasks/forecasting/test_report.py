@@ -13,7 +13,8 @@ from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.forecasting import report
 from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.metrics import naive_scale
-from unroll.tasks.forecasting.report import lines, number, verdict
+from unroll.tasks.forecasting.report import format_report, verdict
+from unroll.tasks.reporting import number
 
 L, F, SEASON = 6, 4, 3
 
@@ -32,7 +33,7 @@ def made(shift: float = 0.0, season: int = SEASON, *, quantiles: bool = False):
     point = truth + shift * scale.scale[0]
     bands = np.stack([point - 1, point, point + 1], -1) if quantiles else None
     error = np.stack([naive_scale(f.target, season) for f in part.frames])
-    found = report.report(
+    found = report.evaluate(
         Forecasts(point, bands),
         part,
         scale=scale,
@@ -93,7 +94,7 @@ def test_a_model_that_is_no_better_is_told_so() -> None:
         "the model does not beat repeat last",
         "the model does not beat seasonal naive (3)",
     ]
-    assert lines(found)[-2:] == verdict(found)
+    assert format_report(found)[-2:] == verdict(found)
 
 
 def test_without_a_season_there_is_one_naive_forecast() -> None:
@@ -103,13 +104,13 @@ def test_without_a_season_there_is_one_naive_forecast() -> None:
 
 def test_lines_are_a_table() -> None:
     found = made(0.5, quantiles=True)[2]
-    text = lines(found)
+    text = format_report(found)
     width = {len(line) for line in text[:7]}
     assert len(width) == 1
     assert any("of the truths lie in the 80% interval, 2.0000 wide" in line for line in text)
     assert [line.split()[:2] for line in text if line.startswith("step")] == [["step", str(f)] for f in (1, 2, 3, 4)]
     assert [line.split()[0] for line in text if line.startswith(("a ", "b "))] == ["a", "b"]
-    assert not any(line.startswith("step") for line in lines(found, full=False))
+    assert not any(line.startswith("step") for line in format_report(found, full=False))
 
 
 def test_numbers() -> None:

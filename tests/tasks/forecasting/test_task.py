@@ -62,7 +62,7 @@ def prepared(df: pd.DataFrame, **options: Any) -> TrainingData:
 
 def model_of(made: TrainingData) -> Any:
     torch.manual_seed(0)
-    return made.task.model().eval()
+    return made.task.network().eval()
 
 
 @pytest.mark.parametrize("gaps", ["none", "fill", "interpolate"])
@@ -113,7 +113,7 @@ def test_nothing_held_out_reaches_the_training_part() -> None:
     assert all(np.array_equal(errors[name], again[name], equal_nan=True) for name in errors)
     assert one.train.size == 2 * (80 - 24 - 18 + 1)
     for a, b in zip(
-        one.task.batches(one.train, shuffle=True), other.task.batches(other.train, shuffle=True), strict=True
+        one.task.batches(one.train, training=True), other.task.batches(other.train, training=True), strict=True
     ):
         for name in ("x", "target", "past", "known", "static"):
             assert torch.equal(getattr(a, name), getattr(b, name)), name
@@ -208,12 +208,12 @@ def test_a_run_is_complete(trained: Path) -> None:
 
 def test_a_task_read_again_reports_the_same(trained: Path) -> None:
     run = Run.open(trained / "run")
-    task = ForecastingTask.read(run)
-    model = task.model()
+    task = ForecastingTask.from_run(run)
+    model = task.network()
     run.read_weights(model)
     df = table()
     again = prepared(df, output="quantile")
-    found = task.report(model.eval(), again.test)
+    found = task.evaluate(model.eval(), again.test)
     wanted = json.loads((trained / "run" / "metrics.json").read_text())["test"]
     assert found["mae"] == pytest.approx(wanted["mae"], rel=1e-6)
     assert found["mase"] == pytest.approx(wanted["mase"], rel=1e-6)
@@ -222,9 +222,9 @@ def test_a_task_read_again_reports_the_same(trained: Path) -> None:
     part = task.load([late], SourceOptions(), lambda _: None)
     assert part.size == 2 * (40 - 18 + 1)
     # training ends on February 25, the first origin is February 22
-    found = task.report(model, part)
+    found = task.evaluate(model, part)
     assert found["in_training"] == 8
-    assert any(line.startswith("8 of 46 windows begin in the rows") for line in task.lines(found))
+    assert any(line.startswith("8 of 46 windows begin in the rows") for line in task.format_report(found))
 
 
 def test_a_damaged_scaler_is_named(trained: Path, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_damaged_scaler_is_named(trained: Path, tmp_path: Path) -> None:
         document[key] = value
         (tmp_path / "run" / "scaler.json").write_text(json.dumps(document))
         with pytest.raises(RunError, match=sentence):
-            ForecastingTask.read(Run.open(tmp_path / "run", trust_changed=True))
+            ForecastingTask.from_run(Run.open(tmp_path / "run", trust_changed=True))
 
 
 def test_what_is_said_before_and_after(trained: Path) -> None:
@@ -253,11 +253,11 @@ def test_what_is_said_before_and_after(trained: Path) -> None:
     assert "segrnn of 3, 1 LSTM layer of 8, output quantile" in said
     assert "2 targets, 1 past, 1 known, 1 static inputs" in said
     test = json.loads((trained / "run" / "metrics.json").read_text())["test"]
-    task = ForecastingTask.read(Run.open(trained / "run"))
-    text = task.lines(test)
+    task = ForecastingTask.from_run(Run.open(trained / "run"))
+    text = task.format_report(test)
     assert text[0].split() == ["model", "repeat", "last", "seasonal", "naive", "(7)"]
     assert any(line.startswith("MASE ") for line in text)
-    assert len(task.lines(test, full=False)) < len(text)
+    assert len(task.format_report(test, full=False)) < len(text)
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,11 @@ def test_bad_series_are_named() -> None:
         prepared(df.drop(index=20).reset_index(drop=True))
     other = df.assign(shop=df.shop.replace("s1", "s9"))
     task = prepared(df).task
-    made = task.windows(from_dataframe(other, layout=task.layout))
+    made = task.encode(from_dataframe(other, layout=task.layout))
     assert made.frames.names == ("s0",)
     assert made.notes == ("left out, as the training was without them: 's9'",)
     with pytest.raises(DataError, match="series 's9' was not in the training data"):
-        task.windows(from_dataframe(other[other.shop == "s9"], layout=task.layout))
+        task.encode(from_dataframe(other[other.shop == "s9"], layout=task.layout))
 
 
 def test_a_constant_series_is_forecast_and_has_no_mase() -> None:
@@ -311,8 +311,8 @@ def test_a_constant_series_is_forecast_and_has_no_mase() -> None:
     frames = from_dataframe(df.drop(columns=["rain", "promo", "size"]), settings.frame)
     made = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), said.append)
     assert any("never changing in the training part" in line for line in said)
-    found = made.task.report(model_of(made), made.test)
+    found = made.task.evaluate(model_of(made), made.test)
     assert np.isfinite(found["mase"])
     assert found["mase_left_out"] == 2 * 9 * 6
     assert found["per_target"]["visits"]["mase"] is None
-    assert any("MASE leaves out 108 truths" in line for line in made.task.lines(found))
+    assert any("MASE leaves out 108 truths" in line for line in made.task.format_report(found))

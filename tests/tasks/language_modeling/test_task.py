@@ -21,7 +21,7 @@ from unroll.runs import Run
 from unroll.tasks.base import DataPaths
 from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken
 from unroll.tasks.language_modeling.options import LanguageOptions, LanguageSettings
-from unroll.tasks.language_modeling.report import Dynamic, lines, masked_tokens, next_tokens
+from unroll.tasks.language_modeling.report import Dynamic, format_report, masked_tokens, next_tokens
 from unroll.tasks.language_modeling.task import LanguageTask, cheapest_cutoffs
 
 V = 9
@@ -211,13 +211,13 @@ def test_the_report_is_a_loop_over_every_token(documents: tuple[int, ...]) -> No
 def test_bits_of_the_original_text(tmp_path: Path) -> None:
     whole = prepared(tmp_path / "a.txt", "Zoé é .\n" * 30, level="word", validation_fraction=0.0)
     corpus = whole.train
-    made = whole.task.model()
-    found = whole.task.report(made, corpus)
+    made = whole.task.network()
+    found = whole.task.evaluate(made, corpus)
     bits = found["bits_per_token"] * found["tokens"]
     assert found["tokens"] == 30 * 4
     assert found["bits_per_character"] == pytest.approx(bits / (30 * 8), rel=1e-12)
     assert found["bits_per_byte"] == pytest.approx(bits / (30 * 10), rel=1e-12)
-    shown = lines(found)
+    shown = format_report(found)
     assert [line.split("  ")[0] for line in shown] == [
         *("perplexity", "nats per token", "bits per token", "bits per character", "bits per byte")
     ]
@@ -227,9 +227,9 @@ def test_bits_of_the_original_text(tmp_path: Path) -> None:
 def test_unknown_tokens_are_counted_and_said(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("the bird sat\n")
     whole = prepared(tmp_path / "a.txt", sources={"test": [str(tmp_path / "b.txt")]})
-    found = whole.task.report(whole.task.model(), whole.test)
+    found = whole.task.evaluate(whole.task.network(), whole.test)
     assert found["unknown"] == 1
-    assert lines(found)[-1] == "unknown tokens      1 (25.00%), each counted as the unknown token"
+    assert format_report(found)[-1] == "unknown tokens      1 (25.00%), each counted as the unknown token"
 
 
 def test_dynamic_evaluation_scores_before_it_learns_and_leaves_the_model_as_it_was() -> None:
@@ -241,7 +241,7 @@ def test_dynamic_evaluation_scores_before_it_learns_and_leaves_the_model_as_it_w
     assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
     assert all(p.grad is None for p in made.parameters())
     assert (found["dynamic_rate"], found["dynamic_decay"]) == (0.5, 0.1)
-    assert "dynamic evaluation  rate 0.5, decay 0.1" in lines(found)
+    assert "dynamic evaluation  rate 0.5, decay 0.1" in format_report(found)
 
     nats, state = 0.0, None
     x = torch.from_numpy(np.concatenate([[corpus.start], corpus.tokens[:-1]])).unsqueeze(0)
@@ -305,7 +305,7 @@ def test_masked_report_is_of_the_hidden_tokens() -> None:
     assert found["nats_per_token"] == pytest.approx(nats / total, rel=1e-12)
     assert found["accuracy"] == right / total
     assert found == masked_tokens(made, windows, np.ones(V))
-    assert any(line.startswith("accuracy") for line in lines(found))
+    assert any(line.startswith("accuracy") for line in format_report(found))
 
 
 # the task
@@ -317,7 +317,7 @@ def test_the_text_is_divided_by_position(tmp_path: Path) -> None:
     decoder = found.task.encoder.decoder
     assert decoder().decode(found.train.tokens) == text[:750]
     assert decoder().decode(found.valid.tokens) == text[750:]
-    said = list(found.task.describe(found, found.task.model()))
+    said = list(found.task.describe(found, found.task.network()))
     assert said[0] == "750 tokens to train, 250 to validate"
     assert said[1] == "32 streams, 1 window of about 24 tokens an epoch"
     words = prepared(tmp_path / "b.txt", validation_fraction=0.2)
@@ -365,10 +365,10 @@ def test_a_text_of_one_token(tmp_path: Path) -> None:
         prepared(tmp_path / "a.txt", "w", level="char")
     found = prepared(tmp_path / "a.txt", "w", level="char", validation_fraction=0.0)
     assert len(found.train) == 1
-    windows = found.task.batches(found.train, shuffle=True)
+    windows = found.task.batches(found.train, training=True)
     assert len(windows) == 1
-    assert found.task.report(found.task.model(), found.train)["tokens"] == 1
-    said = list(found.task.describe(found, found.task.model()))
+    assert found.task.evaluate(found.task.network(), found.train)["tokens"] == 1
+    said = list(found.task.describe(found, found.task.network()))
     assert said[1] == "1 stream (batch_size is 32), 1 window of about 1 token an epoch"
 
 
@@ -386,9 +386,9 @@ def test_what_was_left_out_is_said(tmp_path: Path) -> None:
 def test_there_and_back(tmp_path: Path) -> None:
     found = prepared(tmp_path / "a.txt", softmax="adaptive", bptt=9)
     run = Run(tmp_path / "run")
-    found.task.write(run)
+    found.task.save(run)
     run.write_config("language-model", found.task.settings.flat(), {})
-    task = LanguageTask.read(run)
+    task = LanguageTask.from_run(run)
     assert task.settings == found.task.settings
     assert len(task.settings.language.cutoffs) == 2
     assert task.frequencies.tolist() == found.task.frequencies.tolist()
@@ -401,20 +401,20 @@ def test_there_and_back(tmp_path: Path) -> None:
     for change in ({"counts": counts["counts"][:-1]}, {"counts": [-1] * len(counts["counts"])}, {"format": "?"}):
         run.write_json("frequencies.json", counts | change)
         with pytest.raises(RunError, match=r"frequencies.json is (damaged|not in the form)"):
-            LanguageTask.read(run)
+            LanguageTask.from_run(run)
 
 
 def test_masked_prediction_of_a_text(tmp_path: Path) -> None:
     found = prepared(tmp_path / "a.txt", objective="masked", bidirectional=True, bptt=12)
     assert isinstance(found.task.objective(), MaskedTokens)
-    batches = found.task.batches(found.train, shuffle=True)
+    batches = found.task.batches(found.train, training=True)
     assert isinstance(batches, MaskedWindows)
     assert (batches.share, batches.anew) == (0.15, True)
-    assert not found.task.batches(found.valid, shuffle=False).anew  # type: ignore[attr-defined]
-    made = found.task.model()
-    assert found.task.report(made, found.valid)["tokens"] > 0
+    assert not found.task.batches(found.valid, training=False).anew  # type: ignore[attr-defined]
+    made = found.task.network()
+    assert found.task.evaluate(made, found.valid)["tokens"] > 0
     with pytest.raises(OptionError, match="dynamic evaluation needs a model of the next token"):
-        found.task.report(made, found.valid, Dynamic(1.0))
+        found.task.evaluate(made, found.valid, Dynamic(1.0))
 
 
 def test_cheapest_cutoffs_are_the_cheapest_of_all() -> None:

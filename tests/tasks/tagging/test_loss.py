@@ -120,7 +120,7 @@ def test_tags_that_training_lacked_are_wrong_and_give_no_loss(decoder: str) -> N
     assert objective.loss(scored, batch).item() == pytest.approx(known.item() / 4, abs=1e-12)
     metrics = objective.metrics()
     metrics["accuracy"].update(torch.tensor([0, 1, 0, 2]), batch.target.flatten())
-    metrics["span_f1"].update(torch.tensor([[0, 1], [0, 2]]), batch.target, batch.lengths, batch.strange)
+    metrics["span_f1"].update(torch.tensor([[0, 1], [0, 2]]), batch.target, batch.lengths, batch.unseen_tags)
     assert metrics["accuracy"].compute().item() == pytest.approx(3 / 4)
     # found: two spans of X; there: one of X and one of Y
     assert metrics["span_f1"].compute().item() == pytest.approx(2 * 1 / 4)

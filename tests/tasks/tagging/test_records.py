@@ -29,16 +29,16 @@ def test_tags_are_numbered_as_they_appear_and_then_as_the_labels_are() -> None:
     assert found.names == ("Y", "X")
     assert [t.tolist() for t in found.tags] == [[0, 1], [0]]
     encoder = WordCharVocabulary.learn([["a", "b", "c"]], TextOptions(min_freq=1))
-    part = found.part(encoder, Labels.learn(found.names), np.array([1, 0]))
+    part = found.take(np.array([1, 0])).encode(encoder, Labels.learn(found.names))
     assert [t.tolist() for t in part.tags.take(np.arange(2))] == [[1], [1, 0]]
-    assert list(found.tokens(np.array([1]))) == [["c"]]
+    assert list(found.take(np.array([1])).tokens()) == [["c"]]
 
 
 def test_texts_are_split_and_tags_may_be_numbers() -> None:
     found = given([("a b.", "A B"), (("c", "d"), [1, 2.0])])
     assert found.names == ("A", "B", "1", "2")
-    assert list(found.tokens(np.array([0]))) == [["a", "b."]]
-    assert list(given([("a b.", "A B C")], TaggingOptions(tokenize="words")).tokens(np.array([0]))) == [["a", "b", "."]]
+    assert list(found.take(np.array([0])).tokens()) == [["a", "b."]]
+    assert list(given([("a b.", "A B C")], TaggingOptions(tokenize="words")).tokens()) == [["a", "b", "."]]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_bad_sentences_are_named_or_left_out(row: tuple[Any, Any], reason: str) 
     assert found.rows.tolist() == [0, 2]
     assert said == [f"left out: 1 of 3 rows of X cannot be used (row 2: {reason})"]
     assert (
-        len(found.part(WordCharVocabulary.learn([["fine"]], TextOptions(min_freq=1)), Labels("single", ["X", "Y"])))
+        len(found.encode(WordCharVocabulary.learn([["fine"]], TextOptions(min_freq=1)), Labels("single", ["X", "Y"])))
         == 2
     )
 
@@ -78,8 +78,8 @@ def test_tags_that_training_did_not_have_come_last_and_are_told() -> None:
     assert found.names == ("NOUN", "VERB", "NUON", "X")
     told = "X: 3 tokens have tags that the training data did not, counted as wrong; the first is 'NUON' in row 2"
     assert said == [told + "; did you mean 'NOUN'?"]
-    part = found.part(WordCharVocabulary.learn([["a"]], TextOptions(min_freq=1)), Labels("single", ["NOUN", "VERB"]))
-    assert part.strange == ("NUON", "X")
+    part = found.encode(WordCharVocabulary.learn([["a"]], TextOptions(min_freq=1)), Labels("single", ["NOUN", "VERB"]))
+    assert part.unseen_tags == ("NUON", "X")
     assert [t.tolist() for t in part.tags.take(np.arange(3))] == [[0], [1, 2], [2, 3]]
     given([rows[0], ([], ["Y"]), (["a"], ["Y"])], known=("NOUN", "VERB"), skip=True, say=said.append)
     assert "X: 1 token has a tag that the training data did not" in said[-1]

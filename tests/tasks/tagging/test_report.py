@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 from unroll.data.options import TextOptions
 from unroll.data.text.tagged import TaggedSentences
 from unroll.data.text.word_vocab import WordCharVocabulary
-from unroll.tasks.tagging.report import Guess, lines, report
+from unroll.tasks.tagging.report import MajorityTagBaseline, evaluate, format_report
 
 NAMES = ("D", "N", "V")
 
@@ -25,7 +25,7 @@ TRAIN, ENCODER = part(["the/D run/N ran/V", "run/V run/V the/D The/D", "saw/V sa
 
 
 def test_the_guess_is_each_words_most_common_tag() -> None:
-    guess = Guess.learn(TRAIN, len(ENCODER.seen), 3)
+    guess = MajorityTagBaseline.learn(TRAIN, len(ENCODER.seen), 3)
     answers = {word: NAMES[i] for word, i in zip(ENCODER.seen, guess.tags.tolist(), strict=True)}
     # saw was a noun as often as a verb: the first of the tags is taken
     assert answers == {"run": "V", "the": "D", "The": "D", "dog": "N", "saw": "N", "cat": "N", "ran": "V"}
@@ -36,8 +36,8 @@ def test_the_guess_is_each_words_most_common_tag() -> None:
 def test_figures_by_hand_and_as_scikit_learn_has_them() -> None:
     held, _ = part(["the/D fox/N ran/V", "Run/V dog/N", "a/D fox/N saw/V"], ENCODER)
     answered = [np.array([0, 1, 2]), np.array([1, 1]), np.array([0, 2, 2])]
-    guess = Guess.learn(TRAIN, len(ENCODER.seen), 3)
-    found = report(held, answered, NAMES, guess, spans=False)
+    guess = MajorityTagBaseline.learn(TRAIN, len(ENCODER.seen), 3)
+    found = evaluate(held, answered, NAMES, guess, spans=False)
     truth, flat = np.array([0, 1, 2, 2, 1, 0, 1, 2]), np.concatenate(answered)
     assert next(iter(found.items())) == ("tokens", 8)
     assert found["sentences"] == 3
@@ -65,8 +65,8 @@ def test_spans_overall_by_type_and_of_the_guess() -> None:
     encoder = WordCharVocabulary.learn(tokens, TextOptions(min_freq=1))
     tags = [np.array([0, 2, 3], np.int32), np.array([1, 0], np.int32)]
     held = TaggedSentences.encode(tokens, encoder, tags)
-    guess = Guess.learn(held, len(encoder.seen), 4)
-    found = report(held, [np.array([0, 3, 3]), np.array([1, 0])], names, guess, spans=True)
+    guess = MajorityTagBaseline.learn(held, len(encoder.seen), 4)
+    found = evaluate(held, [np.array([0, 3, 3]), np.array([1, 0])], names, guess, spans=True)
     assert found["spans"] == {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "gold": 3, "found": 3, "right": 2}
     assert found["per_type"]["X"]["f1"] == pytest.approx(1 / 2)
     assert found["per_type"]["Y"]["right"] == 1
@@ -75,9 +75,9 @@ def test_spans_overall_by_type_and_of_the_guess() -> None:
 
 def test_lines_for_a_person() -> None:
     held, _ = part(["the/D fox/N ran/V", "run/V dog/N"], ENCODER)
-    guess = Guess.learn(TRAIN, len(ENCODER.seen), 3)
-    found = report(held, [np.array([0, 1, 2]), np.array([1, 1])], NAMES, guess, spans=False)
-    shown = lines(found)
+    guess = MajorityTagBaseline.learn(TRAIN, len(ENCODER.seen), 3)
+    found = evaluate(held, [np.array([0, 1, 2]), np.array([1, 1])], NAMES, guess, spans=False)
+    shown = format_report(found)
     assert shown[0] == (
         "accuracy          0.8000   (1.0000 for each word's most common tag in the training part, 'N' for unseen words)"
     )
@@ -85,9 +85,9 @@ def test_lines_for_a_person() -> None:
     assert shown[2] == "whole sentences   0.5000   (of 2)"
     assert shown[4].split() == ["tag", "precision", "recall", "f1", "tokens"]
     assert shown[5].split() == ["D", "1.0000", "1.0000", "1.0000", "1"]
-    assert len(lines(found, full=False)) == 4
+    assert len(format_report(found, full=False)) == 4
     known, _ = part(["the/D"], ENCODER)
-    assert lines(report(known, [np.array([0])], NAMES, guess, spans=True))[1:4] == [
+    assert format_report(evaluate(known, [np.array([0])], NAMES, guess, spans=True))[1:4] == [
         "unseen words      none",
         "whole sentences   1.0000   (of 1)",
         "span f1           1.0000   (1.0000; precision 1.0000, recall 1.0000 of 1)",

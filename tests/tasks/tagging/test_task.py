@@ -12,8 +12,9 @@ import torch
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError, OptionError, RunError
 from unroll.options import defaults
-from unroll.runs import ENCODER, Run
+from unroll.runs import Run
 from unroll.tasks.base import DataPaths, TrainingData
+from unroll.tasks.state import ENCODER
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.task import TAGS, TaggingTask
 from unroll.tasks.train import new_model
@@ -61,7 +62,7 @@ def test_option_names_are_unique_and_bad_ones_named() -> None:
 def test_the_vocabulary_is_learnt_on_the_training_part_alone(tmp_path: Path) -> None:
     prepared = prepare(tmp_path)
     task: Any = prepared.task
-    assert task.size(prepared.train) == {"sentences": 3, "tokens": prepared.train.count}
+    assert task.counts(prepared.train) == {"sentences": 3, "tokens": prepared.train.count}
     held = set(task.encoder.seen)
     lists = [[t.split("|")[0] for t in s.split()] for s in NAMES]
     assert sum(all(t in held for t in tokens) for tokens in lists) == 3
@@ -91,7 +92,7 @@ def test_the_scheme_is_found_in_the_data(
     task: Any = prepared.task
     assert task.scheme == scheme
     assert task.spans == spans
-    assert task.model().crf.constrained == (scheme is not None)
+    assert task.network().crf.constrained == (scheme is not None)
     assert task.objective().monitor == (("span_f1" if spans else "accuracy"), "max")
 
 
@@ -146,25 +147,25 @@ def test_what_is_written_is_read_and_answers_the_same(tmp_path: Path, decoder: s
     model = new_model(prepared)
     run = Run.claim(tmp_path / "run")
     run.begin()
-    task.write(run)
+    task.save(run)
     run.write_config("tagging", task.settings.flat(), {"data": [], "valid": [], "test": []})
     run.write_weights(model)
-    again = TaggingTask.read(run)
+    again = TaggingTask.from_run(run)
     with torch.device("meta"):
-        empty = again.model()
+        empty = again.network()
     run.read_weights(empty)
     values = [["Ann", "ran"], ["Oslo"], ["Ann", "saw", "Bergen", "!"]]
-    answers = task.answered(model.eval(), values)
-    assert again.answered(empty, values) == answers
+    answers = task.predict(model.eval(), values)
+    assert again.predict(empty, values) == answers
     part = task.load([str(tmp_path / "train.conll")], SourceOptions(), print)
-    assert again.report(empty, part) == task.report(model, part)
+    assert again.evaluate(empty, part) == task.evaluate(model, part)
     assert [a["tokens"] for a in answers] == values
     for answer in answers:
         assert len(answer["tags"]) == len(answer["probabilities"]) == len(answer["tokens"])
         assert all(0 < p <= 1 for p in answer["probabilities"])
         for span in answer["spans"]:
             assert 0 <= span["start"] < span["end"] <= len(answer["tokens"])
-    alone = [task.answered(model, [value])[0] for value in values]
+    alone = [task.predict(model, [value])[0] for value in values]
     assert [a["tags"] for a in alone] == [a["tags"] for a in answers]
 
 
@@ -185,27 +186,27 @@ def test_a_damaged_run_is_refused(tmp_path: Path, file: str, change: dict, messa
     task = prepare(tmp_path).task
     run = Run.claim(tmp_path / "run")
     run.begin()
-    task.write(run)
+    task.save(run)
     run.write_config("tagging", task.settings.flat(), {"data": [], "valid": [], "test": []})
     run.write_json(file, json.loads(run.read(file)) | change)
     with pytest.raises(RunError, match=message):
-        TaggingTask.read(run)
+        TaggingTask.from_run(run)
 
 
 def test_records_to_answer_may_be_texts(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, tokenize="words")
     task: Any = prepared.task
     assert task.column == "tokens"
-    assert task.problems(["Ann ran.", ["Ann"], "  ", None, [3]]) == {
+    assert task.validate(["Ann ran.", ["Ann"], "  ", None, [3]]) == {
         2: "'tokens' is empty",
         3: "'tokens' is null",
         4: "'tokens' has int 3 at token 1, where text is needed",
     }
     model = new_model(prepared).eval()
-    assert task.answered(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran", "."]
+    assert task.predict(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran", "."]
     settings = dataclasses.replace(task.settings, tagging=dataclasses.replace(task.settings.tagging, tokenize="space"))
     task.settings = settings
-    assert task.answered(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran."]
+    assert task.predict(model, ["Ann ran."])[0]["tokens"] == ["Ann", "ran."]
 
 
 def test_tags_of_new_data_that_training_lacked_are_wrong(tmp_path: Path) -> None:
@@ -214,9 +215,9 @@ def test_tags_of_new_data_that_training_lacked_are_wrong(tmp_path: Path) -> None
     new = write(tmp_path / "new.conll", ["a|O b|B-ORG", "Ann|B-PER"])
     part = task.load([new], SourceOptions(), lambda _: None)
     labels = len(task.labels)
-    assert part.strange == ("B-ORG",)
+    assert part.unseen_tags == ("B-ORG",)
     assert [t.tolist()[-1] for t in part.tags.take(np.arange(2))] == [labels, task.labels.names.index("B-PER")]
-    report = task.report(new_model(prepared).eval(), part)
+    report = task.evaluate(new_model(prepared).eval(), part)
     assert report["tokens"] == 3
     assert report["accuracy"] <= 2 / 3 + 1e-9
     assert report["per_tag"]["B-ORG"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "tokens": 1}
@@ -229,9 +230,9 @@ def test_tags_of_the_validation_part_that_training_lacked_leave_the_scheme(tmp_p
     task: Any = prepared.task
     assert task.scheme == "BIO"
     assert prepared.valid is not None
-    assert prepared.valid.strange == ("X",)
+    assert prepared.valid.unseen_tags == ("X",)
     assert "X" not in task.labels.names
-    (batch,) = task.batches(prepared.valid, shuffle=False)
+    (batch,) = task.batches(prepared.valid, training=False)
     model, objective = new_model(prepared).eval(), task.objective()
     output, metrics = objective.output(model, batch), objective.metrics()
     objective.update(metrics, output, batch)

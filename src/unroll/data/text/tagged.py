@@ -30,13 +30,13 @@ class TaggedSentences:
         tokens: sequences (T,) int32 of numbers of distinct tokens, from 1.
         table: what is known of each distinct token.
         tags: sequences (T,) int32 of tag numbers; None where there are none.
-        strange: tags that the training data did not have; their numbers follow those of the tags that it had.
+        unseen_tags: tags that the training data did not have; their numbers follow those of the tags that it had.
     """
 
     tokens: RaggedDataset
     table: TokenTable
     tags: RaggedDataset | None = None
-    strange: tuple[str, ...] = ()
+    unseen_tags: tuple[str, ...] = ()
 
     @classmethod
     def encode(
@@ -44,7 +44,7 @@ class TaggedSentences:
         sentences: Iterable[Sequence[str]],
         encoder: WordCharVocabulary,
         tags: Sequence[np.ndarray] | None = None,
-        strange: tuple[str, ...] = (),
+        unseen_tags: tuple[str, ...] = (),
     ) -> TaggedSentences:
         """Encode lists of tokens, none of them empty, read once; `tags` has as many numbers for each.
 
@@ -57,11 +57,23 @@ class TaggedSentences:
             raise DataError("there are no rows")
         table = encoder.table(list(numbers))
         return cls(
-            RaggedDataset.from_arrays(rows), table, None if tags is None else RaggedDataset.from_arrays(tags), strange
+            RaggedDataset.from_arrays(rows),
+            table,
+            None if tags is None else RaggedDataset.from_arrays(tags),
+            unseen_tags,
         )
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def fingerprint(self) -> Iterator[bytes]:
+        """Give every sentence, every tag and what is known of each distinct token."""
+        yield repr(self.unseen_tags).encode()
+        yield self.table.words.tobytes()
+        yield self.table.characters.tobytes()
+        for rows in (self.tokens, self.tags):
+            if rows is not None:
+                yield from rows.fingerprint()
 
     @property
     def count(self) -> int:
@@ -78,12 +90,12 @@ class TaggingBatch(Batch):
         target: (B, T) int64 tag numbers, `NO_TAG` beyond each row's length; None where there are none.
         chars: (N, C) int64 character ids of the batch's N distinct tokens; None where characters are not asked for.
         places: (B, T) int64, which of them each token is; what is beyond a row's length is one without characters.
-        strange: as that of the sentences.
+        unseen_tags: as that of the sentences.
     """
 
     chars: Tensor | None = None
     places: Tensor | None = None
-    strange: tuple[str, ...] = ()
+    unseen_tags: tuple[str, ...] = ()
 
     counts: ClassVar[str] = "tokens"
 
@@ -132,7 +144,7 @@ class TaggingBatches(Batches):
             all_targets=None,
             chars=chars,
             places=places,
-            strange=self.part.strange,
+            unseen_tags=self.part.unseen_tags,
         )
 
     def _targets(self, batch: Batch) -> Tensor | None:

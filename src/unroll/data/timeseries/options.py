@@ -71,7 +71,7 @@ class TimeSeriesOptions:
         check_types(self)
         uses: dict[str, str] = {name: use for use in ("time", "series_id") if (name := getattr(self, use))}
         if self.time and self.time == self.series_id:
-            raise OptionError(f"'{self.time}' is given as time and as series; a column is one of them")
+            raise OptionError(f"'{self.time}' is given as time and as series_id; a column is one of them")
         for use in ("target", "past_covariates", "future_covariates", "static_covariates"):
             for name in getattr(self, use):
                 if name in uses:

@@ -7,7 +7,7 @@ on, but for the known covariates; a gap that lasts beyond o is closed as it was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -133,6 +133,12 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
     @property
     def _begins(self) -> np.ndarray:
         return self._arrays.begins
+
+    def fingerprint(self) -> Iterator[bytes | memoryview]:
+        """Give the series, and where the windows lie."""
+        yield from self.frames.fingerprint()
+        yield self.firsts.tobytes()
+        yield self.ends.tobytes()
 
     def locate(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The series' positions and the origins of the windows with these numbers (B,); none given: of all."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.files.dataset import read, require_columns
-from unroll.data.labels import bad_labels, bad_numbers
+from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers, spelling_notes
 from unroll.data.numbers import read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sequences import bad_series
@@ -35,31 +35,36 @@ class Records:
         source: all rows as they were read, or the input values of all rows in memory.
         rows: positions of the usable ones.
         options: which columns hold what.
-        targets: the usable rows' labels or numbers, as they stand in the data.
+        labels: the labels, or the targets' names: of the training data.
+        targets: the usable rows' targets as `labels` encodes them.
         where: what to call the data in messages.
     """
 
     source: datasets.Dataset | list[Any]
     rows: np.ndarray
     options: ClassificationOptions
-    targets: list[Any]
+    labels: Labels
+    targets: np.ndarray
     where: str
 
-    def inputs(self, positions: np.ndarray | None = None) -> Iterator[Any]:
-        """The input values of the usable rows, or of those at `positions` among them, a few at a time."""
-        rows = self.rows if positions is None else self.rows[positions]
-        if isinstance(self.source, list):
-            return (self.source[i] for i in rows)
-        return iter_column(self.source, self.options.column, rows)
+    def take(self, positions: np.ndarray) -> Records:
+        """The usable rows at `positions` among these."""
+        return dataclasses.replace(self, rows=self.rows[positions], targets=self.targets[positions])
 
-    def examples(self, encoder: Encoder, targets: np.ndarray, positions: np.ndarray | None = None) -> RaggedDataset:
-        """The usable rows, or those at `positions` among them, as arrays with `targets`."""
-        rows = self.rows if positions is None else self.rows[positions]
+    def inputs(self) -> Iterator[Any]:
+        """The input values of the usable rows, a few at a time."""
         if isinstance(self.source, list):
-            encoded = encoder.encode(list(self.inputs(positions)), rows=rows, where=self.where)
-            return RaggedDataset.from_arrays(encoded, targets)
+            return (self.source[i] for i in self.rows)
+        return iter_column(self.source, self.options.column, self.rows)
+
+    def encode(self, encoder: Encoder) -> RaggedDataset:
+        """The usable rows as arrays with their targets."""
+        rows = self.rows
+        if isinstance(self.source, list):
+            encoded = encoder.encode(list(self.inputs()), rows=rows, where=self.where)
+            return RaggedDataset.from_arrays(encoded, self.targets)
         dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
-        return encode_to_examples(dataset, self.options.column, encoder, targets, rows=rows, where=self.where)
+        return encode_to_examples(dataset, self.options.column, encoder, self.targets, rows=rows, where=self.where)
 
 
 def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
@@ -90,8 +95,9 @@ def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: 
 def load_records(
     data: Any,
     settings: ClassificationSettings,
+    name: str,
     *,
-    regression: bool,
+    labels: Labels | None = None,
     features: int = 0,
     say: Callable[[str], None] = lambda _: None,
 ) -> Records:
@@ -100,13 +106,16 @@ def load_records(
     Args:
         data: files or a hub name; or a table, with the columns that `settings` names.
         settings: every option.
-        regression: whether the targets are numbers.
+        name: "classification" or "regression".
+        labels: those of the training data; None: these are the training data, whose labels are learnt.
         features: D that sequences must have; 0: what most of them have.
         say: told what was left out.
 
     Raises:
-        DataError: the data cannot be read, lacks a column, or has unusable rows and `skip_bad_rows` is off.
+        DataError: the data cannot be read, lacks a column, has unusable rows and `skip_bad_rows` is off, or has labels
+            that the training data did not.
     """
+    regression = name == "regression"
     if is_table(data):
         source, options, where = column_of(data, settings.classification.column), settings.classification, "the table"
         targets = column_of(data, options.label)
@@ -127,7 +136,22 @@ def load_records(
     rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=remedy)
     if len(rows) < len(source):
         say(f"left out: {describe(bad, len(source), where)}")
-    return Records(source, rows, options, [targets[i] for i in rows], where)
+    targets = [targets[i] for i in rows]
+    if labels is None:
+        labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=rows)
+        for note in spelling_notes(targets) if labels.kind != "regression" else ():
+            say(note)
+    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=rows), where)
+
+
+def label_kind(name: str, targets: Sequence[Any]) -> Kind:
+    """Tell what the targets are: numbers for regression; lists, or a (N, K) array, are several labels a row."""
+    if name == "regression":
+        return "regression"
+    if isinstance(targets, np.ndarray):
+        return "multi" if targets.ndim == 2 else "single"
+    listed = next((v for v in targets if v is not None), None)
+    return "multi" if isinstance(listed, list | tuple | set | frozenset) else "single"
 
 
 def _read(

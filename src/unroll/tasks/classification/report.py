@@ -1,4 +1,4 @@
-"""How good a model is on data: every metric once, and the figure of a guess beside it."""
+"""Compute the metrics of classification and regression, with a majority or mean baseline beside them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchmetrics.functional import classification as tmc
 
 from unroll.tasks.base import Report
+from unroll.tasks.reporting import score_table
 
 
 def single_label(
@@ -120,8 +121,8 @@ def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
     return sum(areas) / len(areas)
 
 
-def lines(report: Report, *, per_class: bool = True) -> list[str]:
-    """The report for a person: a line a figure, the baseline beside its metric, and a table of the classes."""
+def format_report(report: Report, *, per_class: bool = True) -> list[str]:
+    """Format the report: a line a figure, the baseline beside its metric, and a table of the classes."""
     shown = []
     order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
     for name in (*order, "mae", "rmse", "r2"):
@@ -132,10 +133,4 @@ def lines(report: Report, *, per_class: bool = True) -> list[str]:
         beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
         shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
     classes = report.get("per_class", {}) if per_class else {}
-    width = max(map(len, ("class", *classes)))
-    if classes:
-        shown.append(f"{'class':<{width}}  precision  recall      f1    rows")
-    for label, scores in classes.items():
-        figures = f"{scores['precision']:>9.4f}  {scores['recall']:>6.4f}  {scores['f1']:>6.4f}"
-        shown.append(f"{label:<{width}}  {figures}  {scores['rows']:>6}")
-    return shown
+    return shown + (score_table("class", classes, "rows", "rows") if classes else [])

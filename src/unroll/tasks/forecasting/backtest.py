@@ -22,9 +22,10 @@ from unroll.models.forecaster.model import Forecaster
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import report
 from unroll.tasks.forecasting.inference import Forecasts, answer
-from unroll.tasks.forecasting.report import called, number
+from unroll.tasks.forecasting.report import called
 from unroll.tasks.forecasting.split import listed
 from unroll.tasks.forecasting.task import ForecastingTask
+from unroll.tasks.reporting import aligned, number
 
 ORIGINS = 10
 _BY_ORIGIN = ("mae", "rmse", "mase", "mse_scaled", "mae_scaled")
@@ -74,7 +75,7 @@ def backtest(
     for name, value in (("origins", ORIGINS if origins is None else origins), ("stride", stride)):
         if value < 1:
             raise OptionError(f"{name} is {value}; it must be at least 1")
-    windows = task.windows(frames)
+    windows = task.encode(frames)
     rows, short = _last(windows, origins, stride)
     notes = windows.notes
     if short:
@@ -89,7 +90,7 @@ def backtest(
         "levels": task.settings.forecaster.quantiles,
         "targets": task.layout.target,
     }
-    found = report.report(answers, windows, rows=rows, **parts)
+    found = report.evaluate(answers, windows, rows=rows, **parts)
     series, firsts = windows.locate(rows)
     found["in_training"] = task.in_training(windows, rows)
     at = np.array([str(_told(windows.frames, s, o)) for s, o in zip(series, firsts, strict=True)])
@@ -98,7 +99,7 @@ def backtest(
     for origin in sorted(times, key=times.__getitem__):
         own = np.flatnonzero(at == origin)
         some = Forecasts(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
-        one = report.report(some, windows, rows=rows[own], **parts)
+        one = report.evaluate(some, windows, rows=rows[own], **parts)
         figures = {name: one[name] for name in _BY_ORIGIN if name in one}
         beside = {n: {k: b[k] for k in _BY_ORIGIN if k in b} for n, b in one["baselines"].items()}
         cover = {"coverage": one["coverage"]} if "coverage" in one else {}
@@ -136,13 +137,13 @@ def _told(frames: TimeSeriesSet, series: int, row: int) -> Any:
 
 def lines(found: Report) -> list[str]:
     """The report in words, and a row for each origin."""
-    text = report.lines(found)
+    text = report.format_report(found)
     heads = ["MAE, scaled, from", "windows", "model", *(called(name, found["season"]) for name in found["baselines"])]
     table = [heads]
     for one in found["by_origin"]:
         others = (number(b["mae_scaled"]) for b in one["baselines"].values())
         table.append([one["origin"], str(one["windows"]), number(one["mae_scaled"]), *others])
-    return [*text, "", *report.aligned(table)]
+    return [*text, "", *aligned(table)]
 
 
 def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:

@@ -52,23 +52,21 @@ class FittedSeries:
         """The naive errors of these series (S, K)."""
         return np.stack([self.errors[name] for name in names])
 
-    def write(self, run: Run) -> None:
-        """Write scaler.json."""
+    def to_json(self) -> str:
+        """Give the content of scaler.json."""
         stamps = [[name, str(s) if isinstance(s, np.datetime64) else int(s)] for name, s in self.trained.items()]
-        run.write_json(
-            FILE,
-            {
-                "format": _FORMAT,
-                "layout": json.loads(self.layout.to_json()),
-                "scaler": json.loads(self.scaler.to_json()),
-                "errors": [[name, error.tolist()] for name, error in self.errors.items()],
-                "trained": stamps,
-            },
-        )
+        document = {
+            "format": _FORMAT,
+            "layout": json.loads(self.layout.to_json()),
+            "scaler": json.loads(self.scaler.to_json()),
+            "errors": [[name, error.tolist()] for name, error in self.errors.items()],
+            "trained": stamps,
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def read(cls, run: Run) -> Self:
-        """What scaler.json of a run folder holds.
+    def from_run(cls, run: Run) -> Self:
+        """Read what scaler.json of a run folder holds.
 
         Raises:
             RunError: it is missing, damaged, or of another kind of task.

@@ -12,6 +12,7 @@ from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import metrics
 from unroll.tasks.forecasting.inference import Forecasts
+from unroll.tasks.reporting import aligned, number
 
 REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
 _MODEL = "model"
@@ -36,7 +37,7 @@ def naive(windows: ForecastWindows, rows: np.ndarray, season: int) -> dict[str, 
     return made
 
 
-def report(
+def evaluate(
     answers: Forecasts | Iterable[Forecasts],
     windows: ForecastWindows,
     *,
@@ -188,8 +189,8 @@ def called(baseline: str, season: int) -> str:
     return f"seasonal naive ({season})" if baseline == SEASONAL else "repeat last"
 
 
-def lines(found: Report, *, full: bool = True) -> list[str]:
-    """The report for a person: a row a figure, the naive forecasts beside the model's, and what that means."""
+def format_report(found: Report, *, full: bool = True) -> list[str]:
+    """Format the report: a row a figure, the naive forecasts beside the model's, and what that means."""
     season, baselines = found["season"], found["baselines"]
     heads = ["model", *(called(name, season) for name in baselines)]
     table = [["", *heads]]
@@ -249,22 +250,3 @@ def _targets(found: Report, heads: Sequence[str]) -> list[str]:
     for name, scores in found.get("per_target", {}).items():
         table.append([name, number(scores["mae"]), *(number(b["mae"]) for b in scores["baselines"].values())])
     return ["", *aligned(table)] if len(table) > 1 else []
-
-
-def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines: the first column to the left, the others to the right."""
-    widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in table
-    ]
-
-
-def number(value: float | None) -> str:
-    """Four figures that matter, without exponents for what a person can read."""
-    if value is None:
-        return "not defined"
-    if value == 0 or 1e-4 <= abs(value) < 1e7:
-        decimals = 4 if abs(value) < 10 else 3 if abs(value) < 100 else 2 if abs(value) < 1000 else 1
-        return f"{value:,.{decimals}f}"
-    return f"{value:.3e}"

@@ -1,8 +1,8 @@
-"""Forecasting: series to windows, the model and the loss for them, forecasts back in the data's units."""
+"""Forecasting: the next steps of one or many series."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -21,17 +21,17 @@ from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster, segment_length
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks.base import DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
-from unroll.tasks.forecasting import report as forecast_report
+from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
+from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
-from unroll.tasks.forecasting.fitted import FittedSeries
+from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
 from unroll.tasks.forecasting.loss import ForecastObjective
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
 
 
-class ForecastingTask:
+class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
     """Forecasts of one or many series, several targets at once, from a look-back and covariates.
 
     Attributes:
@@ -40,9 +40,10 @@ class ForecastingTask:
         measured: the columns, and what was measured of each series on its training part.
     """
 
+    settings: ForecastingSettings
+
     def __init__(self, name: str, settings: ForecastingSettings, measured: FittedSeries) -> None:
-        self.name = name
-        self.settings = settings
+        super().__init__(name, settings)
         self.measured = measured
 
     @property
@@ -56,6 +57,19 @@ class ForecastingTask:
         return self.measured.scaler
 
     @classmethod
+    def read(
+        cls, name: str, settings: ForecastingSettings, data: Any, say: Log, known: TimeSeriesSet | Self | None = None
+    ) -> TimeSeriesSet:
+        """Read series, in whatever `read_history` takes; see `BaseTask.read`."""
+        if known is None:
+            frames = read_frames(list(data), settings.frame, source=settings.source)
+        else:
+            frames = read_history(data, settings.frame, known.layout, source=settings.source, where="the data")
+        for note in frames.notes:
+            say(note)
+        return frames
+
+    @classmethod
     def prepare(cls, name: str, settings: ForecastingSettings, sources: DataPaths, say: Log) -> TrainingData:
         """Read the series, divide them by time, measure them on the training part, and cut windows.
 
@@ -64,10 +78,23 @@ class ForecastingTask:
         Raises:
             UserError: the data or the options cannot be used.
         """
-        frames = read_frames(list(sources.data), settings.frame, source=settings.source)
-        for note in frames.notes:
+        return cls.prepare_frames(name, settings, cls.read(name, settings, sources.data, say), sources, say)
+
+    @classmethod
+    def learn(
+        cls, name: str, settings: ForecastingSettings, train: TimeSeriesSet, valid: TimeSeriesSet | None, say: Log
+    ) -> Self:
+        """Measure whole series."""
+        return cls._measure(name, settings, train, {frame.name: len(frame) for frame in train}, say)
+
+    @classmethod
+    def _measure(
+        cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, upto: Mapping[str, int], say: Log
+    ) -> Self:
+        measured = FittedSeries.learn(frames, upto, season=settings.reach.season, scaling=settings.frame.scaling)
+        for note in measured.scaler.notes:
             say(note)
-        return cls.prepare_frames(name, settings, frames, sources, say)
+        return cls(name, settings, measured)
 
     @classmethod
     def prepare_frames(
@@ -76,14 +103,10 @@ class ForecastingTask:
         """The same of series that are already at hand; of `sources`, validation and test files are read."""
         settings.refuse_unused()
         settings = _settled(settings, frames)
-        reach = settings.reach
         check_names(frames.layout, settings.forecaster)
         frames, rows, upto = split.divided(frames, settings, sources, say)
-        measured = FittedSeries.learn(frames, upto, season=reach.season, scaling=settings.frame.scaling)
-        for note in measured.scaler.notes:
-            say(note)
-        task = cls(name, settings, measured)
-        arrays = SeriesArrays(frames, measured.scaler)
+        task = cls._measure(name, settings, frames, upto, say)
+        arrays = SeriesArrays(frames, task.scaler)
         train = task._windows(frames, rows["training"], "training", arrays)
         valid, test = (
             task._windows(frames, rows[part], part, arrays) if any(map(len, rows[part])) else None
@@ -113,55 +136,34 @@ class ForecastingTask:
             arrays=arrays,
         )
 
-    def frames(self, data: Any, source: SourceOptions, say: Log) -> TimeSeriesSet:
-        """Series, in whatever `read_history` takes, with the columns of the training data.
-
-        Raises:
-            DataError: they cannot be used.
-        """
-        frames = read_history(
-            data,
-            self.settings.frame,
-            self.layout,
-            source=source,
-            where="the data",
-        )
-        for note in frames.notes:
-            say(note)
-        return frames
-
     def load(self, data: Any, source: SourceOptions, say: Log) -> ForecastWindows:
-        """Every window within new data of series that the training had.
-
-        Raises:
-            DataError: the data cannot be used, or has no series that the training data had.
-        """
-        made = self.windows(self.frames(data, source, say))
+        """Every window within new data of series that the training had; see `BaseTask.load`."""
+        made = super().load(data, source, say)
         for note in made.notes:
             say(note)
         return made
 
-    def windows(self, frames: TimeSeriesSet) -> ForecastWindows:
-        """Every window within the series; those that the training was without are left out, and named in its notes.
+    def encode(self, records: TimeSeriesSet) -> ForecastWindows:
+        """Cut every window within the series; those that the training was without are left out, and named in its notes.
 
         Raises:
             DataError: there is no other series, or nothing is long enough.
         """
         known = tuple(self.scaler.series)
-        new = [name for name in frames.names if name not in self.scaler.series]
-        if len(new) == len(frames):
+        new = [name for name in records.names if name not in self.scaler.series]
+        if len(new) == len(records):
             raise DataError(
                 f"{called(new[0])} was not in the training data, which its errors are measured by"
                 f"{nearest(new[0], known)}"
             )
-        made = self._windows(frames.only(known), None, "")
+        made = self._windows(records.only(known), None, "")
         if new:
             note = f"left out, as the training was without them: {split.listed([repr(name) for name in new])}"
             made.notes = (*made.notes, note)
         return made
 
-    def model(self, training: ForecastWindows | None = None) -> Forecaster:
-        """A new model for this task."""
+    def network(self, training: ForecastWindows | None = None) -> Forecaster:
+        """Make a new model."""
         settings, layout = self.settings, self.layout
         sizes = Sizes(
             lookback=settings.reach.lookback,
@@ -175,32 +177,25 @@ class ForecastingTask:
         return Forecaster(settings.forecaster, settings.recurrent, sizes)
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
-        """The output's loss; the batches' series are those of the training part."""
+        """Give the output's loss; the batches' series are those of the training part."""
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
 
-    def batches(self, part: ForecastWindows, *, shuffle: bool) -> ForecastWindows:
-        """The windows, each epoch in another order or in that of time."""
+    def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
+        """Give the windows, each epoch in another order or in that of time."""
         again = part.shard(0, 1)
-        again.shuffle = shuffle
+        again.shuffle = training
         return again
 
-    def size(self, part: ForecastWindows) -> dict[str, int]:
-        """Windows."""
+    def counts(self, part: ForecastWindows) -> dict[str, int]:
+        """Count windows."""
         return {"windows": part.size}
 
-    def fingerprint(self, part: ForecastWindows) -> Iterator[bytes | memoryview]:
-        """The series, what was measured of them, and where the windows lie."""
-        yield from part.frames.fingerprint()
-        yield self.scaler.to_json().encode()
-        yield part.firsts.tobytes()
-        yield part.ends.tobytes()
-
-    def describe(self, prepared: TrainingData, model: nn.Module) -> Iterator[str]:
+    def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
         """Series, rows and windows of each part, and the model."""
         reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
         named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
-        counts = [f"{counted(self.size(part))} to {word}" for word, part in named if part is not None]
+        counts = [f"{counted(self.counts(part))} to {word}" for word, part in named if part is not None]
         season = f"a season of {reach.season}" if reach.season > 1 else "no season"
         yield (
             f"{len(prepared.train.frames):,} series, {', '.join(counts)}; {reach.horizon} steps from {reach.lookback},"
@@ -212,16 +207,16 @@ class ForecastingTask:
         segments = f" of {chosen.segment}" if chosen.strategy == "segrnn" else ""
         yield (
             f"model: {chosen.strategy}{segments}, {recurrent_layers(self.settings.recurrent)}, output {chosen.output},"
-            f" {parameters(model):,} parameters; {len(layout.target)} target{'s' * (len(layout.target) > 1)}"
+            f" {parameters(network):,} parameters; {len(layout.target)} target{'s' * (len(layout.target) > 1)}"
             + (f", {', '.join(beside)} inputs" if beside else "")
         )
 
-    def report(self, model: nn.Module, part: ForecastWindows) -> Report:
-        """Every figure on every window of a part, the naive forecasts' beside them."""
+    def evaluate(self, network: nn.Module, part: ForecastWindows) -> Report:
+        """Compute every metric on every window of a part, the naive forecasts' beside them."""
         names = part.frames.names
         scale = self.scaler.table(names)
-        found = forecast_report.report(
-            answer_in_pieces(_forecaster(model), part, scale, seed=self.settings.batch.seed),
+        found = figures.evaluate(
+            answer_in_pieces(_forecaster(network), part, scale, seed=self.settings.batch.seed),
             part,
             scale=scale,
             error=self.measured.error_table(names),
@@ -244,11 +239,11 @@ class ForecastingTask:
             count += int((frame.stamps[origins[series == s]] <= self.measured.trained[frame.name]).sum())
         return count
 
-    def lines(self, report: Report, *, full: bool = True) -> list[str]:
+    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
         """The figures in a table, and whether the model is better than what costs nothing."""
-        return forecast_report.lines(report, full=full)
+        return figures.format_report(report, full=full)
 
-    def pictures(self, run: Run, model: nn.Module, prepared: TrainingData, metrics: Report) -> None:
+    def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """forecast.png: the last windows of the test or validation part; horizon.png: the error by step."""
         from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
 
@@ -257,27 +252,27 @@ class ForecastingTask:
             return
         rows = part.ends[np.diff(part.ends, prepend=0) > 0] - 1
         answers = answer(
-            _forecaster(model),
+            _forecaster(network),
             part,
             self.scaler.table(part.frames.names),
             seed=self.settings.batch.seed,
             rows=rows,
         )
         season, levels = self.settings.reach.season, self.settings.forecaster.quantiles
-        name, other = list(forecast_report.naive(part, rows, season).items())[-1]
+        name, other = list(figures.naive(part, rows, season).items())[-1]
         series, origins = part.locate(rows)
         panels = drawn(answers, series, origins, other)
-        where, called = run.path / "forecast.png", forecast_report.called(name, season)
+        where, called = run.path / "forecast.png", figures.called(name, season)
         plot_forecasts(panels, part.frames, where, levels=levels, beside=called)
         plot_horizon(metrics[shown], run.path / "horizon.png")
 
-    def write(self, run: Run) -> None:
-        """Write scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
-        self.measured.write(run)
+    def state(self) -> dict[str, str]:
+        """scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
+        return {FILE: self.measured.to_json()}
 
     @classmethod
-    def read(cls, run: Run) -> Self:
-        """The task of a run folder.
+    def from_run(cls, run: Run) -> Self:
+        """Read the task of a run folder.
 
         Raises:
             RunError: the folder is damaged, or holds another kind of task.
@@ -286,7 +281,7 @@ class ForecastingTask:
         reach = settings.reach
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
-        return cls(name, settings, FittedSeries.read(run))
+        return cls(name, settings, FittedSeries.from_run(run))
 
 
 def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:

@@ -1,4 +1,4 @@
-"""How well a language model foresees a text: every token once, in one stream, with the state carried."""
+"""Compute perplexity and bits per character over a text: every token once, in one stream, with the state carried."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from unroll.data.text.corpus import Corpus
 from unroll.data.text.masked import MaskedWindows
 from unroll.errors import OptionError
 from unroll.models.language_model import LanguageModel
-from unroll.tasks.base import Report
-from unroll.tasks.finite import require_finite
+from unroll.tasks.base import Report, require_finite
 from unroll.tasks.language_modeling.loss import NextToken
 
 _STEPS_AT_ONCE = 256
@@ -112,8 +111,8 @@ def masked_tokens(model: LanguageModel, windows: MaskedWindows, frequencies: np.
     return report | _baseline(seen, frequencies)
 
 
-def lines(report: Report) -> list[str]:
-    """The report for a person."""
+def format_report(report: Report) -> list[str]:
+    """Format the report: a line a figure."""
     beside = f"{report['baseline_perplexity']:.2f} for {report['baseline']}"
     shown = [
         f"perplexity          {report['perplexity']:.2f}   ({beside})",

@@ -56,13 +56,13 @@ class TaggingObjective:
     def loss(self, output: Scored, batch: TaggingBatch) -> Tensor:
         """This process's sum over the tokens of all processes."""
         target, crf = _target(batch), output.model.crf
-        strange = target >= len(self.names)
+        unseen_tags = target >= len(self.names)
         if crf is not None:
-            known = target.masked_fill(strange, 0)
+            known = target.masked_fill(unseen_tags, 0)
             each = crf.log_likelihood(output.scores, known, batch.lengths)
-            left_out = strange.any(1) | ~crf.allows(known, batch.lengths)
+            left_out = unseen_tags.any(1) | ~crf.allows(known, batch.lengths)
             return -each.masked_fill(left_out, 0.0).sum() / batch.total
-        target = target.masked_fill(strange, NO_TAG)
+        target = target.masked_fill(unseen_tags, NO_TAG)
         summed = functional.cross_entropy(
             output.scores.flatten(0, 1), target.flatten(), ignore_index=NO_TAG, reduction="sum"
         )
@@ -84,7 +84,7 @@ class TaggingObjective:
         inside = target != NO_TAG
         metrics["accuracy"].update(answered[inside], target[inside])
         if self.spans:
-            metrics["span_f1"].update(answered, target, batch.lengths, batch.strange)
+            metrics["span_f1"].update(answered, target, batch.lengths, batch.unseen_tags)
 
     def watched(self, output: Scored, batch: TaggingBatch) -> tuple[Tensor, Tensor]:
         """The scores and the tags of the tokens, without the padding and tags that the training data did not have."""
@@ -111,10 +111,10 @@ class SpanF1(Metric):
         answered: Int[Tensor, "B T"],
         target: Int[Tensor, "B T"],
         lengths: Int[Tensor, " B"],
-        strange: Sequence[str] = (),
+        unseen_tags: Sequence[str] = (),
     ) -> None:
-        """Count the spans of a batch of tag numbers; `strange` are the tags whose numbers follow those of the names."""
-        names = (*self.names, *strange)
+        """Count the spans of a batch of tag numbers; those of `unseen_tags` follow those of the names."""
+        names = (*self.names, *unseen_tags)
         told = [_named(tags, lengths, names) for tags in (target, answered)]
         counts: Counts = total(count(*told).values())
         self.right += counts.right

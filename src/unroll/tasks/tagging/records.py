@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ class Sentences:
         tags: numbers (T,) int32 of each usable sentence's tags among `names`.
         names: the tags.
         where: what to call the data in messages.
+        whole: the sentences that these are a share of.
     """
 
     values: Values
@@ -48,24 +49,25 @@ class Sentences:
     tags: list[np.ndarray]
     names: tuple[str, ...]
     where: str
+    whole: Sentences | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def tokens(self, positions: np.ndarray) -> Iterator[list[str]]:
-        """The tokens of the usable sentences at `positions`."""
-        return self.values(self.rows[positions])
+    def take(self, positions: np.ndarray) -> Sentences:
+        """The usable sentences at `positions` among these."""
+        return replace(self, rows=self.rows[positions], tags=[self.tags[i] for i in positions], whole=self)
 
-    def part(self, encoder: WordCharVocabulary, labels: Labels, positions: np.ndarray | None = None) -> TaggedSentences:
-        """The usable sentences, or those at `positions` among them, as arrays; `strange` are tags beside the labels."""
-        if positions is None:
-            positions = np.arange(len(self))
+    def tokens(self) -> Iterator[list[str]]:
+        """The tokens of the usable sentences."""
+        return self.values(self.rows)
+
+    def encode(self, encoder: WordCharVocabulary, labels: Labels) -> TaggedSentences:
+        """The usable sentences as arrays; `unseen_tags` are those beside the labels."""
         places = {name: i for i, name in enumerate(labels.names)}
-        strange = tuple(name for name in self.names if name not in places)
+        unseen = tuple(name for name in self.names if name not in places)
         numbers = np.array([places.setdefault(name, len(places)) for name in self.names], np.int32)
-        return TaggedSentences.encode(
-            self.tokens(positions), encoder, [numbers[self.tags[i]] for i in positions], strange
-        )
+        return TaggedSentences.encode(self.tokens(), encoder, [numbers[tags] for tags in self.tags], unseen)
 
 
 def load_sentences(
@@ -172,11 +174,13 @@ def checked(
     if bad:
         say(f"left out: {describe(bad, total, where)}")
     if known is not None and len(names) > len(known):
-        say(_strangers(rows, numbers, names, len(known), where))
+        say(_describe_unseen(rows, numbers, names, len(known), where))
     return Sentences(tokens, rows, numbers, names, where)
 
 
-def _strangers(rows: np.ndarray, numbers: list[np.ndarray], names: tuple[str, ...], known: int, where: str) -> str:
+def _describe_unseen(
+    rows: np.ndarray, numbers: list[np.ndarray], names: tuple[str, ...], known: int, where: str
+) -> str:
     """One sentence on the tokens whose tags are not among the first `known` names.
 
     Raises:

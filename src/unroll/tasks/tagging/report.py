@@ -1,4 +1,4 @@
-"""How good a tagger is on data: tokens, unseen words, sentences, spans; and the most common tags beside it."""
+"""Compute the metrics of tagging: tokens, unseen words, sentences and spans, with a majority-tag baseline."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torchmetrics.functional import classification as tmc
 from unroll.data.ragged import ROWS_AT_ONCE
 from unroll.data.text.tagged import TaggedSentences
 from unroll.tasks.base import Report
+from unroll.tasks.reporting import score_table
 from unroll.tasks.tagging.spans import count, total
 
 
 @dataclass(frozen=True)
-class Guess:
+class MajorityTagBaseline:
     """What a tagger must beat: the most common tag of each word.
 
     Attributes:
@@ -28,7 +29,7 @@ class Guess:
     unseen: int
 
     @classmethod
-    def learn(cls, part: TaggedSentences, words: int, tags: int) -> Guess:
+    def learn(cls, part: TaggedSentences, words: int, tags: int) -> MajorityTagBaseline:
         """From the training part, which has `words` distinct tokens and K `tags`; of equally common tags the first."""
         word, tag = _flat(part)
         pairs, counts = np.unique(word * tags + tag, return_counts=True)
@@ -57,8 +58,13 @@ def _flat(part: TaggedSentences) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(seen), np.concatenate(tags).astype(np.int64)
 
 
-def report(
-    part: TaggedSentences, answered: Sequence[np.ndarray], names: tuple[str, ...], guess: Guess, *, spans: bool
+def evaluate(
+    part: TaggedSentences,
+    answered: Sequence[np.ndarray],
+    names: tuple[str, ...],
+    baseline: MajorityTagBaseline,
+    *,
+    spans: bool,
 ) -> Report:
     """Accuracy over tokens, unseen words and sentences; precision, recall and F1 of each tag; the confusion matrix;
     and with `spans` precision, recall and F1 of spans, all and by type.
@@ -67,14 +73,14 @@ def report(
         part: sentences with the true tags.
         answered: the tag numbers (T,) that were answered for each.
         names: the K tags, those that the training data did not have at the end; they are never answered.
-        guess: the baseline.
+        baseline: what each word's most common tag would answer.
         spans: whether tags mark spans.
     """
     K, lengths = len(names), part.tokens.lengths
     seen, truth = _flat(part)
     found = np.concatenate(answered)
     right, unseen = found == truth, seen < 0
-    guessed = guess.answer(seen)
+    guessed = baseline.answer(seen)
     ends = np.cumsum(lengths)
     sentences = np.add.reduceat(~right, ends - lengths) == 0
     result: Report = {
@@ -82,7 +88,7 @@ def report(
         "sentences": len(part),
         "accuracy": float(right.mean()),
         "baseline_accuracy": float((guessed == truth).mean()),
-        "baseline": f"each word's most common tag in the training part, '{names[guess.unseen]}' for unseen words",
+        "baseline": f"each word's most common tag in the training part, '{names[baseline.unseen]}' for unseen words",
         "unseen_tokens": int(unseen.sum()),
         "unseen_accuracy": float(right[unseen].mean()) if unseen.any() else None,
         "baseline_unseen_accuracy": float((guessed == truth)[unseen].mean()) if unseen.any() else None,
@@ -114,8 +120,8 @@ def _named(numbers: np.ndarray, ends: np.ndarray, names: tuple[str, ...]) -> lis
     return [[names[i] for i in row.tolist()] for row in np.split(numbers, ends[:-1])]
 
 
-def lines(report: Report, *, full: bool = True) -> list[str]:
-    """The report for a person: a line a figure, the baseline beside its metric, and tables of types and tags."""
+def format_report(report: Report, *, full: bool = True) -> list[str]:
+    """Format the report: a line a figure, the baseline beside its metric, and tables of types and tags."""
     unseen, of = report["unseen_accuracy"], f"{report['unseen_tokens']:,} of {report['tokens']:,} tokens"
     shown = [f"{'accuracy':<18}{report['accuracy']:.4f}   ({report['baseline_accuracy']:.4f} for {report['baseline']})"]
     if unseen is None:
@@ -129,14 +135,5 @@ def lines(report: Report, *, full: bool = True) -> list[str]:
         shown.append(f"{'span f1':<18}{scores['f1']:.4f}   ({report['baseline_span_f1']:.4f}; {parts})")
     shown.append(f"{'f1 macro':<18}{report['f1_macro']:.4f}")
     if full and "per_type" in report:
-        shown += _table("type", report["per_type"], "gold", "spans")
-    return shown + (_table("tag", report["per_tag"], "tokens", "tokens") if full else [])
-
-
-def _table(head: str, scores: dict[str, Report], number: str, called: str) -> list[str]:
-    width = max(map(len, (head, *scores)))
-    rows = [
-        f"{name:<{width}}  {s['precision']:>9.4f}  {s['recall']:>6.4f}  {s['f1']:>6.4f}  {s[number]:>7}"
-        for name, s in scores.items()
-    ]
-    return [f"{head:<{width}}  precision  recall      f1  {called:>7}", *rows]
+        shown += score_table("type", report["per_type"], "gold", "spans")
+    return shown + (score_table("tag", report["per_tag"], "tokens", "tokens") if full else [])
