@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import doctest
 import io
+import itertools
 import os
 import re
 import shlex
@@ -57,9 +58,14 @@ def alike(expected: str, actual: str) -> bool:
     return True
 
 
-def run_doctest(source: str, names: dict[str, Any], page: Path, line: int) -> None:
-    test = doctest.DocTestParser().get_doctest(source, names, page.name, str(page), line)
-    test.globs = names  # the parser makes a copy, but a page's blocks go on from each other
+def run_doctests(text: str, found: list[re.Match[str]], names: dict[str, Any], page: Path) -> None:
+    """Run blocks as one doctest: the page with all else blanked, so that line numbers stay true."""
+    kept = list(re.sub(r"[^\n]", "", text).split("\n"))
+    for block in found:
+        first = text.count("\n", 0, block.start(2))
+        kept[first : first + block[2].count("\n")] = block[2].splitlines()
+    test = doctest.DocTestParser().get_doctest("\n".join(kept), names, page.name, str(page), 0)
+    test.globs = names  # the parser makes a copy, but what comes later on the page uses the names too
     said = io.StringIO()
     doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.write, clear_globs=False)
     assert not said.getvalue(), said.getvalue()
@@ -93,17 +99,19 @@ def test_every_example_gives_what_the_page_says(page: Path, tmp_path: Path, monk
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     names: dict[str, Any] = {"__name__": "__main__"}
     text, said = page.read_text(encoding="utf-8"), None
-    for block in FENCED.finditer(text):
-        language, source = block.groups()
-        if language == "python" and source.startswith(">>>"):
-            run_doctest(source, names, page, text.count("\n", 0, block.start(2)))
-        elif language == "python":
-            said = run_program(source, names, page)
-        elif language == "console":
-            run_console(source)
-        elif language == "text" and said is not None:
-            assert alike(source, said), said
-            said = None
+    kinds = itertools.groupby(FENCED.finditer(text), lambda block: block[2].startswith(">>>"))
+    for prompts, found in kinds:
+        if prompts:
+            run_doctests(text, list(found), names, page)
+            continue
+        for language, source in (block.groups() for block in found):
+            if language == "python":
+                said = run_program(source, names, page)
+            elif language == "console":
+                run_console(source)
+            elif language == "text" and said is not None:
+                assert alike(source, said), said
+                said = None
     assert not said, f"{page.name} does not show what its last program prints: {said}"
 
 
@@ -155,6 +163,25 @@ def test_the_warnings_page_has_every_trouble_of_training_and_quotes_what_is_prin
     said = "\0".join(strings_of_the_source())
     fragments = {part.strip(" :,;") for quote in quoted for part in re.split(r"\.\.\.|warning, [a-z ]+:", quote)}
     assert sorted(part for part in fragments if part not in said) == []
+
+
+def test_the_developing_page_has_the_floors_that_the_imports_keep_to() -> None:
+    source = ast.parse((ROOT / "tests" / "test_imports.py").read_text(encoding="utf-8"))
+    (floors,) = (
+        node.value
+        for node in source.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "FLOORS"
+    )
+    written = "\n".join(", ".join(sorted(rooms)) for rooms in ast.literal_eval(floors))
+    assert f"```\n{written}\n```" in text_of(DOCS / "developing.md")
+
+
+def test_the_developing_page_names_files_that_exist() -> None:
+    named = re.findall(r"`([\w/]+(?:/|\.py|\.md|\.yml))`", text_of(DOCS / "developing.md"))
+    homes = (ROOT, ROOT / "src" / "unroll", ROOT / "src" / "unroll" / "data")
+    files = {path.name for path in (ROOT / "src").rglob("*.py")}
+    assert len(named) > 20
+    assert [name for name in named if name not in files and not any((home / name).exists() for home in homes)] == []
 
 
 def test_every_page_is_in_the_site() -> None:
