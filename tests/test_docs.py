@@ -6,6 +6,7 @@ import dataclasses
 import doctest
 import io
 import itertools
+import json
 import os
 import re
 import shlex
@@ -212,6 +213,16 @@ def test_the_benchmarks_page_has_every_result_and_recipe(site: Path) -> None:
     results = [path.name for path in (ROOT / "benchmarks" / "results").glob("*.json")]
     recipes = [path.name for path in (ROOT / "recipes").glob("*.yaml")]
     assert [name for name in [*results, *recipes] if name not in page] == []
+
+
+@pytest.mark.parametrize("page", READMES, ids=name_of)
+def test_a_readme_states_the_times_that_were_measured(page: Path) -> None:
+    (file,) = (ROOT / "benchmarks" / "results").glob("*-classification.json")
+    measured = {f"{side['ratio']:.1f}" for side in json.loads(file.read_text(encoding="utf-8"))["sides"].values()}
+    (paragraph,) = (p for p in page.read_text(encoding="utf-8").split("\n\n") if "IMDB" in p)
+    stated = re.findall(r"\d+\.\d+", paragraph)
+    assert len(stated) == 4
+    assert set(stated) <= measured
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
