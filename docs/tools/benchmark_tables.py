@@ -42,7 +42,12 @@ def provenance(result: Result) -> tuple[str, str, str]:
     isa = isa.get("unroll") if isinstance(isa, dict) else isa
     where = f"{hardware}, {isa}" if isa else hardware
     mark = "†" if result.get("dirty") else ""
-    return where, f"`{result['commit'][:7]}`{mark}", result["date"]
+    return where, f"`{result['commit'][:7]}`{mark}", unbroken(result["date"])
+
+
+def unbroken(text: str) -> str:
+    """Keep a text on one line."""
+    return f'<span class="nowrap">{text}</span>'
 
 
 def table(head: Sequence[str], rows: Iterable[Row]) -> str:
@@ -73,7 +78,7 @@ def recipes() -> str:
         if about is None:
             raise ValueError(f"{path.name} does not say its date and commit")
         result, time, hardware = (" ".join(field[k].split()) for k in ("Result", "Time", "Hardware"))
-        rows.append((f"`{path.name}`", result, time, hardware, f"`{about[2]}`", about[1]))
+        rows.append((unbroken(f"`{path.name}`"), result, time, hardware, f"`{about[2]}`", unbroken(about[1])))
     return table(("recipe", "result", "time", *PROVENANCE), rows)
 
 
@@ -142,20 +147,17 @@ def cpu_layers() -> str:
 
 
 def peers() -> str:
-    """Layers on the CPU against other libraries."""
-    rows = [
-        (
-            *(p[k] for k in ("peer", "cell", "mode", "lengths")),
-            "x".join(str(p[k]) for k in "BTDH"),
-            float(p["ratio"]),
-            _range(p["quartiles"]),
-            *provenance(result),
-        )
-        for _, result in load("cpu_layers*")
-        for p in result["peers"]
-        if "ratio" in p
-    ]
-    return table(("library", "layer", "mode", "lengths", "BxTxDxH", "times as long", "quartiles", *PROVENANCE), rows)
+    """Layers on the CPU against other libraries: medians for each shape."""
+    rows = []
+    for _, result in load("cpu_layers*"):
+        medians: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+        for peer in result["peers"]:
+            if "ratio" in peer:
+                shape = "x".join(str(peer[k]) for k in "BTDH")
+                medians[peer["peer"], peer["mode"], peer["lengths"], shape][peer["cell"]] = peer["ratio"]
+        for key, by_cell in medians.items():
+            rows.append((*key, *(by_cell.get(c, "") for c in _CELLS[:2]), *provenance(result)))
+    return table(("library", "mode", "lengths", "BxTxDxH", "LSTM", "GRU", *PROVENANCE), rows)
 
 
 def gpu_layers() -> str:
@@ -166,7 +168,8 @@ def gpu_layers() -> str:
         for case in result["cases"]:
             shape = "x".join(str(case[k]) for k in "BTDH")
             key = (case["dtype"], case["mode"], case["lengths"], shape)
-            medians[key][case["cell"]] = case["times_as_long"]["torch"]["median"]
+            times = case["times_as_long"]
+            medians[key][case["cell"]] = times.get("packed", times["cudnn"])["median"]
         for key, by_cell in sorted(medians.items()):
             rows.append((*key, *(by_cell.get(c, "") for c in _CELLS), *provenance(result)))
     return table(("dtype", "mode", "lengths", "BxTxDxH", "LSTM", "GRU", "RNN", *PROVENANCE), rows)
@@ -219,7 +222,7 @@ def files() -> str:
     rows = []
     for name, result in load("*"):
         command = re.sub(r" --out \S+", "", result["command"].removeprefix("python "))
-        rows.append((f"`{result['date']}-{name}.json`", f"`{command}`", *provenance(result)))
+        rows.append((unbroken(f"`{result['date']}-{name}.json`"), f"`{command}`", *provenance(result)))
     return table(("file", "command", *PROVENANCE), rows)
 
 
@@ -232,8 +235,10 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     """Put the tables in place of their markers: called by MkDocs for each page."""
+    if MARKER.search(markdown):
+        page.meta["hide"] = ["navigation"]  # wide tables take its place
     return MARKER.sub(lambda found: TABLES[found[1]](), markdown)
 
 
