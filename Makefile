@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up by themselves; .venv and build are all they leave.
+# `make demo`, `make test` and `make docs` set everything up by themselves; .venv and build are all they leave.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -11,13 +11,17 @@ FORMATTED := $(NATIVE) $(wildcard native/tests/*.cpp native/tests/*.h)
 # 0 goes on without the compiled kernels where they cannot be built.
 export UNROLL_REQUIRE_KERNELS ?= 1
 
-.PHONY: demo test check format sanitize clean
+.PHONY: demo test docs check format sanitize clean
 
 demo: $(READY)
 	$(BIN)/unroll demo
 
 test: check
 	$(BIN)/pytest -q
+
+# The site, in build/site. A broken link or an unknown name in the reference is an error.
+docs: $(PACKAGES)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ Neither side has a schedule, an average of its weights, checkpoints or a watch: 
 at its learning rate. Both have what is no part of the question: the same windows, subnormal numbers flushed, an
 optimizer in one pass (`fused`), and a softmax that keeps its scores for the gradient, however many they are.
 
-Both sides train in one process, each from weights of its own. After every epoch (or `--max-steps` windows of it)
+Both sides train in one process, each from weights of its own. After every epoch (or `--max-length` windows of it)
 each is measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the
 second side takes for a step.
 """
@@ -178,7 +178,7 @@ def main() -> None:
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder that holds ptb/ and wikitext2/")
     arguments.add_argument("--epochs", type=int, default=1)
-    arguments.add_argument("--max-steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
+    arguments.add_argument("--max-length", type=int, default=0, help="windows of an epoch, at most; 0: all")
     arguments.add_argument("--threads", type=int, default=0)
     arguments.add_argument("--out", default="")
     given = arguments.parse_args()

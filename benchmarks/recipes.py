@@ -1,6 +1,6 @@
 """Speed of recipes beside the same models with `torch.nn`'s layers.
 
-    python benchmarks/recipes.py ptb|etth1|imdb [--isa avx512|avx2|portable] [--max-steps N] [--data DIR] [--out FILE]
+    python benchmarks/recipes.py ptb|etth1|imdb [--isa avx512|avx2|portable] [--max-length N] [--data DIR] [--out FILE]
 
 ptb: `recipes/ptb.yaml`, a language model. etth1: `recipes/etth1.yaml`, a forecaster. imdb: `recipes/imdb-lstm.yaml`, a
 classifier of texts of unequal lengths, which `torch.nn` gets packed and, as another side, padded to the longest of the
@@ -96,7 +96,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("recipe", choices=tuple(RECIPES))
     arguments.add_argument("--isa", choices=ISAS, help="instruction set that both sides are held to; default: the best")
-    arguments.add_argument("--max-steps", type=int, default=60)
+    arguments.add_argument("--max-length", type=int, default=60)
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder of the data sets")
     arguments.add_argument("--out", help="default: benchmarks/results/DATE-recipe-RECIPE[-ISA].json")

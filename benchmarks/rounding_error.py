@@ -1,6 +1,6 @@
 """Rounding error of `unroll`'s float32 layers beside `torch.nn`'s, both against `torch.nn` in float64.
 
-    python benchmarks/rounding_error.py [--isa avx512|avx2|portable] [--hidden LIST] [--out FILE]
+    python benchmarks/rounding_error.py [--isa avx512|avx2|portable] [--hidden-size LIST] [--out FILE]
 
 Every layer and hidden size H is run forward and backward on the same inputs, weights and gradient of the loss: B rows
 of T steps of H features. For the outputs y and every gradient the error is the root of the mean square of the
@@ -62,7 +62,7 @@ def measured(name: str, H: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isa", choices=ISAS, help="instruction set that both sides are held to; default: the best")
-    parser.add_argument("--hidden", default=",".join(map(str, SIZES)), help="default: %(default)s")
+    parser.add_argument("--hidden-size", default=",".join(map(str, SIZES)), help="default: %(default)s")
     parser.add_argument("--out", help="default: benchmarks/results/DATE-rounding_error-ISA.json")
     given = parser.parse_args()
     hold_to(given.isa)
