@@ -11,13 +11,18 @@ FORMATTED := $(NATIVE) $(wildcard native/tests/*.cpp native/tests/*.h)
 # 0 goes on without the compiled kernels where they cannot be built.
 export UNROLL_REQUIRE_KERNELS ?= 1
 
-.PHONY: demo test docs check format sanitize clean
+.PHONY: demo test quick docs check format sanitize clean
 
 demo: $(READY)
 	$(BIN)/unroll demo
 
+# As many processes as there are cores, each test on one thread.
 test: check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto
+
+# Under a minute: no data sets, no processes, nothing compiled.
+quick: $(READY)
+	$(BIN)/pytest -q -n auto -m "not slow and not data"
 
 # The site, in build/site. A broken link or an unknown name in the reference is an error.
 docs: $(PACKAGES)

@@ -23,6 +23,8 @@ from unroll.__main__ import COMMANDS, main, usage
 from unroll.tasks.registry import TASKS
 from unroll.training.diagnostics import ADVICE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import unroll
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = Path(unroll.__file__).parent
 FLOORS = (

@@ -13,6 +13,8 @@ from unroll.errors import RunError
 from unroll.runs import Run
 from unroll.tasks.registry import run_files
 
+pytestmark = pytest.mark.slow
+
 TEXTS, NAMES = ["good a", "bad b"] * 10, ["p", "n"] * 10
 FILES = ["config.yaml", "encoder.json", "labels.json", "metrics.json", "model.safetensors"]
 

@@ -13,6 +13,8 @@ from unroll.errors import OptionError
 from unroll.options import defaults
 from unroll.tasks.registry import TASKS, entry
 
+pytestmark = pytest.mark.slow
+
 
 def read(*arguments: str) -> TimeSeriesOptions:
     parser = Parser("unroll", "unroll", "")

@@ -17,6 +17,8 @@ import pytest
 
 from unroll.__main__ import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 WORDS = {"pos": ["good", "great", "fine", "lovely"], "neg": ["bad", "awful", "poor", "dull"]}
 QUICK = ("--hidden-size", "8", "--embedding-dim", "8", "--epochs", "20", "--learning-rate", "0.05", "--threads", "1")
 

@@ -13,6 +13,8 @@ from unroll.__main__ import main
 from unroll.commands import demo
 from unroll.commands.air_passengers import rows
 
+pytestmark = pytest.mark.slow
+
 QUICK = ("--hidden-size", "8", "--epochs", "2", "--threads", "1", "--recurrence", "gru", "--batch-size", "16")
 
 

@@ -15,6 +15,8 @@ from unroll.__main__ import main
 from unroll.serving.language_model import LanguagePredictor
 from unroll.serving.predictor import load
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the cat sat on the mat\na dog ran to the cat\n"
 QUICK = (
     "--hidden-size",

@@ -14,6 +14,8 @@ import yaml
 from unroll.__main__ import main
 from unroll.tasks.language_modeling.loss import NextToken
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the cat sat on the mat .\nthe dog sat on the cat .\nthe cat saw the dog .\n" * 40
 QUICK = (
     "--hidden-size",

@@ -9,6 +9,8 @@ import pytest
 
 from unroll.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 QUICK = (
     "--hidden-size",
     "12",

@@ -16,6 +16,8 @@ import unroll
 from unroll import Classifier, Regressor
 from unroll.errors import DataError, OptionError
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_size": 8, "epochs": 3, "batch_size": 16, "learning_rate": 0.02, "threads": 1}
 
 

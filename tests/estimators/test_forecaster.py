@@ -14,6 +14,8 @@ import unroll
 from unroll.errors import DataError, OptionError
 from unroll.estimators.forecaster import Forecaster
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {"hidden_size": 8, "epochs": 3, "learning_rate": 0.02, "threads": 1, "recurrence": "gru"}
 
 

@@ -20,6 +20,8 @@ from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.data.timeseries.reader import read_frames
 from unroll.runs import Run
 
+pytestmark = pytest.mark.slow
+
 ODD_YAML = {
     "5,000 digits": "9" * 5000,
     "3,000 brackets": "[" * 3000,

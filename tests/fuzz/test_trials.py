@@ -6,6 +6,8 @@ import pytest
 from fuzzing.kinds import SHARES, Trial, run_trial, trials
 from fuzzing.trained import train
 
+pytestmark = pytest.mark.slow
+
 _FEWER = {"run": 25, "predict": 20, "estimators": 5, "series": 20, "parquet": 15}
 
 

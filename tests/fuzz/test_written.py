@@ -5,11 +5,14 @@ import json
 import math
 from typing import Any
 
+import pytest
 from fuzzing.kinds import empty_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unroll.data.files.dataset import read, stream
+
+pytestmark = pytest.mark.slow
 
 quick = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)

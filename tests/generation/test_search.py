@@ -20,6 +20,8 @@ from unroll.models.language_model import build_language_model
 from unroll.models.options import RecurrentOptions, TokenOptions
 from unroll.serving.language_model import ModelStepper
 
+pytestmark = pytest.mark.slow
+
 V = 7
 PROMPT = [2, 5, 3]
 

@@ -14,6 +14,8 @@ from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.rnn import RNN
 
+pytestmark = pytest.mark.slow
+
 T, B, D, H = 7, 5, 3, 4
 F64 = torch.float64
 MAKERS = {

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from unroll.layers.crf import AllowedTransitions, ConditionalRandomField
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = torch.tensor([4, 0, 1, 3, 2])
 
 

@@ -24,7 +24,10 @@ MAKERS = {
     "lstm": (LSTM, {}),
     "projected": (LSTM, {"proj_size": 1}),
 }
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
+]
 
 
 def functional(module, **call):

@@ -33,6 +33,7 @@ every_module = pytest.mark.parametrize("name", MAKERS)
 every_form = pytest.mark.parametrize("form", FORMS)
 needs_kernels = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated"),
 ]

@@ -30,6 +30,7 @@ def samples():
 INFOS, ERROR_ON = samples()
 NAMES = ["RNN", "GRU", "LSTM"]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.parametrize("name", NAMES),
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported"),
 ]

@@ -15,7 +15,10 @@ from unroll.layers.rnn import RNN
 
 T, B, D, H = 5, 4, 3, 4
 LENGTHS = [3, 5, 1, 2]
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
+]
 MODULES = {
     "tanh": (RNN, nn.RNN, {}),
     "relu": (RNN, nn.RNN, {"nonlinearity": "relu"}),

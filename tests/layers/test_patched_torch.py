@@ -13,6 +13,8 @@ from torch._dynamo.testing import CompileCounter
 import unroll
 from unroll.ops.cpu.extension import missing
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["RNN", "GRU", "LSTM"]
 
 

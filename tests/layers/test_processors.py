@@ -13,6 +13,8 @@ import pytest
 
 from unroll.ops.cpu import extension
 
+pytestmark = pytest.mark.slow
+
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
 if extension.kernels is not None and "avx2" in extension.kernels.instruction_sets():
     AVX2["UNROLL_ISA"] = "avx2"

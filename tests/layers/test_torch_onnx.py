@@ -10,6 +10,8 @@ import torch
 from torch.utils._pytree import tree_leaves
 from traced_toy import MAKERS, SIZES, D, Ragged, Whole, batch, ragged, shapes
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnx", reason="PyTorch's exporter needs onnx")
 
 

@@ -17,7 +17,10 @@ from unroll.layers.lstm import LSTM
 from unroll.ops.cpu.extension import missing
 
 needs_kernels = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.(trace|save|load)", "ignore:LSTM with projections")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`torch.jit.(trace|save|load)", "ignore:LSTM with projections"),
+]
 every_module = pytest.mark.parametrize("name", MAKERS)
 KERNELS = {f"aten::{name}" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
 

@@ -21,7 +21,7 @@ from unroll.layers.rnn import RNN
 from unroll.ops.cpu.extension import missing
 
 T, B, D, H = 4, 3, 2, 3
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+pytestmark = [pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated"), pytest.mark.slow]
 needs_kernels = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
 

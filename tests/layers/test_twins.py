@@ -19,6 +19,7 @@ from unroll.layers.lstm import LSTM
 from unroll.layers.twins import scriptable, to_torch
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:`torch.jit.(script|save|load)", "ignore:LSTM with projections"),
     pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated", "ignore:torch.quantize_per_tensor"),
 ]

@@ -25,7 +25,10 @@ from unroll.ops.cpu import extension
 from unroll.ops.elman import TANH
 from unroll.ops.lstm import LSTM as LSTM_RECURRENCE
 
-pytestmark = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing())),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from unroll.ops.cpu import extension, kernels
 from unroll.ops.cpu.compile_ops import cpu_backward, cpu_forward
 from unroll.ops.cpu.support import RECURRENCES
 
-pytestmark = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
+pytestmark = [pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing())), pytest.mark.slow]
 
 T, B, D, H = 4, 5, 3, 6
 

@@ -10,7 +10,10 @@ from torch import nn
 import unroll
 from unroll.ops.cpu import extension
 
-pytestmark = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing())),
+]
 
 MOST = 1.25
 """Times the error of `torch.nn`."""

@@ -16,7 +16,10 @@ from unroll.layers.rnn import RNN
 from unroll.ops.cpu import extension
 from unroll.ops.cpu import step as live
 
-pytestmark = pytest.mark.skipif(extension.kernels is None, reason=str(extension.missing()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(extension.kernels is None, reason=str(extension.missing())),
+]
 MODULES = {
     "tanh": (RNN, {}),
     "relu": (RNN, {"nonlinearity": "relu"}),

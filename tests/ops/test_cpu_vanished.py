@@ -12,7 +12,10 @@ from unroll.layers.lstm import LSTM
 from unroll.ops import naive
 from unroll.ops.cpu import extension
 
-pytestmark = pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing()))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(extension.missing() is not None, reason=str(extension.missing())),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,10 @@ pytest.importorskip("triton")
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
 # NumPy, which interprets, warns where a sigmoid's exponential is infinite
-pytestmark = pytest.mark.gpu if CUDA else pytest.mark.filterwarnings("ignore:overflow encountered in exp")
+pytestmark = [
+    pytest.mark.gpu if CUDA else pytest.mark.filterwarnings("ignore:overflow encountered in exp"),
+    pytest.mark.slow,
+]
 # the interpreter multiplies the bits of bfloat16 as if they were whole numbers
 HALVES = [torch.float16, torch.bfloat16] if CUDA else [torch.float16]
 RECURRENCES = {r.name: r for r in (TANH, RELU, LSTM_RECURRENCE, RESET_AFTER)}

@@ -18,6 +18,8 @@ from unroll.tasks.settings import TransferOptions
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer, resolve_settings
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["good film", "a good one", "bad film", "such a bad one"] * 6
 LABELS = ["pos", "pos", "neg", "neg"] * 6
 SIZES: dict[str, Any] = {"hidden_size": 6, "embedding_dim": 5, "recurrence": "gru", "epochs": 1, "threads": 1}

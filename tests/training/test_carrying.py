@@ -26,6 +26,8 @@ from unroll.training.nonfinite import blame
 from unroll.training.objective import objective_state, watched_output
 from unroll.training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 PER_EPOCH = 10
 QUICK = {"epochs": 3, "learning_rate": 0.05, "threads": 1, "checkpoint_every": 4}
 

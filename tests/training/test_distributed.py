@@ -19,6 +19,8 @@ from unroll.training.errors import Interrupted, TrainingError
 from unroll.training.loop import fit
 from unroll.training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 LAYERED = {"unfreeze_every": 1, "layer_decay": 0.5, "weight_decay": 0.01}
 BASE = {"epochs": 3, "learning_rate": 0.02, "threads": 1, "accelerator": "cpu", "checkpoint_every": 4}
 

@@ -17,6 +17,8 @@ from unroll.training.layerwise import Layerwise
 from unroll.training.loop import fit
 from unroll.training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"learning_rate": 0.02, "threads": 1}
 LAYERS = ["embedding", "recurrent.l0", "recurrent.l1", "head"]
 

@@ -29,6 +29,8 @@ from unroll.training.loop import Outcome, fit
 from unroll.training.optim import make_optimizer, make_schedule
 from unroll.training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"epochs": 3, "learning_rate": 0.02, "threads": 1}
 
 

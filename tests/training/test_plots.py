@@ -10,6 +10,8 @@ from matplotlib.image import imread
 
 from unroll.training.plots import plot_confusion, plot_curves, plot_gradients
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {"epoch": 1.0, "train_loss": 0.9, "valid_loss": 0.8, "valid_accuracy": 0.5},
     {"epoch": 2.0, "train_loss": 0.5, "valid_loss": 0.6, "valid_accuracy": 0.75},

@@ -23,6 +23,8 @@ from unroll.training.history import read_table
 from unroll.training.loop import Outcome, fit
 from unroll.training.options import TrainingOptions
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parents[1] / "helpers" / "training_toy.py"
 PER_EPOCH = 9
 PLAIN = {"epochs": 4, "learning_rate": 0.02, "checkpoint_every": 4, "threads": 1}

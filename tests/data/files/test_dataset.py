@@ -18,6 +18,8 @@ import pytest
 from unroll.data.files.dataset import Unreadable, read, require_columns, stream
 from unroll.errors import DataError, OptionError
 
+pytestmark = pytest.mark.slow
+
 ROWS = [
     {"text": "plain", "label": "a"},
     {"text": 'say "hi", then\nleave', "label": "b"},

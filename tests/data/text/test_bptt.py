@@ -10,6 +10,8 @@ from unroll.data.text.bptt import BPTTBatch, BPTTBatches
 from unroll.data.text.corpus import Corpus
 from unroll.errors import DataError, OptionError, RunError
 
+pytestmark = pytest.mark.slow
+
 
 def corpus(n: int, documents: tuple[int, ...] = (), start: int = 0) -> Corpus:
     """Tokens 2, 3, 4, ...: a token says where it stands."""

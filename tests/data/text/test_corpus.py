@@ -16,6 +16,8 @@ from unroll.data.text.documents import TextSource
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 def encoder(text: str, level: str = "word", **more) -> TextTokenizer:
     options = {"min_freq": 1, "vocab_size": 0, "line_ends": True} | more

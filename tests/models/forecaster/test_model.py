@@ -12,6 +12,8 @@ from unroll.models.forecaster.model import Forecaster, ForecastInputs, segment_l
 from unroll.models.forecaster.strategies import Sizes, joined
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 
+pytestmark = pytest.mark.slow
+
 B, L, F, K, P, Q, S = 3, 12, 6, 2, 1, 2, 1
 STRATEGIES = ("recursive", "direct", "seq2seq", "segrnn")
 OUTPUTS = ("point", "quantile", "normal", "student_t", "negative_binomial")

@@ -21,6 +21,8 @@ from unroll.tasks.forecasting.inference import answer
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.task import ForecastingTask
 
+pytestmark = pytest.mark.slow
+
 
 def made(series: int = 1, rows: int = 60, **options: Any):
     rng = np.random.default_rng(0)

@@ -11,6 +11,8 @@ from unroll.data.timeseries.reader import from_dataframe
 from unroll.tasks.forecasting.inference import Forecasts
 from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
 
+pytestmark = pytest.mark.slow
+
 F = 5
 
 

@@ -14,6 +14,8 @@ from unroll.tasks.registry import entry
 from unroll.tasks.train import train_from_files
 from unroll.tasks.transfer import resolve_settings
 
+pytestmark = pytest.mark.slow
+
 ROWS = 60
 STAMPS = pd.date_range("2021-01-31", periods=ROWS, freq="D")
 OPTIONS = {"epochs": 1, "hidden_size": 4, "threads": 1, "horizon": 3, "lookback": 6, "test_size": "9", "time": "day"}
