@@ -23,6 +23,18 @@ FLOORS = (
     {"ops"},
     {"errors", "atomic_write", "options", "safe_yaml"},
 )
+NEIGHBOURS = {
+    ("estimators", "serving"),
+    ("models", "data"),
+    ("runs", "lock"),
+    ("runs", "manifest"),
+    ("runs", "weights"),
+    ("atomic_write", "errors"),
+    ("options", "errors"),
+    ("safe_yaml", "atomic_write"),
+    ("safe_yaml", "errors"),
+}
+"""Imports between rooms of one floor: from, to."""
 FLOOR = {room: len(FLOORS) - i for i, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -55,15 +67,57 @@ def test_the_public_list_is_what_can_be_had() -> None:
         assert getattr(unroll, name) is not None
 
 
-def test_no_import_goes_up() -> None:
-    for file in PACKAGE.rglob("*.py"):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("unroll."):
-                other = node.module.split(".")[1]
-                assert FLOOR[other] <= FLOOR[room], f"{file.name} imports {node.module}"
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(("unroll", *file.relative_to(PACKAGE).with_suffix("").parts)): file for file in PACKAGE.rglob("*.py")
+    }
+
+
+def imports(file: Path, known: dict[str, Path]) -> set[str]:
+    """The package's modules that a file imports, within functions and for type checkers too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "unroll":
+            found |= {name if (name := f"{node.module}.{alias.name}") in known else node.module for alias in node.names}
+    return found
+
+
+def test_an_import_goes_down_or_to_a_named_neighbour() -> None:
+    known = modules()
+    sideways = set()
+    for name, file in known.items():
+        room = name.split(".")[1]
+        for other in imports(file, known) if room != "__init__" else ():
+            neighbour = other.split(".")[1] if "." in other else "__init__"
+            assert neighbour != "__init__" or room == "__main__", f"{name} imports the package itself"
+            if neighbour == "__init__":
+                continue
+            assert FLOOR[neighbour] <= FLOOR[room], f"{name} imports {other}"
+            if neighbour != room and FLOOR[neighbour] == FLOOR[room]:
+                sideways.add((room, neighbour))
+    assert sideways == NEIGHBOURS
+
+
+def test_there_are_no_circles() -> None:
+    known = modules()
+    graph = {name: imports(file, known) & known.keys() for name, file in known.items() if not name.endswith("__init__")}
+    order: list[str] = []
+    open_, done = [], set()
+
+    def visit(name: str) -> None:
+        assert name not in open_, f"a circle: {' -> '.join([*open_[open_.index(name) :], name])}"
+        if name in done:
+            return
+        open_.append(name)
+        for other in sorted(graph.get(name, ())):
+            visit(other)
+        open_.pop()
+        done.add(name)
+        order.append(name)
+
+    for name in sorted(graph):
+        visit(name)
+    assert len(order) >= len(graph)
 
 
 def test_no_file_is_longer_than_500_lines() -> None:

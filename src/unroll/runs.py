@@ -19,6 +19,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,9 +142,7 @@ class Run:
 
     def write_config(self, task: str, options: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
         """Write config.yaml: the task, where its data came from, and every option."""
-        from unroll import __version__
-
-        head = {"format": FORMAT, "unroll": __version__, "task": task, "sources": dict(sources)}
+        head = {"format": FORMAT, "unroll": version("unroll"), "task": task, "sources": dict(sources)}
         self.write(CONFIG, safe_yaml.write({**head, "options": dict(options)}))
 
     def config(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -14,24 +14,29 @@ from unroll.data.options import BatchOptions
 from unroll.data.ragged import RaggedDataset
 from unroll.data.sampler import EpochSampler
 
+ON_CPU = {"on_cpu": True}
+"""Declares a field of a batch that stays on the CPU, such as lengths: `field(metadata=ON_CPU)`."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """One process's part of one global batch. A task that needs more than this derives a dataclass from it.
 
+    Lengths and rows, and what else is declared `ON_CPU`, are always on the CPU.
+
     Attributes:
         x: (B, T) int64 token ids or (B, T, D) float32, zero beyond each row's length; T is at least 1.
-        lengths: (B,) int64, always on the CPU.
+        lengths: (B,) int64.
         target: (B,) int64, (B, K) float32 of 0 and 1, or (B, K) float64 numbers; None where there are none.
-        rows: (B,) int64, positions in the data, such as `RaggedDataset`; always on the CPU.
+        rows: (B,) int64, positions in the data, such as `RaggedDataset`.
         total: what the global batch counts, over all processes: its rows, or what `counts` names.
         all_targets: the global batch's targets, in the order of its rows.
     """
 
     x: Tensor
-    lengths: Tensor
+    lengths: Tensor = field(metadata=ON_CPU)
     target: Tensor | None
-    rows: Tensor
+    rows: Tensor = field(metadata=ON_CPU)
     total: int
     all_targets: Tensor | None
 
@@ -39,11 +44,11 @@ class Batch:
     """What `total` is a number of, for a person to read."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch with every tensor on `device` but lengths and rows, which stay on the CPU."""
+        """The same batch with every tensor on `device` but those declared `ON_CPU`."""
         moved = {
             f.name: value.to(device, non_blocking=non_blocking)
             for f in fields(self)
-            if f.name not in ("lengths", "rows") and isinstance(value := getattr(self, f.name), Tensor)
+            if not f.metadata.get("on_cpu") and isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, **moved)
 

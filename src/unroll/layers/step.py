@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,9 +10,6 @@ from torch import Tensor
 from unroll.errors import OptionError
 from unroll.ops.backends import step
 from unroll.ops.call import Recurrence
-
-if TYPE_CHECKING:
-    from unroll.layers.recurrent import RecurrentLayer
 
 Names = tuple[str | None, ...]
 """What the parameters of one layer and direction are called, in the order of `Weights`; None: there is none."""
@@ -29,6 +26,27 @@ class Used(NamedTuple):
 _STEPPED = (Used("cpu", {}),)
 
 
+class Steppable(Protocol):
+    """What a layer must have to be stepped: its options, its parameters, and the pass over a whole sequence."""
+
+    training: bool
+    batch_first: bool
+    bidirectional: bool
+    dropout: float
+    input_dropout: float
+    hidden_dropout: float
+    output_dropout: float
+    recurrent_dropout: float
+    weight_dropout: float
+    residual: bool
+    layer_norm: bool
+    backend: str
+    _parameters: dict[str, Any]
+    _used: tuple[Used, ...]
+
+    def _forward(self, x: Tensor, hx: Any, lengths: None, resets: None) -> tuple[Any, Any]: ...
+
+
 class Stepper:
     """The steps of one module: what they need of it and does not change, looked up once."""
 
@@ -42,7 +60,7 @@ class Stepper:
         self._two_states = len(recurrence.states) == 2
         self._sizes = sizes
 
-    def step(self, module: RecurrentLayer, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, module: Steppable, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `RecurrentLayer.step`."""
         if module.bidirectional:
             raise OptionError("a bidirectional layer needs the whole sequence: it has no step()")
@@ -65,7 +83,7 @@ class Stepper:
         y, state = module._forward(x_t.unsqueeze(time), state, None, None)
         return y.squeeze(time), state
 
-    def _quick(self, module: RecurrentLayer, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
+    def _quick(self, module: Steppable, x_t: Tensor, state: Any) -> tuple[Tensor, Any] | None:
         """The step by the kernel, or None: `forward` does all that is rare, and finds all that is wrong."""
         if state is None or torch.is_grad_enabled() or x_t.dim() != 2:
             return None

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from unroll.errors import RunError
 from unroll.training import checkpoints
+from unroll.training.diagnostics import GradientMonitor, OutputMonitor
 from unroll.training.distributed import gather
 from unroll.training.history import write_gradients, write_history
-from unroll.training.objective import objective_state
+from unroll.training.objective import Objective, objective_state
 from unroll.training.options import TrainingOptions
-from unroll.training.state import TrainingState
+from unroll.training.state import Feed, TrainingState
 
-if TYPE_CHECKING:
-    from unroll.training.lightning_module import TrainingModule
+
+class Training(Protocol):
+    """What a checkpoint holds of a training, and the trainer that says which process writes."""
+
+    model: nn.Module
+    objective: Objective
+    course: TrainingState
+    schedule: Any
+    average: Any
+    scaler: Any
+    feed: Feed
+    watch: GradientMonitor
+    outputs: OutputMonitor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        ...
+
+    @property
+    def trainer(self) -> Any:
+        """Lightning's, which knows the other processes."""
+        ...
 
 
 class Checkpointer:
@@ -50,7 +72,7 @@ class Checkpointer:
         """Where the best weights are."""
         return self.folder / "checkpoints" / "best"
 
-    def start(self, module: TrainingModule) -> None:
+    def start(self, module: Training) -> None:
         """The training begins, or goes on."""
         self._begun = self._saved = time.monotonic()
         self._before = module.course.seconds
@@ -69,7 +91,7 @@ class Checkpointer:
         by_time = minutes and time.monotonic() - self._saved >= 60.0 * minutes
         return bool((every and step % every == 0) or by_time)
 
-    def save(self, module: TrainingModule, row: dict[str, float] | None = None) -> None:
+    def save(self, module: Training, row: dict[str, float] | None = None) -> None:
         """Write the checkpoint to resume from, and the tables as they stand.
 
         Raises:
@@ -84,7 +106,7 @@ class Checkpointer:
         # no process may go on to stop, and perhaps to resume, before the checkpoint is there
         module.trainer.strategy.barrier()
 
-    def _write(self, module: TrainingModule, by_process: dict[str, Any], row: dict[str, float] | None) -> None:
+    def _write(self, module: Training, by_process: dict[str, Any], row: dict[str, float] | None) -> None:
         module.course.seconds = self.seconds(module.course)
         optimizer = module.trainer.optimizers[0]
         state = {
@@ -108,7 +130,7 @@ class Checkpointer:
                 self._board.add_scalar(name, value, int(row["step"]))
             self._board.flush()
 
-    def save_best(self, module: TrainingModule) -> None:
+    def save_best(self, module: Training) -> None:
         """Keep the weights that the model holds now.
 
         Raises:
@@ -120,7 +142,7 @@ class Checkpointer:
             model = dict(module.model.state_dict())
             checkpoints.save(self.best, {**about, "value": course.best_value, "model": model})
 
-    def hold_best(self, module: TrainingModule) -> None:
+    def hold_best(self, module: Training) -> None:
         """Put the best weights into the model, in every process."""
         if module.trainer.is_global_zero:
             load_best(module.model, self.folder)
@@ -142,7 +164,7 @@ class Checkpointer:
             if device.type == "cuda" and own["cuda"] is not None:
                 torch.cuda.set_rng_state(own["cuda"], device)
 
-    def restore(self, module: TrainingModule, state: dict[str, Any]) -> None:
+    def restore(self, module: Training, state: dict[str, Any]) -> None:
         """Put back what `save` wrote, but for the weights, optimizer, schedule, data and random numbers.
 
         Raises:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from unroll.data.timeseries.table import ColumnTable
+from unroll.data.timeseries.table import ColumnTable, Indexed
 from unroll.data.timeseries.time_column import kind_of
 from unroll.data.timeseries.timestamps import looks_like_times, read_stamps
 from unroll.errors import DataError
@@ -17,25 +16,6 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 200
 _OWN_NAMES = ("time", "index time", "time of the row")
-
-
-@dataclass(frozen=True)
-class Indexed:
-    """A DataFrame whose index is columns.
-
-    Attributes:
-        rows: with plain names of columns.
-        time: column that was an index of times; "" for none.
-        order: column that was an index of whole numbers other than 0, 1, 2, ...; "" for none.
-        ordered: whether the rows are known to be in the order of time: a Series without any times.
-        notes: what was done.
-    """
-
-    rows: pd.DataFrame
-    time: str = ""
-    order: str = ""
-    ordered: bool = False
-    notes: tuple[str, ...] = ()
 
 
 def with_index(data: pd.DataFrame | pd.Series, where: str) -> Indexed:

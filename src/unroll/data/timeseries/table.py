@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -130,3 +131,22 @@ def _text(cell: Any) -> str | None:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip() or None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A DataFrame whose index is columns.
+
+    Attributes:
+        rows: with plain names of columns.
+        time: column that was an index of times; "" for none.
+        order: column that was an index of whole numbers other than 0, 1, 2, ...; "" for none.
+        ordered: whether the rows are known to be in the order of time: a Series without any times.
+        notes: what was done.
+    """
+
+    rows: pd.DataFrame
+    time: str = ""
+    order: str = ""
+    ordered: bool = False
+    notes: tuple[str, ...] = ()

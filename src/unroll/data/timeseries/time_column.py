@@ -21,7 +21,7 @@ from unroll.data.timeseries.timestamps import Numbers, looks_like_times
 from unroll.errors import DataError
 
 if TYPE_CHECKING:
-    from unroll.data.timeseries.dataframe_index import Indexed
+    from unroll.data.timeseries.table import Indexed
 
 NONE = "none"
 """What `--time` says where rows stand in the order of time and have no times."""
