@@ -93,6 +93,15 @@ def run_console(source: str) -> None:
         assert alike(expected, said.getvalue()), f"$ {line}\n{said.getvalue()}"
 
 
+@pytest.fixture(autouse=True)
+def own_tasks() -> Iterator[None]:
+    """A task that a page registers is gone afterwards."""
+    known = set(TASKS)
+    yield
+    for name in set(TASKS) - known:
+        del TASKS[name]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_example_gives_what_the_page_says(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts are doctests, a program prints the `text` block after it, and `console` blocks are commands."""

@@ -25,17 +25,18 @@ class TaskSpec:
     Attributes:
         text: what it does, in a sentence.
         data: what its data may be, for the help.
-        settings, task, predictor: `module:Class` of its options, of itself, and of what answers with a trained run.
+        settings, task, predictor: its options, itself, and what answers with a trained run; each a class, or
+            `module:Class`, which is imported when it is needed.
         state: the files in which a run keeps what it has learnt.
         plots: the pictures that it draws beside those of every training.
     """
 
     text: str
     data: str
-    settings: str
-    task: str
-    predictor: str
-    state: tuple[str, ...]
+    settings: str | type
+    task: str | type
+    predictor: str | type
+    state: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
 
     def load_settings(self) -> type[Settings]:
@@ -116,6 +117,8 @@ def entry(name: str) -> TaskSpec:
     return TASKS[name]
 
 
-def _load(where: str) -> Any:
+def _load(where: str | type) -> Any:
+    if isinstance(where, type):
+        return where
     module, name = where.split(":")
     return getattr(import_module(module), name)
