@@ -35,12 +35,12 @@ def main() -> None:
 
 
 def measure(side: str, backend: str, B: int, T: int, D: int, H: int) -> dict[str, object]:
-    if side == "recompute" and "memory" not in inspect.signature(unroll.LSTM).parameters:
-        return {"skipped": "unroll.LSTM takes no `memory` here"}
+    if side == "recompute" and "recompute" not in inspect.signature(unroll.LSTM).parameters:
+        return {"skipped": "unroll.LSTM takes no `recompute` here"}
     if side == "torch.nn":
         layer: nn.Module = nn.LSTM(D, H, batch_first=True)
     else:
-        options = {"memory": "recompute"} if side == "recompute" else {}
+        options = {"recompute": True} if side == "recompute" else {}
         layer = unroll.LSTM(D, H, batch_first=True, backend=backend, **options)
     x = torch.randn(B, T, D, requires_grad=True)
     gradient = torch.randn(B, T, H) / (B * T)

@@ -159,7 +159,7 @@ def run_adding(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def run_copy(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     remember = COPY_STEPS + 2 * KEPT
-    yield copy_row(given, f"LSTM 256, orthogonal, remember {remember}", init="orthogonal", remember=remember)
+    yield copy_row(given, f"LSTM 256, orthogonal, remember {remember}", init="orthogonal", chrono_init=remember)
 
 
 def run_copy_torch(given: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         ({"nonlinearity": "relu"}, "nonlinearity goes with recurrence 'rnn', not 'lstm'"),
         ({"proj_size": 128}, "proj_size is 128; it must be below hidden"),
         ({"last_hidden_size": 9}, "last_hidden_size is for several layers and there is one"),
-        ({"remember": 9, "recurrence": "rnn"}, "remember goes with recurrence 'lstm' or 'gru', not 'rnn'"),
+        ({"chrono_init": 9, "recurrence": "rnn"}, "chrono_init goes with recurrence 'lstm' or 'gru', not 'rnn'"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_said_in_one_sentence(given: dict[str, object], message: str) -> None:

@@ -171,8 +171,8 @@ def test_less_memory_gives_the_same_numbers(close, name, backend):
     module = cls(D, H, **options, dtype=torch.float64, backend=backend, num_layers=2, bidirectional=True)
     x = torch.randn(T, B, D, dtype=torch.float64).requires_grad_()
     found = []
-    for memory in ("save", "recompute"):
-        module.memory = memory
+    for recompute in (False, True):
+        module.recompute = recompute
         y, _ = module(x, lengths=[3, 2])
         once = torch.autograd.grad(y.square().sum(), [x, *module.parameters()], retain_graph=True)
         again = torch.autograd.grad(y.square().sum(), [x, *module.parameters()], retain_graph=True)
@@ -185,7 +185,7 @@ def test_less_memory_gives_the_same_numbers(close, name, backend):
 
 @pytest.mark.parametrize("backend", ["naive", "torch"])
 def test_no_inner_graph_where_memory_is_to_be_spared(backend):
-    y, _ = GRU(D, H, backend=backend, memory="recompute")(torch.randn(T, B, D))
+    y, _ = GRU(D, H, backend=backend, recompute=True)(torch.randn(T, B, D))
     assert y.grad_fn.rule.inner is None
     y.sum().backward(retain_graph=True)
     assert y.grad_fn.rule.inner is None

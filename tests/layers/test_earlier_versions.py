@@ -14,7 +14,7 @@ from unroll.layers.step import Stepper
 
 T, B, D, H = 4, 3, 2, 3
 LATER = (
-    "remember", "hidden_dropout", "weight_dropout", "memory", "_all_weights", "_flat_weights_names",
+    "chrono_init", "hidden_dropout", "weight_dropout", "recompute", "_all_weights", "_flat_weights_names",
     "_flat_weight_refs", "_used", "init", "backend",
 )  # fmt: skip
 MAKERS = {
@@ -43,7 +43,7 @@ def test_what_it_did_not_know_is_as_it_is_by_default(close, name):
     old.__setstate__(earlier(module))
     assert repr(old) == repr(module)
     assert old.used == ()
-    assert old.memory == "save"
+    assert old.recompute is False
     assert old._flat_weights_names == module._flat_weights_names
     assert old._all_weights == module._all_weights
     x = torch.randn(B, T, D) if module.batch_first else torch.randn(T, B, D)

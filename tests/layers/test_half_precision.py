@@ -80,8 +80,8 @@ class Half:
 @pytest.mark.parametrize("backend", ["cpu", "auto"])
 def test_is_float64_to_the_precision_of_16_bits(close, name, form, ragged, backend):
     layers = 1 if name == "relu" else 2  # rounded between layers, an argument may cross zero, where a rectifier jumps
-    for memory, start in itertools.product(("save", "recompute"), (False, True)):
-        more = {"bidirectional": ragged, "memory": memory, "learn_initial_state": start, "backend": backend}
+    for recompute, start in itertools.product((False, True), (False, True)):
+        more = {"bidirectional": ragged, "recompute": recompute, "learn_initial_state": start, "backend": backend}
         half = Half(name, form, num_layers=layers, **more)
         x = half.draw(T, B, D)
         call = {}
@@ -275,7 +275,7 @@ def test_bits_do_not_depend_on_memory_threads_or_other_rows(name, form):
     wanted = half.results(half.module, x, **call)
     threads = torch.get_num_threads()
     for other in ("recompute", "threads"):
-        half.module.memory = "recompute" if other == "recompute" else "save"
+        half.module.recompute = other == "recompute"
         torch.set_num_threads(2 if other == "threads" else threads)
         try:
             found = half.results(half.module, x, **call)

@@ -31,7 +31,7 @@ def check_range(keeping):
 @pytest.mark.parametrize("init", ["torch", "orthogonal"])
 @pytest.mark.parametrize("tail", ["l0", "l0_reverse", "l1", "l1_reverse"])
 def test_an_lstm_remembers(init, tail):
-    module = LSTM(D, H, num_layers=2, bidirectional=True, init=init, remember=STEPS)
+    module = LSTM(D, H, num_layers=2, bidirectional=True, init=init, chrono_init=STEPS)
     i, f, *_ = gates(module, tail)
     check_range(f)
     assert torch.equal(i, -f)
@@ -40,7 +40,7 @@ def test_an_lstm_remembers(init, tail):
 
 @pytest.mark.parametrize("reset_after", [True, False])
 def test_a_gru_remembers(reset_after):
-    module = GRU(D, H, remember=STEPS, reset_after=reset_after)
+    module = GRU(D, H, chrono_init=STEPS, reset_after=reset_after)
     r, z, n = gates(module)
     check_range(z)
     assert max(float(b.detach().abs().max()) for b in (r, n)) < 2 / math.sqrt(H)
@@ -48,8 +48,8 @@ def test_a_gru_remembers(reset_after):
 
 def test_the_state_fades_as_said(close):
     """With no input and no recurrent weights a unit keeps the share u / (1 + u) of its state at every step."""
-    lstm = LSTM(D, 5, remember=20, dtype=torch.float64).requires_grad_(False)
-    gru = GRU(D, 5, remember=20, dtype=torch.float64).requires_grad_(False)
+    lstm = LSTM(D, 5, chrono_init=20, dtype=torch.float64).requires_grad_(False)
+    gru = GRU(D, 5, chrono_init=20, dtype=torch.float64).requires_grad_(False)
     for module in (lstm, gru):
         block = 5 * (module.recurrence.gates - 1)  # of the candidate g (before o) or n
         for name, p in module.named_parameters():
@@ -67,20 +67,20 @@ def test_the_state_fades_as_said(close):
 
 
 def test_two_steps_are_the_least():
-    assert not bool(gates(LSTM(D, H, remember=2))[1].any())
+    assert not bool(gates(LSTM(D, H, chrono_init=2))[1].any())
     for steps in (1, -3, True, 2.0, "4"):
-        with pytest.raises(OptionError, match=r"remember is .*at least 2, or 0"):
-            GRU(D, H, remember=steps)
+        with pytest.raises(OptionError, match=r"chrono_init is .*at least 2, or 0"):
+            GRU(D, H, chrono_init=steps)
 
 
 def test_remember_beside_others():
-    with pytest.raises(OptionError, match="forget_bias and remember"):
-        LSTM(D, H, remember=10, forget_bias=1.0)
+    with pytest.raises(OptionError, match="forget_bias and chrono_init"):
+        LSTM(D, H, chrono_init=10, forget_bias=1.0)
     for cls in (LSTM, GRU):
-        with pytest.raises(OptionError, match="remember needs bias=True"):
-            cls(D, H, remember=10, bias=False)
-    with pytest.raises(TypeError, match="remember"):
-        RNN(D, H, remember=10)
+        with pytest.raises(OptionError, match="chrono_init needs bias=True"):
+            cls(D, H, chrono_init=10, bias=False)
+    with pytest.raises(TypeError, match="chrono_init"):
+        RNN(D, H, chrono_init=10)
 
 
 @pytest.mark.parametrize("cls", [LSTM, GRU])
@@ -88,13 +88,13 @@ def test_remember_leaves_the_other_weights_as_they_were(cls):
     torch.manual_seed(3)
     plain = cls(D, 4, num_layers=2)
     torch.manual_seed(3)
-    module = cls(D, 4, num_layers=2, remember=10)
-    assert "remember=10" in repr(module)
-    assert "remember" not in repr(plain)
+    module = cls(D, 4, num_layers=2, chrono_init=10)
+    assert "chrono_init=10" in repr(module)
+    assert "chrono_init" not in repr(plain)
     for (name, p), q in zip(module.named_parameters(), plain.parameters(), strict=True):
         assert torch.equal(p, q) == name.startswith("weight")
 
 
 def test_remember_can_be_had_on_the_meta_device():
     with torch.device("meta"):
-        assert LSTM(D, H, remember=10).bias_ih_l0.is_meta
+        assert LSTM(D, H, chrono_init=10).bias_ih_l0.is_meta

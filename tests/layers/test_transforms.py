@@ -103,11 +103,11 @@ MAKERS = {
 
 
 @needs_kernels
-@pytest.mark.parametrize("memory", ["save", "recompute"])
+@pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("name", MAKERS)
-def test_one_compilation_serves_every_number_of_rows_and_steps(compiler, close, name, memory):
-    module = MAKERS[name](memory=memory)
-    inner, graphs = lookup_backend("aot_eager" if memory == "save" else "eager"), []
+def test_one_compilation_serves_every_number_of_rows_and_steps(compiler, close, name, recompute):
+    module = MAKERS[name](recompute=recompute)
+    inner, graphs = lookup_backend("eager" if recompute else "aot_eager"), []
 
     def compile_(graph, inputs):
         graphs.append([str(n.target) for n in graph.graph.nodes])
@@ -224,9 +224,9 @@ def test_exports():
 @every_class
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
-@pytest.mark.parametrize("memory", ["save", "recompute"])
-def test_autocast(cls, backend, ragged, memory):
-    module = cls(D, H, num_layers=2, backend=backend, memory=memory)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_autocast(cls, backend, ragged, recompute):
+    module = cls(D, H, num_layers=2, backend=backend, recompute=recompute)
     x = torch.randn(T, B, D).requires_grad_()
     call = {"lengths": [2, 4, 0], "resets": torch.rand(B, T) < 0.4} if ragged else {}
     y, _ = module(x, **call)

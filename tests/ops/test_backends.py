@@ -235,7 +235,7 @@ def test_tensors_go_in_and_out():
         "reset_state": (torch.ones(4), torch.ones(4)),
         "recurrent_mask": torch.ones(2, 4),
         "reverse": True,
-        "memory": "recompute",
+        "recompute": True,
     }
     for recurrence, more in ((LSTM, full), (LSTM, {}), (RESET_BEFORE, {}), (RESET_BEFORE, {"reverse": True})):
         asked = call(recurrence, **more)

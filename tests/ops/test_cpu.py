@@ -61,9 +61,9 @@ def test_is_the_definition(close, name, dtype):
             wanted = results(call, naive.run)
             for isa in SETS:
                 extension.kernels.use(isa)
-                for memory in ("save", "recompute"):
-                    found = results(dataclasses.replace(call, memory=memory), run_cpu)
-                    close(found, wanted, f"{(T, B, D, H)} {isa} {memory} {'plain' if plain else 'cut'}")
+                for recompute in (False, True):
+                    found = results(dataclasses.replace(call, recompute=recompute), run_cpu)
+                    close(found, wanted, f"{(T, B, D, H)} {isa} {recompute} {'plain' if plain else 'cut'}")
 
 
 def odd_layout(x, how):
@@ -97,7 +97,7 @@ def test_any_call_is_the_definition(close, seed):
         back=draw.random() < 0.5,
         bias=draw.random() < 0.7,
         reverse=draw.random() < 0.5,
-        memory=draw.choice(["save", "recompute"]),
+        recompute=draw.choice([False, True]),
     )
     call = dataclasses.replace(
         call, x=odd_layout(call.x, draw.choice(["", "rows first", "features apart", "with gaps"]))
@@ -163,7 +163,7 @@ def test_a_row_alone_is_the_row_in_a_batch_bit_for_bit(name, dtype):
 @every_recurrence
 def test_memory_changes_no_output(close, name):
     call = make(name, 20, 6, 7, 33, F32, ragged=True, cut=True)
-    less = dataclasses.replace(call, memory="recompute")
+    less = dataclasses.replace(call, recompute=True)
     same(results(less, run_cpu)[: 1 + len(call.state)], results(call, run_cpu)[: 1 + len(call.state)])
     close(results(less, run_cpu), results(call, run_cpu))
     with torch.no_grad():
@@ -187,13 +187,13 @@ def kept_bytes(call):
 @every_recurrence
 def test_memory_is_less_where_it_is_to_be(name):
     call = make(name, 50, 8, 4, 64, F32)
-    less = kept_bytes(dataclasses.replace(call, memory="recompute"))
+    less = kept_bytes(dataclasses.replace(call, recompute=True))
     assert less <= (0.55 * kept_bytes(call) if call.recurrence.gates > 1 else kept_bytes(call))
 
 
-@pytest.mark.parametrize("memory", ["save", "recompute"])
-def test_backward_again(memory):
-    call = make("lstm", 5, 3, 4, 6, F32, memory=memory)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_backward_again(recompute):
+    call = make("lstm", 5, 3, 4, 6, F32, recompute=recompute)
     y, _ = run_cpu(call)
     leaves = [t for t in call.tensors if t is not None]
     first = torch.autograd.grad(y.sum(), leaves, retain_graph=True)
@@ -312,10 +312,10 @@ def test_a_part_of_the_outputs_gradient_may_be_missing(close):
         close(results(call, run_cpu, grads), results(call, naive.run, grads))
 
 
-@pytest.mark.parametrize("memory", ["save", "recompute"])
+@pytest.mark.parametrize("recompute", [False, True])
 @every_recurrence
-def test_each_gradient_alone(close, name, memory):
-    call = make(name, 6, 3, 4, 5, ragged=True, cut=True, back=True, memory=memory)
+def test_each_gradient_alone(close, name, recompute):
+    call = make(name, 6, 3, 4, 5, ragged=True, cut=True, back=True, recompute=recompute)
     y, state = run_cpu(call)
     leaves = [i for i, t in enumerate(call.tensors) if t is not None and t.requires_grad]
     loss = y.square().sum() + sum(s.sum() for s in state)

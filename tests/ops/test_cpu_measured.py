@@ -73,11 +73,11 @@ def test_all_else_stays(monkeypatch):
         call(64, 256, recurrence=RESET_AFTER),
         dataclasses.replace(asked, lengths=lengths),
         dataclasses.replace(asked, resets=resets),
-        call(64, 256, training=True, memory="recompute"),
+        call(64, 256, training=True, recompute=True),
     ]
     for other in others:
         assert choose(other).backend.name == "cpu"
-    assert choose(call(64, 256, memory="recompute")).backend.name == "torch"
+    assert choose(call(64, 256, recompute=True)).backend.name == "torch"
     with torch.autocast("cpu", dtype=F16):
         assert choose(call(64, 256, F32)).backend.name == "cpu"
     monkeypatch.setattr(onednn, "multiplies_bfloat16", lambda: False)

@@ -163,7 +163,7 @@ def test_a_row_alone_is_the_same_and_twice_bit_for_bit(name):
 def test_memory_recompute_and_a_graph_that_is_kept(close, name):
     call = make(name, 4, 3, 2, 5, ragged=True)
     wanted = everything(TRITON.run, call)
-    again = dataclasses.replace(call, memory="recompute")
+    again = dataclasses.replace(call, recompute=True)
     assert all(a is b or torch.equal(a, b) for a, b in zip(everything(TRITON.run, again), wanted, strict=True))
     y, _ = TRITON.run(call)
     first = torch.autograd.grad(y.sum(), leaves(call)[:3], retain_graph=True)

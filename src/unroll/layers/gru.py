@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
 from unroll.layers.recurrent import RecurrentLayer
-from unroll.ops.call import Memory
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 
 
@@ -45,8 +44,8 @@ class GRU(RecurrentLayer):
             same either way, their meaning is not.
         init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
             recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
-        remember: start with memories of up to so many steps, say the longest dependence (chrono initialisation):
-            the biases of the gate z, which keeps the state, add up to log(u), u from U(1, remember - 1). 0: not.
+        chrono_init: chrono initialization for dependencies of up to this many steps (Tallec & Ollivier 2018):
+            the biases of the gate z, which keeps the state, add up to log(u), u from U(1, chrono_init - 1). 0: not.
         learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
             and after a reset.
         input_dropout: share of the input's features dropped, the same at every step (locked).
@@ -57,8 +56,8 @@ class GRU(RecurrentLayer):
             others scaled up (DropConnect); on every backend.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
-        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
-            from again, which is half the memory or less for about a third more time.
+        recompute: keep for the gradient only what the gates can be computed from again in the backward pass: half the
+            memory or less, for about a third more time. Otherwise every gate is kept.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
         proj_size: refused, as `torch.nn` does.
@@ -82,7 +81,7 @@ class GRU(RecurrentLayer):
         *,
         reset_after: bool = True,
         init: Init = "torch",
-        remember: int = 0,
+        chrono_init: int = 0,
         learn_initial_state: bool = False,
         input_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
@@ -91,7 +90,7 @@ class GRU(RecurrentLayer):
         weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
-        memory: Memory = "save",
+        recompute: bool = False,
         backend: str = "auto",
         proj_size: Any = ...,
     ) -> None:
@@ -112,7 +111,7 @@ class GRU(RecurrentLayer):
             dtype,
             init=init,
             forget_bias=None,
-            remember=remember,
+            chrono_init=chrono_init,
             learn_initial_state=learn_initial_state,
             input_dropout=input_dropout,
             hidden_dropout=hidden_dropout,
@@ -121,7 +120,7 @@ class GRU(RecurrentLayer):
             weight_dropout=weight_dropout,
             residual=residual,
             layer_norm=layer_norm,
-            memory=memory,
+            recompute=recompute,
             backend=backend,
         )
         self.reset_after = reset_after

@@ -17,7 +17,7 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 """The parameters of one layer and direction, as `torch.nn` names them, in the order of `Weights`."""
 
 
-def check_start(start: str, bias: bool, forget_bias: float | None, remember: int) -> None:
+def check_start(start: str, bias: bool, forget_bias: float | None, chrono_init: int) -> None:
     """The options that say how a layer starts.
 
     Raises:
@@ -25,11 +25,11 @@ def check_start(start: str, bias: bool, forget_bias: float | None, remember: int
     """
     if start not in get_args(Init):
         raise OptionError(f"init is {start!r}{nearest(str(start), get_args(Init))}")
-    if isinstance(remember, bool) or not isinstance(remember, int) or remember < 0 or remember == 1:
-        raise OptionError(f"remember is {remember!r}; give the number of steps to remember for, at least 2, or 0")
-    if remember and forget_bias is not None:
-        raise OptionError("forget_bias and remember both set the forget gate's bias: give one of them")
-    for name, given in (("forget_bias", forget_bias is not None), ("remember", remember > 0)):
+    if isinstance(chrono_init, bool) or not isinstance(chrono_init, int) or chrono_init < 0 or chrono_init == 1:
+        raise OptionError(f"chrono_init is {chrono_init!r}; give the number of steps to remember for, at least 2, or 0")
+    if chrono_init and forget_bias is not None:
+        raise OptionError("forget_bias and chrono_init both set the forget gate's bias: give one of them")
+    for name, given in (("forget_bias", forget_bias is not None), ("chrono_init", chrono_init > 0)):
         if given and not bias:
             raise OptionError(f"{name} needs bias=True")
 

@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
 from unroll.layers.recurrent import RecurrentLayer
-from unroll.ops.call import Memory
 from unroll.ops.lstm import LSTM as RECURRENCE
 
 
@@ -46,8 +45,8 @@ class LSTM(RecurrentLayer):
         init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
             recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
         forget_bias: what the forget gate's two biases add up to at the start.
-        remember: start with memories of up to so many steps, say the longest dependence (chrono initialisation):
-            the forget gate's biases add up to log(u), u from U(1, remember - 1), the input gate's to -log(u).
+        chrono_init: chrono initialization for dependencies of up to this many steps (Tallec & Ollivier 2018):
+            the forget gate's biases add up to log(u), u from U(1, chrono_init - 1), the input gate's to -log(u).
             0: not. In place of `forget_bias`.
         learn_initial_state: `initial_h` and `initial_c` (layers * directions, H) are parameters, used where
             no state is given and after a reset.
@@ -59,8 +58,8 @@ class LSTM(RecurrentLayer):
             others scaled up (DropConnect); on every backend.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
-        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
-            from again, which is half the memory or less for about a third more time.
+        recompute: keep for the gradient only what the gates can be computed from again in the backward pass: half the
+            memory or less, for about a third more time. Otherwise every gate is kept.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
 
@@ -88,7 +87,7 @@ class LSTM(RecurrentLayer):
         *,
         init: Init = "torch",
         forget_bias: float | None = None,
-        remember: int = 0,
+        chrono_init: int = 0,
         learn_initial_state: bool = False,
         input_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
@@ -97,7 +96,7 @@ class LSTM(RecurrentLayer):
         weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
-        memory: Memory = "save",
+        recompute: bool = False,
         backend: str = "auto",
     ) -> None:
         super().__init__(
@@ -115,7 +114,7 @@ class LSTM(RecurrentLayer):
             dtype,
             init=init,
             forget_bias=forget_bias,
-            remember=remember,
+            chrono_init=chrono_init,
             learn_initial_state=learn_initial_state,
             input_dropout=input_dropout,
             hidden_dropout=hidden_dropout,
@@ -124,7 +123,7 @@ class LSTM(RecurrentLayer):
             weight_dropout=weight_dropout,
             residual=residual,
             layer_norm=layer_norm,
-            memory=memory,
+            recompute=recompute,
             backend=backend,
         )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from unroll.errors import OptionError, nearest
+from unroll.errors import OptionError
 from unroll.layers import init as initialization
 from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
 from unroll.layers.init import Init
@@ -23,14 +23,14 @@ from unroll.layers.trace import DirectionTrace, Trace
 from unroll.layers.weights import LiveWeights
 from unroll.ops import backends, naive
 from unroll.ops.backends import require
-from unroll.ops.call import Call, Memory, Recurrence, Result, State, Weights
+from unroll.ops.call import Call, Recurrence, Result, State, Weights
 from unroll.ops.torch_state import compiling, unrecorded
 
 _OPTIONS: dict[str, Any] = {
     "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
-    "bidirectional": False, "init": "torch", "forget_bias": None, "remember": 0, "learn_initial_state": False,
+    "bidirectional": False, "init": "torch", "forget_bias": None, "chrono_init": 0, "learn_initial_state": False,
     "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0,
-    "weight_dropout": 0.0, "residual": False, "layer_norm": False, "memory": "save", "backend": "auto",
+    "weight_dropout": 0.0, "residual": False, "layer_norm": False, "recompute": False, "backend": "auto",
 }  # fmt: skip
 """What they are by default."""
 
@@ -60,7 +60,7 @@ class RecurrentLayer(LiveWeights):
         *,
         init: Init,
         forget_bias: float | None,
-        remember: int,
+        chrono_init: int,
         learn_initial_state: bool,
         input_dropout: float,
         hidden_dropout: float,
@@ -69,7 +69,7 @@ class RecurrentLayer(LiveWeights):
         weight_dropout: float,
         residual: bool,
         layer_norm: bool,
-        memory: Memory,
+        recompute: bool,
         backend: str,
     ) -> None:
         check_flags(num_layers, bidirectional)
@@ -82,16 +82,14 @@ class RecurrentLayer(LiveWeights):
         )
         if hidden_dropout and num_layers == 1:
             raise OptionError("hidden_dropout acts between layers and there is one; set output_dropout")
-        initialization.check_start(init, bias, forget_bias, remember)
-        if memory not in get_args(Memory):
-            raise OptionError(f"memory is {memory!r}{nearest(str(memory), get_args(Memory))}")
+        initialization.check_start(init, bias, forget_bias, chrono_init)
         require(backend, recurrence, recurrent_dropout > 0)
 
         # Before the constructor of torch.nn, which starts the weights as these say.
         self.recurrence = recurrence
         self.init = init
         self.forget_bias = forget_bias
-        self.remember = remember
+        self.chrono_init = chrono_init
         self.learn_initial_state = learn_initial_state
         self.input_dropout = float(input_dropout)
         self.hidden_dropout = float(hidden_dropout)
@@ -100,7 +98,7 @@ class RecurrentLayer(LiveWeights):
         self.weight_dropout = float(weight_dropout)
         self.residual = residual
         self.layer_norm = layer_norm
-        self.memory: Memory = memory
+        self.recompute = recompute
         self.backend = backend
         self._used: tuple[Used, ...] = ()
         with warnings.catch_warnings(record=True) as told:
@@ -181,8 +179,8 @@ class RecurrentLayer(LiveWeights):
         for names in self._all_weights:
             if self.forget_bias is not None:
                 initialization.forget(named_weights[names[2]], named_weights[names[3]], self.forget_bias)
-            elif self.remember:
-                gates, steps = self.recurrence.gates, self.remember
+            elif self.chrono_init:
+                gates, steps = self.recurrence.gates, self.chrono_init
                 initialization.chrono(named_weights[names[2]], named_weights[names[3]], gates, steps)
         for name, parameter in self.named_parameters(recurse=False):
             if name.startswith("initial_"):
@@ -290,7 +288,7 @@ class RecurrentLayer(LiveWeights):
                     self._learnt(k),
                     direction == 1,
                     self._recurrent_mask(x),
-                    self.memory,
+                    self.recompute,
                 )
                 y, end = run(call, layer)
                 outputs.append(y)

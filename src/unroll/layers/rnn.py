@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, Resets
 from unroll.layers.recurrent import RecurrentLayer
-from unroll.ops.call import Memory
 from unroll.ops.elman import RELU, TANH
 
 
@@ -51,8 +50,8 @@ class RNN(RecurrentLayer):
             others scaled up (DropConnect); on every backend.
         residual: every layer but the first adds its input to its output.
         layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
-        memory: what is kept for the gradient: `"save"`: every gate; `"recompute"`: only what they can be computed
-            from again, which is half the memory or less for about a third more time.
+        recompute: keep for the gradient only what the gates can be computed from again in the backward pass: half the
+            memory or less, for about a third more time. Otherwise every gate is kept.
         backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
             tells what served the last call.
         proj_size: refused, as `torch.nn` does.
@@ -84,7 +83,7 @@ class RNN(RecurrentLayer):
         weight_dropout: float = 0.0,
         residual: bool = False,
         layer_norm: bool = False,
-        memory: Memory = "save",
+        recompute: bool = False,
         backend: str = "auto",
         proj_size: Any = ...,
     ) -> None:
@@ -107,7 +106,7 @@ class RNN(RecurrentLayer):
             dtype,
             init=init,
             forget_bias=None,
-            remember=0,
+            chrono_init=0,
             learn_initial_state=learn_initial_state,
             input_dropout=input_dropout,
             hidden_dropout=hidden_dropout,
@@ -116,7 +115,7 @@ class RNN(RecurrentLayer):
             weight_dropout=weight_dropout,
             residual=residual,
             layer_norm=layer_norm,
-            memory=memory,
+            recompute=recompute,
             backend=backend,
         )
         self.nonlinearity = nonlinearity

@@ -75,12 +75,12 @@ class RecurrentOptions:
     """Initial weights of the recurrent layers: uniform as torch.nn, or orthogonal recurrent matrices."""
     forget_bias: float | None = None
     """LSTM only: initial bias of the forget gate (1 helps long sequences)."""
-    remember: int = 0
-    """LSTM and GRU: start with biases that remember for up to so many steps (chrono initialisation; 0: not)."""
+    chrono_init: int = 0
+    """LSTM and GRU: chrono initialization for dependencies of up to this many steps (0: not)."""
     learn_initial_state: bool = False
     """Train the state that every sequence starts from."""
-    memory: Literal["save", "recompute"] = "save"
-    """What the recurrent layers keep for the gradient: every gate, or half the memory for about a third more time."""
+    recompute: bool = False
+    """Keep half as much for the gradient, and compute gates again in the backward pass: about a third more time."""
     backend: str = "auto"
     """Which implementation runs the recurrent layers; `unroll backends` lists them."""
 
@@ -88,16 +88,16 @@ class RecurrentOptions:
         check_types(self)
         check_range(self, "hidden_size", least=1, below=_MANY)
         check_range(self, "num_layers", least=1, below=1001)
-        check_range(self, "proj_size", "last_hidden_size", "remember", least=0, below=_MANY)
+        check_range(self, "proj_size", "last_hidden_size", "chrono_init", least=0, below=_MANY)
         check_shares(self)
         self._only(("lstm",), proj_size=0, forget_bias=None)
         self._only(("gru",), reset_after=True)
         self._only(("rnn",), nonlinearity="tanh")
-        self._only(("lstm", "gru"), remember=0)
+        self._only(("lstm", "gru"), chrono_init=0)
         if self.proj_size and self.proj_size >= self.hidden_size:
             raise OptionError(f"proj_size is {self.proj_size}; it must be below hidden_size ({self.hidden_size})")
-        if self.remember == 1:
-            raise OptionError("remember is 1; give the number of steps to remember for, at least 2, or 0")
+        if self.chrono_init == 1:
+            raise OptionError("chrono_init is 1; give the number of steps to remember for, at least 2, or 0")
         for name in ("dropout", "hidden_dropout"):
             if getattr(self, name) and self.num_layers == 1:
                 raise OptionError(f"{name} acts between layers and there is one; set output_dropout or head_dropout")

@@ -59,12 +59,12 @@ def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:
         "weight_dropout": options.weight_dropout,
         "residual": options.residual,
         "layer_norm": options.layer_norm,
-        "memory": options.memory,
+        "recompute": options.recompute,
         "backend": options.backend,
     }
     if options.recurrence == "rnn":
         return RNN(width, options.hidden_size, nonlinearity=options.nonlinearity, **shared)
-    shared["remember"] = options.remember
+    shared["chrono_init"] = options.chrono_init
     if options.recurrence == "gru":
         return GRU(width, options.hidden_size, reset_after=options.reset_after, **shared)
     return LSTM(width, options.hidden_size, proj_size=options.proj_size, forget_bias=options.forget_bias, **shared)

@@ -135,7 +135,7 @@ class _Graph:
 
     def forward(self, tensors: Tensors, needed: Needed) -> tuple[Outputs, Tensors]:
         self.autocast = _autocast(tensors)
-        if self.form.memory == "recompute":
+        if self.form.recompute:
             return self.value(tensors), ()
         self.inner = self._run(tensors, needed)
         return tuple(y.detach() for y in self.inner[1]), ()
@@ -145,7 +145,7 @@ class _Graph:
         if inner is None:
             with self.autocast():
                 inner = self._run(tensors, needed)
-        again = again and self.form.memory == "save"
+        again = again and not self.form.recompute
         with self.autocast(), self._flushed():
             found = _gradients(inner[1], inner[0], needed, grads, keep=again)
         self.inner = inner if again else None

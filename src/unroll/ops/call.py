@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 Tensors = tuple[Tensor | None, ...]
-Memory = Literal["save", "recompute"]
 """What is kept for the gradient: every gate, or only what they can be computed from again."""
 State = tuple[Tensor, ...]
 """The tensors a recurrence carries from step to step, each (B, H); the first is its output `h`."""
@@ -75,7 +74,7 @@ class CallSpec(NamedTuple):
 
     recurrence: Recurrence
     reverse: bool
-    memory: Memory
+    recompute: bool
 
     def call(self, tensors: Tensors) -> Call:
         """The call of these tensors, which are in the order of `Call.tensors`."""
@@ -91,7 +90,7 @@ class CallSpec(NamedTuple):
             tuple(rest[k:]) or None,  # type: ignore[arg-type]
             self.reverse,
             mask,
-            self.memory,
+            self.recompute,
         )
 
 
@@ -124,7 +123,7 @@ class Call:
     """Run from a row's last step to its first."""
     recurrent_mask: Tensor | None = None
     """(B, R): multiplies h on its way into the recurrent product."""
-    memory: Memory = "save"
+    recompute: bool = False
     """What is kept for the gradient."""
 
     @property
@@ -137,7 +136,7 @@ class Call:
     @property
     def form(self) -> CallSpec:
         """The call without its tensors, which it would keep alive."""
-        return CallSpec(self.recurrence, self.reverse, self.memory)
+        return CallSpec(self.recurrence, self.reverse, self.recompute)
 
     @property
     def tensors(self) -> Tensors:

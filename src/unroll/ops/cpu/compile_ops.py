@@ -36,7 +36,7 @@ def run(call: Call) -> Result:
         *inputs,
         cell=form.recurrence.name,
         reverse=form.reverse,
-        recompute=form.memory == "recompute",
+        recompute=form.recompute,
         # Told, not found out by the operator: compiled graphs are kept on disk, for other versions of the kernels too.
         width=kernels.width(form, inputs) if keep else 0,
     )
@@ -44,7 +44,7 @@ def run(call: Call) -> Result:
 
 
 def _form(cell: str, reverse: bool, recompute: bool) -> CallSpec:
-    return CallSpec(RECURRENCES[cell], reverse, "recompute" if recompute else "save")
+    return CallSpec(RECURRENCES[cell], reverse, recompute)
 
 
 def _check(form: CallSpec, inputs: Inputs) -> None:

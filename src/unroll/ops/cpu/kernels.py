@@ -128,7 +128,7 @@ def backward(
 def width(form: CallSpec, inputs: Inputs) -> int:
     """Elements to be kept for each step of each row."""
     H = inputs.w_hh.shape[0] // form.recurrence.gates
-    return _width(form.recurrence.name, H, inputs.w_hr is not None, form.memory == "recompute")
+    return _width(form.recurrence.name, H, inputs.w_hr is not None, form.recompute)
 
 
 @constant_when_compiled
@@ -172,7 +172,7 @@ def _fields(form: CallSpec, inputs: Inputs) -> dict[str, Any]:
         "double": x.dtype is torch.float64,
         "reverse": form.reverse,
         "threads": torch.get_num_threads(),
-        "recompute": form.memory == "recompute",
+        "recompute": form.recompute,
         "T": T,
         "B": B,
         "D": D,

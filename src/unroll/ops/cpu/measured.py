@@ -35,7 +35,7 @@ def slower_in_16_bits(call: Call) -> str | None:
     B, H = call.state[-1].shape
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in call.tensors):
         wide = H <= 384 or (B >= 64 and H <= 512)
-        faster = call.memory == "save" and B >= 16 and H >= 64 and B * H >= 2048 and wide
+        faster = not call.recompute and B >= 16 and H >= 64 and B * H >= 2048 and wide
     else:
         faster = H >= 64 and B * H >= 512
     if not faster or torch_backend.refuse(call) is not None or not onednn.multiplies_bfloat16():

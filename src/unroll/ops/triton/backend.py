@@ -44,7 +44,7 @@ class _Kernels(KernelFunction):
 
     def forward(self, tensors: Tensors, needed: Needed) -> tuple[Outputs, tuple[Tensor | None, ...]]:
         call = self.form.call(tensors)
-        if self.form.memory == "recompute":
+        if self.form.recompute:
             outputs = self.value(tensors)
             return outputs, (outputs[0], None, None)
         with on_device(call.x):
