@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from unroll.data.options import SourceOptions
-from unroll.options import defaults
+from unroll.errors import OptionError, RunError, nearest
+from unroll.options import help_texts
 from unroll.runs import METRICS, Run
 from unroll.tasks.base import TrainingData
 from unroll.tasks.registry import entry, run_files
@@ -24,33 +26,42 @@ from unroll.training.errors import Interrupted
 E = TypeVar("E", bound=type)
 
 
-def takes(parameters: Mapping[str, Any]) -> Any:
-    """Give a class an `__init__` whose keyword parameters are `parameters`, as scikit-learn wants to read them."""
+def takes(settings: type[Settings], *without: str) -> Callable[[E], E]:
+    """Give a class an `__init__` with a keyword parameter for each option of a task, as scikit-learn reads them.
+
+    Those of files and those `without` are no parameters; `random_state` and `verbose` are. The docstring gets a line
+    for each.
+    """
+    texts = {"random_state": "Seed in place of `seed`, by scikit-learn's name.", "verbose": "Show the training."}
+    defaults: dict[str, Any] = {}
+    for group in settings.groups():
+        if group is SourceOptions:
+            continue
+        texts |= help_texts(group)
+        defaults |= {f.name: f.default for f in fields(group) if f.name not in (*without, *settings.excluded)}
+    defaults |= {"random_state": None, "verbose": False}
 
     def decorate(cls: E) -> E:
         def __init__(self: Any, **given: Any) -> None:  # noqa: N807 (it becomes the method)
             for name in given:
-                if name not in parameters:
-                    raise TypeError(f"{cls.__name__}() got an unexpected keyword argument '{name}'")
-            for name, default in parameters.items():
+                if name not in defaults:
+                    raise TypeError(
+                        f"{cls.__name__}() got an unexpected keyword argument '{name}'{nearest(name, defaults)}"
+                    )
+            for name, default in defaults.items():
                 setattr(self, name, given.get(name, default))
 
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        rest = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in parameters.items()]
+        rest = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
         __init__.__signature__ = inspect.Signature([me, *rest])  # pyright: ignore[reportFunctionMemberAccess]
         cls.__init__ = __init__  # pyright: ignore[reportAttributeAccessIssue] (any signature will do)
+        lines = [
+            f"    {name} (default {default!r}): {' '.join(texts[name].split())}" for name, default in defaults.items()
+        ]
+        cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Parameters:", *lines])
         return cls
 
     return decorate
-
-
-def parameters(settings: type[Settings], *without: str) -> dict[str, Any]:
-    """An estimator's parameters and their defaults: a task's options but those of files and those `without`.
-
-    There is `verbose` beside them.
-    """
-    found = defaults([group for group in settings.groups() if group is not SourceOptions])
-    return {k: v for k, v in found.items() if k not in (*without, *settings.excluded)} | {"verbose": False}
 
 
 class Estimator(BaseEstimator):
@@ -63,9 +74,46 @@ class Estimator(BaseEstimator):
         n_iter_: epochs.
     """
 
+    _task_name: ClassVar[str]
     verbose: bool
+    random_state: int | None
     task_: Any
-    model_: torch.nn.Module
+    model_: Any
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Any) -> None: ...
+
+    @classmethod
+    def load(cls, path: str | Path, *, trust_changed: bool = False) -> Self:
+        """Read a run folder as a fitted estimator; `unroll fit` wrote it, or `save`.
+
+        Args:
+            path: the folder.
+            trust_changed: use it though its files are not as they were written, such as one that was edited by hand.
+
+        Raises:
+            RunError: the folder is missing, unfinished, changed or damaged, or holds another kind of task.
+        """
+        run = Run.open(path, trust_changed=trust_changed)
+        name = run.config()["task"]
+        if name != cls._task_name:
+            raise RunError(f"{path} holds a {name} run; {cls.__name__} reads {cls._task_name} runs")
+        task = entry(name).load_task().from_run(run)
+        with torch.device("meta"):
+            model = task.network()
+        run.read_weights(model)
+        known = inspect.signature(cls).parameters
+        self = cls(**{option: value for option, value in task.settings.flat().items() if option in known})
+        training = run.read_json(METRICS).get("training", {})
+        self.task_, self.model_ = task, model.eval()
+        self.history_, self.warnings_ = training.get("history", []), tuple(training.get("warnings", ()))
+        self.n_iter_ = training.get("epochs", len(self.history_))
+        self._loaded()
+        return self
+
+    def _loaded(self) -> None:
+        """Set what `fit` would have set beside the task and the model."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted model as a run folder, which the command line and `unroll.load` use.
@@ -88,7 +136,13 @@ class Estimator(BaseEstimator):
     def _options(self, **own: Any) -> dict[str, Any]:
         """The parameters that are not at their defaults, as flat options, and `own` beside them."""
         standard = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
-        set_to = {k: v for k, v in self.get_params(deep=False).items() if k != "verbose"}
+        set_to = {k: v for k, v in self.get_params(deep=False).items() if k not in ("verbose", "random_state")}
+        if self.random_state is not None:
+            if type(self.random_state) is not int:
+                raise OptionError(f"random_state is {self.random_state!r:.60}; give a whole number, the same as seed")
+            if set_to["seed"] not in (standard["seed"], self.random_state):
+                raise OptionError("seed and random_state are both given; they are two names of one thing")
+            own |= {"seed": self.random_state}
         return {k: v for k, v in set_to.items() if type(v) is not type(standard[k]) or v != standard[k]} | own
 
     def _train(self, prepared: TrainingData) -> None:

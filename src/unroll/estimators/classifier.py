@@ -14,7 +14,7 @@ from unroll.data.bad_rows import describe
 from unroll.data.labels import Labels, label_name
 from unroll.data.ragged import RaggedDataset
 from unroll.errors import DataError
-from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.base import Estimator, takes
 from unroll.estimators.inputs import read_inputs
 from unroll.estimators.targets import read_labels, read_numbers
 from unroll.tasks.classification.options import ClassificationSettings
@@ -24,14 +24,10 @@ from unroll.tasks.transfer import resolve_settings
 
 # what names columns means nothing to arrays; the loss over classes is the classifier's alone
 _FILES = ("text", "sequence", "label", "label_separator")
-_CLASSIFIER = parameters(ClassificationSettings, *_FILES)
-_REGRESSOR = parameters(ClassificationSettings, *_FILES, "class_weights", "label_smoothing")
 
 
 class _Labelled(Estimator):
     """Fitting and answering, shared by the classifier and the regressor."""
-
-    _task_name = ""
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         own = {"text": "text"} if text else {"sequence": "values"}
@@ -50,7 +46,7 @@ class _Labelled(Estimator):
         return self.task_.outputs(self.model_, RaggedDataset.from_arrays(encoder.encode(values))).numpy()
 
 
-@takes(_CLASSIFIER)
+@takes(ClassificationSettings, *_FILES)
 class Classifier(ClassifierMixin, _Labelled):
     """A recurrent classifier of texts or numeric sequences.
 
@@ -94,6 +90,10 @@ class Classifier(ClassifierMixin, _Labelled):
         self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=kind == "text")
         return self
 
+    def _loaded(self) -> None:
+        several = self.task_.labels.kind == "multi"
+        self.classes_ = np.arange(len(self.task_.labels)) if several else np.array(self.task_.labels.names)
+
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row (N,), or zeros and ones (N, K)."""
         answers = self._answer(X)
@@ -112,7 +112,7 @@ class Classifier(ClassifierMixin, _Labelled):
         return _sequence_tags(tags)
 
 
-@takes(_REGRESSOR)
+@takes(ClassificationSettings, *_FILES, "class_weights", "label_smoothing")
 class Regressor(RegressorMixin, _Labelled):
     """A recurrent regressor of texts or numeric sequences.
 
@@ -130,6 +130,9 @@ class Regressor(RegressorMixin, _Labelled):
         labels = Labels.learn(y, "regression")
         self._fit(values, labels, labels.encode(y), text=kind == "text")
         return self
+
+    def _loaded(self) -> None:
+        self._flat = len(self.task_.labels) == 1
 
     def predict(self, X: Any) -> np.ndarray:
         """The value of each row (N,), or values (N, K)."""

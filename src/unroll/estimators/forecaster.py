@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
-from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.base import Estimator, takes
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
 from unroll.tasks.base import DataPaths, Report
 from unroll.tasks.forecasting.backtest import backtest, records
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@takes(parameters(ForecastingSettings, "train_size", "test_size"))
+@takes(ForecastingSettings, "train_size", "test_size")
 class Forecaster(Estimator):
     """A recurrent forecaster of one or many series.
 
@@ -45,6 +45,8 @@ class Forecaster(Estimator):
         DataError: rows, times or columns that cannot be used (named).
     """
 
+    _task_name = "forecasting"
+
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series, and stand at their end; `y` is not used."""
         settings = ForecastingSettings.from_flat(self._options())
@@ -58,6 +60,9 @@ class Forecaster(Estimator):
         self.predictor_ = ForecastPredictor(self.task_, self.model_)
         self.predictor_.stand(frames)
         return self
+
+    def _loaded(self) -> None:
+        self.predictor_ = ForecastPredictor(self.task_, self.model_)
 
     def predict(
         self,

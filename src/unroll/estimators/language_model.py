@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from unroll.data.bad_rows import describe
 from unroll.data.tables import rows_in
 from unroll.errors import DataError
-from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.base import Estimator, takes
 from unroll.serving.language_model import LanguagePredictor
 from unroll.tasks.base import Report
 from unroll.tasks.language_modeling.options import LanguageSettings
@@ -18,7 +18,7 @@ from unroll.tasks.language_modeling.records import TextLines, lines_of_texts, te
 from unroll.tasks.language_modeling.task import LanguageTask
 
 
-@takes(parameters(LanguageSettings, "text"))
+@takes(LanguageSettings, "text")
 class LanguageModel(Estimator):
     """A recurrent language model: how likely each token is to come next.
 
@@ -32,6 +32,8 @@ class LanguageModel(Estimator):
         OptionError: a parameter's value cannot be used.
         DataError: X holds something that is no text, or is empty.
     """
+
+    _task_name = "language-model"
 
     def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
         """Train on the texts; `y` is not used."""

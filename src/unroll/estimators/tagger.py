@@ -15,14 +15,14 @@ from unroll.data.tables import rows_in
 from unroll.data.text.word_vocab import as_tokens
 from unroll.data.values import is_missing
 from unroll.errors import DataError
-from unroll.estimators.base import Estimator, parameters, takes
+from unroll.estimators.base import Estimator, takes
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.records import checked
 from unroll.tasks.tagging.task import TaggingTask
 from unroll.tasks.transfer import resolve_settings
 
 
-@takes(parameters(TaggingSettings, "tokens", "tags"))
+@takes(TaggingSettings, "tokens", "tags")
 class Tagger(Estimator):
     """A recurrent tagger of token lists.
 
@@ -42,6 +42,8 @@ class Tagger(Estimator):
         DataError: sentences that cannot be used (named), or only one tag.
     """
 
+    _task_name = "tagging"
+
     def fit(self, X: Any, y: Any) -> Tagger:
         """Train on X and y; a share `validation` of the sentences chooses the best epoch's weights."""
         if y is None:
@@ -57,6 +59,9 @@ class Tagger(Estimator):
         self._train(TaggingTask.prepare_records("tagging", settings, sentences))
         self.classes_ = np.array(self.task_.labels.names)
         return self
+
+    def _loaded(self) -> None:
+        self.classes_ = np.array(self.task_.labels.names)
 
     def predict(self, X: Any) -> list[list[str]]:
         """The tags of each sentence."""
