@@ -118,7 +118,7 @@ def test_dynamic_evaluation(trained: Path, capsys: pytest.CaptureFixture[str]) -
     assert (moving["dynamic_rate"], moving["dynamic_decay"]) == (0.5, 0.001)
     assert (trained / "run" / "model.safetensors").read_bytes() == before
     for wrong, sentence in (
-        (["--dynamic-decay", "0.1"], "--dynamic-decay goes with --dynamic-rate"),
+        (["--dynamic-decay", "0.1"], "dynamic_decay goes with dynamic_rate"),
         (["--dynamic-rate", "0"], "dynamic_rate is 0.0; it must be a number above 0"),
         (["--dynamic-rate", "x"], "dynamic_rate is 'x'; it must be a number"),
     ):

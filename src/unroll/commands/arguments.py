@@ -17,6 +17,7 @@ from unroll import safe_yaml
 from unroll.data.options import SourceOptions
 from unroll.errors import OptionError, nearest
 from unroll.options import check_value, help_texts
+from unroll.tasks.registry import TASKS, Flag
 
 _CONFIG = "--config"
 _ALL = "--help-all"
@@ -27,6 +28,25 @@ _WRITTEN = ("delimiter", "quoting", "decimal", "comments")
 def written(given: Namespace) -> SourceOptions:
     """What the arguments of `Parser.add_source` say of how files are written."""
     return SourceOptions(**{name: getattr(given, name) for name in _WRITTEN})
+
+
+def task_flags(given: Namespace, command: str, task: str) -> dict[str, Any]:
+    """The flags of `Parser.add_task_flags` that were given.
+
+    Raises:
+        OptionError: one is for runs of another task.
+    """
+    found: dict[str, Any] = {}
+    for name, spec in TASKS.items():
+        for flag in getattr(spec, f"{command}_flags"):
+            value = getattr(given, flag.name)
+            if value is None:
+                continue
+            if name != task:
+                written = flag.name.replace("_", "-")
+                raise OptionError(f"--{written} goes with {name}, and {given.run} holds a {task} run")
+            found[flag.name] = value
+    return found
 
 
 def aside(text: str) -> None:
@@ -101,6 +121,18 @@ class Parser(ArgumentParser):
         """A flag with a value of the type `hint`, without a default; in a group of arguments, if one is given."""
         self.hints[flag.removeprefix("--").replace("-", "_")] = hint
         (group or self).add_argument(flag, type=_as_written, metavar=_metavar(hint), help=text)
+
+    def add_task_flags(self, command: str) -> None:
+        """Add the flags that runs of one task alone take, a group a task; see `task_flags`."""
+        for name, task in TASKS.items():
+            flags: tuple[Flag, ...] = getattr(task, f"{command}_flags")
+            group = self.add_argument_group(f"for {name} runs") if flags else None
+            for flag in flags:
+                written = "--" + flag.name.replace("_", "-")
+                if flag.kind is None:
+                    (group or self).add_argument(written, nargs="+", metavar="DATA", help=flag.text)
+                else:
+                    self.add_value(written, flag.kind, flag.text, group)
 
     def add_run(self, what: str = "The run folder.", *, finished: bool = True) -> None:
         """The argument RUN, and for a run that must be finished `--trust-changed`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unroll.commands.arguments import Parser, aside, written
+from unroll.commands.arguments import Parser, aside, task_flags, written
 from unroll.commands.output import print_answers
 from unroll.errors import OptionError
 
@@ -25,12 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         " standard input, answered as they come.",
     )
     parser.add_source("Answer a row that cannot be used with an error, and go on.")
-    group = parser.add_argument_group("forecasting: DATA is the history, and each step after it is a line")
-    parser.add_value("--horizon", int, "Steps to forecast, if not as many as were trained.", group)
-    group.add_argument(
-        "--future-covariates", nargs="+", metavar="DATA", help="Rows with the future covariates of the times to come."
-    )
-    parser.add_value("--samples", int, "Draw so many sample paths.", group)
+    parser.add_task_flags("predict")
     given = parser.read(arguments)
 
     from unroll.serving.predictor import load
@@ -40,18 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")
-    more = {
-        name: value
-        for name in ("horizon", "future_covariates", "samples")
-        if (value := getattr(given, name)) is not None
-    }
-    for name in more:
-        if name not in predictor.takes:
-            raise OptionError(
-                f"--{name.replace('_', '-')} goes with forecasting, and {given.run} holds a {predictor.task.name} run"
-            )
-    if "say" in predictor.takes:
-        more["say"] = aside
-    answers = answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, **more)
+    more = task_flags(given, "predict", predictor.task.name)
+    answers = answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside, **more)
     print_answers(answers, live=given.data == ["-"])
     return 0

@@ -6,7 +6,7 @@ import numbers
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
@@ -56,8 +56,6 @@ class ForecastPredictor(Predictor):
     state: after an update its forecast is that of all that came since the first look-back began, each value read once.
     The others read the newest look-back again.
     """
-
-    takes: ClassVar[tuple[str, ...]] = ("horizon", "future_covariates", "samples", "say")
 
     task: ForecastingTask
     model: Forecaster

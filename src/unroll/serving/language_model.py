@@ -89,14 +89,26 @@ class LanguagePredictor(Predictor):
         skip_bad_rows: bool = False,
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
-        dynamic: Dynamic | None = None,
+        dynamic_rate: float | None = None,
+        dynamic_decay: float | None = None,
     ) -> Report:
-        """Perplexity and its like over the whole text, in files or a table; `dynamic` goes on learning from it.
+        """Compute perplexity and its like over the whole text, in files or a table.
+
+        Args:
+            data: files, a hub name, a DataFrame or a `datasets.Dataset`.
+            skip_bad_rows: leave out rows that cannot be used.
+            encoding: of text files, if not that of the training data.
+            say: told which rows were left out.
+            dynamic_rate: go on learning at this rate from each window of the text, once it has been scored.
+            dynamic_decay: after each such step go back this share of the way to the trained weights.
 
         Raises:
             DataError: the text cannot be used.
-            OptionError: `dynamic` for masked prediction, or with a rate with which the model diverges.
+            OptionError: dynamic evaluation of masked prediction, or with a rate with which the model diverges.
         """
+        if dynamic_decay is not None and dynamic_rate is None:
+            raise OptionError("dynamic_decay goes with dynamic_rate")
+        dynamic = None if dynamic_rate is None else Dynamic(dynamic_rate, dynamic_decay or 0.0)
         return self.task.evaluate(self.model, self.part(data, skip_bad_rows, encoding, say), dynamic)
 
     @property

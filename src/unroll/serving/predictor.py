@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import nn
@@ -36,10 +36,7 @@ class Predictor:
         task: how data becomes arrays and outputs become answers.
         model: the model, in evaluation mode.
         written: how files are written, where a person says so rather than their lines.
-        takes: what `predict_files`, where there is one, takes beside the options that every task has.
     """
-
-    takes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, task: BaseTask[Any, Any], model: nn.Module) -> None:
         self.task = task
@@ -86,7 +83,12 @@ class RecordPredictor(Predictor):
     task: RecordTask[Any, Any]
 
     def predict_files(
-        self, data: Sequence[str], *, skip_bad_rows: bool = False, encoding: str | None = None
+        self,
+        data: Sequence[str],
+        *,
+        skip_bad_rows: bool = False,
+        encoding: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[dict[str, Any]]:
         """An answer for each row of files; "-" is standard input, answered as it comes.
 

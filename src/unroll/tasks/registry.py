@@ -19,6 +19,21 @@ _ROWS = (
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A flag of a command that only one task's runs take.
+
+    Attributes:
+        name: of the argument that it becomes.
+        kind: `int` or `float`; None: names of files, one or more.
+        text: its help.
+    """
+
+    name: str
+    kind: type | None
+    text: str
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """A task in the table.
 
@@ -29,6 +44,8 @@ class TaskSpec:
             `module:Class`, which is imported when it is needed.
         state: the files in which a run keeps what it has learnt.
         plots: the pictures that it draws beside those of every training.
+        predict_flags, evaluate_flags: what `unroll predict` and `unroll evaluate` hand to the predictor's
+            `predict_files` and `evaluate`.
     """
 
     text: str
@@ -38,6 +55,8 @@ class TaskSpec:
     predictor: str | type
     state: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    predict_flags: tuple[Flag, ...] = ()
+    evaluate_flags: tuple[Flag, ...] = ()
 
     def load_settings(self) -> type[Settings]:
         """The class of its options; imports no PyTorch."""
@@ -79,6 +98,10 @@ TASKS = {
         "unroll.tasks.language_modeling.task:LanguageTask",
         "unroll.serving.language_model:LanguagePredictor",
         ("encoder.json", "frequencies.json"),
+        evaluate_flags=(
+            Flag("dynamic_rate", float, "Go on learning at this rate from each window, once it has been scored."),
+            Flag("dynamic_decay", float, "After each such step go back this share of the way to the trained weights."),
+        ),
     ),
     "tagging": TaskSpec(
         "Train a tagger: a tag for each token of a sentence, such as parts of speech or names.",
@@ -97,6 +120,11 @@ TASKS = {
         "unroll.serving.forecaster:ForecastPredictor",
         ("scaler.json",),
         ("forecast.png", "horizon.png"),
+        predict_flags=(
+            Flag("horizon", int, "Steps to forecast, if not as many as were trained; each is a line."),
+            Flag("future_covariates", None, "Rows with the future covariates of the times to come."),
+            Flag("samples", int, "Draw this many sample paths."),
+        ),
     ),
 }
 
