@@ -89,6 +89,7 @@ def test_content_without_a_name_after_the_first_lines_is_refused(tmp_path: Path)
         ("a,b\n1,2\n3\n", "line 3: 1 field, but the header has 2"),
         ("a;b\n1;2;\n", "line 2: 3 fields, but the header has 2"),
         ("text\nhello, world\n", "line 2: 2 fields, but the header has 1"),
+        ("# from somewhere\na,b\n1,2\n", "the header has 1; the header begins with '#': if that is a comment, remove"),
         ("sep=;\n", "has no rows"),
         ('"a"\t"b"\n"1"\t"2"\n"3\t"4"\n', "line 3: .*inside quotes a quote is written twice"),
     ],

@@ -121,6 +121,8 @@ class _Records:
         if len(cells) != len(names):
             hint = f"; a field with {shown(self._header.dialect.delimiter)} in it needs quotes"
             hint = hint if self._header.dialect.quoted else ""
+            if str(names[0]).startswith("#"):
+                hint = "; the header begins with '#': if that is a comment, remove the line"
             fields = f"{len(cells)} field{'s' if len(cells) > 1 else ''}"
             return refused(f"{where}: {fields}, but the header has {len(names)}{hint}", skip)
         if None in names:
