@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-// Compiled once for each instruction set: such a function must not be emitted, lest the linker keep the copy
+// Must always be inlined: this file is compiled once for each instruction set, and the linker might keep the copy
 // that only some processors can run.
 #define UNROLL_INLINE inline __attribute__((always_inline))
 

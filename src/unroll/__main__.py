@@ -12,14 +12,14 @@ from unroll.errors import UserError
 
 COMMANDS = {
     "fit": "train a model on data and leave a run folder",
-    "resume": "go on with a training that was stopped",
-    "evaluate": "how good a run is on data with the truth in it",
-    "predict": "a run's answers for new data, as JSON lines",
-    "backtest": "what a forecaster would have said at one time after the other",
-    "generate": "text that a language model writes after a prompt",
-    "score": "how likely a language model finds each line, as JSON lines",
-    "backends": "the implementations of the recurrent layers, and which of them work here",
-    "demo": "tell scikit-learn's digits apart and forecast airline passengers, in under two minutes",
+    "resume": "resume a training that was stopped",
+    "evaluate": "evaluate a run on labelled data",
+    "predict": "predict new data with a run, as JSON lines",
+    "backtest": "evaluate a forecaster at several past dates (rolling origin)",
+    "generate": "generate text from a language model",
+    "score": "log-probabilities of each line by a language model, as JSON lines",
+    "backends": "list the implementations of the recurrent layers and which work here",
+    "demo": "classify scikit-learn's digits and forecast airline passengers, in under two minutes",
 }
 """Every command `NAME` is the function `main` of `unroll.commands.NAME`."""
 

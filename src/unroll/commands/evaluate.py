@@ -1,4 +1,4 @@
-"""`unroll evaluate`: how good a run is on data with the truth in it."""
+"""`unroll evaluate`: evaluate a run on labelled data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from unroll.commands.output import json_text
 def main(arguments: Sequence[str]) -> int:
     """Print every metric, the baseline's beside it."""
     parser = Parser(
-        "unroll evaluate", "unroll evaluate RUN DATA [DATA ...]", "How good a run is on data with the truth in it."
+        "unroll evaluate",
+        "unroll evaluate RUN DATA [DATA ...]",
+        "Evaluate a run on labelled data: every metric, a baseline beside it.",
     )
     parser.add_run()
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A fast function with a hand on its backward pass, and the definition where the fast cannot differentiate."""
+"""Autograd for backend kernels. Second derivatives and `torch.func` fall back to the naive implementation."""
 
 from __future__ import annotations
 

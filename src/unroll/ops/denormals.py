@@ -1,4 +1,4 @@
-"""Subnormal numbers flushed to zero on every thread that computes.
+"""Flush subnormal (denormal) numbers to zero on every thread that computes.
 
 When a long sequence makes the gradient vanish, most of it falls below the smallest normal number, where
 many processors are ten to a hundred times slower. `torch.set_flush_denormal` reaches the calling thread

@@ -1,4 +1,4 @@
-"""Whether a call's tensors can be handed on by their addresses, to kernels that look at nothing else."""
+"""Check that tensors can be passed to a kernel as raw pointers: dtype, device, shape, contiguity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained forecaster in use: history in, the steps after it out; news move it on without training."""
+"""Serve a trained forecaster: forecast from a history, and append new observations without training."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ShortSeriesWarning(UserWarning):
 
 
 class ForecastPredictor(Predictor):
-    """A forecaster and the history that it stands at the end of.
+    """Forecast from a history with a trained model.
 
     `predict` of a history puts it there; `update` moves it on by new observations. Strategy recursive carries its
     state: after an update its forecast is that of all that came since the first look-back began, each value read once.

@@ -50,8 +50,8 @@ class TrainingOptions:
     same)."""
 
     unfreeze_every: int = 0
-    """Train the head alone for so many epochs, then one more layer, from the top down, every so many (0: all from
-    the start)."""
+    """Gradual unfreezing: train only the head for this many epochs, then unfreeze one more layer each time (0: train
+    everything from the start)."""
 
     schedule: Schedule = "constant"
     """The learning rate over time: constant; step (times schedule_gamma every schedule_every epochs); cosine

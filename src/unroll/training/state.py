@@ -1,4 +1,4 @@
-"""Where a training stands: everything that is a number and decides what comes next."""
+"""Training state: counters, running sums and the best value. Everything that a resumed run needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Stopped = Literal["", "finished", "early", "steps"]
 
 @dataclass
 class TrainingState:
-    """The counters, the sums of the epoch at hand, and the best value so far."""
+    """Counters, the sums of the current epoch, and the best value so far."""
 
     epoch: int = 0
     """Epochs that are over."""
@@ -125,7 +125,7 @@ _KINDS = {
 
 
 class Feed:
-    """What is left of the epoch at hand; the epochs after it whole."""
+    """Batches remaining in this epoch, then whole epochs."""
 
     def __init__(self, batches: BatchSource, course: TrainingState) -> None:
         self.batches = batches

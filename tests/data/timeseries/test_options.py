@@ -39,7 +39,7 @@ def test_options_import_no_library() -> None:
         ({"time": "t", "future_covariates": ("t",)}, "'t' is given as time and as future_covariates"),
         ({"time": "t", "series_id": "t"}, "'t' is given as time and as series_id"),
         ({"calendar": ("hours",)}, "calendar is 'hours'; did you mean 'hour'?"),
-        ({"calendar": ("auto", "hour")}, "calendar is auto and more; auto stands alone"),
+        ({"calendar": ("auto", "hour")}, "calendar: 'auto' cannot be combined with other values"),
         ({"calendar": ("hour", "hour")}, "calendar names a cycle twice"),
         ({"gaps": "fil"}, "gaps is 'fil'; did you mean 'fill'?"),
         ({"target": 3}, "target is 3; it must be a list"),

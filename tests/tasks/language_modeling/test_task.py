@@ -434,7 +434,7 @@ def test_cheapest_cutoffs_are_the_cheapest_of_all() -> None:
     ("values", "message"),
     [
         ({"bidirectional": True}, "bidirectional layers would see the token that they are to predict"),
-        ({"mask_share": 0.2}, "mask_share is set, but it goes with predict 'masked'"),
+        ({"mask_share": 0.2}, "mask_share is set, but it goes with objective 'masked'"),
         ({"objective": "masked", "mask_share": 1.0}, "mask_share is 1.0"),
         ({"cutoffs": [5]}, "cutoffs is set, but it goes with softmax 'adaptive'"),
         ({"bptt": 0}, "bptt is 0; it must be at least 1"),

@@ -1,6 +1,6 @@
-"""Rows at every step of a grid, and what stands where nothing was observed.
+"""Align rows to a regular grid and fill what was not observed.
 
-A filled value is never later knowledge. `fill` carries the value before on. `interpolate` draws a line to the value
+Filling never leaks future values. `fill` repeats the last observed value. `interpolate` draws a line to the value
 after, which only those may see who stand after it: `as_known_at` gives an array as it was known at a row, with the gap
 that reaches up to there carried on instead.
 """

@@ -1,4 +1,4 @@
-"""What a person can choose about series that are forecast; nothing here imports a library, so that help is instant."""
+"""Options of time series; nothing here imports a library, so that help is instant."""
 
 from __future__ import annotations
 
@@ -88,6 +88,6 @@ class TimeSeriesOptions:
             if name != "auto" and name not in CALENDAR:
                 raise OptionError(f"calendar is {name!r:.60}{nearest(name, (*CALENDAR, 'auto'))}")
         if "auto" in self.calendar and len(self.calendar) > 1:
-            raise OptionError("calendar is auto and more; auto stands alone")
+            raise OptionError("calendar: 'auto' cannot be combined with other values")
         if len(set(self.calendar)) < len(self.calendar):
             raise OptionError(f"calendar names a cycle twice: {', '.join(self.calendar)}")

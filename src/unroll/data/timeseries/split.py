@@ -1,4 +1,4 @@
-"""Training, validation and test part of every series, one after the other in time."""
+"""Split series by time into training, validation and test parts."""
 
 from __future__ import annotations
 

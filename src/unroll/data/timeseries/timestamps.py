@@ -1,4 +1,4 @@
-"""A column of times as numbers that can be counted: `datetime64[ns]`, or whole numbers.
+"""Parse a column of timestamps to `datetime64[ns]` or whole numbers.
 
 How dates are written is decided by the column as a whole; where day and month could be exchanged in every row, nothing
 is guessed.

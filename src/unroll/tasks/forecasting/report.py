@@ -1,4 +1,4 @@
-"""How good forecasts are, beside what costs nothing, and the same in words."""
+"""Compute forecast metrics next to naive baselines, and format them."""
 
 from __future__ import annotations
 

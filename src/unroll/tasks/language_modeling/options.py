@@ -51,7 +51,7 @@ class LanguageOptions:
         check_range(self, "head_dropout", least=0, below=1)
         check_range(self, "activation_penalty", "activation_slowness", least=0)
         if self.mask_share is not None and self.objective != "masked":
-            raise OptionError("mask_share is set, but it goes with predict 'masked'")
+            raise OptionError("mask_share is set, but it goes with objective 'masked'")
         if self.cutoffs and self.softmax != "adaptive":
             raise OptionError("cutoffs is set, but it goes with softmax 'adaptive'")
 
