@@ -48,7 +48,7 @@ def read(
     Files are converted once, a few rows at a time, into Arrow in datasets' cache (under `HF_HOME`) and read
     anew when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
     has them; other formats keep their types. Text folders have the columns `text` and `label`, lines of text
-    have `text`, and .npz files have their arrays' names (layout: `formats._npz_tables`).
+    have `text`, and .npz files have their arrays' names (layout: `npz.npz_tables`).
 
     Args:
         data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').

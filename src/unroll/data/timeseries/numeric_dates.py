@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unroll.data.timeseries.date_parser import in_words
+
 READ = "yyyymm, yyyymmdd, unix seconds, milliseconds, microseconds or nanoseconds, or serial days of a spreadsheet"
 """What numbers are read as times, for messages."""
 
 _UNIX = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 _SERIAL = (20000, 80000)
-_DAY = 86400 * 10**9
 _ORIGIN = np.datetime64("1899-12-30", "ns")
 """Day 0 of spreadsheets, as their day 60, 29 February 1900, never was."""
 
@@ -67,9 +68,7 @@ def _written(whole: np.ndarray, digits: int, way: str) -> Numbered | None:
     times = pd.to_datetime(pd.Series(whole.astype(str), dtype=object), format=way, errors="coerce")
     if times.isna().any():
         return None
-    words = way.replace("%Y", "yyyy").replace("%m", "mm").replace("%d", "dd")
-    words = words.replace("%H", "hh").replace("%M", "mm").replace("%S", "ss")
-    return Numbered(times.to_numpy().astype("datetime64[ns]"), f"dates written {words}")
+    return Numbered(times.to_numpy().astype("datetime64[ns]"), f"dates written {in_words(way)}")
 
 
 def _from_unix(some: np.ndarray, scale: int) -> np.ndarray:

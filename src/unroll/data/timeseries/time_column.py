@@ -16,7 +16,7 @@ import numpy as np
 from unroll.data.timeseries import date_parser, numeric_dates
 from unroll.data.timeseries.date_parser import is_clock
 from unroll.data.timeseries.table import ColumnTable
-from unroll.data.timeseries.time_parts import PARTS, part_of
+from unroll.data.timeseries.time_parts import PARTS, column_key, part_of
 from unroll.data.timeseries.timestamps import Numbers, looks_like_times
 from unroll.errors import DataError
 
@@ -86,7 +86,7 @@ class TimeColumns:
 
 def kind_of(name: str) -> Kind:
     """What a column's name says of times."""
-    lower = re.sub(r"[\s-]+", "_", name.strip().lower())
+    lower = column_key(name)
     if lower in _STEPS:
         return "steps"
     if lower in _TIMES:
@@ -114,7 +114,7 @@ def numbers_of(name: str) -> Numbers:
 
 def is_part_of_date(name: str) -> bool:
     """Whether a column is named like a part of a date, such as a month or a weekday."""
-    lower = re.sub(r"[\s-]+", "_", name.strip().lower())
+    lower = column_key(name)
     return lower in PARTS or lower in _DERIVED
 
 

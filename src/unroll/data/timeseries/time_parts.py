@@ -23,9 +23,14 @@ PARTS = {
 """Names of columns, and the part of a date that they say they hold."""
 
 
+def column_key(name: str) -> str:
+    """A column's name in small letters, with `_` for spaces and hyphens."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
 def part_of(name: str) -> str:
     """The part of a date that a column's name says it holds; "" for none."""
-    return PARTS.get(re.sub(r"[\s-]+", "_", name.strip().lower()), "")
+    return PARTS.get(column_key(name), "")
 
 
 def joined(table: ColumnTable, parts: Sequence[str]) -> np.ndarray:
