@@ -194,7 +194,7 @@ class Run:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write JSON, indented; NaN and infinities become null."""
-        self.write(name, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+        self.write(name, json_text(content))
 
     def read_json(self, name: str) -> Any:
         """Read JSON.
@@ -297,6 +297,11 @@ def _held_against_manifest(path: Path) -> Manifest:
 def _removal(entry: Path) -> int:
     """The order in which a run is removed: at no moment does what is left of it look like a finished run."""
     return {manifest.NAME: 0, CONFIG: 2}.get(entry.name, 1)
+
+
+def json_text(content: Any) -> str:
+    """Write JSON, indented; NaN and infinities become null, as JSON has no such numbers."""
+    return json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
 
 
 def _finite(value: Any) -> Any:

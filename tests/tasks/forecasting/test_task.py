@@ -316,3 +316,18 @@ def test_a_constant_series_is_forecast_and_has_no_mase() -> None:
     assert found["mase_left_out"] == 2 * 9 * 6
     assert found["per_target"]["visits"]["mase"] is None
     assert any("MASE leaves out 108 truths" in line for line in made.task.format_report(found))
+
+
+def test_a_series_without_a_naive_error_is_saved_and_read(tmp_path: Path) -> None:
+    df = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=70), "y": np.arange(70.0) % 7})
+    settings = ForecastingSettings.from_flat(SMALL)
+    frames = from_dataframe(df, settings.frame)
+    task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task
+    assert task.measured.errors[""].tolist() == [pytest.approx(np.nan, nan_ok=True)]
+    run = Run.claim(tmp_path / "run")
+    run.begin()
+    task.save(run)
+    run.write_config("forecasting", task.settings.flat(), {"data": [], "valid": [], "test": []})
+    again = ForecastingTask.from_run(run)
+    np.testing.assert_array_equal(again.measured.errors[""], task.measured.errors[""])
+    assert again.scaler.to_json() == task.scaler.to_json()

@@ -21,7 +21,7 @@ from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import RunError
 from unroll.models.classifier import SequenceClassifier, build
 from unroll.models.embedding import TokenEmbedding
-from unroll.runs import Run
+from unroll.runs import Run, json_text
 from unroll.tasks.base import (
     Log,
     RecordTask,
@@ -246,7 +246,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
         }
-        return {ENCODER: self.encoder.to_json(), LABELS: json.dumps(document, indent=2, ensure_ascii=False) + "\n"}
+        return {ENCODER: self.encoder.to_json(), LABELS: json_text(document)}
 
     @classmethod
     def from_run(cls, run: Run) -> Self:

@@ -14,7 +14,7 @@ from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import RunError
-from unroll.runs import Run
+from unroll.runs import Run, json_text
 from unroll.tasks.forecasting.metrics import naive_scale
 
 FILE = "scaler.json"
@@ -62,7 +62,7 @@ class FittedSeries:
             "errors": [[name, error.tolist()] for name, error in self.errors.items()],
             "trained": stamps,
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return json_text(document)
 
     @classmethod
     def from_run(cls, run: Run) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any, Self
@@ -16,7 +15,7 @@ from unroll.data.text.masked import MaskedWindows
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.errors import DataError, OptionError, RunError
 from unroll.models.language_model import LanguageModel, build_language_model
-from unroll.runs import Run
+from unroll.runs import Run, json_text
 from unroll.tasks.base import BaseTask, Log, Report, TrainingData
 from unroll.tasks.language_modeling import report as figures
 from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken
@@ -155,7 +154,7 @@ class LanguageTask(BaseTask[Text, Corpus]):
     def state(self) -> dict[str, str]:
         """encoder.json and frequencies.json."""
         document = {"format": _FORMAT, "counts": self.frequencies.tolist()}
-        return {ENCODER: self.encoder.to_json(), FREQUENCIES: json.dumps(document, indent=2) + "\n"}
+        return {ENCODER: self.encoder.to_json(), FREQUENCIES: json_text(document)}
 
     @classmethod
     def from_run(cls, run: Run) -> Self:
