@@ -41,6 +41,7 @@ from unroll.errors import UserError
 from unroll.tasks import train
 from unroll.tasks.base import DataPaths
 from unroll.tasks.registry import entry
+from unroll.tasks.transfer import resolve_settings
 
 _OPTIONS = {"epochs": 3, "hidden_size": 8, "threads": 1, "batch_size": 4, "checkpoint_every": 3, "output_dropout": 0.2}
 _UNTIMED = ("config.yaml", "gradients.csv", "model.safetensors")
@@ -68,7 +69,7 @@ class Training:
     def fit(self, out: Path) -> Callable[[], None]:
         """Begin."""
         example = EXAMPLES[self.name]
-        settings = entry(example.task).load_settings().chosen(example.options | _OPTIONS)
+        settings = resolve_settings(entry(example.task).load_settings(), example.options | _OPTIONS)
         sources = DataPaths([str(self.data)])
         return lambda: void(train.train_from_files(example.task, sources, settings, out, overwrite=True, say=silent))
 

@@ -12,7 +12,7 @@ Neither side has a schedule, an average of its weights, checkpoints or a watch: 
 at its learning rate. Both have what is no part of the question: the same windows, subnormal numbers flushed, an
 optimizer in one pass (`fused`), and a softmax that keeps its scores for the gradient, however many they are.
 
-Both sides train in one process, each from weights of its own. After every epoch (or `--max-length` windows of it)
+Both sides train in one process, each from weights of its own. After every epoch (or `--steps` windows of it)
 each is measured on the validation part, every token once. Given: losses, perplexities, and how many times longer the
 second side takes for a step.
 """
@@ -178,7 +178,7 @@ def main() -> None:
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder that holds ptb/ and wikitext2/")
     arguments.add_argument("--epochs", type=int, default=1)
-    arguments.add_argument("--max-length", type=int, default=0, help="windows of an epoch, at most; 0: all")
+    arguments.add_argument("--steps", type=int, default=0, help="windows of an epoch, at most; 0: all")
     arguments.add_argument("--threads", type=int, default=0)
     arguments.add_argument("--out", default="")
     given = arguments.parse_args()
@@ -198,7 +198,7 @@ def main() -> None:
     first, second = sides
     for name, side in sides.items():
         print(f"{name}: {sum(p.numel() for p in side.model.parameters()):,} parameters")
-    windows, valid = task.batches(made.train, shuffle=True), BPTTBatches(made.valid, 10, 70)
+    windows, valid = task.batches(made.train, training=True), BPTTBatches(made.valid, 10, 70)
 
     said = [f"--{name} {value}" for name in ("epochs", "steps", "threads")
             if (value := getattr(given, name)) != arguments.get_default(name)]  # fmt: skip

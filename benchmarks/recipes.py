@@ -1,6 +1,6 @@
 """Speed of recipes beside the same models with `torch.nn`'s layers.
 
-    python benchmarks/recipes.py ptb|etth1|imdb [--isa avx512|avx2|portable] [--max-length N] [--data DIR] [--out FILE]
+    python benchmarks/recipes.py ptb|etth1|imdb [--isa avx512|avx2|portable] [--steps N] [--data DIR] [--out FILE]
 
 ptb: `recipes/ptb.yaml`, a language model. etth1: `recipes/etth1.yaml`, a forecaster. imdb: `recipes/imdb-lstm.yaml`, a
 classifier of texts of unequal lengths, which `torch.nn` gets packed and, as another side, padded to the longest of the
@@ -80,7 +80,7 @@ class Side:
     def __init__(self, task: Any, model: nn.Module) -> None:
         self.model, self.objective = model.train(), task.objective()
         self.optimizer = make_optimizer(model.parameters(), task.settings.training)
-        self.clip = task.settings.training.clip_norm
+        self.clip = task.settings.training.max_grad_norm
 
     def step(self, batch: Any) -> float:
         """Train on a batch; its loss."""
@@ -96,7 +96,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("recipe", choices=tuple(RECIPES))
     arguments.add_argument("--isa", choices=ISAS, help="instruction set that both sides are held to; default: the best")
-    arguments.add_argument("--max-length", type=int, default=60)
+    arguments.add_argument("--steps", type=int, default=60)
     default = os.environ.get("UNROLL_DATA", str(ROOT.parent / "shared" / "data"))
     arguments.add_argument("--data", default=default, help="folder of the data sets")
     arguments.add_argument("--out", help="default: benchmarks/results/DATE-recipe-RECIPE[-ISA].json")
@@ -113,7 +113,7 @@ def main() -> None:
     for name, packed in (("packed", True), ("padded", False)) if given.recipe == "imdb" else (("torch.nn", False),):
         sides[name] = Side(made.task, plain(model, packed))
     order = list(sides)
-    batches = made.task.batches(made.train, shuffle=True)
+    batches = made.task.batches(made.train, training=True)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     losses: dict[str, list[float]] = {name: [] for name in sides}
     for number, batch in zip(range(given.steps + 2), batches, strict=False):
