@@ -38,7 +38,7 @@ struct WeightGradients {
     if (p.dw_hh != nullptr) {
       T* const dw_hh = static_cast<T*>(p.dw_hh);
       gates.products[gates.count++] = {h, p.R, C::kFirstH, C::kH, C::kBlockH, dw_hh};
-      if (p.cell == unroll::Cell::gru_reset_before) {
+      if (C::kSecond) {
         gates.products[gates.count++] = {reset_h, p.H, 2, 1, kCandidate, dw_hh};
       }
     }

@@ -77,7 +77,7 @@ struct BackwardChunk {
       Frame<T> g = f;
       g.y = no_outputs;
       for (index panel = begin_panel; panel < end_panel; ++panel) step_panel<T, C>(g, count, panel);
-      for (index panel = 0; panel < second_panels<T, C>(p); ++panel) step_second<T>(g, p, count, panel);
+      for (index panel = 0; panel < second_panels<T, C>(p); ++panel) step_second<T, C>(g, count, panel);
       count = 0;
     };
     for (index n = begin; n < end; ++n) {
@@ -90,7 +90,7 @@ struct BackwardChunk {
           f.c_before[count] = c_before(rank, n);
           f.c[count] = all->gates(n, rank, begin) + C::kPlanes * all->Hp;  // where it is not needed any more
         }
-        if (p.cell == unroll::Cell::gru_reset_before) f.extra[count] = f.gates[count] + 3 * all->Hp;
+        if (C::kSecond) f.extra[count] = f.gates[count] + 3 * all->Hp;
         if (p.w_hr != nullptr) f.extra[count] = all->projected(n, rank, begin);
         if (++count == list()) flush();
       }
@@ -129,7 +129,7 @@ struct BackwardChunk {
       for (index k = 0; k < count; ++k) __atomic_store_n(&all->alive(n, ranks[k], begin), 1, __ATOMIC_RELAXED);
       if (p.w_hr != nullptr) unproject(n, begin, count);
       for (index k = 0; k < count; ++k) back(n, begin, k, u0, p.w_hr == nullptr ? u1 : Hp);
-      if (p.cell == unroll::Cell::gru_reset_before) back_reset(n, begin, count);
+      if constexpr (C::kSecond) back_reset(n, begin, count);
       if (barrier != nullptr) barrier->wait();
       count = 0;
       for (index k = 0; k < a; ++k) {
@@ -157,7 +157,7 @@ struct BackwardChunk {
     const index c1 = u1 < all->Hp ? u1 : all->Hp;
     const T* const dy =
         p.dy == nullptr ? nullptr : static_cast<const T*>(p.dy) + walk->time(rank, n) * p.dy_time + b * p.dy_row;
-    const T* const state = all->elman() ? walk->y(rank, n) : walk->h_before(rank, n);
+    const T* const state = !C::kKeeps ? walk->y(rank, n) : walk->h_before(rank, n);
     for (index u = u0; u < u1; u += kLine) {
       if (dy != nullptr) __builtin_prefetch(dy + u);
       if (p.c0 == nullptr) __builtin_prefetch(state + u);
@@ -249,7 +249,7 @@ struct BackwardChunk {
       s.gates = all->gates(n, rank, begin);
       s.h_before = walk->h_before(rank, n);
       s.dh = all->dh + rank * all->Rp;
-      GruResetBeforeCell::back_reset(s, to[k]);
+      C::back_reset(s, to[k]);
     }
   }
 };

@@ -31,9 +31,8 @@ struct Backward {
   }
 
   bool second() const { return second_panels<T, C>(p) > 0; }
-  bool elman() const { return p.gates() == 1; }
-  bool recomputes() const { return p.recompute && !elman(); }
-  index gates_width() const { return elman() ? Hp : recomputes() ? (C::kPlanes + 1) * Hp : p.saved_width(); }
+  bool recomputes() const { return p.recompute && C::kKeeps; }
+  index gates_width() const { return !C::kKeeps ? Hp : recomputes() ? (C::kPlanes + 1) * Hp : p.saved_width(); }
 
   // The first step of the block that ends before step `end`.
   index block_begin(index end) const {
@@ -58,13 +57,13 @@ struct Backward {
     w_x = p.dx == nullptr ? nullptr : out.take<T>(panels_size<T>(C::kX * Hp, p.D));
     w_second = nullptr;
     if (p.w_hr != nullptr) w_second = out.take<T>(panels_size<T>(p.R, p.H));
-    if (p.cell == unroll::Cell::gru_reset_before) w_second = out.take<T>(panels_size<T>(p.H, p.H));
+    if (C::kSecond) w_second = out.take<T>(panels_size<T>(p.H, p.H));
     zeros = out.take<T>(p.R > Hp ? p.R : Hp);
     dh = out.take<T>(p.B * Rp);
     dc = p.c0 == nullptr ? nullptr : out.take<T>(p.B * Hp);
     dreset_h = p.dreset_h == nullptr ? nullptr : out.take<T>(p.B * Rp);
     dreset_c = p.dreset_c == nullptr ? nullptr : out.take<T>(p.B * Hp);
-    own_gates = elman() || recomputes() ? out.take<T>(most_packed() * gates_width()) : nullptr;
+    own_gates = !C::kKeeps || recomputes() ? out.take<T>(most_packed() * gates_width()) : nullptr;
     d_output = p.w_hr == nullptr ? nullptr : out.take<T>(most_packed() * Rp);
     live = out.take<std::uint8_t>(most_packed());
     sums = out.take<T>(C::kPlanes * Hp);

@@ -2,7 +2,8 @@
 //
 // `tile` computes the units of one panel for rows [r, r + MR) of a frame. `back` turns a row's gates into the
 // gradients of their pre-activations, in place, and dh (the gradient of h after the step, whole) into the part
-// of the gradient of h before the step that does not come through the recurrent weights.
+// of the gradient of h before the step that does not come through the recurrent weights. `live` computes the units
+// from u of one row, whose products it asks for gate by gate.
 #pragma once
 
 #include "activations.h"
@@ -22,6 +23,14 @@ struct BackRow {
   const T* y;         // (H,)
   T* dh;
   T* dc;
+};
+
+// One row's step by itself, forwards.
+template <class T>
+struct LiveRow {
+  index H;
+  const T *h, *c;  // (H,)
+  T *h_after, *c_after;
 };
 
 // One step of some units, from the sums before the gates.
@@ -52,8 +61,16 @@ UNROLL_INLINE Vec<T> elman_units(Vec<T> before) {
   return RELU ? larger<T>(Vec<T>{}, before) : tanh<T>(before);
 }
 
-struct LstmCell {
-  static constexpr int kPlanes = 4;  // i, f, g, o
+// What cells have from the table of traits.
+template <Cell CELL>
+struct TraitsOf {
+  static constexpr int kGates = traits(CELL).gates, kPlanes = traits(CELL).planes;
+  static constexpr bool kTwoStates = traits(CELL).states == 2;
+  static constexpr bool kKeeps = traits(CELL).keeps, kSecond = traits(CELL).second;
+};
+
+// Planes: i, f, g, o.
+struct LstmCell : TraitsOf<Cell::lstm> {
   static constexpr int kX = 4, kH = 4;
   static constexpr int kFirstX = 0, kFirstH = 0;
   static constexpr int kBlockX[kX] = {0, 1, 2, 3}, kBlockH[kH] = {0, 1, 2, 3};
@@ -86,6 +103,15 @@ struct LstmCell {
     }
   }
 
+  template <class T, class Input, class Recurrent>
+  static UNROLL_INLINE void live(const Input& input, const Recurrent& recurrent, const LiveRow<T>& s, index u) {
+    const Vec<T> i = input(0) + recurrent(0), f = input(1) + recurrent(1);
+    const Vec<T> g = input(2) + recurrent(2), o = input(3) + recurrent(3);
+    const LstmUnits<T> unit(i, f, g, o, load_first(s.c + u, s.H - u));
+    store_first(s.c_after + u, unit.c, s.H - u);
+    store_first(s.h_after + u, unit.h, s.H - u);
+  }
+
   template <class T>
   static void back(const BackRow<T>& s) {
     for (index u = s.u0; u < s.u1; u += kLanes<T>) {
@@ -103,8 +129,8 @@ struct LstmCell {
 };
 
 // n = tanh(x_n + r * (U_n h + c_n)): the reset after the product.
-struct GruCell {
-  static constexpr int kPlanes = 4;  // n, r, z, U_n h + c_n
+// Planes: n, r, z, U_n h + c_n.
+struct GruCell : TraitsOf<Cell::gru> {
   static constexpr int kX = 3, kH = 3;
   static constexpr int kFirstX = 0, kFirstH = 1;
   static constexpr int kBlockX[kX] = {2, 0, 1}, kBlockH[kH] = {0, 1, 2};
@@ -133,6 +159,13 @@ struct GruCell {
     }
   }
 
+  template <class T, class Input, class Recurrent>
+  static UNROLL_INLINE void live(const Input& input, const Recurrent& recurrent, const LiveRow<T>& s, index u) {
+    const Vec<T> r = input(0) + recurrent(0), z = input(1) + recurrent(1);
+    const Vec<T> h = load_first(s.h + u, s.H - u);
+    store_first(s.h_after + u, GruUnits<T>(r, z, input(2), recurrent(2), h).h, s.H - u);
+  }
+
   template <class T>
   static void back(const BackRow<T>& s) {
     for (index u = s.u0; u < s.u1; u += kLanes<T>) {
@@ -151,8 +184,8 @@ struct GruCell {
 };
 
 // n = tanh(x_n + U_n (r * h)): the reset before the product, which is therefore a second one.
-struct GruResetBeforeCell {
-  static constexpr int kPlanes = 4;  // r, z, n, r * h
+// Planes: r, z, n, r * h.
+struct GruResetBeforeCell : TraitsOf<Cell::gru_reset_before> {
   static constexpr int kX = 3, kH = 2;
   static constexpr int kFirstX = 0, kFirstH = 0;
   static constexpr int kBlockX[kX] = {0, 1, 2}, kBlockH[kH] = {0, 1};
@@ -226,8 +259,7 @@ struct GruResetBeforeCell {
 };
 
 template <bool RELU>
-struct ElmanCell {
-  static constexpr int kPlanes = 1;
+struct ElmanCell : TraitsOf<RELU ? Cell::rnn_relu : Cell::rnn_tanh> {
   static constexpr int kX = 1, kH = 1;
   static constexpr int kFirstX = 0, kFirstH = 0;
   static constexpr int kBlockX[kX] = {0}, kBlockH[kH] = {0};
@@ -254,6 +286,11 @@ struct ElmanCell {
         }
       }
     });
+  }
+
+  template <class T, class Input, class Recurrent>
+  static UNROLL_INLINE void live(const Input& input, const Recurrent& recurrent, const LiveRow<T>& s, index u) {
+    store_first(s.h_after + u, elman_units<T, RELU>(input(0) + recurrent(0)), s.H - u);
   }
 
   template <class T>

@@ -48,14 +48,14 @@ UNROLL_INLINE void step_panel(const Frame<T>& f, index rows, index panel) {
 // What comes after all units' panels: the panels of the second product.
 template <class T, class C>
 UNROLL_INLINE index second_panels(const Problem& p) {
-  if (p.cell == unroll::Cell::gru_reset_before) return column_panels<T>(p.H);
+  if (C::kSecond) return column_panels<T>(p.H);
   return p.w_hr != nullptr ? column_panels<T>(p.R) : 0;
 }
 
-template <class T>
-void step_second(const Frame<T>& f, const Problem& p, index rows, index panel) {
-  if (p.cell == unroll::Cell::gru_reset_before) {
-    row_blocks<kRows>(rows, [&](index r, auto mr) { GruResetBeforeCell::second<T, decltype(mr)::value>(f, r, panel); });
+template <class T, class C>
+void step_second(const Frame<T>& f, index rows, index panel) {
+  if constexpr (C::kSecond) {
+    row_blocks<kRows>(rows, [&](index r, auto mr) { C::template second<T, decltype(mr)::value>(f, r, panel); });
   } else if (f.y != nullptr) {
     multiply<T, false>(rows, const_cast<const T* const*>(f.extra), f.H, f.w_second, f.R, panel, panel + 1, f.y, false);
   }
@@ -162,13 +162,10 @@ struct ForwardChunk {
   // What all threads of a chunk share.
   UNROLL_INLINE void lay(Layout& out) {
     const bool saved = p->saved != nullptr && !p->recompute;
-    const bool elman = p->gates() == 1;
-    const bool lstm = p->cell == unroll::Cell::lstm;
-    const bool resets_before = p->cell == unroll::Cell::gru_reset_before;
-    c = lstm && p->saved == nullptr ? out.take<T>(rows() * p->padded()) : nullptr;
-    const bool wanted = cut->projected || resets_before;
+    c = C::kTwoStates && p->saved == nullptr ? out.take<T>(rows() * p->padded()) : nullptr;
+    const bool wanted = cut->projected || C::kSecond;
     const index width = C::kPlanes * p->padded();
-    gates = wanted && (!saved || elman) ? out.take<T>(lists(*cut, rows()) * width) : nullptr;
+    gates = wanted && (!saved || !C::kKeeps) ? out.take<T>(lists(*cut, rows()) * width) : nullptr;
     extra = p->w_hr != nullptr && !saved ? out.take<T>(rows() * p->padded()) : nullptr;
   }
 
@@ -184,10 +181,10 @@ struct ForwardChunk {
     } else {
       f.gates[k] = saved;
     }
-    if (p->cell == unroll::Cell::lstm) {
+    if (C::kTwoStates) {
       f.c[k] = saved == nullptr ? c + k * Hp : p->recompute ? saved : saved + planes;
     }
-    if (p->cell == unroll::Cell::gru_reset_before) {
+    if (C::kSecond) {
       f.extra[k] = f.gates[k] + 3 * Hp;
     } else if (p->w_hr != nullptr) {
       f.extra[k] = extra != nullptr ? extra + k * Hp : saved + planes + Hp;
@@ -214,7 +211,7 @@ struct ForwardChunk {
     const index panels = tile_panels<T, C>(*p), seconds = second_panels<T, C>(*p);
     const index begin = panels * member / members, end = panels * (member + 1) / members;
     const index begin_second = seconds * member / members, end_second = seconds * (member + 1) / members;
-    f.keep = p->saved != nullptr && !p->recompute && p->gates() > 1;
+    f.keep = p->saved != nullptr && !p->recompute && C::kKeeps;
     f.projected = cut->projected;
     if (member == 0) clear_padding();
     for (index k = 0; k < rows(); ++k) {
@@ -241,7 +238,7 @@ struct ForwardChunk {
       for (index panel = begin; panel < end; ++panel) step_panel<T, C>(f, a, panel);
       if (seconds > 0) {
         if (barrier != nullptr) barrier->wait();
-        for (index panel = begin_second; panel < end_second; ++panel) step_second<T>(f, *p, a, panel);
+        for (index panel = begin_second; panel < end_second; ++panel) step_second<T, C>(f, a, panel);
       }
       if (barrier != nullptr) barrier->wait();
       for (index k = 0; k < a; ++k) f.h[k] = f.y[k], f.c_before[k] = f.c[k];

@@ -8,38 +8,29 @@
 namespace unroll::UNROLL_ISA {
 namespace {
 
-template <class T>
-void forward_of(const Problem& p, const Plan& plan) {
-  switch (p.cell) {
-    case Cell::rnn_tanh: return forward<T, ElmanCell<false>>(p, plan);
-    case Cell::rnn_relu: return forward<T, ElmanCell<true>>(p, plan);
-    case Cell::lstm: return forward<T, LstmCell>(p, plan);
-    case Cell::gru: return forward<T, GruCell>(p, plan);
-    case Cell::gru_reset_before: return forward<T, GruResetBeforeCell>(p, plan);
-  }
-}
-
-template <class T>
-void backward_of(const Problem& p, const Plan& plan) {
-  switch (p.cell) {
-    case Cell::rnn_tanh: return backward<T, ElmanCell<false>>(p, plan);
-    case Cell::rnn_relu: return backward<T, ElmanCell<true>>(p, plan);
-    case Cell::lstm: return backward<T, LstmCell>(p, plan);
-    case Cell::gru: return backward<T, GruCell>(p, plan);
-    case Cell::gru_reset_before: return backward<T, GruResetBeforeCell>(p, plan);
+// `body` with the equations of a cell, and a number of the type that it computes in.
+template <class Body>
+void with_cell(Cell cell, bool wide, Body&& body) {
+  const auto with_type = [&](auto equations) { wide ? body(equations, double{}) : body(equations, float{}); };
+  switch (cell) {
+    case Cell::rnn_tanh: return with_type(ElmanCell<false>{});
+    case Cell::rnn_relu: return with_type(ElmanCell<true>{});
+    case Cell::lstm: return with_type(LstmCell{});
+    case Cell::gru: return with_type(GruCell{});
+    case Cell::gru_reset_before: return with_type(GruResetBeforeCell{});
   }
 }
 
 void forward_any(const Problem& p, const Plan& plan) {
-  p.wide ? forward_of<double>(p, plan) : forward_of<float>(p, plan);
+  with_cell(p.cell, p.wide, [&](auto cell, auto number) { forward<decltype(number), decltype(cell)>(p, plan); });
 }
 
 void backward_any(const Problem& p, const Plan& plan) {
-  p.wide ? backward_of<double>(p, plan) : backward_of<float>(p, plan);
+  with_cell(p.cell, p.wide, [&](auto cell, auto number) { backward<decltype(number), decltype(cell)>(p, plan); });
 }
 
 void step_any(const StepProblem& p) {
-  p.wide ? step<double>(p, forward_of<double>) : step<float>(p, forward_of<float>);
+  with_cell(p.cell, p.wide, [&](auto cell, auto number) { step<decltype(number), decltype(cell)>(p); });
 }
 
 #define UNROLL_TEXT(x) #x

@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string_view>
 
@@ -23,11 +24,9 @@ using unroll::runnable;
 namespace {
 
 Cell cell_named(std::string_view name) {
-  if (name == "rnn_tanh") return Cell::rnn_tanh;
-  if (name == "rnn_relu") return Cell::rnn_relu;
-  if (name == "lstm") return Cell::lstm;
-  if (name == "gru") return Cell::gru;
-  if (name == "gru_reset_before") return Cell::gru_reset_before;
+  for (std::size_t k = 0; k < std::size(unroll::kCellTraits); ++k) {
+    if (name == unroll::kCellTraits[k].name) return Cell(k);
+  }
   throw std::invalid_argument("there is no cell '" + std::string(name) + "'");
 }
 
@@ -193,15 +192,13 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
   p.x = address(input);
   p.threads = threads;
   p.layers = layers, p.B = B, p.D = D, p.H = H, p.R = R;
-  const bool two = p.cell == Cell::lstm;
+  const bool two = traits(p.cell).states == 2;
   if (layers < 1 || B < 1 || unroll::index(weights.size()) != 5 * layers ||
       (p.h = numbers(h, wide, {layers, B, R})) == nullptr ||
       (two && (p.c = numbers(c, wide, {layers, B, H})) == nullptr)) {
     return nb::none();
   }
-  unroll::Problem gates;
-  gates.cell = p.cell;
-  const unroll::index rows = gates.gates() * H;
+  const unroll::index rows = traits(p.cell).gates * H;
   std::vector<const void*> at(5 * layers);
   for (unroll::index k = 0; k < 5 * layers; ++k) {
     const nb::handle w = weights[k];

@@ -15,6 +15,26 @@ using index = std::ptrdiff_t;
 
 enum class Cell : int { rnn_tanh, rnn_relu, lstm, gru, gru_reset_before };
 
+// What is known of a cell before its kernels are chosen; its equations are in cells.h.
+struct CellTraits {
+  const char* name;
+  int gates;    // blocks of H rows in the weights
+  int planes;   // of a step's gates; a GRU has one more, which its candidate needs
+  int states;   // 2: there is c beside h
+  bool keeps;   // the gradient needs the gates' values: they cannot be had from the outputs
+  bool second;  // a second recurrent product, of what the first one's gates gave
+};
+
+inline constexpr CellTraits kCellTraits[] = {
+    {"rnn_tanh", 1, 1, 1, false, false},       //
+    {"rnn_relu", 1, 1, 1, false, false},       //
+    {"lstm", 4, 4, 2, true, false},            //
+    {"gru", 3, 4, 1, true, false},             //
+    {"gru_reset_before", 3, 4, 1, true, true}  //
+};
+
+UNROLL_INLINE constexpr const CellTraits& traits(Cell cell) { return kCellTraits[int(cell)]; }
+
 // All tensors hold float, or all double. Features lie side by side; strides count elements; null is "none".
 struct Problem {
   Cell cell = Cell::lstm;
@@ -46,20 +66,15 @@ struct Problem {
   void *dw_ih = nullptr, *dw_hh = nullptr, *db_ih = nullptr, *db_hh = nullptr, *dw_hr = nullptr;
   void *dh0 = nullptr, *dc0 = nullptr, *dreset_h = nullptr, *dreset_c = nullptr;
 
-  UNROLL_INLINE int gates() const {
-    return cell == Cell::lstm ? 4 : cell == Cell::gru || cell == Cell::gru_reset_before ? 3 : 1;
-  }
-
-  // Planes of a step's gates: the GRU's fourth is U_n h + c_n, or r * h where the reset comes before.
-  UNROLL_INLINE int planes() const { return gates() == 3 ? 4 : gates(); }
+  UNROLL_INLINE int gates() const { return traits(cell).gates; }
 
   UNROLL_INLINE index padded() const { return (H + 15) / 16 * 16; }
 
   // Elements that the gradient needs for one step of one row: gates, c, and a projection's input.
   UNROLL_INLINE index saved_width() const {
-    const bool elman = gates() == 1;
+    const CellTraits& of = traits(cell);
     return padded() *
-           (index(elman || recompute ? 0 : planes()) + (cell == Cell::lstm) + (w_hr != nullptr && !recompute));
+           (index(of.keeps && !recompute ? of.planes : 0) + (of.states - 1) + (w_hr != nullptr && !recompute));
   }
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cells.h"
+#include "forward.h"
 #include "threads.h"
 
 namespace unroll::UNROLL_ISA {
@@ -49,10 +50,10 @@ UNROLL_INLINE Vec<T> dot_rows(const T* matrix, const T* vector, index K, index c
 }
 
 // One row through one layer.
-template <class T>
-void step_row(Cell cell, index D, index H, const T* const* w, const T* x, const T* h, const T* c, T* h_after,
-              T* c_after) {
+template <class T, class C>
+void step_row(index D, const T* const* w, const T* x, const LiveRow<T>& row) {
   constexpr int L = kLanes<T>;
+  const index H = row.H;
   for (index u = 0; u < H; u += L) {
     const index n = H - u;
     const auto input = [&](int gate) {
@@ -60,29 +61,16 @@ void step_row(Cell cell, index D, index H, const T* const* w, const T* x, const 
       return w[2] == nullptr ? sum : sum + load_first(w[2] + gate * H + u, n);
     };
     const auto recurrent = [&](int gate) {
-      const Vec<T> sum = dot_rows(w[1] + (gate * H + u) * H, h, H, n);
+      const Vec<T> sum = dot_rows(w[1] + (gate * H + u) * H, row.h, H, n);
       return w[3] == nullptr ? sum : sum + load_first(w[3] + gate * H + u, n);
     };
-    if (cell == Cell::lstm) {
-      const Vec<T> i = input(0) + recurrent(0), f = input(1) + recurrent(1);
-      const Vec<T> g = input(2) + recurrent(2), o = input(3) + recurrent(3);
-      const LstmUnits<T> unit(i, f, g, o, load_first(c + u, n));
-      store_first(c_after + u, unit.c, n);
-      store_first(h_after + u, unit.h, n);
-    } else if (cell == Cell::gru) {
-      const Vec<T> r = input(0) + recurrent(0), z = input(1) + recurrent(1);
-      store_first(h_after + u, GruUnits<T>(r, z, input(2), recurrent(2), load_first(h + u, n)).h, n);
-    } else {
-      const Vec<T> a = input(0) + recurrent(0);
-      const bool relu = cell == Cell::rnn_relu;
-      store_first(h_after + u, relu ? elman_units<T, true>(a) : elman_units<T, false>(a), n);
-    }
+    C::template live<T>(input, recurrent, row, u);
   }
 }
 
-template <class T>
-void step(const StepProblem& p, void (*forward)(const Problem&, const Plan&)) {
-  const bool few = p.B <= kFewRows && p.cell != Cell::gru_reset_before && p.weights[4] == nullptr;
+template <class T, class C>
+void step(const StepProblem& p) {
+  const bool few = p.B <= kFewRows && !C::kSecond && p.weights[4] == nullptr;
   const Flushed flushed;
   for (index layer = 0; layer < p.layers; ++layer) {
     const void* const* const w = p.weights + 5 * layer;
@@ -92,13 +80,14 @@ void step(const StepProblem& p, void (*forward)(const Problem&, const Plan&)) {
     T* const h_after = static_cast<T*>(p.h_after) + at_h;
     const T* const c = p.c == nullptr ? nullptr : static_cast<const T*>(p.c) + at_c;
     T* const c_after = p.c == nullptr ? nullptr : static_cast<T*>(p.c_after) + at_c;
-    for (index b = 0; few && b < p.B; ++b) {
-      const T* const c_row = c == nullptr ? nullptr : c + b * p.H;
-      T* const c_row_after = c == nullptr ? nullptr : c_after + b * p.H;
-      step_row(p.cell, D, p.H, reinterpret_cast<const T* const*>(w), x + b * D, h + b * p.R, c_row, h_after + b * p.R,
-               c_row_after);
+    if constexpr (!C::kSecond) {
+      for (index b = 0; few && b < p.B; ++b) {
+        LiveRow<T> row{p.H, h + b * p.R, nullptr, h_after + b * p.R, nullptr};
+        if constexpr (C::kTwoStates) row.c = c + b * p.H, row.c_after = c_after + b * p.H;
+        step_row<T, C>(D, reinterpret_cast<const T* const*>(w), x + b * D, row);
+      }
+      if (few) continue;
     }
-    if (few) continue;
     Problem whole;
     whole.cell = p.cell, whole.wide = p.wide, whole.threads = p.threads;
     whole.T = 1, whole.B = p.B, whole.D = D, whole.H = p.H, whole.R = p.R;
@@ -109,7 +98,7 @@ void step(const StepProblem& p, void (*forward)(const Problem&, const Plan&)) {
     whole.h = h_after, whole.c = c_after;
     Plan plan;
     plan.rows = p.B, plan.steps = 1;
-    forward(whole, plan);
+    forward<T, C>(whole, plan);
   }
   if (few) std::memcpy(p.y, static_cast<T*>(p.h_after) + (p.layers - 1) * p.B * p.R, p.B * p.R * sizeof(T));
 }

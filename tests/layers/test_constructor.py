@@ -9,12 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from unroll.layers.gru import GRU
-from unroll.layers.lstm import LSTM
+from helpers.recurrences import every_class
 from unroll.layers.rnn import RNN
 
 D, H = 2, 3
-every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
 
 
 def said(call):
@@ -35,7 +33,7 @@ def made(cls, arguments):
 ODD = [
     {"num_layers": 1.5}, {"num_layers": "2"}, {"num_layers": None}, {"num_layers": 2.0}, {"num_layers": -1},
     {"num_layers": np.int64(2)}, {"input_size": True}, {"input_size": 2.0}, {"input_size": np.int64(2)},
-    {"input_size": None}, {"hidden_size": True}, {"hidden_size": "3"}, {"hidden_size": 3.0},
+    {"input_size": None}, {"hidden_size": "3"}, {"hidden_size": 3.0},
     {"proj_size": -1}, {"proj_size": 1.0}, {"proj_size": None}, {"proj_size": 3}, {"proj_size": True},
     {"proj_size": "1"}, {"proj_size": 0}, {"proj_size": 2}, {"dropout": "a"}, {"dropout": "0.5"}, {"dropout": None},
     {"dropout": 1}, {"dropout": np.float32(0.5)}, {"dropout": float("nan")}, {"dropout": 1j},
@@ -48,6 +46,13 @@ ODD = [
 @every_class
 def test_odd_arguments_are_taken_or_refused_as_torch_does(cls, arguments):
     assert made(cls, arguments) == made(getattr(nn, cls.__name__), arguments)
+
+
+@every_class
+def test_a_width_of_true_is_refused(cls):
+    """`torch.nn.LSTM` and `GRU` take it for 1, `RNN` fails where it makes its weights."""
+    with pytest.raises(TypeError, match=r"^hidden_size should be of type int, got: bool$"):
+        cls(D, True)
 
 
 @pytest.mark.parametrize("nonlinearity", ["sigmoid", None, "TANH"])

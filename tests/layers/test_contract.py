@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from helpers.recurrences import KINDS, TOYS, layer
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
@@ -18,23 +19,13 @@ pytestmark = pytest.mark.slow
 
 T, B, D, H = 7, 5, 3, 4
 F64 = torch.float64
-MAKERS = {
-    "tanh": lambda **o: RNN(D, H, dtype=F64, **o),
-    "relu": lambda **o: RNN(D, H, nonlinearity="relu", dtype=F64, **o),
-    "gru": lambda **o: GRU(D, H, dtype=F64, **o),
-    "gru before": lambda **o: GRU(D, H, reset_after=False, dtype=F64, **o),
-    "lstm": lambda **o: LSTM(D, H, dtype=F64, **o),
-    "projected": lambda **o: LSTM(D, H, proj_size=2, dtype=F64, **o),
-}
-every_module = pytest.mark.parametrize("name", MAKERS)
-every_backend = pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
+every_module = pytest.mark.parametrize("name", [*KINDS, *TOYS])
+every_backend = pytest.mark.parametrize("backend", ["naive", "scan", "torch", "cpu"])
 LENGTHS = torch.tensor([3, 7, 0, 1, 6])
 
 
 def make(name, backend="auto", **options):
-    if name == "gru before" and backend == "torch":
-        pytest.skip("the kernels of PyTorch do not have this form")
-    return MAKERS[name](backend=backend, **options)
+    return layer(name, D, H, backend, dtype=F64, **options)
 
 
 def states(end):
@@ -69,7 +60,7 @@ def test_padding_changes_nothing(close, name, backend):
     close(found[2], found[0])
 
 
-@every_backend
+@pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 def test_growing_state_does_not_overflow_in_the_padding(backend):
     module = RNN(D, H, nonlinearity="relu", bias=False, backend=backend)
     nn.init.constant_(module.weight_hh_l0, 1000.0)
@@ -158,7 +149,8 @@ def test_resets_are_borders(close, name, backend, learnt, lengths):
         for i, (first, last) in enumerate(itertools.pairwise(edges)):
             start = [s.clone() for s in states(module(x[:1, :1], None)[1])]
             for k, s in enumerate(start):
-                s[:] = getattr(module, f"initial_{'hc'[k]}").unsqueeze(1) if learnt else 0.0
+                state_name, value = list(module.recurrence.states.items())[k]
+                s[:] = getattr(module, f"initial_{state_name}").unsqueeze(1) if learnt else value
                 if i == 0 and not resets[b, 0]:
                     s[0] = given[k][0, b]
                 if i == len(edges) - 2:
@@ -193,7 +185,7 @@ def test_many_segments_of_unequal_size(close, name, backend):
 
 @every_module
 def test_resets_of_packed_sequences(close, name):
-    module = MAKERS[name](bidirectional=True)
+    module = make(name, bidirectional=True)
     x = torch.randn(T, B, D, dtype=F64)
     resets = torch.rand(B, T) < 0.4
     lengths = torch.tensor([3, 7, 2, 1, 6])

@@ -11,19 +11,11 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
 
+from helpers.recurrences import every_recurrence, layer
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.layers.rnn import RNN
 
 T, B, D, H = 3, 2, 2, 2
-MAKERS = {
-    "tanh": (RNN, {}),
-    "relu": (RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, {}),
-    "gru before": (GRU, {"reset_after": False}),
-    "lstm": (LSTM, {}),
-    "projected": (LSTM, {"proj_size": 1}),
-}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
@@ -43,12 +35,9 @@ def functional(module, **call):
 
 @pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
-@pytest.mark.parametrize("name", MAKERS)
+@every_recurrence
 def test_first_and_second_derivative(name, ragged, backend):
-    if name == "gru before" and backend == "torch":
-        pytest.skip("the kernels of PyTorch do not have this form")
-    cls, options = MAKERS[name]
-    module = cls(D, H, **options, dtype=torch.float64, backend=backend, bidirectional=ragged)
+    module = layer(name, D, H, backend, dtype=torch.float64, bidirectional=ragged)
     call = {"lengths": [3, 2], "resets": torch.tensor([[False, True, False], [True, False, False]])}
     run = functional(module, **(call if ragged else {}))
     x = torch.randn(T, B, D, dtype=torch.float64).requires_grad_()
@@ -58,12 +47,9 @@ def test_first_and_second_derivative(name, ragged, backend):
 
 
 @pytest.mark.parametrize("backend", ["auto", "torch", "cpu"])
-@pytest.mark.parametrize("name", MAKERS)
+@every_recurrence
 def test_second_derivative_in_float32_is_that_of_the_definition(close, name, backend):
-    if name == "gru before" and backend == "torch":
-        pytest.skip("the kernels of PyTorch do not have this form")
-    cls, options = MAKERS[name]
-    fast, slow = cls(D, H, **options, backend=backend), cls(D, H, **options, backend="naive")
+    fast, slow = layer(name, D, H, backend), layer(name, D, H, "naive")
     slow.load_state_dict(fast.state_dict())
     x = torch.randn(T, B, D).requires_grad_()
     found = []
@@ -163,12 +149,9 @@ def test_inner_graph_goes_with_backward(backend):
 
 
 @pytest.mark.parametrize("backend", ["naive", "torch", "cpu"])
-@pytest.mark.parametrize("name", MAKERS)
+@every_recurrence
 def test_less_memory_gives_the_same_numbers(close, name, backend):
-    if name == "gru before" and backend == "torch":
-        pytest.skip("the kernels of PyTorch do not have this form")
-    cls, options = MAKERS[name]
-    module = cls(D, H, **options, dtype=torch.float64, backend=backend, num_layers=2, bidirectional=True)
+    module = layer(name, D, H, backend, dtype=torch.float64, num_layers=2, bidirectional=True)
     x = torch.randn(T, B, D, dtype=torch.float64).requires_grad_()
     found = []
     for recompute in (False, True):

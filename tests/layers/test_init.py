@@ -79,8 +79,9 @@ def test_remember_beside_others():
     for cls in (LSTM, GRU):
         with pytest.raises(OptionError, match="chrono_init needs bias=True"):
             cls(D, H, chrono_init=10, bias=False)
-    with pytest.raises(TypeError, match="chrono_init"):
-        RNN(D, H, chrono_init=10)
+    for options in ({"chrono_init": 10}, {"forget_bias": 1.0}):
+        with pytest.raises(OptionError, match="starts the gate that keeps the state, and 'rnn_tanh' has none"):
+            RNN(D, H, **options)
 
 
 @pytest.mark.parametrize("cls", [LSTM, GRU])

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_sequence
 
+from helpers.recurrences import every_class
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
@@ -19,7 +20,6 @@ from unroll.ops.cpu.extension import missing
 
 T, B, D, H = 6, 4, 3, 5
 FASTEST = "torch" if missing() else "cpu"
-every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
 
 
 @every_class
@@ -85,7 +85,7 @@ def test_recurrent_dropout_is_the_definitions_alone(close, cls):
     assert "recurrent dropout" in module.used[0].passed_over["torch"]
     torch.manual_seed(2)
     mask = functional.dropout(torch.ones(B, H), 0.5)
-    assert list(module.used[0].passed_over) == ["cpu", "triton", "torch"]
+    assert list(module.used[0].passed_over) == ["cpu", "triton", "torch", "scan"]
     plain = cls(D, H)
     plain.load_state_dict(module.state_dict())
     close(y[0], plain(x[:1])[0][0])

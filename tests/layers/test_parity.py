@@ -9,9 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from unroll.layers.gru import GRU
-from unroll.layers.lstm import LSTM
-from unroll.layers.rnn import RNN
+from helpers.recurrences import every_twin, layer, twin
 
 T, B, D, H = 5, 4, 3, 4
 LENGTHS = [3, 5, 1, 2]
@@ -19,13 +17,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN"),
 ]
-MODULES = {
-    "tanh": (RNN, nn.RNN, {}),
-    "relu": (RNN, nn.RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, nn.GRU, {}),
-    "lstm": (LSTM, nn.LSTM, {}),
-    "projected": (LSTM, nn.LSTM, {"proj_size": 2}),
-}
 
 
 def tensors(*values):
@@ -47,9 +38,8 @@ def gradients(module, x, state, *results):
 
 
 def pair(name, dtype, backend="auto", **options):
-    ours, theirs, more = MODULES[name]
-    theirs = theirs(D, H, **more, **options, dtype=dtype)
-    ours = ours(D, H, **more, **options, dtype=dtype, backend=backend)
+    theirs = twin(name, D, H, **options, dtype=dtype)
+    ours = layer(name, D, H, backend, **options, dtype=dtype)
     ours.load_state_dict(theirs.state_dict())
     return ours, theirs
 
@@ -70,7 +60,7 @@ def state_for(module, given, rows, dtype):
 @pytest.mark.parametrize("given", [False, True], ids=["absent", "given"])
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one way", "both ways"])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("name", MODULES)
+@every_twin
 def test_same_numbers(close, name, layers, bidirectional, given, dtype, backend):
     for bias, batch_first in itertools.product((True, False), repeat=2):
         options = {
@@ -112,12 +102,11 @@ def test_same_numbers(close, name, layers, bidirectional, given, dtype, backend)
 
 
 @pytest.mark.parametrize("backend", ["torch", "cpu"])
-@pytest.mark.parametrize("name", MODULES)
+@every_twin
 @pytest.mark.parametrize("size", [1, 7, 63])
 def test_odd_sizes(close, name, size, backend):
-    ours, theirs, options = MODULES[name]
-    theirs = theirs(size, size + 2, **options, bidirectional=True)
-    ours = ours(size, size + 2, **options, bidirectional=True, backend=backend)
+    theirs = twin(name, size, size + 2, bidirectional=True)
+    ours = layer(name, size, size + 2, backend, bidirectional=True)
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(size, size, size).requires_grad_()
     lengths = torch.randint(1, size + 1, (size,))
@@ -129,7 +118,7 @@ def test_odd_sizes(close, name, size, backend):
 
 
 @pytest.mark.parametrize("backend", ["torch", "cpu"])
-@pytest.mark.parametrize("name", MODULES)
+@every_twin
 def test_non_contiguous(close, name, backend):
     ours, theirs = pair(name, torch.float64, backend, bidirectional=True)
     x = torch.randn(D, 2 * T, B, dtype=torch.float64).permute(1, 2, 0)[::2].requires_grad_()
@@ -141,14 +130,13 @@ def test_non_contiguous(close, name, backend):
     close(gradients(ours, x, state, got), gradients(theirs, x, state, wanted))
 
 
-@pytest.mark.parametrize("name", MODULES)
+@every_twin
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"bias": False}], ids=str)
 def test_weights_are_those_of_torch(name, options):
-    ours, theirs, more = MODULES[name]
     torch.manual_seed(3)
-    a = ours(D, H, **more, **options)
+    a = layer(name, D, H, **options)
     torch.manual_seed(3)
-    b = theirs(D, H, **more, **options)
+    b = twin(name, D, H, **options)
     assert list(a.state_dict()) == list(b.state_dict())
     assert all(torch.equal(a.state_dict()[k], v) for k, v in b.state_dict().items())
     assert [n for n, _ in a.named_parameters()] == [n for n, _ in b.named_parameters()]
@@ -170,7 +158,7 @@ def test_dropout_between_layers_is_that_of_torch(close):
     close(ours.eval()(x), theirs.eval()(x))
 
 
-@pytest.mark.parametrize("name", MODULES)
+@every_twin
 def test_learns_as_torch_does(close, name):
     ours, theirs = pair(name, torch.float64, num_layers=2)
     x, target = torch.randn(T, B, D, dtype=torch.float64), torch.randn(T, B, 1, dtype=torch.float64)

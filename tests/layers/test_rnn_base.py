@@ -13,12 +13,11 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils.rnn import pack_sequence
 
 import unroll
+from helpers.recurrences import every_class
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.layers.rnn import RNN
 
 T, B, D, H = 4, 3, 2, 3
-every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
 
 
 def in_step(module):

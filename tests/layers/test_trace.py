@@ -26,7 +26,7 @@ def test_trace_is_the_call(close, cls, batch_first):
     ]  # fmt: skip
     ends = trace.state if cls is LSTM else (trace.state,)
     for k, part in enumerate(trace.parts):
-        assert tuple(part.states) == module.recurrence.states
+        assert list(part.states) == list(module.recurrence.states)
         for values in (*part.states.values(), *part.gates.values()):
             values = values if batch_first else values.transpose(0, 1)
             assert values.shape == (B, T, H)

@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
+from helpers.recurrences import every_class
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
@@ -23,7 +24,6 @@ from unroll.ops.cpu.extension import missing
 T, B, D, H = 4, 3, 2, 3
 pytestmark = [pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated"), pytest.mark.slow]
 needs_kernels = pytest.mark.skipif(missing() is not None, reason=str(missing()))
-every_class = pytest.mark.parametrize("cls", [RNN, GRU, LSTM])
 
 
 @pytest.fixture

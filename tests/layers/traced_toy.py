@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from torch import nn
 
-from unroll.layers.gru import GRU
+from helpers.recurrences import TWINS, layer
 from unroll.layers.lstm import LSTM
-from unroll.layers.rnn import RNN
 
 D, H = 3, 4
 SIZES = [(9, 3), (1, 1), (4, 7)]
 MAKERS = {
-    "tanh": lambda **o: RNN(D, H, **o),
-    "relu": lambda **o: RNN(D, H, nonlinearity="relu", **o),
-    "gru": lambda **o: GRU(D, H, **o),
-    "lstm": lambda **o: LSTM(D, H, **o),
+    **{name: functools.partial(layer, name, D, H) for name in TWINS if name != "projected"},
     "no bias": lambda **o: LSTM(D, H, bias=False, **o),
     "projected": lambda **o: LSTM(D, H, proj_size=2, **o),
     "more": lambda **o: LSTM(D, H, layer_norm=True, residual=True, learn_initial_state=True, **o),

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
+from helpers.recurrences import KINDS, weights
 from unroll.ops.backends import BACKENDS
-from unroll.ops.call import Call, Weights
+from unroll.ops.call import Call, Sizes
 from unroll.ops.cpu import extension
-from unroll.ops.elman import RELU, TANH
-from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
-from unroll.ops.lstm import LSTM
 
 F32, F64 = torch.float32, torch.float64
 CPU = BACKENDS["cpu"]
-RECURRENCES = {
-    "tanh": (TANH, False),
-    "relu": (RELU, False),
-    "gru": (RESET_AFTER, False),
-    "gru before": (RESET_BEFORE, False),
-    "lstm": (LSTM, False),
-    "projected": (LSTM, True),
-}
-every_recurrence = pytest.mark.parametrize("name", RECURRENCES)
 SETS = extension.kernels.instruction_sets() if extension.kernels is not None else []
 
 
 def make(name, T, B, D, H, dtype=F64, *, ragged=False, cut=False, back=False, bias=True, leaves=True, **more):
     """A call of random numbers; what stands in its padding is NaN."""
-    recurrence, projected = RECURRENCES[name]
-    R = max(1, H // 2) if projected else H
+    recurrence, projected = KINDS[name].recurrence, KINDS[name].projected
+    sizes = Sizes(D, H, max(1, H // 2) if projected else 0, bias)
 
-    def draw(*shape, scale=1.0):
-        return (torch.randn(*shape, dtype=dtype) * scale).requires_grad_(leaves)
+    def draw(*shape):
+        return torch.randn(*shape, dtype=dtype).requires_grad_(leaves)
 
-    rows, small = recurrence.gates * H, H**-0.5
-    weights = Weights(
-        draw(rows, D, scale=D**-0.5),
-        draw(rows, R, scale=small),
-        draw(rows) if bias else None,
-        draw(rows) if bias else None,
-        draw(R, H, scale=small) if projected else None,
-    )
-    widths = (R, H)[: len(recurrence.states)]
+    shapes = recurrence.state_shapes(sizes).values()
+    made = weights(recurrence, sizes, leaves=leaves, dtype=dtype)
     x = draw(T, B, D)
     lengths = None
     if ragged:
@@ -52,11 +33,11 @@ def make(name, T, B, D, H, dtype=F64, *, ragged=False, cut=False, back=False, bi
     return Call(
         recurrence,
         x,
-        tuple(draw(B, w) for w in widths),
-        weights,
+        tuple(draw(B, *shape) for shape in shapes),
+        made,
         lengths,
         torch.rand(T, B) < 0.3 if cut else None,
-        tuple(draw(w) for w in widths) if back else None,
+        tuple(draw(*shape) for shape in shapes) if back else None,
         **more,
     )
 

@@ -13,14 +13,15 @@ import threading
 
 import pytest
 import torch
-from cpu_calls import CPU, F32, F64, RECURRENCES, SETS, every_recurrence, make, results, run_cpu, same
+from cpu_calls import CPU, F32, F64, SETS, make, results, run_cpu, same
 from torch import nn
 
+from helpers.recurrences import KINDS, every_recurrence, weights
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.ops import naive
 from unroll.ops.backends import choose
-from unroll.ops.call import Call, Weights
+from unroll.ops.call import Call, Sizes
 from unroll.ops.cpu import extension
 from unroll.ops.elman import TANH
 from unroll.ops.lstm import LSTM as LSTM_RECURRENCE
@@ -86,7 +87,7 @@ def test_any_call_is_the_definition(close, seed):
     draw = random.Random(seed)  # noqa: S311  # no secret
     T, B, D, H = (draw.choice(s) for s in ([1, 2, 7, 20], [1, 2, 5, 17], [1, 3, 16, 31], [1, 4, 17, 48]))
     call = make(
-        draw.choice(list(RECURRENCES)),
+        draw.choice(list(KINDS)),
         T,
         B,
         D,
@@ -108,7 +109,7 @@ def test_any_call_is_the_definition(close, seed):
         call = dataclasses.replace(call, resets=call.resets.t().contiguous().t())
     if draw.random() < 0.3:
         w = call.weights
-        call = dataclasses.replace(call, weights=w._replace(w_hh=w.w_hh.detach().t().contiguous().t()))
+        call = dataclasses.replace(call, weights={**w, "weight_hh": w["weight_hh"].detach().t().contiguous().t()})
     for t in call.tensors:
         if t is not None and t.is_leaf and t.is_floating_point():
             t.requires_grad_(draw.random() < 0.7)
@@ -208,6 +209,7 @@ def test_activations(isa, dtype):
     far = torch.logspace(-30, 2, 4000, dtype=F64)
     v = torch.cat([torch.linspace(-20, 20, 400_001, dtype=F64), far, -far, torch.tensor([0.0, 1e30, -1e30])]).to(dtype)
     zero, one = torch.zeros(len(v), 1, dtype=dtype), torch.ones(1, 1, dtype=dtype)
+    ones = {"weight_ih": one, "weight_hh": one}
     digits, most = (24, 2.0 if isa == "avx512" else 2.5) if dtype == F32 else (53, 4.0)  # what the docs promise
 
     def ulps(found, wanted, least):
@@ -215,19 +217,24 @@ def test_activations(isa, dtype):
         unit = torch.exp2((wanted.frexp().exponent - digits).double())
         return float(((found - wanted).abs() / unit).max())
 
-    y, _ = run_cpu(Call(TANH, v.view(1, -1, 1), (zero,), Weights(one, one)))
+    y, _ = run_cpu(Call(TANH, v.view(1, -1, 1), (zero,), ones))
     assert ulps(y.flatten(), v.double().tanh(), 1e-37) <= most
-    forget = Weights(torch.tensor([[0.0], [1.0], [0.0], [0.0]], dtype=dtype), torch.zeros(4, 1, dtype=dtype))
+    forget = {
+        "weight_ih": torch.tensor([[0.0], [1.0], [0.0], [0.0]], dtype=dtype),
+        "weight_hh": torch.zeros(4, 1, dtype=dtype),
+    }
     _, (_, c) = run_cpu(Call(LSTM_RECURRENCE, v.view(1, -1, 1), (zero, zero + 1), forget))
     assert ulps(c.flatten(), v.double().sigmoid(), 1e-30) <= most
     for value in (float("nan"), float("inf"), -float("inf")):
-        y, _ = run_cpu(Call(TANH, torch.full((1, 1, 1), value, dtype=dtype), (zero[:1],), Weights(one, one)))
+        y, _ = run_cpu(
+            Call(TANH, torch.full((1, 1, 1), value, dtype=dtype), (zero[:1],), {"weight_ih": one, "weight_hh": one})
+        )
         torch.testing.assert_close(y.item(), torch.tensor(value).tanh().item(), equal_nan=True)
 
 
 def test_several_threads_of_a_program_at_once():
     torch.set_num_threads(2)
-    calls = [make(name, 20, 9, 16, 48, F32, ragged=True) for name in RECURRENCES]
+    calls = [make(name, 20, 9, 16, 48, F32, ragged=True) for name in KINDS]
     wanted = [results(c, run_cpu) for c in calls]
     found: list[list] = [[] for _ in calls]
 
@@ -346,7 +353,10 @@ def test_gradients_in_every_layout(close):
         ({"x": torch.randn(5, 3, 4, device="meta")}, "the device 'meta'"),
         ({"x": torch.randn(5, 3, 4)}, "different types"),
         ({"x": torch.randn(5, 3, 7, dtype=F64)}, "do not fit"),
-        ({"weights": Weights(torch.randn(24, 4), torch.randn(24, 6), torch.ones(24))}, "both biases"),
+        (
+            {"weights": weights(LSTM_RECURRENCE, Sizes(4, 6, bias=False)) | {"bias_ih": torch.ones(24)}},
+            "both biases",
+        ),
         ({"lengths": torch.ones(3)}, "do not fit"),
         ({"lengths": torch.ones(2, dtype=torch.int64)}, "do not fit"),
         ({"resets": torch.zeros(3, 5, dtype=torch.bool)}, "do not fit"),

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 
+from helpers.recurrences import weights
 from unroll.ops import backends, onednn, torch_backend
 from unroll.ops.backends import choose
-from unroll.ops.call import Call, Weights
+from unroll.ops.call import Call, Sizes
 from unroll.ops.cpu import extension
 from unroll.ops.gru import RESET_AFTER
 from unroll.ops.lstm import LSTM
@@ -26,10 +27,9 @@ def processor(monkeypatch):
 
 
 def call(B, H, dtype=BF16, recurrence=LSTM, training=False, **more):
-    rows = recurrence.gates * H
-    weights = Weights(*(torch.zeros(rows, n, dtype=dtype).requires_grad_(training) for n in (3, H)))
+    made = weights(recurrence, Sizes(3, H, bias=False), leaves=training, dtype=dtype)
     state = tuple(torch.zeros(B, H, dtype=dtype) for _ in recurrence.states)
-    return Call(recurrence, torch.zeros(2, B, 3, dtype=dtype), state, weights, **more)
+    return Call(recurrence, torch.zeros(2, B, 3, dtype=dtype), state, made, **more)
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -41,7 +41,7 @@ def arguments(cell, projected=False, ragged=True, leaves=True):
 
 
 def options(cell, given, recompute=False):
-    form = CallSpec(RECURRENCES[cell], False, recompute)
+    form = CallSpec(RECURRENCES[cell], (), False, False, recompute)
     width = kernels.width(form, kernels.Inputs(*given))
     return {"cell": cell, "reverse": True, "recompute": recompute, "width": width}
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
+from helpers.recurrences import every_recurrence, layer
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
-from unroll.layers.rnn import RNN
 from unroll.ops.cpu import extension
 from unroll.ops.cpu import step as live
 
@@ -20,20 +20,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(extension.kernels is None, reason=str(extension.missing())),
 ]
-MODULES = {
-    "tanh": (RNN, {}),
-    "relu": (RNN, {"nonlinearity": "relu"}),
-    "gru": (GRU, {}),
-    "reset before": (GRU, {"reset_after": False}),
-    "lstm": (LSTM, {}),
-    "projected": (LSTM, {"proj_size": 3}),
-}
-every_module = pytest.mark.parametrize("name", MODULES)
-
-
-def make(name, D, H, **options):
-    cls, more = MODULES[name]
-    return cls(D, H, **more, **options)
 
 
 def states(state):
@@ -59,7 +45,7 @@ def test_the_kernels_are_here_where_they_are_required():
     assert os.environ.get("UNROLL_REQUIRE_KERNELS") != "1" or extension.missing() is None
 
 
-@every_module
+@every_recurrence
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("isa", [] if extension.kernels is None else extension.kernels.instruction_sets())
 def test_steps_are_the_sequence(close, quick, name, dtype, isa):
@@ -67,7 +53,7 @@ def test_steps_are_the_sequence(close, quick, name, dtype, isa):
     for B, (D, H), layers, bias in itertools.product(
         (1, 2, 5, 6, 17), ((1, 4), (7, 33), (64, 16)), (1, 3), (True, False)
     ):
-        module = make(name, D, H, num_layers=layers, bias=bias, dtype=dtype)
+        module = layer(name, D, H, num_layers=layers, bias=bias, dtype=dtype)
         x = torch.randn(4, B, D, dtype=dtype)
         with torch.no_grad():
             whole, end = module(x)
@@ -83,9 +69,9 @@ def test_steps_are_the_sequence(close, quick, name, dtype, isa):
     assert all(quick)
 
 
-@every_module
+@every_recurrence
 def test_what_it_cannot_serve_goes_the_long_way(close, quick, name):
-    module = make(name, 6, 8, dtype=torch.float64)
+    module = layer(name, 6, 8, dtype=torch.float64)
     x = torch.randn(3, 6, dtype=torch.float64)
     with torch.no_grad():
         _, state = module.step(x)
@@ -111,15 +97,15 @@ def test_what_it_cannot_serve_goes_the_long_way(close, quick, name):
     assert float(module.weight_ih_l0.grad.abs().sum()) > 0
 
 
-@every_module
+@every_recurrence
 @pytest.mark.parametrize("form", ["bfloat16", "float16", "autocast"])
 def test_steps_of_16_bits_are_the_sequence(close, quick, name, form):
     low = torch.float16 if form == "float16" else torch.bfloat16
     dtype = torch.float32 if form == "autocast" else low
     for B, layers, bias in itertools.product((1, 3), (1, 3), (True, False)):
-        module = make(name, 7, 33, num_layers=layers, bias=bias, dtype=dtype)
+        module = layer(name, 7, 33, num_layers=layers, bias=bias, dtype=dtype)
         x = torch.randn(4, B, 7, dtype=dtype)
-        exact = make(name, 7, 33, num_layers=layers, bias=bias, dtype=torch.float64)
+        exact = layer(name, 7, 33, num_layers=layers, bias=bias, dtype=torch.float64)
         exact.load_state_dict(module.state_dict())
         with torch.no_grad(), torch.autocast("cpu", dtype=low, enabled=form == "autocast"):
             whole, end = module(x)
@@ -150,9 +136,9 @@ def test_steps_of_16_bits_refuse_what_does_not_fit(quick):
     assert not any(quick)
 
 
-@every_module
+@every_recurrence
 def test_swapped_and_parametrized_weights_are_noticed(close, name):
-    module = make(name, 6, 8)
+    module = layer(name, 6, 8)
     x = torch.randn(2, 6)
     with torch.no_grad():
         _, state = module.step(x)
@@ -165,9 +151,9 @@ def test_swapped_and_parametrized_weights_are_noticed(close, name):
             close(module.step(x, state)[0], module(x.unsqueeze(0), state)[0][0])
 
 
-@every_module
+@every_recurrence
 def test_outputs_are_memory_of_their_own(name):
-    module = make(name, 6, 8)
+    module = layer(name, 6, 8)
     with torch.inference_mode():
         _, state = module.step(torch.randn(2, 6))
         before = [s.clone() for s in states(state)]
@@ -180,7 +166,7 @@ def test_outputs_are_memory_of_their_own(name):
 
 def test_pruned_missing_and_dropped_out(close):
     for name, weight in (("gru", "bias_ih_l0"), ("projected", "weight_hr_l0"), ("lstm", "weight_hh_l0")):
-        module = make(name, 6, 8)
+        module = layer(name, 6, 8)
         prune.l1_unstructured(module, weight, 1)
         x = torch.randn(2, 6)
         with torch.no_grad():

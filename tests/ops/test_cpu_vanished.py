@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 import torch
-from cpu_calls import F32, F64, SETS, every_recurrence, make, run_cpu, same
+from cpu_calls import F32, F64, SETS, make, run_cpu, same
 
+from helpers.recurrences import every_recurrence
 from unroll.layers.lstm import LSTM
 from unroll.ops import naive
 from unroll.ops.cpu import extension

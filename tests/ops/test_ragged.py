@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from unroll.ops.call import Call, Weights
+from helpers.recurrences import weights
+from unroll.ops.call import Call, Sizes
 from unroll.ops.elman import TANH
 from unroll.ops.ragged import groups, move
 
 
 def call(T, B, **more):
-    weights = Weights(torch.randn(2, 1), torch.randn(2, 2))
-    return Call(TANH, torch.zeros(T, B, 1), (torch.zeros(B, 2),), weights, **more)
+    return Call(TANH, torch.zeros(T, B, 1), (torch.zeros(B, 2),), weights(TANH, Sizes(1, 2, bias=False)), **more)
 
 
 def test_move_and_its_derivatives():

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.recurrences import weights
 from unroll.errors import OptionError
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.ops import naive
 from unroll.ops.backends import BACKENDS, choose
-from unroll.ops.call import Call, Weights
+from unroll.ops.call import Call, Sizes
 from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
 from unroll.ops.lstm import LSTM as LSTM_RECURRENCE
@@ -52,16 +53,10 @@ def make(name, T, B, D, H, *, ragged=False, cut=False, back=False, reverse=False
     """A call of random numbers; what stands in its padding is NaN."""
     recurrence = RECURRENCES[name]
 
-    def draw(*shape, scale=1.0):
-        return (torch.randn(*shape) * scale).to(DEVICE, dtype).requires_grad_()
+    def draw(*shape):
+        return torch.randn(*shape).to(DEVICE, dtype).requires_grad_()
 
-    rows, small = recurrence.gates * H, H**-0.5
-    weights = Weights(
-        draw(rows, D, scale=D**-0.5),
-        draw(rows, H, scale=small),
-        draw(rows) if bias else None,
-        draw(rows) if bias else None,
-    )
+    made = weights(recurrence, Sizes(D, H, 0, bias), leaves=True, dtype=dtype, device=DEVICE)
     x, lengths = draw(T, B, D), None
     if ragged:
         lengths = torch.randint(0, T + 1, (B,), device=DEVICE)
@@ -70,7 +65,7 @@ def make(name, T, B, D, H, *, ragged=False, cut=False, back=False, reverse=False
     resets = torch.rand(T, B, device=DEVICE) < 0.3 if cut else None
     state = tuple(draw(B, H) for _ in recurrence.states)
     reset_state = tuple(draw(H) for _ in recurrence.states) if back else None
-    return Call(recurrence, x, state, weights, lengths, resets, reset_state, reverse)
+    return Call(recurrence, x, state, made, lengths, resets, reset_state, reverse)
 
 
 def leaves(call):
@@ -219,8 +214,8 @@ def test_what_is_refused_says_why():
         ({"recurrence": RESET_BEFORE}, "no GPU kernel"),
         ({"recurrent_mask": torch.ones(2, 8, device=DEVICE)}, "recurrent dropout"),
         ({"x": call.x[:0]}, "nothing to compute"),
-        ({"weights": call.weights._replace(b_hh=None)}, "both biases"),
-        ({"weights": call.weights._replace(w_hr=torch.ones(8, 8, device=DEVICE))}, "projection"),
+        ({"weights": {n: w for n, w in call.weights.items() if n != "bias_hh"}}, "both biases"),
+        ({"weights": {**call.weights, "weight_hr": torch.ones(8, 8, device=DEVICE)}}, "projection"),
     ):
         with pytest.raises(OptionError, match=why):
             choose(dataclasses.replace(call, **change), "triton")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -11,13 +11,12 @@ from torch import Tensor
 from torch.nn import init
 
 from unroll.errors import OptionError, nearest
+from unroll.ops.call import Recurrence
 
 Init = Literal["torch", "orthogonal"]
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-"""The parameters of one layer and direction, as `torch.nn` names them, in the order of `Weights`."""
 
 
-def check_start(start: str, bias: bool, forget_bias: float | None, chrono_init: int) -> None:
+def check_start(recurrence: Recurrence, start: str, bias: bool, forget_bias: float | None, chrono_init: int) -> None:
     """The options that say how a layer starts.
 
     Raises:
@@ -32,6 +31,8 @@ def check_start(start: str, bias: bool, forget_bias: float | None, chrono_init: 
     for name, given in (("forget_bias", forget_bias is not None), ("chrono_init", chrono_init > 0)):
         if given and not bias:
             raise OptionError(f"{name} needs bias=True")
+        if given and recurrence.forget_gate is None:
+            raise OptionError(f"{name} starts the gate that keeps the state, and '{recurrence.name}' has none")
 
 
 def uniform(weights: Iterable[Tensor], hidden: int) -> None:
@@ -41,7 +42,7 @@ def uniform(weights: Iterable[Tensor], hidden: int) -> None:
         init.uniform_(weight, -bound, bound)
 
 
-def orthogonal(weights: Iterable[tuple[str, Tensor]], gates: int) -> None:
+def orthogonal(weights: Iterable[tuple[str, Tensor]], recurrence: Recurrence) -> None:
     """Recurrent matrices and projections orthogonal, input matrices Glorot-uniform, biases zero.
 
     Each gate's block is drawn by itself. Papers: Saxe, McClelland & Ganguli 2014; Glorot & Bengio 2010.
@@ -51,35 +52,41 @@ def orthogonal(weights: Iterable[tuple[str, Tensor]], gates: int) -> None:
             init.zeros_(weight)
         elif name.startswith("weight_hr"):
             init.orthogonal_(weight)
+        elif weight.dim() < 2:
+            uniform([weight], len(weight))
         else:
-            for block in weight.chunk(gates):
-                (init.orthogonal_ if name.startswith("weight_hh") else init.xavier_uniform_)(block)
+            for block in weight.chunk(recurrence.gates):
+                (init.orthogonal_ if name.startswith(recurrence.recurrent) else init.xavier_uniform_)(block)
 
 
-def forget(bias_ih: Tensor, bias_hh: Tensor, value: float) -> None:
-    """The forget gate's bias, the second block of an LSTM's, becomes `value` in all.
+def forget(biases: Sequence[Tensor], recurrence: Recurrence, value: float) -> None:
+    """The bias of the gate that keeps the state, an LSTM's forget gate, becomes `value` in all.
 
     Paper: Jozefowicz, Zaremba & Sutskever 2015 (value 1: the cell remembers before it has learnt what to).
     """
-    H = len(bias_ih) // 4
+    assert recurrence.forget_gate is not None  # noqa: S101  # `check_start` has seen to it
+    first, *others = (bias.chunk(recurrence.gates)[recurrence.forget_gate] for bias in biases)
     with torch.no_grad():
-        bias_ih[H : 2 * H] = value
-        bias_hh[H : 2 * H] = 0.0
+        first.fill_(value)
+        for bias in others:
+            bias.zero_()
 
 
-def chrono(bias_ih: Tensor, bias_hh: Tensor, gates: int, steps: int) -> None:
+def chrono(biases: Sequence[Tensor], recurrence: Recurrence, steps: int) -> None:
     """The gate that keeps the state starts with the bias log(u), u from U(1, steps - 1), in all.
 
     A gate of sigmoid(log u) = u / (1 + u) at every step forgets a share 1 / (1 + u) of the state: the units start
-    with memories of 2 to `steps` steps. The keeping gate is the second block of both, an LSTM's f and a GRU's z
-    (h' = (1 - z) * n + z * h). An LSTM's input gate, its first block, gets -log(u), so that i = 1 - f; in a GRU that
-    is so by its equations.
+    with memories of 2 to `steps` steps. The keeping gate is an LSTM's f and a GRU's z (h' = (1 - z) * n + z * h). An
+    LSTM's input gate gets -log(u), so that i = 1 - f; in a GRU that is so by its equations.
 
     Paper: Tallec & Ollivier 2018, "Can recurrent neural networks warp time?".
     """
-    keeping = torch.empty_like(bias_ih[: len(bias_ih) // gates]).uniform_(1.0, max(1.0, steps - 1.0)).log_()
-    blocks = {1: keeping} if gates == 3 else {0: -keeping, 1: keeping}
+    blocks = [bias.chunk(recurrence.gates) for bias in biases]
+    keeping = torch.empty_like(blocks[0][0]).uniform_(1.0, max(1.0, steps - 1.0)).log_()
     with torch.no_grad():
-        for block, value in blocks.items():
-            bias_ih.chunk(gates)[block].copy_(value)
-            bias_hh.chunk(gates)[block].zero_()
+        for gate, value in ((recurrence.input_gate, -keeping), (recurrence.forget_gate, keeping)):
+            if gate is None:
+                continue
+            blocks[0][gate].copy_(value)
+            for others in blocks[1:]:
+                others[gate].zero_()

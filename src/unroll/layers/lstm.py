@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from unroll.layers.init import Init
+from unroll.layers.extras import LayerExtras
 from unroll.layers.input_forms import Lengths, Resets
 from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.lstm import LSTM as RECURRENCE
@@ -42,26 +42,12 @@ class LSTM(RecurrentLayer):
         proj_size: R, the width h is projected to, if not 0; less than H.
         device: where the parameters are made.
         dtype: what the parameters are made of.
-        init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
-            recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
         forget_bias: what the forget gate's two biases add up to at the start.
         chrono_init: chrono initialization for dependencies of up to this many steps (Tallec & Ollivier 2018):
             the forget gate's biases add up to log(u), u from U(1, chrono_init - 1), the input gate's to -log(u).
             0: not. In place of `forget_bias`.
-        learn_initial_state: `initial_h` and `initial_c` (layers * directions, H) are parameters, used where
-            no state is given and after a reset.
-        input_dropout: share of the input's features dropped, the same at every step (locked).
-        hidden_dropout: likewise, of what goes from layer to layer: every output but the last layer's.
-        output_dropout: likewise, of every layer's output.
-        recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
-        weight_dropout: share of the recurrent matrices' entries that are zero throughout a call in training, the
-            others scaled up (DropConnect); on every backend.
-        residual: every layer but the first adds its input to its output.
-        layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
-        recompute: keep for the gradient only what the gates can be computed from again in the backward pass: half the
-            memory or less, for about a third more time. Otherwise every gate is kept.
-        backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
-            tells what served the last call.
+        **extras: `init`, `learn_initial_state`, five kinds of dropout, `residual`, `layer_norm`, `recompute` and
+            `backend`, by keyword: see `unroll.layers.extras.LayerExtras`.
 
     Raises:
         ValueError, TypeError: as `torch.nn.LSTM`.
@@ -85,23 +71,12 @@ class LSTM(RecurrentLayer):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
         *,
-        init: Init = "torch",
         forget_bias: float | None = None,
         chrono_init: int = 0,
-        learn_initial_state: bool = False,
-        input_dropout: float = 0.0,
-        hidden_dropout: float = 0.0,
-        output_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        weight_dropout: float = 0.0,
-        residual: bool = False,
-        layer_norm: bool = False,
-        recompute: bool = False,
-        backend: str = "auto",
+        **extras: Unpack[LayerExtras],
     ) -> None:
         super().__init__(
             RECURRENCE,
-            "LSTM",
             input_size,
             hidden_size,
             num_layers,
@@ -112,19 +87,9 @@ class LSTM(RecurrentLayer):
             proj_size,
             device,
             dtype,
-            init=init,
             forget_bias=forget_bias,
             chrono_init=chrono_init,
-            learn_initial_state=learn_initial_state,
-            input_dropout=input_dropout,
-            hidden_dropout=hidden_dropout,
-            output_dropout=output_dropout,
-            recurrent_dropout=recurrent_dropout,
-            weight_dropout=weight_dropout,
-            residual=residual,
-            layer_norm=layer_norm,
-            recompute=recompute,
-            backend=backend,
+            **extras,
         )
 
     def forward(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -13,141 +12,133 @@ from torch.nn.utils.rnn import PackedSequence
 
 from unroll.errors import OptionError
 from unroll.layers import init as initialization
-from unroll.layers.dropout import check_shares, dropped_weight, locked, locked_mask
+from unroll.layers.dropout import dropped_weight, locked, locked_mask
+from unroll.layers.extras import DEFAULTS, LayerExtras, complete_extras
 from unroll.layers.init import Init
 from unroll.layers.input_forms import Lengths, PaddedInput, Resets, read
-from unroll.layers.step import Names, Stepper, Used
+from unroll.layers.step import Stepper, Used
 from unroll.layers.symbolic import leaf, symbolic
-from unroll.layers.torch_checks import check_flags, check_input, check_state
+from unroll.layers.torch_checks import check_flags, check_input, check_sizes, check_state
 from unroll.layers.trace import DirectionTrace, Trace
 from unroll.layers.weights import LiveWeights
 from unroll.ops import backends, naive
 from unroll.ops.backends import require
-from unroll.ops.call import Call, Recurrence, Result, State, Weights
+from unroll.ops.call import Call, Recurrence, Result, Shape, Sizes, State, Weights
 from unroll.ops.torch_state import compiling, unrecorded
 
 _OPTIONS: dict[str, Any] = {
-    "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0,
-    "bidirectional": False, "init": "torch", "forget_bias": None, "chrono_init": 0, "learn_initial_state": False,
-    "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0, "recurrent_dropout": 0.0,
-    "weight_dropout": 0.0, "residual": False, "layer_norm": False, "recompute": False, "backend": "auto",
+    "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
+    "forget_bias": None, "chrono_init": 0, **DEFAULTS,
 }  # fmt: skip
 """What they are by default."""
 
 
 class RecurrentLayer(LiveWeights):
-    """The base of `RNN`, `LSTM` and `GRU`: they say which equations, this runs them.
+    """Layers and directions of any recurrence, on the terms of `torch.nn`.
 
-    Parameters are made, named and shaped by `torch.nn`'s own base (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and
-    looked up at each call, so that they may be shared, parametrized or swapped (`torch.func`). The layers are not
-    also `torch.nn.LSTM` and so on: `torch.compile` refuses every instance of those.
+    The base of `RNN`, `LSTM` and `GRU`, and all that another recurrence needs: see `ops.call.Recurrence`. Parameters
+    are named as in `torch.nn` (`weight_ih_l0`, `weight_hh_l0_reverse`, ...) and looked up at each call, so that they
+    may be shared, parametrized or swapped (`torch.func`). The layers are not also `torch.nn.LSTM` and so on:
+    `torch.compile` refuses every instance of those.
+
+    Args:
+        recurrence: the equations, with what they carry.
+        input_size: D, the features of x.
+        hidden_size: H.
+        num_layers: layers, each running over the one before.
+        bias, batch_first, dropout, bidirectional, device, dtype: see `LSTM`.
+        proj_size: the output's width, if not 0, of a recurrence that has a projection.
+        forget_bias: what the biases of the gate that keeps the state add up to at the start.
+        chrono_init: the number of steps to remember for at the start, or 0: see `LSTM`.
+        **extras: see `layers.extras.LayerExtras`.
+
+    Raises:
+        ValueError, TypeError: as the layers of `torch.nn`.
+        OptionError: one of the further arguments cannot be used.
     """
+
+    init: Init
+    learn_initial_state: bool
+    input_dropout: float
+    hidden_dropout: float
+    output_dropout: float
+    recurrent_dropout: float
+    weight_dropout: float
+    residual: bool
+    layer_norm: bool
+    recompute: bool
+    backend: str
 
     def __init__(
         self,
         recurrence: Recurrence,
-        mode: str,
         input_size: int,
         hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: int,
-        device: torch.device | str | int | None,
-        dtype: torch.dtype | None,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         *,
-        init: Init,
-        forget_bias: float | None,
-        chrono_init: int,
-        learn_initial_state: bool,
-        input_dropout: float,
-        hidden_dropout: float,
-        output_dropout: float,
-        recurrent_dropout: float,
-        weight_dropout: float,
-        residual: bool,
-        layer_norm: bool,
-        recompute: bool,
-        backend: str,
+        forget_bias: float | None = None,
+        chrono_init: int = 0,
+        **extras: Unpack[LayerExtras],
     ) -> None:
         check_flags(num_layers, bidirectional)
-        check_shares(
-            input_dropout=input_dropout,
-            hidden_dropout=hidden_dropout,
-            output_dropout=output_dropout,
-            recurrent_dropout=recurrent_dropout,
-            weight_dropout=weight_dropout,
-        )
-        if hidden_dropout and num_layers == 1:
-            raise OptionError("hidden_dropout acts between layers and there is one; set output_dropout")
-        initialization.check_start(init, bias, forget_bias, chrono_init)
-        require(backend, recurrence, recurrent_dropout > 0)
+        given = complete_extras(type(self).__name__, recurrence, num_layers, extras)
+        initialization.check_start(recurrence, given["init"], bias, forget_bias, chrono_init)
+        require(given["backend"], recurrence, given["recurrent_dropout"] > 0)
+        check_sizes(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
+        if proj_size and not recurrence.projects:
+            raise OptionError(f"the recurrence '{recurrence.name}' has no projection: leave proj_size at 0")
 
-        # Before the constructor of torch.nn, which starts the weights as these say.
+        nn.Module.__init__(self)  # not torch.nn's base, which makes the parameters of its own layers only
+        self.mode = recurrence.name.upper()
         self.recurrence = recurrence
-        self.init = init
-        self.forget_bias = forget_bias
-        self.chrono_init = chrono_init
-        self.learn_initial_state = learn_initial_state
-        self.input_dropout = float(input_dropout)
-        self.hidden_dropout = float(hidden_dropout)
-        self.output_dropout = float(output_dropout)
-        self.recurrent_dropout = float(recurrent_dropout)
-        self.weight_dropout = float(weight_dropout)
-        self.residual = residual
-        self.layer_norm = layer_norm
-        self.recompute = recompute
-        self.backend = backend
+        self.input_size, self.hidden_size, self.proj_size = input_size, hidden_size, proj_size
+        self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
+        self.dropout, self.bidirectional = float(dropout), bidirectional
+        self.forget_bias, self.chrono_init = forget_bias, chrono_init
+        for name, value in given.items():
+            setattr(self, name, float(value) if name.endswith("_dropout") else value)
         self._used: tuple[Used, ...] = ()
-        with warnings.catch_warnings(record=True) as told:
-            super().__init__(
-                mode,
-                input_size,
-                hidden_size,
-                num_layers,
-                bias,
-                batch_first,
-                dropout,
-                bidirectional,
-                proj_size,
-                device,
-                dtype,
-            )
-        for warning in told:  # at the line that makes the layer
-            warnings.warn(warning.message, stacklevel=3)
+        self._make_parameters(device, dtype)
+
+    def _make_parameters(self, device: torch.device | str | int | None, dtype: torch.dtype | None) -> None:
+        """Make the parameters of every layer and direction, then those beside them."""
+        widths = [self.features if layer else self.input_size for layer in range(self.num_layers)]
+        shapes = [self.recurrence.parameters(self._sizes._replace(input_size=width)) for width in widths]
+        self._register_weights(shapes, device, dtype)
         self._bind()
-        if learn_initial_state:
-            for name, size in zip(recurrence.states, self._state_sizes, strict=True):
-                zeros = torch.zeros(len(self._names), size, device=device, dtype=dtype)
-                self.register_parameter(f"initial_{name}", nn.Parameter(zeros))
-        if layer_norm:
-            for layer in range(num_layers):
-                self.add_module(f"norm_l{layer}", nn.LayerNorm(self.features, device=device, dtype=dtype))
+        self.reset_parameters()
+        if self.learn_initial_state:
+            for name, shape in self._state_shapes.items():
+                start = torch.full((len(self._names), *shape), self.recurrence.states[name], device=device, dtype=dtype)
+                self.register_parameter(f"initial_{name}", nn.Parameter(start))
+        for layer in range(self.num_layers if self.layer_norm else 0):
+            self.add_module(f"norm_l{layer}", nn.LayerNorm(self.features, device=device, dtype=dtype))
 
     @property
     def features(self) -> int:
         """The width of the outputs: H (`proj_size` if set), times 2 if bidirectional."""
-        return self._output_size * (2 if self.bidirectional else 1)
+        return self._sizes.output_size * (2 if self.bidirectional else 1)
 
     @property
-    def _output_size(self) -> int:
-        return self.proj_size or self.hidden_size
+    def _sizes(self) -> Sizes:
+        return Sizes(self.input_size, self.hidden_size, self.proj_size, self.bias)
 
     @property
-    def _state_sizes(self) -> tuple[int, ...]:
-        return (self._output_size, self.hidden_size)[: len(self.recurrence.states)]
+    def _state_shapes(self) -> dict[str, Shape]:
+        """Of one row, one layer, one direction."""
+        return self.recurrence.state_shapes(self._sizes)
 
     def _bind(self) -> None:
         """Make what a call needs of the options."""
-        tails = [names[0].removeprefix("weight_ih") for names in self._all_weights]
-        self._names: list[Names] = [
-            tuple(n + tail if n + tail in names else None for n in initialization.NAMES)
-            for names, tail in zip(self._all_weights, tails, strict=True)
-        ]
-        sizes = (self.num_layers, self.input_size, self.hidden_size, self._output_size)
-        self._steps = Stepper(self.recurrence, self._names, sizes)
+        self._names = [{full.rsplit("_l", 1)[0]: full for full in names} for names in self._all_weights]
+        self._steps = Stepper(self.recurrence, self._names, self.num_layers, self._sizes)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
@@ -173,18 +164,18 @@ class RecurrentLayer(LiveWeights):
         """Start anew: as `torch.nn` does (the same seed gives the same weights), or as `init` says."""
         named_weights = {n: getattr(self, n) for names in self._all_weights for n in names}
         if self.init == "orthogonal":
-            initialization.orthogonal(named_weights.items(), self.recurrence.gates)
+            initialization.orthogonal(named_weights.items(), self.recurrence)
         else:
             initialization.uniform(dict.fromkeys(named_weights.values()), self.hidden_size)
         for names in self._all_weights:
+            biases = [named_weights[name] for name in names if name.startswith("bias")]
             if self.forget_bias is not None:
-                initialization.forget(named_weights[names[2]], named_weights[names[3]], self.forget_bias)
+                initialization.forget(biases, self.recurrence, self.forget_bias)
             elif self.chrono_init:
-                gates, steps = self.recurrence.gates, self.chrono_init
-                initialization.chrono(named_weights[names[2]], named_weights[names[3]], gates, steps)
-        for name, parameter in self.named_parameters(recurse=False):
-            if name.startswith("initial_"):
-                nn.init.zeros_(parameter)
+                initialization.chrono(biases, self.recurrence, self.chrono_init)
+        for name, value in self.recurrence.states.items():
+            if self._parameters.get(f"initial_{name}") is not None:
+                nn.init.constant_(getattr(self, f"initial_{name}"), value)
         for module in self.children():
             if isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
@@ -195,10 +186,18 @@ class RecurrentLayer(LiveWeights):
         parts += [f"{k}={getattr(self, k)!r}" for k, v in _OPTIONS.items() if getattr(self, k) != v]
         return ", ".join(parts)
 
-    def _forward(
-        self, x: Tensor | PackedSequence, hx: Any, lengths: Lengths | None, resets: Resets | None
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002  # torch.nn's name for it
+        hx: Any = None,
+        *,
+        lengths: Lengths | None = None,
+        resets: Resets | None = None,
     ) -> tuple[Any, Any]:
-        """What `forward` does: see `LSTM.forward`."""
+        """Run over whole sequences: see `LSTM.forward`. The state is a tuple, or a tensor if there is but one."""
+        return self._forward(input, hx, lengths, resets)
+
+    def _forward(self, x: Any, hx: Any, lengths: Lengths | None, resets: Resets | None) -> tuple[Any, Any]:
         tracer = symbolic(x, hx, lengths, resets)
         if tracer is not None:
             return leaf(tracer, self, (x, hx), {"lengths": lengths, "resets": resets})
@@ -263,7 +262,7 @@ class RecurrentLayer(LiveWeights):
         return Trace(sequences.back(y), self._out(sequences, end), tuple(parts))
 
     def _read(self, x: Tensor | PackedSequence, lengths: Lengths | None, resets: Resets | None) -> PaddedInput:
-        weight = getattr(self, str(self._names[0][0]))
+        weight = getattr(self, self._flat_weights_names[0])
         unrecorded(check_input, type(self).__name__, x, self.batch_first, self.input_size, weight)
         return read(x, self.batch_first, lengths, resets)
 
@@ -309,13 +308,15 @@ class RecurrentLayer(LiveWeights):
         return x, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
 
     def _weights(self, k: int) -> Weights:
-        w_ih, w_hh, *rest = (None if n is None else getattr(self, n) for n in self._names[k])
-        return Weights(w_ih, dropped_weight(w_hh, self.weight_dropout, self.training), *rest)  # type: ignore[arg-type]
+        weights = {name: getattr(self, full) for name, full in self._names[k].items()}
+        for name in self.recurrence.recurrent:
+            weights[name] = dropped_weight(weights[name], self.weight_dropout, self.training)
+        return weights
 
     def _recurrent_mask(self, x: Tensor) -> Tensor | None:
         if self.recurrent_dropout == 0 or not self.training:
             return None
-        return locked_mask(x, self._output_size, self.recurrent_dropout)
+        return locked_mask(x, self._sizes.output_size, self.recurrent_dropout)
 
     def _learnt(self, k: int) -> State | None:
         if not self.learn_initial_state:
@@ -326,18 +327,22 @@ class RecurrentLayer(LiveWeights):
         """The state to start from, in the order of the rows, each (L * directions, B, H)."""
         if hx is not None:
             return tuple(sequences.state_in(h) for h in unrecorded(self._given, sequences, hx))
-        x, sizes = sequences.x, self._state_sizes
-        k, B = len(self._names), x.shape[1]
+        x, k, B = sequences.x, len(self._names), sequences.x.shape[1]
         if self.learn_initial_state:
             learnt = (getattr(self, f"initial_{name}") for name in self.recurrence.states)
-            return tuple(h.unsqueeze(1).expand(k, B, size) for h, size in zip(learnt, sizes, strict=True))
-        zeros = torch.zeros((k, B, sizes[0]), dtype=x.dtype, device=x.device)
-        return tuple(zeros if size == sizes[0] else zeros.new_zeros((k, B, size)) for size in sizes)
+            return tuple(h.unsqueeze(1).expand(k, B, *h.shape[1:]) for h in learnt)
+        kinds = list(zip(self.recurrence.states.values(), self._state_shapes.values(), strict=True))
+        made: dict[tuple[float, Shape], Tensor] = {}  # states that are alike share one
+        for value, shape in kinds:
+            if (value, shape) not in made:
+                zeros = torch.zeros((k, B, *shape), dtype=x.dtype, device=x.device)
+                made[value, shape] = zeros + value if value else zeros
+        return tuple(made[kind] for kind in kinds)
 
     def _given(self, sequences: PaddedInput, hx: Any) -> tuple[Tensor, ...]:
-        x = sequences.x
-        shapes = [(len(self._names), x.shape[1], size) for size in self._state_sizes]
-        return check_state(type(self).__name__, hx, self.recurrence.states, x, sequences.batched, shapes)
+        k, B = len(self._names), sequences.x.shape[1]
+        shapes = {name: (k, B, *shape) for name, shape in self._state_shapes.items()}
+        return check_state(type(self).__name__, hx, shapes, sequences.x, sequences.batched)
 
     def _out(self, sequences: PaddedInput, state: State) -> Any:
         state = tuple(sequences.state_out(s) for s in state)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from unroll.layers.init import Init
+from unroll.layers.extras import LayerExtras
 from unroll.layers.input_forms import Lengths, Resets
 from unroll.layers.recurrent import RecurrentLayer
 from unroll.ops.elman import RELU, TANH
@@ -38,22 +38,8 @@ class RNN(RecurrentLayer):
         bidirectional: a second set of weights runs from each row's end; outputs lie side by side.
         device: where the parameters are made.
         dtype: what the parameters are made of.
-        init: `"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`:
-            recurrent matrices orthogonal, input matrices Glorot-uniform, biases zero.
-        learn_initial_state: `initial_h` (layers * directions, H) is a parameter, used where no state is given
-            and after a reset.
-        input_dropout: share of the input's features dropped, the same at every step (locked).
-        hidden_dropout: likewise, of what goes from layer to layer: every output but the last layer's.
-        output_dropout: likewise, of every layer's output.
-        recurrent_dropout: likewise, of h on its way into the recurrent product; only the backend `naive` has it.
-        weight_dropout: share of the recurrent matrices' entries that are zero throughout a call in training, the
-            others scaled up (DropConnect); on every backend.
-        residual: every layer but the first adds its input to its output.
-        layer_norm: every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...).
-        recompute: keep for the gradient only what the gates can be computed from again in the backward pass: half the
-            memory or less, for about a third more time. Otherwise every gate is kept.
-        backend: `"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used`
-            tells what served the last call.
+        **extras: `init`, `learn_initial_state`, five kinds of dropout, `residual`, `layer_norm`, `recompute` and
+            `backend`, by keyword: see `unroll.layers.extras.LayerExtras`.
         proj_size: refused, as `torch.nn` does.
 
     Raises:
@@ -74,18 +60,8 @@ class RNN(RecurrentLayer):
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
         *,
-        init: Init = "torch",
-        learn_initial_state: bool = False,
-        input_dropout: float = 0.0,
-        hidden_dropout: float = 0.0,
-        output_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        weight_dropout: float = 0.0,
-        residual: bool = False,
-        layer_norm: bool = False,
-        recompute: bool = False,
-        backend: str = "auto",
         proj_size: Any = ...,
+        **extras: Unpack[LayerExtras],
     ) -> None:
         if proj_size is not ...:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
@@ -93,7 +69,6 @@ class RNN(RecurrentLayer):
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         super().__init__(
             RELU if nonlinearity == "relu" else TANH,
-            "RNN_RELU" if nonlinearity == "relu" else "RNN_TANH",
             input_size,
             hidden_size,
             num_layers,
@@ -101,22 +76,9 @@ class RNN(RecurrentLayer):
             batch_first,
             dropout,
             bidirectional,
-            0,
-            device,
-            dtype,
-            init=init,
-            forget_bias=None,
-            chrono_init=0,
-            learn_initial_state=learn_initial_state,
-            input_dropout=input_dropout,
-            hidden_dropout=hidden_dropout,
-            output_dropout=output_dropout,
-            recurrent_dropout=recurrent_dropout,
-            weight_dropout=weight_dropout,
-            residual=residual,
-            layer_norm=layer_norm,
-            recompute=recompute,
-            backend=backend,
+            device=device,
+            dtype=dtype,
+            **extras,
         )
         self.nonlinearity = nonlinearity
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -9,10 +10,8 @@ from torch import Tensor
 
 from unroll.errors import OptionError
 from unroll.ops.backends import step
-from unroll.ops.call import Recurrence
-
-Names = tuple[str | None, ...]
-"""What the parameters of one layer and direction are called, in the order of `Weights`; None: there is none."""
+from unroll.ops.call import Recurrence, Sizes
+from unroll.ops.gated import WEIGHTS
 
 
 class Used(NamedTuple):
@@ -50,15 +49,15 @@ class Steppable(Protocol):
 class Stepper:
     """The steps of one module: what they need of it and does not change, looked up once."""
 
-    __slots__ = ("_names", "_present", "_recurrence", "_sizes", "_two_states")
+    __slots__ = ("_names", "_present", "_recurrence", "_sizes", "_states")
 
-    def __init__(self, recurrence: Recurrence, names: list[Names], sizes: tuple[int, int, int, int]) -> None:
-        """`sizes`: layers, D, H and R."""
+    def __init__(self, recurrence: Recurrence, names: Sequence[Mapping[str, str]], layers: int, sizes: Sizes) -> None:
+        """`names`: of every layer and direction, what the module calls each parameter of the recurrence."""
         self._recurrence = recurrence
-        self._names = tuple(name for layer in names for name in layer)
+        self._names = tuple(layer.get(name) for layer in names for name in WEIGHTS)
         self._present = frozenset(name for name in self._names if name is not None)
-        self._two_states = len(recurrence.states) == 2
-        self._sizes = sizes
+        self._states = len(recurrence.states)
+        self._sizes = (layers, sizes.input_size, sizes.hidden_size, sizes.output_size)
 
     def step(self, module: Steppable, x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See `RecurrentLayer.step`."""
@@ -87,19 +86,19 @@ class Stepper:
         """The step by the kernel, or None: `forward` does all that is rare, and finds all that is wrong."""
         if state is None or torch.is_grad_enabled() or x_t.dim() != 2:
             return None
-        two = self._two_states
-        if two and (not isinstance(state, (tuple, list)) or len(state) != 2):
+        many = self._states > 1
+        if many and (not isinstance(state, (tuple, list)) or len(state) != self._states):
             return None
         found = module._parameters  # a module's own lookup is slow, but finds what stands in a parameter's place
         if self._present <= found.keys():
             weights: list[Tensor | None] = list(map(found.get, self._names))  # type: ignore[arg-type]  # None: None
         else:
             weights = [None if n is None else getattr(module, n) for n in self._names]
-        before: Any = state if two else (state,)  # looked at by the kernel
+        before: Any = state if many else (state,)  # looked at by the kernel
         done = step(self._recurrence, self._sizes, x_t, before, weights, module.backend)
         if done is None:
             return None
         y, after = done
         if module._used is not _STEPPED:
             object.__setattr__(module, "_used", _STEPPED)
-        return y, after if two else after[0]
+        return y, after if many else after[0]

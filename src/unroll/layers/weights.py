@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from unroll.errors import OptionError
 from unroll.layers.quantization import check_quantization
+from unroll.ops.call import Shape
 
 
 class LiveWeights(nn.RNNBase):
@@ -18,6 +20,20 @@ class LiveWeights(nn.RNNBase):
 
     There it is a list that is kept in step with them at each assignment and each call.
     """
+
+    def _register_weights(
+        self, shapes: Sequence[Mapping[str, Shape]], device: torch.device | str | int | None, dtype: torch.dtype | None
+    ) -> None:
+        """Make the parameters of every layer and direction, of unknown values; `shapes`: of each layer."""
+        self._flat_weights_names, self._all_weights = [], []
+        for layer, of_layer in enumerate(shapes):
+            for direction in ("", "_reverse") if self.bidirectional else ("",):
+                names = [f"{name}_l{layer}{direction}" for name in of_layer]
+                for name, shape in zip(names, of_layer.values(), strict=True):
+                    self.register_parameter(name, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+                self._flat_weights_names += names
+                self._all_weights.append(names)
+        self._init_flat_weights()
 
     @property
     def _flat_weights(self) -> list[Any]:

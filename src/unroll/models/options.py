@@ -74,7 +74,7 @@ class RecurrentOptions:
     init: Literal["torch", "orthogonal"] = "torch"
     """Initial weights of the recurrent layers: uniform as torch.nn, or orthogonal recurrent matrices."""
     forget_bias: float | None = None
-    """LSTM only: initial bias of the forget gate (1 helps long sequences)."""
+    """LSTM and GRU: initial bias of the gate that keeps the state (1 helps long sequences)."""
     chrono_init: int = 0
     """LSTM and GRU: chrono initialization for dependencies of up to this many steps (0: not)."""
     learn_initial_state: bool = False
@@ -90,10 +90,10 @@ class RecurrentOptions:
         check_range(self, "num_layers", least=1, below=1001)
         check_range(self, "proj_size", "last_hidden_size", "chrono_init", least=0, below=_MANY)
         check_shares(self)
-        self._only(("lstm",), proj_size=0, forget_bias=None)
+        self._only(("lstm",), proj_size=0)
         self._only(("gru",), reset_after=True)
         self._only(("rnn",), nonlinearity="tanh")
-        self._only(("lstm", "gru"), chrono_init=0)
+        self._only(("lstm", "gru"), forget_bias=None, chrono_init=0)
         if self.proj_size and self.proj_size >= self.hidden_size:
             raise OptionError(f"proj_size is {self.proj_size}; it must be below hidden_size ({self.hidden_size})")
         if self.chrono_init == 1:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from unroll.errors import OptionError
+from unroll.layers.extras import DEFAULTS
 from unroll.layers.gru import GRU
 from unroll.layers.lstm import LSTM
 from unroll.layers.recurrent import RecurrentLayer
@@ -44,27 +45,16 @@ def recurrent_stack(options: RecurrentOptions, width: int) -> RecurrentLayer | R
     return RecurrentSequential([_stack(below, width), _stack(last, recurrent_width(below))])
 
 
+_LAYERS: dict[str, tuple[type[RecurrentLayer], tuple[str, ...]]] = {
+    "rnn": (RNN, ("nonlinearity",)),
+    "gru": (GRU, ("reset_after", "forget_bias", "chrono_init")),
+    "lstm": (LSTM, ("proj_size", "forget_bias", "chrono_init")),
+}
+"""The layer of each recurrence, and the options that are its own."""
+
+
 def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:
-    shared: dict[str, Any] = {
-        "num_layers": options.num_layers,
-        "batch_first": True,
-        "dropout": options.dropout,
-        "bidirectional": options.bidirectional,
-        "init": options.init,
-        "learn_initial_state": options.learn_initial_state,
-        "input_dropout": options.input_dropout,
-        "hidden_dropout": options.hidden_dropout,
-        "output_dropout": options.output_dropout,
-        "recurrent_dropout": options.recurrent_dropout,
-        "weight_dropout": options.weight_dropout,
-        "residual": options.residual,
-        "layer_norm": options.layer_norm,
-        "recompute": options.recompute,
-        "backend": options.backend,
-    }
-    if options.recurrence == "rnn":
-        return RNN(width, options.hidden_size, nonlinearity=options.nonlinearity, **shared)
-    shared["chrono_init"] = options.chrono_init
-    if options.recurrence == "gru":
-        return GRU(width, options.hidden_size, reset_after=options.reset_after, **shared)
-    return LSTM(width, options.hidden_size, proj_size=options.proj_size, forget_bias=options.forget_bias, **shared)
+    layer, own = _LAYERS[options.recurrence]
+    given = {name: getattr(options, name) for name in ("num_layers", "dropout", "bidirectional", *DEFAULTS, *own)}
+    make: Any = layer  # whose constructors differ
+    return make(width, options.hidden_size, batch_first=True, **given)

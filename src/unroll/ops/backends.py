@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unroll.errors import OptionError, nearest
-from unroll.ops import half, naive, torch_backend
+from unroll.ops import half, naive, scan, torch_backend
 from unroll.ops.autograd import graphed
 from unroll.ops.call import Call, NotServedError, Recurrence, Result, State
 from unroll.ops.cpu import backend as cpu_backend
@@ -52,11 +52,15 @@ def _nothing(*_: object) -> None:
     return None
 
 
-def _naive(call: Call) -> Result:
-    """The definition; where nothing stands against it, with subnormal numbers flushed in its gradient."""
-    if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
-        return naive.run(call)
-    return graphed(naive.run, call)
+def _flushed(run: Callable[[Call], Result]) -> Callable[[Call], Result]:
+    """`run` in plain PyTorch; where nothing stands against it, with subnormal numbers flushed in its gradient."""
+
+    def flushed(call: Call) -> Result:
+        if call.x.device.type != "cpu" or transformed() or not all(t is None or plain(t) for t in call.tensors):
+            return run(call)
+        return graphed(run, call)
+
+    return flushed
 
 
 def _triton(call: Call) -> Result:
@@ -96,13 +100,22 @@ BACKENDS: dict[str, Backend] = {
             run=torch_backend.run,
         ),
         Backend(
+            name="scan",
+            about=lambda: "all steps at once in plain PyTorch, for recurrences that have such a form",
+            missing=_nothing,
+            lacks=scan.lacks,
+            refuse=scan.refuse,
+            slower=_nothing,
+            run=_flushed(scan.run),
+        ),
+        Backend(
             name="naive",
             about=lambda: "the definition, step by step in plain PyTorch",
             missing=_nothing,
             lacks=_nothing,
             refuse=naive.refuse,
             slower=_nothing,
-            run=_naive,
+            run=_flushed(naive.run),
         ),
     )
 }
@@ -146,7 +159,7 @@ def run(call: Call, wanted: str = "auto") -> tuple[Choice, Result]:
             raise
         return run(call, wanted)
     if half.concerns(call.x):  # the same dtypes, whoever served
-        result = half.narrowed(*result, half.dtypes(call.recurrence, call.weights.w_hr is not None, call.x, call.state))
+        result = half.narrowed(*result, half.dtypes(call.recurrence, "weight_hr" in call.weights, call.x, call.state))
     return choice, result
 
 

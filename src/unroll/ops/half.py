@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, Recurrence, Result, State
+from unroll.ops.elman import RELU, TANH
 from unroll.ops.gru import RESET_AFTER, RESET_BEFORE
+from unroll.ops.lstm import LSTM
 
 LOW = (torch.bfloat16, torch.float16)
 CAST = (torch.float32, *LOW)
@@ -20,6 +22,7 @@ CAST = (torch.float32, *LOW)
 Dtypes = tuple[torch.dtype, tuple[torch.dtype, ...]]
 """Of the outputs and of the final state."""
 _KEEPING = (RESET_AFTER.name, RESET_BEFORE.name)
+_CASTING = (TANH.name, RELU.name, LSTM.name)
 
 
 def autocast_dtype() -> torch.dtype | None:
@@ -60,4 +63,6 @@ def dtypes(recurrence: Recurrence, projected: bool, x: Tensor, state: Sequence[T
     kept = tuple(low if s.dtype is low else torch.float32 for s in state)
     if recurrence.name in _KEEPING:
         return kept[0], kept
-    return low, (low, *(kept[1:] if projected else (low,) * (len(state) - 1)))
+    if recurrence.name in _CASTING and not projected:
+        return low, (low,) * len(state)
+    return low, (low, *kept[1:])

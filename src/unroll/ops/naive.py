@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unroll.ops.call import Call, Result
+from unroll.ops.ragged import like
 from unroll.ops.torch_state import tracing
 
 
@@ -19,9 +20,9 @@ class Recorded(NamedTuple):
     """The inside of every step."""
 
     states: dict[str, Tensor]
-    """By name, each (T, B, R or H): the state after the step; zero beyond a row's length."""
+    """By name, each (T, B, ...): the state after the step; zero beyond a row's length."""
     gates: dict[str, Tensor]
-    """By name, each (T, B, H): the gates' values; zero beyond a row's length."""
+    """By name, each (T, B, ...): the gates' values; zero beyond a row's length."""
 
 
 def refuse(call: Call) -> str | None:
@@ -57,37 +58,32 @@ def _unroll(call: Call, steps: list[tuple[dict[str, Tensor], dict[str, Tensor]]]
     x, state = call.x, call.state
     inside: tuple[Tensor, ...] | None = None
     if call.lengths is not None:
-        valid = (torch.arange(T, device=x.device).unsqueeze(1) < call.lengths).unsqueeze(-1)  # (T, B, 1)
+        valid = torch.arange(T, device=x.device).unsqueeze(1) < call.lengths  # (T, B)
         # Not a product: NaN in the padding must not pass, neither here nor in the gradient.
-        x = torch.where(valid, x, 0.0)
+        x = torch.where(valid.unsqueeze(-1), x, 0.0)
         inside = valid.unbind(0)
-    borders = None if call.resets is None else call.resets.unsqueeze(-1).unbind(0)
+    borders = None if call.resets is None else call.resets.unbind(0)
+    names = call.recurrence.states
 
     outputs: list[Tensor] = []
     for t in reversed(range(T)) if call.reverse else range(T):
         border = t + 1 if call.reverse else t
         if borders is not None and border < T:
             crossed = borders[border] if inside is None else borders[border] & inside[border]
-            back = call.reset_state or (0.0,) * len(state)
-            state = tuple(torch.where(crossed, b, s) for b, s in zip(back, state, strict=True))
+            back = call.reset_state or names.values()
+            state = tuple(torch.where(like(crossed, s), b, s) for b, s in zip(back, state, strict=True))
         step = call.recurrence.step(x[t], state, call.weights, call.recurrent_mask)
-        new, gates = step.state, step.gates
-        y = new[0]
+        y, new = step.output, step.state
         if inside is None:
             state = new
         else:
-            y = torch.where(inside[t], y, 0.0)
-            state = tuple(torch.where(inside[t], n, s) for n, s in zip(new, state, strict=True))
+            y = torch.where(like(inside[t], y), y, 0.0)
+            state = tuple(torch.where(like(inside[t], n), n, s) for n, s in zip(new, state, strict=True))
         outputs.append(y)
         if steps is not None:
-            ended = torch.zeros((), dtype=torch.bool) if inside is None else ~inside[t]
-            names = call.recurrence.states
-            steps.append(
-                (
-                    {k: torch.where(ended, 0.0, v) for k, v in zip(names, new, strict=True)},
-                    {k: torch.where(ended, 0.0, v) for k, v in gates.items()},
-                )
-            )
+            ended = torch.zeros(x.shape[1], dtype=torch.bool, device=x.device) if inside is None else ~inside[t]
+            here = dict(zip(names, new, strict=True)), step.gates
+            steps.append(tuple({k: torch.where(like(ended, v), 0.0, v) for k, v in values.items()} for values in here))  # type: ignore[arg-type]
     if call.reverse:
         outputs.reverse()
     return Result(torch.stack(outputs), state)

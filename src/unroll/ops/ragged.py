@@ -2,18 +2,20 @@
 
 A batch (T, B) holds, in each row, the steps before the row's length. Borders (resets) cut a row into
 segments that know nothing of each other, so each segment may become a row of its own. A `Group` says
-which step goes where; `move` carries the steps there and the results back.
+which step goes where; `move` carries the steps there and the results back; `by_groups` does all of it for a
+kernel that knows one length.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unroll.ops.call import Call
+from unroll.ops.call import Call, Result, State
 from unroll.ops.torch_state import tracing
 
 
@@ -81,6 +83,91 @@ def groups(call: Call) -> list[Group]:
         source[spot], target[step] = step, spot
         made.append(Group(longest, size[chosen], row[chosen], source, target, carried[chosen], final[chosen]))
     return made
+
+
+def by_groups(
+    call: Call, run: Callable[[Group, Tensor, State], tuple[Tensor, State]], *, flagged: bool = False
+) -> Result:
+    """The call by a kernel without lengths, resets and directions, group by group.
+
+    `run` gets a group, its steps (steps, N, D) in the order of running, zero where a segment has ended, and the state
+    that each segment starts from; it gives the outputs (steps, N, R) and the state at each segment's end. With
+    `flagged` the input has one feature more, which is 1 where a segment has ended.
+    """
+    T, B = call.x.shape[:2]
+    rows_first = not tracing() and call.x.transpose(0, 1).is_contiguous()
+    x = (call.x.transpose(0, 1) if rows_first else call.x).flatten(0, 1)
+    made = groups(call)
+    if not made:
+        return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
+    done = []
+    for group in made:
+        source, target = group.source, group.target
+        if rows_first:  # as a batch-first input lies in memory
+            source = torch.where(source < 0, -1, source % B * T + source // B)
+            target = target.view(T, B).t().flatten()
+        laid = move(x, source, target, flagged=flagged)
+        done.append(run(group, laid.view(group.steps, -1, laid.shape[1]), _start(call, group)))
+    source, target = _joined(made)
+    y = move(_cat([y.flatten(0, 1) for y, _ in done]), target, source).view(T, B, -1)
+    ends = tuple(_cat(list(s)) for s in zip(*(state for _, state in done), strict=True))
+    return Result(y, _final(call, made, ends))
+
+
+def at_end(group: Group, states: Tensor) -> Tensor:
+    """(N, ...): of the states after every step (steps, N, ...) the one at each segment's end."""
+    N = group.lengths.shape[0]
+    last = (group.lengths - 1).clamp(min=0) * N + torch.arange(N, device=states.device)
+    return states.flatten(0, 1).index_select(0, last)
+
+
+def like(rows: Tensor, tensor: Tensor) -> Tensor:
+    """What is said of each row (B,), laid out to meet a tensor (B, ...)."""
+    return rows.reshape(rows.shape + (1,) * (tensor.dim() - 1))
+
+
+def _start(call: Call, group: Group) -> State:
+    if group.carried is None:
+        return call.state
+    back = call.reset_state or call.recurrence.states.values()
+    carried = group.carried
+    return tuple(
+        torch.where(like(carried, s), s.index_select(0, group.rows), b) for s, b in zip(call.state, back, strict=True)
+    )
+
+
+def _joined(made: list[Group]) -> tuple[Tensor, Tensor]:
+    """Where every step of the groups, one after the other, comes from, and the inverse."""
+    source = _cat([g.source for g in made])
+    if len(made) == 1:
+        return source, made[0].target
+    target, offset = torch.full_like(made[0].target, -1), 0
+    for group in made:
+        target = torch.where(group.target < 0, target, group.target + offset)
+        offset += len(group.source)
+    return source, target
+
+
+def _final(call: Call, made: list[Group], ends: State) -> State:
+    """Each row's state from its last segment's end; a row without one keeps the state it was given."""
+    if call.resets is None:  # the segments are the rows
+        return tuple(
+            torch.where(like(made[0].final, e), e, s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
+        )
+    rows, final = _cat([g.rows for g in made]), _cat([g.final for g in made])
+    S, B = len(rows), call.x.shape[1]
+    which = torch.where(final, torch.arange(S, device=rows.device), -1)
+    source = torch.full((B,), -1, device=rows.device).scatter_reduce(0, rows, which, "amax")
+    target = torch.where(final, rows, -1)
+    has = source >= 0
+    return tuple(
+        torch.where(like(has, e), move(e.flatten(1), source, target).view(B, *e.shape[1:]), s.to(e.dtype))
+        for e, s in zip(ends, call.state, strict=True)
+    )
+
+
+def _cat(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _alike(size: Tensor) -> list[Tensor]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
+from torch import Tensor
 
-from unroll.ops.call import Call
+from unroll.ops.call import Call, Shape, Sizes
 from unroll.ops.torch_state import compiling, in_memory, plain
 
 _SHAPES = "its tensors do not fit each other"
@@ -20,29 +21,21 @@ def mismatch(call: Call, kernels: str, *, cast: Collection[torch.dtype] = ()) ->
         kernels: what they are called in the reason.
         cast: tensors of these dtypes will be brought to one; until then they may differ.
     """
-    x, weights = call.x, call.weights
+    x, weights, recurrence = call.x, call.weights, call.recurrence
     T, B, D = x.shape
-    rows, H, R = weights.w_hh.shape[0], call.state[-1].shape[-1], call.state[0].shape[-1]
+    H, R = call.state[-1].shape[-1], call.state[0].shape[-1]
     if T == 0 or D == 0 or H == 0 or R == 0:
         return "there is nothing to compute"
-    if rows != call.recurrence.gates * H or (weights.w_hr is None and R != H):
-        return _SHAPES
-    if (weights.b_ih is None) != (weights.b_hh is None):
-        return f"{kernels} take both biases or none"
-    wanted = (
-        (T, B, D),
-        (rows, D),
-        (rows, R),
-        (rows,),
-        (rows,),
-        (R, H),
-        *((B, R), (B, H))[: len(call.state)],
-        *((R,), (H,)),
-    )
+    biases = [name for name in weights if name.startswith("bias")]
+    sizes = Sizes(D, H, R if "weight_hr" in weights else 0, bool(biases))
+    parameters, states = recurrence.parameters(sizes), recurrence.state_shapes(sizes)
+    if parameters.keys() != weights.keys():
+        return f"{kernels} take both biases or none" if len(biases) == 1 else _SHAPES
+    wanted: list[tuple[Tensor, Shape]] = [(x, (T, B, D)), *((weights[n], shape) for n, shape in parameters.items())]
+    wanted += zip(call.state, ((B, *shape) for shape in states.values()), strict=True)
+    wanted += zip(call.reset_state or (), states.values(), strict=False)
     tracing = compiling()
-    for tensor, shape in zip((x, *weights, *call.state, *(call.reset_state or ())), wanted, strict=False):
-        if tensor is None:
-            continue
+    for tensor, shape in wanted:
         if not plain(tensor):
             return f"{kernels} may not know tensors of type {type(tensor).__name__}"
         if tensor.shape != shape:

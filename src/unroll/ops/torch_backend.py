@@ -18,7 +18,8 @@ from torch import Tensor
 from unroll.ops import onednn
 from unroll.ops.autograd import graphed
 from unroll.ops.call import Call, NotServedError, Recurrence, Result, State, Weights
-from unroll.ops.ragged import Group, groups, move
+from unroll.ops.gated import WEIGHTS
+from unroll.ops.ragged import Group, at_end, by_groups
 from unroll.ops.torch_state import differentiated, plain, tracing, transformed
 
 _KERNELS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
@@ -93,7 +94,7 @@ def _kind(call: Call) -> _Kind:
     """What decides which of PyTorch's kernels a call gets, but its sizes."""
     device = call.x.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    projected, training = call.weights.w_hr is not None, torch.is_grad_enabled()
+    projected, training = "weight_hr" in call.weights, torch.is_grad_enabled()
     return call.recurrence.name, device, projected, call.x.dtype, low, training, onednn.used()
 
 
@@ -106,7 +107,7 @@ def _beyond_onednn(call: Call) -> str | None:
     x = call.x
     if not (x.is_cpu and x.dtype is torch.float32 and torch.is_autocast_enabled("cpu")):
         return None
-    if call.recurrence.name != "lstm" or call.weights.w_hr is not None or not onednn.used():
+    if call.recurrence.name != "lstm" or "weight_hr" in call.weights or not onednn.used():
         return None
     low = torch.get_autocast_dtype("cpu")
     if onednn.computes(low):
@@ -120,41 +121,16 @@ def _run(call: Call) -> Result:
         y, state = _kernel(call, x, call.state, call.weights)
         return Result(y.flip(0) if call.reverse else y, state)
 
-    T, B = call.x.shape[:2]
-    rows_first = not tracing() and call.x.transpose(0, 1).is_contiguous()
-    x = (call.x.transpose(0, 1) if rows_first else call.x).flatten(0, 1)
-    made = groups(call)
-    if not made:
-        return Result(x.new_zeros(T, B, call.state[0].shape[-1]), call.state)
     close = _closing(call)
-    done = []
-    for group in made:
-        source, target = group.source, group.target
-        if rows_first:  # as a batch-first input lies in memory
-            source = torch.where(source < 0, -1, source % B * T + source // B)
-            target = target.view(T, B).t().flatten()
-        laid = move(x, source, target, flagged=close is not None)
-        done.append(_group(call, group, laid.view(group.steps, -1, laid.shape[1]), close))
-    source, target = _joined(made)
-    y = move(_cat([y.flatten(0, 1) for y, _ in done]), target, source).view(T, B, -1)
-    ends = tuple(_cat(list(s)) for s in zip(*(state for _, state in done), strict=True))
-    return Result(y, _final(call, made, ends))
-
-
-def _group(call: Call, group: Group, x: Tensor, close: Tensor | None) -> tuple[Tensor, State]:
-    """The outputs (with what stands in the padding) and the state at each segment's end."""
-    state = call.state
-    if group.carried is not None:
-        carried = group.carried.unsqueeze(1)
-        back = call.reset_state or (0.0,) * len(state)
-        state = tuple(torch.where(carried, s.index_select(0, group.rows), b) for s, b in zip(state, back, strict=True))
     weights = call.weights
     if close is not None:
-        weights = weights._replace(w_ih=torch.cat([weights.w_ih, close.to(weights.w_ih.dtype)], 1))
-    y, ends = _kernel(call, x, state, weights)
-    N = group.lengths.shape[0]
-    last = (group.lengths - 1).clamp(min=0) * N + torch.arange(N, device=x.device)
-    return y, (y.flatten(0, 1).index_select(0, last), *ends[1:])
+        weights = {**weights, "weight_ih": torch.cat([weights["weight_ih"], close.to(weights["weight_ih"].dtype)], 1)}
+
+    def group(group: Group, x: Tensor, state: State) -> tuple[Tensor, State]:
+        y, ends = _kernel(call, x, state, weights)
+        return y, (at_end(group, y), *ends[1:])
+
+    return by_groups(call, group, flagged=close is not None)
 
 
 def _closing(call: Call) -> Tensor | None:
@@ -172,50 +148,18 @@ def _closing(call: Call) -> Tensor | None:
     return None
 
 
-def _joined(made: list[Group]) -> tuple[Tensor, Tensor]:
-    """The groups' sources and targets as those of one."""
-    if len(made) == 1:
-        return made[0].source, made[0].target
-    source, target, offset = torch.cat([g.source for g in made]), made[0].target, 0
-    for group in made:
-        target = torch.where(group.target < 0, target, group.target + offset)
-        offset += len(group.source)
-    return source, target
-
-
-def _final(call: Call, made: list[Group], ends: State) -> State:
-    """Each row's state from its last segment's end; a row without one keeps the state it was given."""
-    if call.resets is None:  # the segments are the rows
-        return tuple(
-            torch.where(made[0].final.unsqueeze(1), e, s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
-        )
-    rows, final = _cat([g.rows for g in made]), _cat([g.final for g in made])
-    S, B = len(rows), call.x.shape[1]
-    which = torch.where(final, torch.arange(S, device=rows.device), -1)
-    source = torch.full((B,), -1, device=rows.device).scatter_reduce(0, rows, which, "amax")
-    target = torch.where(final, rows, -1)
-    has = (source >= 0).unsqueeze(1)
-    return tuple(
-        torch.where(has, move(e, source, target), s.to(e.dtype)) for e, s in zip(ends, call.state, strict=True)
-    )
-
-
-def _cat(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
 def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tensor, State]:
     """One layer, one direction, no lengths."""
     hidden = tuple(s.unsqueeze(0).contiguous() for s in state)
-    flat = [w for w in weights if w is not None]
+    flat = [weights[name] for name in WEIGHTS if name in weights]
     # where oneDNN is looked for, PyTorch tells whoever runs it that oneDNN knows no projections
-    told = weights.w_hr is not None and not x.is_cuda and x.dtype != torch.float64
+    told = "weight_hr" in weights and not x.is_cuda and x.dtype != torch.float64
     with _hushed() if told else contextlib.nullcontext():
         y, *ends = _KERNELS[call.recurrence.name](
             x,
             hidden if len(state) > 1 else hidden[0],
             flat,
-            weights.b_ih is not None,  # has biases
+            "bias_ih" in weights,  # has biases
             1,  # layers
             0.0,  # dropout
             torch.is_grad_enabled() or tracing(),  # keep what the gradient needs

@@ -10,7 +10,7 @@ from unroll.ops import half
 from unroll.ops.autograd import KernelFunction, Needed, Outputs, differentiable, no_autocast
 from unroll.ops.call import Call, CallSpec, Result, Tensors
 from unroll.ops.cpu import compile_ops
-from unroll.ops.cpu.kernels import Inputs, backward, forward, gathered, spread
+from unroll.ops.cpu.kernels import Inputs, backward, forward
 from unroll.ops.torch_state import compiling
 
 
@@ -33,22 +33,22 @@ class _Kernels(KernelFunction):
         self.kept = False
 
     def value(self, tensors: Tensors) -> Outputs:
-        return self._forward(Inputs(*spread(self.form, tensors)), keep=False)[0]
+        return self._forward(Inputs.of(self.form.call(tensors)), keep=False)[0]
 
     def forward(self, tensors: Tensors, needed: Needed) -> tuple[Outputs, Tensors]:
-        outputs, saved = self._forward(Inputs(*spread(self.form, tensors)), keep=True)
+        outputs, saved = self._forward(Inputs.of(self.form.call(tensors)), keep=True)
         self.kept = True
         return outputs, (outputs[0], saved)
 
     def gradients(self, tensors: Tensors, kept: tuple[Any, ...], grads: Tensors, needed: Needed) -> Tensors:
-        inputs = Inputs(*spread(self.form, tensors))
+        inputs = Inputs.of(self.form.call(tensors))
         y, saved = kept
         intact, self.kept = self.kept, False  # taken: another thread may come for the same graph
         if not intact:
             saved = self._forward(inputs, keep=True)[1]
-        wanted = spread(self.form, needed)
+        wanted: Any = Inputs.of(self.form.call(needed))  # type: ignore[arg-type]  # whether, for each tensor
         found = backward(self.form, inputs, y, saved, grads, wanted, rows_first=_rows_first(inputs))
-        return gathered(self.form, found, inputs.reset_h is not None)
+        return found.tensors(self.form)
 
     def _forward(self, inputs: Inputs, *, keep: bool) -> tuple[Outputs, Tensor | None]:
         return forward(self.form, inputs, keep=keep, rows_first=_rows_first(inputs))

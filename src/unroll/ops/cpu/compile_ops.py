@@ -16,8 +16,9 @@ from unroll.ops.autograd import exact_gradients, no_autocast
 from unroll.ops.call import Call, CallSpec, Result
 from unroll.ops.cpu import kernels
 from unroll.ops.cpu.extension import missing
-from unroll.ops.cpu.kernels import Inputs, gathered, spread
+from unroll.ops.cpu.kernels import Inputs
 from unroll.ops.cpu.support import RECURRENCES, unfit
+from unroll.ops.gated import WEIGHTS
 
 _INPUTS = (
     "Tensor x, Tensor? lengths, Tensor? resets, Tensor w_ih, Tensor w_hh, Tensor? b_ih, Tensor? b_hh, "
@@ -28,7 +29,7 @@ _FORM = "str cell, bool reverse, bool recompute, int width"
 
 def run(call: Call) -> Result:
     """The outputs and the final state, by the operator."""
-    form, inputs = call.form, Inputs(*spread(call.form, call.tensors))
+    form, inputs = call.form, Inputs.of(call)
     # An exported program is mostly run without a gradient; asked for one, it computes the gates again.
     keep = torch.is_grad_enabled() and not torch.compiler.is_exporting()
     keep = keep and any(t is not None and t.requires_grad for t in inputs)
@@ -43,13 +44,14 @@ def run(call: Call) -> Result:
     return Result(y, (h, c)[: len(call.state)])
 
 
-def _form(cell: str, reverse: bool, recompute: bool) -> CallSpec:
-    return CallSpec(RECURRENCES[cell], reverse, recompute)
+def _form(inputs: Inputs, cell: str, reverse: bool, recompute: bool) -> CallSpec:
+    names = tuple(name for name, weight in zip(WEIGHTS, inputs[3:8], strict=True) if weight is not None)
+    return CallSpec(RECURRENCES[cell], names, inputs.reset_h is not None, reverse, recompute)
 
 
 def _check(form: CallSpec, inputs: Inputs) -> None:
     """Raise where the kernels must not be called: an operator can be called by anyone."""
-    reason = missing() or unfit(form.call(gathered(form, inputs, inputs.reset_h is not None)))
+    reason = missing() or unfit(form.call(inputs.tensors(form)))
     if reason is not None:
         raise OptionError(f"unroll::cpu_forward cannot serve this call: {reason}")
     lengths, T = inputs.lengths, inputs.x.shape[0]
@@ -67,7 +69,8 @@ def cpu_forward(
     *tensors: Any, cell: str, reverse: bool, recompute: bool, width: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The outputs, the final state (c is empty where there is none) and `width` elements a step for the gradient."""
-    form, inputs = _form(cell, reverse, recompute), Inputs(*tensors)
+    inputs = Inputs(*tensors)
+    form = _form(inputs, cell, reverse, recompute)
     _check(form, inputs)
     T, B, _ = inputs.x.shape
     keep = 0 < width == kernels.width(form, inputs)
@@ -102,7 +105,8 @@ def cpu_backward(
     *tensors: Any, cell: str, reverse: bool, recompute: bool, width: int, needed: list[bool]
 ) -> list[Tensor]:
     """The gradients of those tensors that need one, in their order; what was not kept is computed again."""
-    form, inputs = _form(cell, reverse, recompute), Inputs(*tensors[:12])
+    inputs = Inputs(*tensors[:12])
+    form = _form(inputs, cell, reverse, recompute)
     _check(form, inputs)
     y, saved, *grads = tensors[12:]
     if width == kernels.width(form, inputs):
@@ -130,16 +134,17 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     *tensors, y, saved = ctx.saved_tensors
     inputs, needed = Inputs(*tensors), list(ctx.needs_input_grad)
     if torch.is_grad_enabled():
-        form = _form(**{name: value for name, value in ctx.keywords.items() if name != "width"})
-        call, wanted = (gathered(form, places, inputs.reset_h is not None) for places in (inputs, needed))
+        form = _form(inputs, **{name: value for name, value in ctx.keywords.items() if name != "width"})
+        wanted = Inputs(*needed).tensors(form)  # type: ignore[arg-type]  # whether, for each tensor
         outputs = grads[: 1 + len(form.recurrence.states)]
-        return tuple(spread(form, exact_gradients(form, call, wanted, outputs, no_autocast)))
+        found = exact_gradients(form, inputs.tensors(form), wanted, outputs, no_autocast)
+        return tuple(Inputs.of(form.call(found)))
     if inputs.resets is None:  # the state after a reset is not used
         needed[10:] = False, False
     if not any(needed) or all(g is None for g in grads[:3]):
         return (None,) * len(needed)
-    found = iter(cpu_backward(*tensors, y, saved, *grads[:3], **ctx.keywords, needed=needed))
-    return tuple(next(found) if n else None for n in needed)
+    gradients = iter(cpu_backward(*tensors, y, saved, *grads[:3], **ctx.keywords, needed=needed))
+    return tuple(next(gradients) if n else None for n in needed)
 
 
 cpu_forward.register_autograd(_backward, setup_context=_setup)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from unroll.ops.autograd import Outputs
-from unroll.ops.call import CallSpec, Tensors
+from unroll.ops.call import Call, CallSpec, Tensors
 from unroll.ops.cpu.extension import kernels
+from unroll.ops.gated import WEIGHTS
 from unroll.ops.torch_state import constant_when_compiled
 
 
 class Inputs(NamedTuple):
-    """A call's tensors, or their gradients, each in a place of its own."""
+    """A call's tensors, or what stands for them (their gradients, ...), each in a place of its own."""
 
     x: Tensor
     lengths: Tensor | None
@@ -30,18 +31,19 @@ class Inputs(NamedTuple):
     reset_h: Tensor | None
     reset_c: Tensor | None
 
+    @classmethod
+    def of(cls, call: Call) -> Inputs:
+        """Those of the call."""
+        weights = [call.weights.get(name) for name in WEIGHTS]
+        state, back = (*call.state, None)[:2], (*(call.reset_state or ()), None, None)[:2]
+        return cls(call.x, call.lengths, call.resets, *weights, *state, *back)  # type: ignore[arg-type]
 
-def spread(form: CallSpec, values: tuple[Any, ...]) -> list[Any]:
-    """What is in the order of `Call.tensors` (they, their gradients, ...) in that of `Inputs`."""
-    k = len(form.recurrence.states)
-    state, back = values[9 : 9 + k], values[9 + k :]
-    return [*values[:3], *values[4:9], *state, *(None,) * (2 - k), *back, *(None,) * (2 - len(back))]
-
-
-def gathered(form: CallSpec, places: Sequence[Any], resettable: bool) -> tuple[Any, ...]:
-    """The other way round; `resettable`: the call has a `reset_state`."""
-    k = len(form.recurrence.states)
-    return (*places[:3], None, *places[3 : 8 + k], *places[10 : 10 + k * resettable])
+    def tensors(self, form: CallSpec) -> tuple[Any, ...]:
+        """The same in the order of `Call.tensors`."""
+        k = len(form.recurrence.states)
+        weights: dict[str, Any] = dict(zip(WEIGHTS, self[3:8], strict=True))
+        back = (self.reset_h, self.reset_c)[:k] if form.resettable else ()
+        return (*self[:3], None, *(weights[name] for name in form.weights), *(self.h0, self.c0)[:k], *back)
 
 
 def forward(form: CallSpec, inputs: Inputs, *, keep: bool, rows_first: bool) -> tuple[Outputs, Tensor | None]:

@@ -26,7 +26,7 @@ def slower_in_16_bits(call: Call) -> str | None:
     x = call.x
     if compiling():  # PyTorch's kernels cannot serve there, and a size that is asked for is kept in the graph
         return None
-    if not half.concerns(x) or call.recurrence.name != LSTM.name or call.weights.w_hr is not None:
+    if not half.concerns(x) or call.recurrence.name != LSTM.name or "weight_hr" in call.weights:
         return None
     if call.lengths is not None or call.resets is not None:
         return None

@@ -31,7 +31,7 @@ def step(
         sizes: layers, D, H and R.
         x: (B, D)
         state: each (layers, B, R or H).
-        weights: five for each layer, as `Weights` names them.
+        weights: five for each layer, in the order of `gated.WEIGHTS`; None: there is none.
     """
     if kernels is None or recurrence.name not in RECURRENCES or transformed() is not None:
         return None

@@ -1,7 +1,7 @@
 """The simple recurrent network of Elman, with tanh or rectified."""
 
-from unroll.ops.call import Recurrence
 from unroll.ops.elman.naive import relu, tanh
+from unroll.ops.gated import gated
 
-TANH = Recurrence("rnn_tanh", gates=1, states=("h",), step=tanh)
-RELU = Recurrence("rnn_relu", gates=1, states=("h",), step=relu)
+TANH = gated("rnn_tanh", 1, {"h": 0.0}, tanh)
+RELU = gated("rnn_relu", 1, {"h": 0.0}, relu)

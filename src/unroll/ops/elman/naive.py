@@ -13,7 +13,8 @@ def _preactivation(x: Tensor, state: State, weights: Weights, mask: Tensor | Non
     """`W x + U h + b`, where b is the sum of both biases."""
     (h,) = state
     recurrent = h if mask is None else h * mask
-    return linear(x, weights.w_ih, weights.b_ih) + linear(recurrent, weights.w_hh, weights.b_hh)
+    given = linear(x, weights["weight_ih"], weights.get("bias_ih"))
+    return given + linear(recurrent, weights["weight_hh"], weights.get("bias_hh"))
 
 
 def tanh(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) -> Step:
@@ -23,7 +24,8 @@ def tanh(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) 
 
     Paper: Elman 1990.
     """
-    return Step((torch.tanh(_preactivation(x, state, weights, mask)),), {})
+    h = torch.tanh(_preactivation(x, state, weights, mask))
+    return Step(h, (h,), {})
 
 
 def relu(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) -> Step:
@@ -33,4 +35,5 @@ def relu(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) 
 
     Paper: Le, Jaitly & Hinton 2015 (there with `U` the identity at the start, which is not done here).
     """
-    return Step((torch.relu(_preactivation(x, state, weights, mask)),), {})
+    h = torch.relu(_preactivation(x, state, weights, mask))
+    return Step(h, (h,), {})

@@ -1,7 +1,8 @@
 """The gated recurrent unit, in both of its forms."""
 
-from unroll.ops.call import Recurrence
+from unroll.ops.gated import gated
 from unroll.ops.gru.naive import reset_after, reset_before
 
-RESET_AFTER = Recurrence("gru", gates=3, states=("h",), step=reset_after)
-RESET_BEFORE = Recurrence("gru_reset_before", gates=3, states=("h",), step=reset_before)
+# The gate z keeps the state, and 1 - z lets the candidate in.
+RESET_AFTER = gated("gru", 3, {"h": 0.0}, reset_after, forget_gate=1)
+RESET_BEFORE = gated("gru_reset_before", 3, {"h": 0.0}, reset_before, forget_gate=1)

@@ -20,12 +20,13 @@ def reset_after(x: Tensor, state: State, weights: Weights, mask: Tensor | None =
     """
     (h,) = state
     recurrent = h if mask is None else h * mask
-    xr, xz, xn = linear(x, weights.w_ih, weights.b_ih).chunk(3, dim=-1)
-    hr, hz, hn = linear(recurrent, weights.w_hh, weights.b_hh).chunk(3, dim=-1)
+    xr, xz, xn = linear(x, weights["weight_ih"], weights.get("bias_ih")).chunk(3, dim=-1)
+    hr, hz, hn = linear(recurrent, weights["weight_hh"], weights.get("bias_hh")).chunk(3, dim=-1)
     r = (xr + hr).sigmoid()
     z = (xz + hz).sigmoid()
     n = (xn + r * hn).tanh()
-    return Step(((1 - z) * n + z * h,), {"r": r, "z": z, "n": n})
+    h = (1 - z) * n + z * h
+    return Step(h, (h,), {"r": r, "z": z, "n": n})
 
 
 def reset_before(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) -> Step:
@@ -39,14 +40,14 @@ def reset_before(x: Tensor, state: State, weights: Weights, mask: Tensor | None 
     with b the sum of both biases. This is the paper's form (Cho et al. 2014), which `torch.nn` lacks.
     """
     (h,) = state
-    H = weights.w_hh.shape[-1]
+    w_hh, b_hh = weights["weight_hh"], weights.get("bias_hh")
+    H = w_hh.shape[-1]
     recurrent = h if mask is None else h * mask
-    xr, xz, xn = linear(x, weights.w_ih, weights.b_ih).chunk(3, dim=-1)
-    gates, candidate = weights.w_hh[: 2 * H], weights.w_hh[2 * H :]
-    b_gates = None if weights.b_hh is None else weights.b_hh[: 2 * H]
-    b_candidate = None if weights.b_hh is None else weights.b_hh[2 * H :]
-    hr, hz = linear(recurrent, gates, b_gates).chunk(2, dim=-1)
+    xr, xz, xn = linear(x, weights["weight_ih"], weights.get("bias_ih")).chunk(3, dim=-1)
+    b_gates, b_candidate = (None, None) if b_hh is None else (b_hh[: 2 * H], b_hh[2 * H :])
+    hr, hz = linear(recurrent, w_hh[: 2 * H], b_gates).chunk(2, dim=-1)
     r = (xr + hr).sigmoid()
     z = (xz + hz).sigmoid()
-    n = (xn + linear(r * recurrent, candidate, b_candidate)).tanh()
-    return Step(((1 - z) * n + z * h,), {"r": r, "z": z, "n": n})
+    n = (xn + linear(r * recurrent, w_hh[2 * H :], b_candidate)).tanh()
+    h = (1 - z) * n + z * h
+    return Step(h, (h,), {"r": r, "z": z, "n": n})

@@ -26,11 +26,12 @@ def step(x: Tensor, state: State, weights: Weights, mask: Tensor | None = None) 
     """
     h, c = state
     recurrent = h if mask is None else h * mask
-    a = linear(x, weights.w_ih, weights.b_ih) + linear(recurrent, weights.w_hh, weights.b_hh)
+    a = linear(x, weights["weight_ih"], weights.get("bias_ih"))
+    a = a + linear(recurrent, weights["weight_hh"], weights.get("bias_hh"))
     i, f, g, o = a.chunk(4, dim=-1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     c = f * c + i * g
     h = o * torch.tanh(c)
-    if weights.w_hr is not None:
-        h = linear(h, weights.w_hr)
-    return Step((h, c), {"i": i, "f": f, "g": g, "o": o})
+    if "weight_hr" in weights:
+        h = linear(h, weights["weight_hr"])
+    return Step(h, (h, c), {"i": i, "f": f, "g": g, "o": o})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from unroll.ops.autograd import Needed
 from unroll.ops.call import Call, State, Tensors
 from unroll.ops.triton import common
 from unroll.ops.triton.backward import backward as backward_kernel
@@ -19,8 +20,6 @@ from unroll.ops.triton.forward import forward as forward_kernel
 _FORWARD: Any = forward_kernel
 _BACKWARD: Any = backward_kernel
 CELLS = {"rnn_tanh": common.TANH, "rnn_relu": common.RELU, "lstm": common.LSTM, "gru": common.GRU}
-_X, _W_IH, _W_HH, _B_IH, _B_HH, _STATE = 0, 4, 5, 6, 7, 9
-"""Places in `Call.tensors`."""
 _ROWS = 16
 """Rows of a program: the least that a matrix unit takes. It may not depend on B, or a row's result would."""
 _BLOCKS = 65535
@@ -55,13 +54,13 @@ def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept]:
     T, B, _ = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
     keep = keep and G > 1
-    gx = _product(x, weights.w_ih, _bias(call), _width(call, keep=keep))
+    gx = _product(x, weights["weight_ih"], _bias(call), _width(call, keep=keep))
     y = x.new_zeros(T, B, H) if call.lengths is not None else x.new_empty(T, B, H)
     passed = x.new_empty(2, B, H)
     passed[0] = call.state[0]
     states = [s.float().clone(memory_format=torch.contiguous_format) for s in call.state]
     c_seq = x.new_empty(T, B, H, dtype=torch.float32) if keep and len(states) > 1 else None
-    b_n = weights.b_hh[2 * H :].contiguous() if G == 3 and weights.b_hh is not None else None
+    b_n = weights["bias_hh"][2 * H :].contiguous() if G == 3 and "bias_hh" in weights else None
     arguments = _shared(call, gx) | {
         "gx": gx,
         "b_n": b_n,
@@ -78,10 +77,10 @@ def forward(call: Call, *, keep: bool) -> tuple[Tensor, State, Kept]:
     return y, tuple(s.to(x.dtype) for s in states), Kept(gx if keep else None, c_seq)
 
 
-def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence[bool]) -> Tensors:
+def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Needed) -> Tensors:
     """The gradients that are needed, in the order of `Call.tensors`, from the outputs' (None is zeros)."""
     call = _bounded(call)
-    x, weights = _read(call), call.weights
+    x, wanted = _read(call), call.form.call(needed)  # type: ignore[arg-type]  # whether, for each tensor
     T, B, D = x.shape
     H, G = call.state[0].shape[1], call.recurrence.gates
     states = call.state
@@ -109,19 +108,20 @@ def backward(call: Call, y: Tensor, kept: Kept, grads: Tensors, needed: Sequence
         _BACKWARD[grid](**arguments, **place)
     flat = gates.view(T * B, -1)
     recurrent = inner = flat[:, : G * H]
-    if G == 3 and (needed[_X] or needed[_W_IH] or needed[_B_IH]):
+    if G == 3 and (wanted.x or wanted.weights["weight_ih"] or wanted.weights.get("bias_ih")):
         # the reset gate stands between the input's and the recurrent part of the candidate
         inner = torch.cat([flat[:, : 2 * H], flat[:, 3 * H :]], 1)
-    made = {
-        _X: lambda: (inner @ weights.w_ih).view(T, B, D),
-        _W_IH: lambda: inner.t() @ x.reshape(T * B, D),
-        _W_HH: lambda: recurrent.t() @ _before(call, y).view(T * B, H),
-        _B_IH: lambda: inner.sum(0, dtype=torch.float32).to(x.dtype),
-        _B_HH: lambda: recurrent.sum(0, dtype=torch.float32).to(x.dtype),
+    of_weights: dict[str, Callable[[], Tensor]] = {
+        "weight_ih": lambda: inner.t() @ x.reshape(T * B, D),
+        "weight_hh": lambda: recurrent.t() @ _before(call, y).view(T * B, H),
+        "bias_ih": lambda: inner.sum(0, dtype=torch.float32).to(x.dtype),
+        "bias_hh": lambda: recurrent.sum(0, dtype=torch.float32).to(x.dtype),
     }
-    found = [make() if needed[i] and (make := made.get(i)) else None for i in range(_STATE)]
+    dx = (inner @ call.weights["weight_ih"]).view(T, B, D) if wanted.x else None
+    dw = [of_weights[name]() if want else None for name, want in wanted.weights.items()]
     of_states = [*(d.to(x.dtype) for d in d_states), *(d.sum(0).to(x.dtype) for d in d_back)]
-    return (*found, *(d if n else None for d, n in zip(of_states, needed[_STATE:], strict=True)))
+    states = [*wanted.state, *(wanted.reset_state or ())]
+    return (dx, None, None, None, *dw, *(d if want else None for d, want in zip(of_states, states, strict=True)))
 
 
 def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _shared(call: Call, gates: Tensor) -> dict[str, Any]:
     back = [b.contiguous() for b in call.reset_state or ()]
     tiling = _tiling(call)
     return {
-        "w_hh": call.weights.w_hh.contiguous(),
+        "w_hh": call.weights["weight_hh"].contiguous(),
         "lengths": call.lengths,
         "resets": None if call.resets is None else call.resets.contiguous().view(torch.int8),
         "reset_h": back[0] if back else None,
@@ -247,7 +247,7 @@ def _read(call: Call) -> Tensor:
 
 def _bias(call: Call) -> Tensor | None:
     """What is added to W x: both biases but the GRU's recurrent one of the candidate."""
-    b_ih, b_hh = call.weights.b_ih, call.weights.b_hh
+    b_ih, b_hh = call.weights.get("bias_ih"), call.weights.get("bias_hh")
     if b_hh is not None and call.recurrence.gates == 3:
         b_hh = torch.cat([b_hh[: 2 * len(b_hh) // 3], torch.zeros_like(b_hh[2 * len(b_hh) // 3 :])])
     if b_ih is None or b_hh is None:

@@ -38,7 +38,7 @@ def refuse(call: Call) -> str | None:
         return f"the GPU kernels compute on CUDA devices, not on the device '{x.device.type}'"
     if x.is_cuda and torch.cuda.get_device_capability(x.device) < (8, 0):
         return "the GPU kernels need a GPU of compute capability 8.0 or above"
-    if call.weights.w_hr is not None:
+    if "weight_hr" in call.weights:
         return "the GPU kernels have no projection"
     if x.shape[1] == 0:
         return "there is nothing to compute"
