@@ -17,12 +17,12 @@ struct Exponential {
 template <class T>
 UNROLL_INLINE Exponential<T> exponential(Vec<T> x) {
   using Bits = typename Types<T>::Bits;
-  constexpr bool wide = sizeof(T) == 8;
-  constexpr int mantissa = wide ? 52 : 23;
-  constexpr T shift = wide ? T(6755399441055744.0) : T(12582912.0);  // 1.5 * 2^mantissa: adding it rounds
+  constexpr bool is_double = sizeof(T) == 8;
+  constexpr int mantissa = is_double ? 52 : 23;
+  constexpr T shift = is_double ? T(6755399441055744.0) : T(12582912.0);  // 1.5 * 2^mantissa: adding it rounds
   constexpr T per_log2 = T(1.4426950408889634074);
-  constexpr T log2_high = wide ? T(0x1.62e42feep-1) : T(0x1.62e4p-1);
-  constexpr T log2_low = wide ? T(0x1.a39ef35793c76p-33) : T(0x1.7f7d1cp-20);
+  constexpr T log2_high = is_double ? T(0x1.62e42feep-1) : T(0x1.62e4p-1);
+  constexpr T log2_low = is_double ? T(0x1.a39ef35793c76p-33) : T(0x1.7f7d1cp-20);
 
   const Vec<T> rounded = fma<T>(x, broadcast(per_log2), broadcast(shift));
   const Vec<T> n = rounded - shift;
@@ -31,7 +31,7 @@ UNROLL_INLINE Exponential<T> exponential(Vec<T> x) {
 
   // e^r - 1 = r + r^2 * (1/2! + r/3! + r^2/4! + ...)
   Vec<T> p;
-  if constexpr (wide) {
+  if constexpr (is_double) {
     constexpr T c[] = {1.0 / 87178291200.0,
                        1.0 / 6227020800.0,
                        1.0 / 479001600.0,

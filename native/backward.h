@@ -5,7 +5,7 @@
 #pragma once
 
 #include "backward_rows.h"
-#include "gradients.h"
+#include "weight_gradients.h"
 
 namespace unroll::UNROLL_ISA {
 
@@ -13,14 +13,14 @@ namespace unroll::UNROLL_ISA {
 template <class T, class C>
 struct WeightGradients {
   const Backward<T, C>* all;
-  const Walk<T>* walk;
+  const RowCursor<T>* walk;
   const T **a, **x, **h, **reset_h, **d, **m;
   OuterProducts<T> gates, projection;
   OuterScratch<T> own, own_projection;
   bool begun;  // the results hold something
 
   UNROLL_INLINE void lay(Layout& out) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     static constexpr int kCandidate[] = {2}, kWhole[] = {0};
     a = out.take<const T*>(kBlock);
     x = out.take<const T*>(kBlock);
@@ -52,7 +52,7 @@ struct WeightGradients {
   }
 
   void run(index begin, index end, int member, int members) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     index K = 0;
     const auto add = [&] {
       outer_block(gates, own, K, !begun, member, members);
@@ -80,9 +80,9 @@ struct WeightGradients {
 
 // The gradient of the input, for packed steps [begin, end) of a block that begins at step n0.
 template <class T, class C>
-void input_gradients(const Backward<T, C>& all, const Walk<T>& walk, index n, index end, index n0, index part,
+void input_gradients(const Backward<T, C>& all, const RowCursor<T>& walk, index n, index end, index n0, index part,
                      index parts, const T** from, T** to) {
-  const Problem& p = all.p;
+  const Args& p = all.p;
   const index before = all.plan.offset(n), packed = all.plan.offset(end) - before;
   index at = packed * part / parts;
   const index until = packed * (part + 1) / parts;
@@ -110,7 +110,7 @@ void input_gradients(const Backward<T, C>& all, const Walk<T>& walk, index n, in
 // What is left when all steps are done; `none`: no step had a gradient.
 template <class T, class C>
 void finish_backward(const Backward<T, C>& all, bool none) {
-  const Problem& p = all.p;
+  const Args& p = all.p;
   const auto clear = [](void* of, index count) {
     if (of != nullptr) std::memset(of, 0, count * sizeof(T));
   };
@@ -159,12 +159,12 @@ void finish_backward(const Backward<T, C>& all, bool none) {
 }
 
 template <class T, class C>
-void backward(const Problem& p, const Plan& plan) {
+void backward(const Args& p, const PackedRows& plan) {
   Backward<T, C> all(p, plan);
-  const Scratch shared([&](Layout& out) { all.lay(out); });
+  const Workspace shared([&](Layout& out) { all.lay(out); });
   all.prepare();
   if (p.dx != nullptr) prefer_huge_pages(p.dx, std::size_t(p.T * p.B * p.D) * sizeof(T));
-  const Walk<T> walk{p, plan, all.zeros};
+  const RowCursor<T> walk{p, plan, all.zeros};
 
   index bounds[kMostThreads + 1] = {0, p.B};
   const int parts = all.cut.by_units ? 1 : int(plan.cut(all.cut.threads, bounds));
@@ -172,7 +172,7 @@ void backward(const Problem& p, const Plan& plan) {
   const int helpers = all.cut.threads;  // of the products, which any number can share
   BackwardChunk<T, C> chunks[kMostThreads];
   WeightGradients<T, C> weights[kMostThreads];
-  const Scratch own([&](Layout& out) {
+  const Workspace own([&](Layout& out) {
     for (int k = 0; k < members || k < helpers; ++k) {
       const int part = all.cut.by_units ? 0 : k < parts ? k : 0;
       chunks[k] = {};
@@ -190,7 +190,7 @@ void backward(const Problem& p, const Plan& plan) {
     const index begin = all.block_begin(end);
     std::memset(all.live, 0, std::size_t(plan.offset(end) - plan.offset(begin)));
     if (all.cut.by_units) {
-      team(members, [&](int member, int count, Barrier& barrier) {
+      run_team(members, [&](int member, int count, Barrier& barrier) {
         BackwardChunk<T, C>& chunk = chunks[member];
         const index panels = tile_panels<T, C>(p);
         if (all.recomputes()) {
@@ -200,14 +200,14 @@ void backward(const Problem& p, const Plan& plan) {
         chunk.run(begin, end, member, count, &barrier);
       });
     } else {
-      each(parts, all.cut.threads, [&](index part) {
+      parallel_for(parts, all.cut.threads, [&](index part) {
         if (all.recomputes()) chunks[part].compute_again(begin, end, 0, tile_panels<T, C>(p));
         chunks[part].run(begin, end, 0, 1, nullptr);
       });
     }
     const index of_weights = weighs ? helpers : 0, of_x = p.dx == nullptr ? 0 : helpers;
     // an item's memory is its own: the item, not the thread, has a number
-    each(of_weights + of_x, helpers, [&](index item) {
+    parallel_for(of_weights + of_x, helpers, [&](index item) {
       if (item < of_weights) {
         weights[item].run(begin, end, int(item), helpers);
       } else {

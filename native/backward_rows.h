@@ -34,13 +34,13 @@ UNROLL_INLINE bool any(const T* of, index n) {
 template <class T, class C>
 struct BackwardChunk {
   const Backward<T, C>* all;
-  const Walk<T>* walk;
+  const RowCursor<T>* walk;
   index first, last;
   T* d_second;     // (rows, Hp): the gradient of r * h, or of what is projected
   const T** from;  // (kList or rows,)
   T** to;
-  index* ranks;  // (rows,): those that have a gradient
-  Frame<T> f;    // to compute gates again
+  index* ranks;      // (rows,): those that have a gradient
+  StepContext<T> f;  // to compute gates again
 
   index rows() const { return last - first; }
   UNROLL_INLINE index list() const { return rows() > kList ? rows() : kList; }
@@ -61,7 +61,7 @@ struct BackwardChunk {
   }
 
   const T* c_before(index rank, index n) const {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     if (p.c0 == nullptr) return nullptr;
     if (walk->reset(rank, n)) return walk->reset_c();
     return n > 0 ? all->cell(n - 1, rank) : static_cast<const T*>(p.c0) + all->plan.row(rank) * p.H;
@@ -69,12 +69,12 @@ struct BackwardChunk {
 
   // The gates of steps [begin, end): states are known, so rows and steps are all alike.
   void compute_again(index begin, index end, index begin_panel, index end_panel) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     f.keep = true;
     T** const no_outputs = nullptr;
     index count = 0;
     const auto flush = [&] {
-      Frame<T> g = f;
+      StepContext<T> g = f;
       g.y = no_outputs;
       for (index panel = begin_panel; panel < end_panel; ++panel) step_panel<T, C>(g, count, panel);
       for (index panel = 0; panel < second_panels<T, C>(p); ++panel) step_second<T, C>(g, count, panel);
@@ -100,7 +100,7 @@ struct BackwardChunk {
 
   // Steps [begin, end) from the last to the first; a member takes its part of the units.
   void run(index begin, index end, int member, int members, Barrier* barrier) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     constexpr int L = kLanes<T>;
     const index Hp = all->Hp, Rp = all->Rp, panels = column_panels<T>(p.R);
     const index begin_panel = panels * member / members, end_panel = panels * (member + 1) / members;
@@ -152,7 +152,7 @@ struct BackwardChunk {
 
   // What the step before will read: processors look ahead in ascending order only.
   UNROLL_INLINE void fetch_ahead(index n, index begin, index rank, index b, index u0, index u1) const {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     constexpr index kLine = 64 / sizeof(T);
     const index c1 = u1 < all->Hp ? u1 : all->Hp;
     const T* const dy =
@@ -172,7 +172,7 @@ struct BackwardChunk {
 
   // Whether any gradient of units [u0, u1) is not zero, or an input, output or state is so that zero times it is NaN.
   UNROLL_INLINE bool has_gradient(index rank, index n, index u0, index u1) const {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     const index c1 = p.w_hr == nullptr ? u1 : all->Hp;
     return any<false>(all->dh + rank * all->Rp + u0, u1 - u0) ||
            (p.c0 != nullptr && any<false>(all->dc + rank * all->Hp + u0, c1 - u0)) ||
@@ -182,7 +182,7 @@ struct BackwardChunk {
 
   // The gradient at a row's last step is that of its final state.
   UNROLL_INLINE void start(index rank, index b, index u0, index u1) const {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     constexpr int L = kLanes<T>;
     T* const dh = all->dh + rank * all->Rp;
     for (index u = u0; u < u1 && p.dh != nullptr; u += L) {
@@ -205,7 +205,7 @@ struct BackwardChunk {
   }
 
   UNROLL_INLINE void back(index n, index begin, index k, index u0, index u1) const {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     const index rank = ranks[k];
     BackRow<T> s;
     s.H = p.H, s.Hp = all->Hp, s.u0 = u0, s.u1 = u1;
@@ -221,7 +221,7 @@ struct BackwardChunk {
 
   // From the gradient of the outputs to that of what was projected.
   void unproject(index n, index begin, index count) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     for (index k = 0; k < count; ++k) {
       const T* const dh = all->dh + ranks[k] * all->Rp;
       T* const kept = all->d_output + (all->plan.offset(n) + ranks[k] - all->plan.offset(begin)) * all->Rp;
@@ -235,7 +235,7 @@ struct BackwardChunk {
 
   // Through the candidate's product to r.
   void back_reset(index n, index begin, index count) {
-    const Problem& p = all->p;
+    const Args& p = all->p;
     for (index k = 0; k < count; ++k) {
       from[k] = all->gates(n, ranks[k], begin) + 2 * all->Hp;
       to[k] = d_second + k * all->Hp;

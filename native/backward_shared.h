@@ -10,8 +10,8 @@ constexpr index kRecomputed = 2048;  // rows and steps whose gates are computed 
 // Weights for the way back, and what all threads share.
 template <class T, class C>
 struct Backward {
-  const Problem& p;
-  const Plan& plan;
+  const Args& p;
+  const PackedRows& plan;
   Cut cut;
   index Hp, Rp;
 
@@ -22,7 +22,7 @@ struct Backward {
   T* sums;
   ForwardWeights<T, C> again;
 
-  Backward(const Problem& problem, const Plan& rows) : p(problem), plan(rows) {
+  Backward(const Args& problem, const PackedRows& rows) : p(problem), plan(rows) {
     Hp = p.padded();
     Rp = (p.R + 15) / 16 * 16;
     cut = cut_forward<T>(p, plan);
@@ -83,7 +83,7 @@ struct Backward {
     const T* const w_hh = static_cast<const T*>(p.w_hh);
     const index of_h = column_panels<T>(p.R), of_x = w_x == nullptr ? 0 : column_panels<T>(p.D);
     const index of_second = w_second == nullptr ? 0 : column_panels<T>(p.H);
-    each(of_h + of_x + of_second, packing_threads(p, cut.threads), [&](index item) {
+    parallel_for(of_h + of_x + of_second, packing_threads(p, cut.threads), [&](index item) {
       if (item < of_h) {
         const PlaneRows<T, C::kH> rows{w_hh, p.R, p.H, Hp, C::kBlockH};
         pack_panel(w_h + panel_offset<T>(C::kH * Hp, item), C::kH * Hp, p.R, item, rows);

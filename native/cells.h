@@ -7,7 +7,7 @@
 #pragma once
 
 #include "activations.h"
-#include "frame.h"
+#include "step_context.h"
 
 namespace unroll::UNROLL_ISA {
 
@@ -78,7 +78,7 @@ struct LstmCell : TraitsOf<Cell::lstm> {
   static constexpr bool kDirect = false;  // whether `back` leaves something in dh
 
   template <class T, int MR>
-  static void tile(const Frame<T>& f, index r, index panel) {
+  static void tile(const StepContext<T>& f, index r, index panel) {
     constexpr int L = kLanes<T>;
     const index u = panel * L;
     Vec<T> acc[MR][4];
@@ -138,7 +138,7 @@ struct GruCell : TraitsOf<Cell::gru> {
   static constexpr bool kDirect = true;
 
   template <class T, int MR>
-  static void tile(const Frame<T>& f, index r, index panel) {
+  static void tile(const StepContext<T>& f, index r, index panel) {
     constexpr int L = kLanes<T>;
     const index u = panel * L;
     Vec<T> acc[MR][4];
@@ -193,7 +193,7 @@ struct GruResetBeforeCell : TraitsOf<Cell::gru_reset_before> {
   static constexpr bool kDirect = true;
 
   template <class T, int MR>
-  static void tile(const Frame<T>& f, index r, index panel) {
+  static void tile(const StepContext<T>& f, index r, index panel) {
     constexpr int L = kLanes<T>;
     const index u = panel * L;
     Vec<T> acc[MR][3];
@@ -212,7 +212,7 @@ struct GruResetBeforeCell : TraitsOf<Cell::gru_reset_before> {
 
   // The candidate and the output, from r * h; a panel is one of columns.
   template <class T, int MR>
-  static void second(const Frame<T>& f, index r, index panel) {
+  static void second(const StepContext<T>& f, index r, index panel) {
     constexpr int L = kLanes<T>;
     with_constant<kPanel>(panel_vectors<T>(f.H, panel), [&](auto nv) {
       constexpr int NV = decltype(nv)::value;
@@ -267,7 +267,7 @@ struct ElmanCell : TraitsOf<RELU ? Cell::rnn_relu : Cell::rnn_tanh> {
   static constexpr bool kDirect = false;
 
   template <class T, int MR>
-  static void tile(const Frame<T>& f, index r, index panel) {
+  static void tile(const StepContext<T>& f, index r, index panel) {
     constexpr int L = kLanes<T>;
     with_constant<kPanel>(panel_vectors<T>(f.H, panel), [&](auto nv) {
       constexpr int NV = decltype(nv)::value;

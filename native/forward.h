@@ -7,15 +7,15 @@
 #pragma once
 
 #include "cells.h"
-#include "packed.h"
-#include "scratch.h"
-#include "walk.h"
+#include "pack_weights.h"
+#include "row_cursor.h"
+#include "workspace.h"
 
 namespace unroll::UNROLL_ISA {
 
 // A panel of the input's product, for rows whose gates are waiting for it.
 template <class T, class C>
-void project(const Frame<T>& f, index rows, index panel) {
+void project(const StepContext<T>& f, index rows, index panel) {
   constexpr int L = kLanes<T>;
   const int vectors = C::kColumns ? panel_vectors<T>(f.H, panel) : C::kX;
   with_constant<kPanel>(vectors, [&](auto nv) {
@@ -40,20 +40,20 @@ void project(const Frame<T>& f, index rows, index panel) {
 
 // One step of `rows` rows: a panel of its units.
 template <class T, class C>
-UNROLL_INLINE void step_panel(const Frame<T>& f, index rows, index panel) {
+UNROLL_INLINE void step_panel(const StepContext<T>& f, index rows, index panel) {
   row_blocks<tile_rows(C::kColumns ? kPanel : C::kX)>(
       rows, [&](index r, auto mr) { C::template tile<T, decltype(mr)::value>(f, r, panel); });
 }
 
 // What comes after all units' panels: the panels of the second product.
 template <class T, class C>
-UNROLL_INLINE index second_panels(const Problem& p) {
+UNROLL_INLINE index second_panels(const Args& p) {
   if (C::kSecond) return column_panels<T>(p.H);
   return p.w_hr != nullptr ? column_panels<T>(p.R) : 0;
 }
 
 template <class T, class C>
-void step_second(const Frame<T>& f, index rows, index panel) {
+void step_second(const StepContext<T>& f, index rows, index panel) {
   if constexpr (C::kSecond) {
     row_blocks<kRows>(rows, [&](index r, auto mr) { C::template second<T, decltype(mr)::value>(f, r, panel); });
   } else if (f.y != nullptr) {
@@ -72,7 +72,7 @@ struct Cut {
 };
 
 template <class T>
-Cut cut_forward(const Problem& p, const Plan& plan) {
+Cut cut_forward(const Args& p, const PackedRows& plan) {
   Cut cut;
   const double per_row = 2.0 * double(p.D + p.R) * p.gates() * double(p.H);
   if (per_row * double(plan.total()) > 4e5) cut.threads = p.threads < kMostThreads ? p.threads : kMostThreads;
@@ -85,7 +85,7 @@ Cut cut_forward(const Problem& p, const Plan& plan) {
 }
 
 // Waking a thread takes longer than packing few weights.
-UNROLL_INLINE int packing_threads(const Problem& p, int threads) {
+UNROLL_INLINE int packing_threads(const Args& p, int threads) {
   return index(p.gates()) * p.H * (p.D + p.R) < (index(1) << 18) ? 1 : threads;
 }
 
@@ -94,7 +94,7 @@ template <class T, class C>
 struct ForwardWeights {
   T *w_x, *w_h, *w_second, *bias, *zeros;
 
-  UNROLL_INLINE void lay(Layout& out, const Problem& p) {
+  UNROLL_INLINE void lay(Layout& out, const Args& p) {
     w_x = out.take<T>(tile_weights_size<T, C, C::kX>(p, p.D));
     w_h = out.take<T>(tile_weights_size<T, C, C::kH>(p, p.R));
     const index second = p.w_hr != nullptr ? p.R : p.H;
@@ -103,12 +103,12 @@ struct ForwardWeights {
     zeros = out.take<T>(p.R > p.padded() ? p.R : p.padded());
   }
 
-  void pack(const Problem& p, int threads) {
+  void pack(const Args& p, int threads) {
     const T* const w_hh = static_cast<const T*>(p.w_hh);
     pack_bias<T, C>(bias, p);
     for (index i = 0; i < p.R || i < p.padded(); ++i) zeros[i] = T(0);
     const index panels = tile_panels<T, C>(p), seconds = second_panels<T, C>(p);
-    each(2 * panels + seconds, packing_threads(p, threads), [&](index item) {
+    parallel_for(2 * panels + seconds, packing_threads(p, threads), [&](index item) {
       if (item < panels) {
         pack_tile_panel<T, C, C::kX>(w_x, static_cast<const T*>(p.w_ih), p.D, C::kBlockX, p, item);
       } else if (item < 2 * panels) {
@@ -121,8 +121,8 @@ struct ForwardWeights {
     });
   }
 
-  UNROLL_INLINE Frame<T> frame(const Problem& p) const {
-    Frame<T> f;
+  UNROLL_INLINE StepContext<T> frame(const Args& p) const {
+    StepContext<T> f;
     f.D = p.D, f.H = p.H, f.R = p.R, f.Hp = p.padded();
     f.w_x = w_x, f.w_h = w_h, f.w_second = w_second, f.bias = bias;
     return f;
@@ -131,7 +131,7 @@ struct ForwardWeights {
 
 // The pointers of a frame, for `rows` rows.
 template <class T>
-UNROLL_INLINE void lay_rows(Frame<T>& f, Layout& out, index rows) {
+UNROLL_INLINE void lay_rows(StepContext<T>& f, Layout& out, index rows) {
   f.x = out.take<const T*>(rows);
   f.h = out.take<const T*>(rows);
   f.c_before = out.take<const T*>(rows);
@@ -144,8 +144,8 @@ UNROLL_INLINE void lay_rows(Frame<T>& f, Layout& out, index rows) {
 // Ranks [first, last), by one thread or, cut by units, by all.
 template <class T, class C>
 struct ForwardChunk {
-  const Problem* p;
-  const Walk<T>* walk;
+  const Args* p;
+  const RowCursor<T>* walk;
   const Cut* cut;
   index first, last;
   T *c, *gates, *extra;  // each row's own, where nothing is saved
@@ -170,7 +170,7 @@ struct ForwardChunk {
   }
 
   // Where step n's values of a row stand: among what is saved, or in this chunk's own memory.
-  UNROLL_INLINE void place(const Frame<T>& f, index k, index n) const {
+  UNROLL_INLINE void place(const StepContext<T>& f, index k, index n) const {
     const index Hp = p->padded(), planes = C::kPlanes * Hp;
     T* const saved = p->saved == nullptr
                          ? nullptr
@@ -207,7 +207,7 @@ struct ForwardChunk {
   }
 
   // `f` is this thread's own: its pointers hold lists() rows. It takes every `members`-th part of the panels.
-  void run(Frame<T> f, int member, int members, Barrier* barrier) const {
+  void run(StepContext<T> f, int member, int members, Barrier* barrier) const {
     const index panels = tile_panels<T, C>(*p), seconds = second_panels<T, C>(*p);
     const index begin = panels * member / members, end = panels * (member + 1) / members;
     const index begin_second = seconds * member / members, end_second = seconds * (member + 1) / members;
@@ -249,7 +249,7 @@ struct ForwardChunk {
     }
   }
 
-  UNROLL_INLINE void place_input(const Frame<T>& f, index at, index k, index n) const {
+  UNROLL_INLINE void place_input(const StepContext<T>& f, index at, index k, index n) const {
     f.x[at] = walk->x(first + k, n);
     if (gates != nullptr) {
       f.gates[at] = gates + ((n % cut->block) * rows() + k) * C::kPlanes * p->padded();
@@ -260,22 +260,22 @@ struct ForwardChunk {
 };
 
 template <class T, class C>
-void forward(const Problem& p, const Plan& plan) {
+void forward(const Args& p, const PackedRows& plan) {
   const Cut cut = cut_forward<T>(p, plan);
   ForwardWeights<T, C> weights{};
-  const Scratch own([&](Layout& out) { weights.lay(out, p); });
+  const Workspace own([&](Layout& out) { weights.lay(out, p); });
   weights.pack(p, cut.threads);
   prefer_huge_pages(p.y, std::size_t(p.T * p.B * p.R) * sizeof(T));
   if (p.saved != nullptr) prefer_huge_pages(p.saved, std::size_t(plan.total() * p.saved_width()) * sizeof(T));
-  const Walk<T> walk{p, plan, weights.zeros};
+  const RowCursor<T> walk{p, plan, weights.zeros};
 
   // All memory is taken here: a thread that runs out of it could not say so.
   index bounds[kMostThreads + 1] = {0, p.B};
   const int parts = cut.by_units ? 1 : int(plan.cut(cut.threads, bounds));
   const int members = cut.by_units ? cut.threads : parts;
   ForwardChunk<T, C> chunks[kMostThreads];
-  Frame<T> frames[kMostThreads];
-  const Scratch shared([&](Layout& out) {
+  StepContext<T> frames[kMostThreads];
+  const Workspace shared([&](Layout& out) {
     for (int k = 0; k < members; ++k) {
       if (k < parts) {
         chunks[k] = {&p, &walk, &cut, bounds[k], bounds[k + 1], nullptr, nullptr, nullptr};
@@ -286,10 +286,10 @@ void forward(const Problem& p, const Plan& plan) {
     }
   });
   if (cut.by_units) {
-    team(members,
-         [&](int member, int count, Barrier& barrier) { chunks[0].run(frames[member], member, count, &barrier); });
+    run_team(members,
+             [&](int member, int count, Barrier& barrier) { chunks[0].run(frames[member], member, count, &barrier); });
   } else {
-    each(parts, cut.threads, [&](index part) { chunks[part].run(frames[part], 0, 1, nullptr); });
+    parallel_for(parts, cut.threads, [&](index part) { chunks[part].run(frames[part], 0, 1, nullptr); });
   }
 }
 

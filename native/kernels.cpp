@@ -10,8 +10,8 @@ namespace {
 
 // `body` with the equations of a cell, and a number of the type that it computes in.
 template <class Body>
-void with_cell(Cell cell, bool wide, Body&& body) {
-  const auto with_type = [&](auto equations) { wide ? body(equations, double{}) : body(equations, float{}); };
+void with_cell(Cell cell, bool is_double, Body&& body) {
+  const auto with_type = [&](auto equations) { is_double ? body(equations, double{}) : body(equations, float{}); };
   switch (cell) {
     case Cell::rnn_tanh: return with_type(ElmanCell<false>{});
     case Cell::rnn_relu: return with_type(ElmanCell<true>{});
@@ -21,16 +21,16 @@ void with_cell(Cell cell, bool wide, Body&& body) {
   }
 }
 
-void forward_any(const Problem& p, const Plan& plan) {
-  with_cell(p.cell, p.wide, [&](auto cell, auto number) { forward<decltype(number), decltype(cell)>(p, plan); });
+void forward_any(const Args& p, const PackedRows& plan) {
+  with_cell(p.cell, p.is_double, [&](auto cell, auto number) { forward<decltype(number), decltype(cell)>(p, plan); });
 }
 
-void backward_any(const Problem& p, const Plan& plan) {
-  with_cell(p.cell, p.wide, [&](auto cell, auto number) { backward<decltype(number), decltype(cell)>(p, plan); });
+void backward_any(const Args& p, const PackedRows& plan) {
+  with_cell(p.cell, p.is_double, [&](auto cell, auto number) { backward<decltype(number), decltype(cell)>(p, plan); });
 }
 
-void step_any(const StepProblem& p) {
-  with_cell(p.cell, p.wide, [&](auto cell, auto number) { step<decltype(number), decltype(cell)>(p); });
+void step_any(const StepArgs& p) {
+  with_cell(p.cell, p.is_double, [&](auto cell, auto number) { step<decltype(number), decltype(cell)>(p); });
 }
 
 #define UNROLL_TEXT(x) #x

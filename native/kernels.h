@@ -1,15 +1,15 @@
 // The kernels of one instruction set.
 #pragma once
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll {
 
 struct Kernels {
   const char* name;
-  void (*forward)(const Problem&, const Plan&);
-  void (*backward)(const Problem&, const Plan&);
-  void (*step)(const StepProblem&);
+  void (*forward)(const Args&, const PackedRows&);
+  void (*backward)(const Args&, const PackedRows&);
+  void (*step)(const StepArgs&);
 };
 
 namespace portable {

@@ -13,12 +13,12 @@
 #include "threads.h"
 
 namespace nb = nanobind;
+using unroll::Args;
 using unroll::Cell;
 using unroll::chosen;
 using unroll::Kernels;
-using unroll::Plan;
-using unroll::Planned;
-using unroll::Problem;
+using unroll::PackedRows;
+using unroll::RowPacking;
 using unroll::runnable;
 
 namespace {
@@ -33,57 +33,57 @@ Cell cell_named(std::string_view name) {
 template <class V>
 struct Field {
   const char* name;
-  V Problem::* member;
+  V Args::* member;
 };
 
 constexpr Field<bool> kFlags[] = {
-    {"double", &Problem::wide}, {"reverse", &Problem::reverse}, {"recompute", &Problem::recompute}};
+    {"double", &Args::is_double}, {"reverse", &Args::reverse}, {"recompute", &Args::recompute}};
 
 constexpr Field<unroll::index> kSizes[] = {
-    {"T", &Problem::T},
-    {"B", &Problem::B},
-    {"D", &Problem::D},
-    {"H", &Problem::H},
-    {"R", &Problem::R},
-    {"x_time", &Problem::x_time},
-    {"x_row", &Problem::x_row},
-    {"resets_time", &Problem::resets_time},
-    {"resets_row", &Problem::resets_row},
-    {"y_time", &Problem::y_time},
-    {"y_row", &Problem::y_row},
-    {"dy_time", &Problem::dy_time},
-    {"dy_row", &Problem::dy_row},
-    {"dx_time", &Problem::dx_time},
-    {"dx_row", &Problem::dx_row},
+    {"T", &Args::T},
+    {"B", &Args::B},
+    {"D", &Args::D},
+    {"H", &Args::H},
+    {"R", &Args::R},
+    {"x_time", &Args::x_time},
+    {"x_row", &Args::x_row},
+    {"resets_time", &Args::resets_time},
+    {"resets_row", &Args::resets_row},
+    {"y_time", &Args::y_time},
+    {"y_row", &Args::y_row},
+    {"dy_time", &Args::dy_time},
+    {"dy_row", &Args::dy_row},
+    {"dx_time", &Args::dx_time},
+    {"dx_row", &Args::dx_row},
 };
 
 constexpr Field<const void*> kInputs[] = {
-    {"x", &Problem::x},       {"w_ih", &Problem::w_ih},       {"w_hh", &Problem::w_hh},
-    {"b_ih", &Problem::b_ih}, {"b_hh", &Problem::b_hh},       {"w_hr", &Problem::w_hr},
-    {"h0", &Problem::h0},     {"c0", &Problem::c0},           {"reset_h", &Problem::reset_h},
-    {"dy", &Problem::dy},     {"reset_c", &Problem::reset_c}, {"dh", &Problem::dh},
-    {"dc", &Problem::dc},
+    {"x", &Args::x},       {"w_ih", &Args::w_ih},       {"w_hh", &Args::w_hh},
+    {"b_ih", &Args::b_ih}, {"b_hh", &Args::b_hh},       {"w_hr", &Args::w_hr},
+    {"h0", &Args::h0},     {"c0", &Args::c0},           {"reset_h", &Args::reset_h},
+    {"dy", &Args::dy},     {"reset_c", &Args::reset_c}, {"dh", &Args::dh},
+    {"dc", &Args::dc},
 };
 
 constexpr Field<void*> kOutputs[] = {
-    {"y", &Problem::y},
-    {"h", &Problem::h},
-    {"c", &Problem::c},
-    {"saved", &Problem::saved},
-    {"dx", &Problem::dx},
-    {"dw_ih", &Problem::dw_ih},
-    {"dh0", &Problem::dh0},
-    {"dc0", &Problem::dc0},
-    {"dw_hh", &Problem::dw_hh},
-    {"db_ih", &Problem::db_ih},
-    {"db_hh", &Problem::db_hh},
-    {"dw_hr", &Problem::dw_hr},
-    {"dreset_h", &Problem::dreset_h},
-    {"dreset_c", &Problem::dreset_c},
+    {"y", &Args::y},
+    {"h", &Args::h},
+    {"c", &Args::c},
+    {"saved", &Args::saved},
+    {"dx", &Args::dx},
+    {"dw_ih", &Args::dw_ih},
+    {"dh0", &Args::dh0},
+    {"dc0", &Args::dc0},
+    {"dw_hh", &Args::dw_hh},
+    {"db_ih", &Args::db_ih},
+    {"db_hh", &Args::db_hh},
+    {"dw_hr", &Args::dw_hr},
+    {"dreset_h", &Args::dreset_h},
+    {"dreset_c", &Args::dreset_c},
 };
 
 template <class V, std::size_t N>
-bool set(Problem& p, const Field<V> (&fields)[N], std::string_view name, nb::handle value) {
+bool set(Args& p, const Field<V> (&fields)[N], std::string_view name, nb::handle value) {
   for (const Field<V>& f : fields) {
     if (name != f.name) continue;
     if constexpr (std::is_pointer_v<V>) {
@@ -96,8 +96,8 @@ bool set(Problem& p, const Field<V> (&fields)[N], std::string_view name, nb::han
   return false;
 }
 
-Problem read(const nb::kwargs& fields) {
-  Problem p;
+Args read(const nb::kwargs& fields) {
+  Args p;
   for (auto [key, value] : fields) {
     const std::string_view name = nb::borrow<nb::str>(key).c_str();
     if (set(p, kFlags, name, value) || set(p, kSizes, name, value) || set(p, kInputs, name, value) ||
@@ -119,10 +119,10 @@ Problem read(const nb::kwargs& fields) {
   return p;
 }
 
-void run(void (*Kernels::*kernel)(const Problem&, const Plan&), const nb::kwargs& fields) {
-  const Problem p = read(fields);
+void run(void (*Kernels::*kernel)(const Args&, const PackedRows&), const nb::kwargs& fields) {
+  const Args p = read(fields);
   const nb::gil_scoped_release released;
-  const Planned rows(p);
+  const RowPacking rows(p);
   (chosen().*kernel)(p, rows.plan());
 }
 
@@ -159,9 +159,9 @@ bool view(nb::handle tensor, unroll::DLTensor& out) {
 }
 
 // Where the tensor's numbers are, if it can be viewed so and has this shape and width.
-void* numbers(nb::handle tensor, bool wide, std::initializer_list<unroll::index> shape) {
+void* numbers(nb::handle tensor, bool is_double, std::initializer_list<unroll::index> shape) {
   unroll::DLTensor t;
-  if (!view(tensor, t) || (t.dtype.bits == 64) != wide || t.ndim != int(shape.size())) {
+  if (!view(tensor, t) || (t.dtype.bits == 64) != is_double || t.ndim != int(shape.size())) {
     PyErr_Clear();  // what a tensor raises when it is viewed is not an error here
     return nullptr;
   }
@@ -186,16 +186,16 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
     return nb::none();
   }
   const unroll::index B = input.shape[0];
-  unroll::StepProblem p;
+  unroll::StepArgs p;
   p.cell = cell_named(cell);
-  const bool wide = p.wide = input.dtype.bits == 64;
+  const bool is_double = p.is_double = input.dtype.bits == 64;
   p.x = address(input);
   p.threads = threads;
   p.layers = layers, p.B = B, p.D = D, p.H = H, p.R = R;
   const bool two = traits(p.cell).states == 2;
   if (layers < 1 || B < 1 || unroll::index(weights.size()) != 5 * layers ||
-      (p.h = numbers(h, wide, {layers, B, R})) == nullptr ||
-      (two && (p.c = numbers(c, wide, {layers, B, H})) == nullptr)) {
+      (p.h = numbers(h, is_double, {layers, B, R})) == nullptr ||
+      (two && (p.c = numbers(c, is_double, {layers, B, H})) == nullptr)) {
     return nb::none();
   }
   const unroll::index rows = traits(p.cell).gates * H;
@@ -204,9 +204,9 @@ nb::object step(const char* cell, int threads, unroll::index layers, unroll::ind
     const nb::handle w = weights[k];
     if (w.is_none() && k % 5 >= 2) continue;
     const unroll::index columns = k == 0 ? D : R;
-    at[k] = k % 5 < 2   ? numbers(w, wide, {rows, columns})
-            : k % 5 < 4 ? numbers(w, wide, {rows})
-                        : numbers(w, wide, {R, H});
+    at[k] = k % 5 < 2   ? numbers(w, is_double, {rows, columns})
+            : k % 5 < 4 ? numbers(w, is_double, {rows})
+                        : numbers(w, is_double, {R, H});
     if (at[k] == nullptr) return nb::none();
   }
   for (unroll::index k = 0; k < 5 * layers; k += 5) {  // both biases or none; a projection where there must be one
@@ -241,7 +241,7 @@ NB_MODULE(_kernels, m) {
   m.def(
       "saved_width",
       [](const std::string& cell, unroll::index H, bool projected, bool recompute) {
-        Problem p;
+        Args p;
         p.cell = cell_named(cell);
         p.H = H;
         p.w_hr = projected ? &p : nullptr;

@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <numeric>
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll {
 
-Planned::Planned(const Problem& p) {
+RowPacking::RowPacking(const Args& p) {
   plan_.rows = p.B;
   plan_.steps = p.B ? p.T : 0;
   if (p.lengths == nullptr) return;
@@ -30,7 +30,7 @@ Planned::Planned(const Problem& p) {
   plan_ = {p.B, steps, order_.data(), lengths_.data(), offsets_.data()};
 }
 
-index Plan::cut(index parts, index* bounds) const {
+index PackedRows::cut(index parts, index* bounds) const {
   const index all = total();
   index count = 0, done = 0;
   bounds[0] = 0;

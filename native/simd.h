@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "problem.h"
+#include "args.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

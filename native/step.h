@@ -69,7 +69,7 @@ void step_row(index D, const T* const* w, const T* x, const LiveRow<T>& row) {
 }
 
 template <class T, class C>
-void step(const StepProblem& p) {
+void step(const StepArgs& p) {
   const bool few = p.B <= kFewRows && !C::kSecond && p.weights[4] == nullptr;
   const Flushed flushed;
   for (index layer = 0; layer < p.layers; ++layer) {
@@ -88,15 +88,15 @@ void step(const StepProblem& p) {
       }
       if (few) continue;
     }
-    Problem whole;
-    whole.cell = p.cell, whole.wide = p.wide, whole.threads = p.threads;
+    Args whole;
+    whole.cell = p.cell, whole.is_double = p.is_double, whole.threads = p.threads;
     whole.T = 1, whole.B = p.B, whole.D = D, whole.H = p.H, whole.R = p.R;
     whole.x = x, whole.x_row = D;
     whole.w_ih = w[0], whole.w_hh = w[1], whole.b_ih = w[2], whole.b_hh = w[3], whole.w_hr = w[4];
     whole.h0 = h, whole.c0 = c;
     whole.y = p.y, whole.y_row = p.R;
     whole.h = h_after, whole.c = c_after;
-    Plan plan;
+    PackedRows plan;
     plan.rows = p.B, plan.steps = 1;
     forward<T, C>(whole, plan);
   }

@@ -103,14 +103,14 @@ void Barrier::wait() {
   for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) pause(spins);
 }
 
-void each(std::ptrdiff_t items, int threads, void (*work)(void*, std::ptrdiff_t), void* data) {
+void parallel_for(std::ptrdiff_t items, int threads, void (*work)(void*, std::ptrdiff_t), void* data) {
   std::atomic<std::ptrdiff_t> next{0};
   together(int(std::min<std::ptrdiff_t>(items, threads)), [&](int, int) {
     for (std::ptrdiff_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < items;) work(data, i);
   });
 }
 
-void team(int threads, void (*work)(void*, int, int, Barrier&), void* data) {
+void run_team(int threads, void (*work)(void*, int, int, Barrier&), void* data) {
   alignas(Barrier) unsigned char storage[sizeof(Barrier)];
   std::atomic<Barrier*> barrier{nullptr};
   together(threads, [&](int member, int members) {

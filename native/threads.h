@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll {
 
@@ -53,9 +53,9 @@ class Barrier {
 
 // work(data, item) for each of `items`, on up to `threads` threads, in any order. Subnormal numbers are
 // flushed on each; the mode they had is restored.
-void each(std::ptrdiff_t items, int threads, void (*work)(void* data, std::ptrdiff_t item), void* data);
+void parallel_for(std::ptrdiff_t items, int threads, void (*work)(void* data, std::ptrdiff_t item), void* data);
 
 // work(data, member, members, barrier) on as many threads at once as can be had, at most `threads`.
-void team(int threads, void (*work)(void* data, int member, int members, Barrier& barrier), void* data);
+void run_team(int threads, void (*work)(void* data, int member, int members, Barrier& barrier), void* data);
 
 }  // namespace unroll

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import dataclasses
 import doctest
+import inspect
 import io
 import itertools
 import json
@@ -16,7 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import unroll
 from unroll.__main__ import COMMANDS, main, usage
@@ -259,3 +263,25 @@ def test_the_chinese_readme_follows_the_english_one() -> None:
     english, chinese = READMES
     for of in (levels, blocks, figures, targets):
         assert of(english) == of(chinese)
+
+
+CLASSES = [name for name in unroll.__all__ if isinstance(getattr(unroll, name), type)]
+
+
+@pytest.mark.parametrize("name", [n for n in CLASSES if not n.endswith("Error")] + ["Recurrence"])
+def test_the_example_of_every_public_class_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unroll.ops.call import Recurrence
+
+    monkeypatch.chdir(tmp_path)
+    text = inspect.getdoc(Recurrence if name == "Recurrence" else getattr(unroll, name)) or ""
+    names = {"unroll": unroll, "torch": torch, "np": np, "pd": pd}
+    test = doctest.DocTestParser().get_doctest(text, names, name, None, 0)
+    assert test.examples
+    said: list[str] = []
+    failed, _ = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
+    assert not failed, "".join(said)
+
+
+def test_the_parameters_for_type_checkers_are_those_of_the_estimators() -> None:
+    tool = Path(__file__).resolve().parents[1] / "docs" / "tools" / "make_parameters.py"
+    subprocess.run([sys.executable, str(tool), "--check"], check=True)

@@ -57,7 +57,7 @@ def test_an_unknown_option_names_the_nearest() -> None:
         ({"conv_kernel_sizes": [0]}, "conv_kernel_sizes is [0]; give sizes of at least 1"),
         ({"conv_pool": 2}, "conv_pool needs a convolution front end; set conv_filters"),
         ({"dropout": 0.1}, "dropout acts between layers"),
-        ({"forget_bias": 1.0, "recurrence": "gru"}, "forget_bias goes with recurrence 'lstm', not 'gru'"),
+        ({"forget_bias": 1.0, "recurrence": "rnn"}, "forget_bias goes with recurrence 'lstm' or 'gru', not 'rnn'"),
         ({"reset_after": False}, "reset_after goes with recurrence 'gru', not 'lstm'"),
         ({"nonlinearity": "relu"}, "nonlinearity goes with recurrence 'rnn', not 'lstm'"),
         ({"proj_size": 128}, "proj_size is 128; it must be below hidden"),

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll::tests {
 
@@ -79,7 +79,7 @@ struct Layout {
 };
 
 struct Case {
-  Problem form;  // sizes and options
+  Args form;  // sizes and options
   bool projected = false, biased = true, resettable = false;
   bool flushing = false;              // the caller itself treats subnormal numbers as zero
   std::vector<std::int64_t> lengths;  // empty: none
@@ -114,7 +114,7 @@ struct Case {
   }
 
   index size(int tensor) const {
-    const Problem& p = form;
+    const Args& p = form;
     const index rows = p.gates() * p.H;
     const bool lstm = p.cell == Cell::lstm;
     switch (tensor) {
@@ -132,7 +132,7 @@ struct Case {
   }
 
   index output_size(int output) const {
-    const Problem& p = form;
+    const Args& p = form;
     if (output == kY) return p.T * p.B * p.R;
     return output == kH ? p.B * p.R : p.cell == Cell::lstm ? p.B * p.H : 0;
   }
@@ -154,7 +154,7 @@ struct Case {
   }
 
   void draw_layouts(Random& random) {
-    const Problem& p = form;
+    const Args& p = form;
     x = Layout(int(random.from(0, 3)), p.T, p.B, p.D);
     dx = Layout(int(random.from(0, 3)), p.T, p.B, p.D);
     y = Layout(int(random.from(0, 3)), p.T, p.B, p.R);
@@ -187,7 +187,7 @@ struct Case {
 };
 
 inline std::string Case::describe() const {
-  const Problem& p = form;
+  const Args& p = form;
   std::string text = kCellNames[int(p.cell)];
   const auto say = [&text](const char* name, index value) { text += " " + (name + ("=" + std::to_string(value))); };
   say("T", p.T), say("B", p.B), say("D", p.D), say("H", p.H);

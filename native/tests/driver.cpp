@@ -86,7 +86,7 @@ void check_slopes(const std::string& where, const Tensors<double>& gradients, co
 
 // A row of a case without the others.
 Case alone(const Case& c, index b) {
-  const Problem& p = c.form;
+  const Args& p = c.form;
   Case one = c;
   one.form.B = 1;
   if (!c.lengths.empty()) one.lengths = {c.lengths[b]};
@@ -102,7 +102,7 @@ Case alone(const Case& c, index b) {
 
 // What of a result concerns a row alone.
 template <class T>
-Result<T> part(const Result<T>& all, const Problem& p, index b) {
+Result<T> part(const Result<T>& all, const Args& p, index b) {
   Result<T> row;
   row.out[kY] = steps_of(all.out[kY], p.B, b, p.R);
   row.out[kH] = row_of(all.out[kH], b, p.R);
@@ -235,13 +235,13 @@ void check_step(const Kernels& kernels, const Stack& stack, const Outputs<double
   for (std::vector<T>& w : kept) weights.push_back(address(w));
   std::vector<T> y(first.output_size(kY), kNan<T>), h_after(h.size(), kNan<T>), c_after(c.size(), kNan<T>);
 
-  StepProblem p;
-  p.cell = first.form.cell, p.wide = kWide<T>, p.threads = threads;
+  StepArgs p;
+  p.cell = first.form.cell, p.is_double = kWide<T>, p.threads = threads;
   p.layers = index(stack.layers.size());
   p.B = first.form.B, p.D = first.form.D, p.H = first.form.H, p.R = first.form.R;
   p.x = x.data(), p.h = h.data(), p.c = address(c), p.weights = weights.data();
   p.y = y.data(), p.h_after = h_after.data(), p.c_after = address(c_after);
-  spoil_scratch();
+  spoil_workspace();
   const CallersModes modes(first.flushing);
   kernels.step(p);
   if (!modes.intact()) faults.push_back(where + "step changed the caller's floating-point modes");

@@ -124,7 +124,7 @@ class Equations {
     return next;
   }
 
-  const Problem& p_;
+  const Args& p_;
   const Tensors<S>& in_;
 };
 
@@ -137,7 +137,7 @@ std::vector<S> back(const std::vector<S>& state, const std::vector<S>& given) {
 // A row over time; y is (T, B, R).
 template <class S>
 State<S> unroll_row(const Case& c, const Tensors<S>& in, index b, std::vector<S>& y) {
-  const Problem& p = c.form;
+  const Args& p = c.form;
   const Equations<S> equations(c, in);
   State<S> s{row_of(in[kH0], b, p.R), row_of(in[kC0], b, p.H)};
   const index length = c.length(b);

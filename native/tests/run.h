@@ -9,8 +9,8 @@
 
 #include "case.h"
 #include "kernels.h"
-#include "scratch.h"
 #include "threads.h"
+#include "workspace.h"
 
 namespace unroll::tests {
 
@@ -52,11 +52,11 @@ class CallersModes {
 };
 
 // What a call finds in the memory that was kept from earlier ones is NaN.
-inline void spoil_scratch() {
+inline void spoil_workspace() {
   constexpr std::size_t kBytes = std::size_t(256) << 10;
   void* blocks[4];
-  for (void*& b : blocks) std::memset(b = take_scratch(kBytes), 0xff, kBytes);
-  for (void* b : blocks) give_scratch(b);
+  for (void*& b : blocks) std::memset(b = take_workspace(kBytes), 0xff, kBytes);
+  for (void* b : blocks) give_workspace(b);
 }
 
 template <class S>
@@ -121,21 +121,19 @@ struct Result {
   Faults faults;
 };
 
-constexpr const void* Problem::* kInputs[] = {&Problem::x,       &Problem::w_ih,   &Problem::w_hh, &Problem::b_ih,
-                                              &Problem::b_hh,    &Problem::w_hr,   &Problem::h0,   &Problem::c0,
-                                              &Problem::reset_h, &Problem::reset_c};
-constexpr void* Problem::* kGradients[] = {&Problem::dx,       &Problem::dw_ih,   &Problem::dw_hh, &Problem::db_ih,
-                                           &Problem::db_hh,    &Problem::dw_hr,   &Problem::dh0,   &Problem::dc0,
-                                           &Problem::dreset_h, &Problem::dreset_c};
-constexpr void* Problem::* kOutputsOf[] = {&Problem::y, &Problem::h, &Problem::c};
-constexpr const void* Problem::* kOutputGradients[] = {&Problem::dy, &Problem::dh, &Problem::dc};
+constexpr const void* Args::* kInputs[] = {&Args::x,    &Args::w_ih, &Args::w_hh, &Args::b_ih,    &Args::b_hh,
+                                           &Args::w_hr, &Args::h0,   &Args::c0,   &Args::reset_h, &Args::reset_c};
+constexpr void* Args::* kGradients[] = {&Args::dx,    &Args::dw_ih, &Args::dw_hh, &Args::db_ih,    &Args::db_hh,
+                                        &Args::dw_hr, &Args::dh0,   &Args::dc0,   &Args::dreset_h, &Args::dreset_c};
+constexpr void* Args::* kOutputsOf[] = {&Args::y, &Args::h, &Args::c};
+constexpr const void* Args::* kOutputGradients[] = {&Args::dy, &Args::dh, &Args::dc};
 
 // A case's buffers, and the call that they make.
 template <class T>
 class Run {
  public:
   Run(const Case& c, const How& how) : case_(c), how_(how), p_(c.form), borders_(laid_borders(c)) {
-    p_.wide = kWide<T>;
+    p_.is_double = kWide<T>;
     p_.threads = how.threads;
     p_.lengths = address(lengths_ = c.lengths);
     p_.resets = address(borders_);
@@ -147,7 +145,7 @@ class Run {
 
   Result<T> operator()(const Kernels& kernels) {
     Result<T> result;
-    const Planned planned(p_);
+    const RowPacking planned(p_);
     call(kernels.forward, planned.plan(), "forward", result.faults);
     if (how_.keep) {
       add_gradients();
@@ -193,8 +191,9 @@ class Run {
     }
   }
 
-  void call(void (*kernel)(const Problem&, const Plan&), const Plan& plan, const char* name, Faults& faults) const {
-    spoil_scratch();
+  void call(void (*kernel)(const Args&, const PackedRows&), const PackedRows& plan, const char* name,
+            Faults& faults) const {
+    spoil_workspace();
     const CallersModes modes(case_.flushing);
     kernel(p_, plan);
     if (!modes.intact()) faults.push_back(std::string(name) + " changed the caller's floating-point modes");
@@ -202,7 +201,7 @@ class Run {
 
   const Case& case_;
   const How& how_;
-  Problem p_;
+  Args p_;
   std::vector<std::int64_t> lengths_;
   std::vector<std::uint8_t> borders_;
   Tensors<T> in_, gradients_;

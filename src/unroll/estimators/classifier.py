@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -16,6 +16,7 @@ from unroll.data.ragged import RaggedDataset
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
 from unroll.estimators.inputs import read_inputs
+from unroll.estimators.parameters import ClassifierParameters, RegressorParameters
 from unroll.estimators.targets import read_labels, read_numbers
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import Records, bad_inputs
@@ -65,12 +66,22 @@ class Classifier(ClassifierMixin, _Labelled):
     Raises (in `fit` and `predict`):
         OptionError: a parameter's value cannot be used.
         DataError: rows that cannot be used (named), fewer than two classes.
+
+    Example:
+        >>> texts, labels = ["a great film", "so dull"] * 20, ["good", "bad"] * 20
+        >>> clf = unroll.Classifier(epochs=8, hidden_size=16, learning_rate=0.02).fit(texts, labels)
+        >>> clf.predict(["a great story", "dull"]).tolist()
+        ['good', 'bad']
     """
 
     _task_name = "classification"
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None: ...
+
     def fit(self, X: Any, y: Any) -> Classifier:
-        """Train on X and y; a stratified share `validation` of the rows chooses the best epoch's weights."""
+        """Train on X and y; a stratified share `validation_fraction` of the rows chooses the best epoch's weights."""
         y = read_labels(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True)
         check_consistent_length(values, y)
@@ -117,12 +128,22 @@ class Regressor(RegressorMixin, _Labelled):
     """A recurrent regressor of texts or numeric sequences.
 
     Every option of `unroll fit regression` is a parameter; see `Classifier` for X. y is (N,) or (N, K) numbers.
+
+    Example:
+        >>> X = [np.full(n, n / 10) for n in (2, 4, 6, 8)] * 10
+        >>> reg = unroll.Regressor(epochs=30, hidden_size=16, learning_rate=0.02, batch_size=8)
+        >>> reg.fit(X, [len(x) for x in X]).predict([np.full(4, 0.4)]).round().tolist()
+        [4.0]
     """
 
     _task_name = "regression"
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[RegressorParameters]) -> None: ...
+
     def fit(self, X: Any, y: Any) -> Regressor:
-        """Train on X and y; a share `validation` of the rows chooses the best epoch's weights."""
+        """Train on X and y; a share `validation_fraction` of the rows chooses the best epoch's weights."""
         y = read_numbers(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True, numeric=True)
         check_consistent_length(values, y)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +12,7 @@ from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
+from unroll.estimators.parameters import ForecasterParameters
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
 from unroll.tasks.base import DataPaths, Report
 from unroll.tasks.forecasting.backtest import backtest, records
@@ -43,9 +44,19 @@ class Forecaster(Estimator):
     Raises (in every method):
         OptionError: a parameter's value cannot be used.
         DataError: rows, times or columns that cannot be used (named).
+
+    Example:
+        >>> sales = pd.DataFrame({"month": pd.date_range("2015-01", periods=96, freq="MS"), "sold": range(96)})
+        >>> forecaster = unroll.Forecaster(target="sold", horizon=2, lookback=12, epochs=5).fit(sales)
+        >>> forecaster.predict()["month"].astype(str).tolist()
+        ['2023-01-01', '2023-02-01']
     """
 
     _task_name = "forecasting"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[ForecasterParameters]) -> None: ...
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series, and stand at their end; `y` is not used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -11,6 +11,7 @@ from unroll.data.bad_rows import describe
 from unroll.data.tables import rows_in
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
+from unroll.estimators.parameters import LanguageModelParameters
 from unroll.serving.language_model import LanguagePredictor
 from unroll.tasks.base import Report
 from unroll.tasks.language_modeling.options import LanguageSettings
@@ -25,15 +26,24 @@ class LanguageModel(Estimator):
     Every option of `unroll fit language-model` is a parameter, with the same name and default; `verbose` shows the
     training.
 
-    X is one text, or a list of texts of which each ends a line. The last share `validation` of it, by position, chooses
+    X is one text, or a list of lines of text. The last share `validation_fraction` of it, by position, chooses
     the best epoch's weights. A larger text than memory holds is for `unroll fit language-model`.
 
     Raises (in `fit`):
         OptionError: a parameter's value cannot be used.
         DataError: X holds something that is no text, or is empty.
+
+    Example:
+        >>> model = unroll.LanguageModel(level="char", epochs=5, learning_rate=0.02).fit(["abcabcabc"] * 60)
+        >>> "".join(model.generate("ab", length=4, temperature=0))
+        'cabc'
     """
 
     _task_name = "language-model"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[LanguageModelParameters]) -> None: ...
 
     def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
         """Train on the texts; `y` is not used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
@@ -16,6 +16,7 @@ from unroll.data.text.word_vocab import as_tokens
 from unroll.data.values import is_missing
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
+from unroll.estimators.parameters import TaggerParameters
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.records import checked
 from unroll.tasks.tagging.task import TaggingTask
@@ -40,12 +41,21 @@ class Tagger(Estimator):
     Raises (in `fit`, `predict` and `score`):
         OptionError: a parameter's value cannot be used.
         DataError: sentences that cannot be used (named), or only one tag.
+
+    Example:
+        >>> X, y = [["Ada", "met", "Bob"], ["they", "slept"]] * 20, [["B-PER", "O", "B-PER"], ["O", "O"]] * 20
+        >>> unroll.Tagger(epochs=10, learning_rate=0.02).fit(X, y).predict([["Ada", "slept"]])
+        [['B-PER', 'O']]
     """
 
     _task_name = "tagging"
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **parameters: Unpack[TaggerParameters]) -> None: ...
+
     def fit(self, X: Any, y: Any) -> Tagger:
-        """Train on X and y; a share `validation` of the sentences chooses the best epoch's weights."""
+        """Train on X and y; a share `validation_fraction` of the sentences chooses the best epoch's weights."""
         if y is None:
             raise DataError("Tagger requires y to be passed, but the target y is None")
         tokens, tags = rows_in(X, "X"), rows_in(y, "y")

@@ -53,6 +53,13 @@ class GRU(RecurrentLayer):
     Raises:
         ValueError, TypeError: as `torch.nn.GRU`.
         OptionError: one of the further arguments cannot be used.
+
+    Example:
+        >>> gru = unroll.GRU(8, 16, reset_after=False)
+        >>> y_0, h = gru.step(torch.randn(3, 8))
+        >>> y_1, h = gru.step(torch.randn(3, 8), h)
+        >>> y_1.shape, h.shape
+        (torch.Size([3, 16]), torch.Size([1, 3, 16]))
     """
 
     def __init__(

@@ -52,6 +52,12 @@ class LSTM(RecurrentLayer):
     Raises:
         ValueError, TypeError: as `torch.nn.LSTM`.
         OptionError: one of the further arguments cannot be used.
+
+    Example:
+        >>> lstm = unroll.LSTM(8, 16, batch_first=True)
+        >>> y, (h, c) = lstm(torch.randn(3, 7, 8), lengths=[7, 2, 5])
+        >>> y.shape, h.shape, bool(y[1, 2:].any())
+        (torch.Size([3, 7, 16]), torch.Size([1, 3, 16]), False)
     """
 
     get_expected_cell_size = nn.LSTM.get_expected_cell_size

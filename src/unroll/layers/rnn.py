@@ -45,6 +45,12 @@ class RNN(RecurrentLayer):
     Raises:
         ValueError, TypeError: as `torch.nn.RNN`.
         OptionError: one of the further arguments cannot be used.
+
+    Example:
+        >>> rnn = unroll.RNN(8, 16, nonlinearity="relu", bidirectional=True)
+        >>> y, h = rnn(torch.randn(7, 3, 8), resets=torch.rand(3, 7) < 0.1)
+        >>> y.shape, h.shape
+        (torch.Size([7, 3, 32]), torch.Size([2, 3, 16]))
     """
 
     def __init__(

@@ -74,14 +74,17 @@ class Recurrence:
     Example:
         A leaky sum, h' = a * h + W x, with a between 0 and 1:
 
+        >>> from unroll.layers.recurrent import RecurrentLayer
+        >>> from unroll.ops.call import Recurrence, Step
         >>> def parameters(sizes):
         ...     return {"weight_ih": (sizes.hidden_size, sizes.input_size), "leak": (sizes.hidden_size,)}
         >>> def step(x, state, weights, mask=None):
         ...     h = weights["leak"].sigmoid() * state[0] + x @ weights["weight_ih"].T
         ...     return Step(h, (h,), {})
-        >>> from unroll.layers.recurrent import RecurrentLayer
         >>> layer = RecurrentLayer(Recurrence("leaky_sum", parameters, {"h": 0.0}, step), 3, 5)
         >>> y, h = layer(torch.randn(7, 2, 3), lengths=[7, 4])
+        >>> y.shape, h.shape
+        (torch.Size([7, 2, 5]), torch.Size([1, 2, 5]))
     """
 
     name: str

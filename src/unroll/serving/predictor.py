@@ -15,7 +15,7 @@ from unroll.data.files.dataset import Unreadable, stream
 from unroll.data.groups import arriving, grouped
 from unroll.data.options import SourceOptions
 from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
-from unroll.errors import DataError, RunError, nearest
+from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.runs import Run
 from unroll.tasks.base import BaseTask, RecordTask, Report
 from unroll.tasks.registry import TASKS
@@ -36,6 +36,11 @@ class Predictor:
         task: how data becomes arrays and outputs become answers.
         model: the model, in evaluation mode.
         written: how files are written, where a person says so rather than their lines.
+
+    Example:
+        >>> path = unroll.Classifier(epochs=1).fit(["good", "bad"] * 10, ["+", "-"] * 10).save("runs/words")
+        >>> [sorted(answer) for answer in unroll.load(path).predict(["good"])]
+        [['label', 'probabilities']]
     """
 
     def __init__(self, task: BaseTask[Any, Any], model: nn.Module) -> None:
@@ -59,6 +64,16 @@ class Predictor:
             DataError: the data cannot be used.
         """
         return self.task.evaluate(self.model, self.part(data, skip_bad_rows, encoding, say))
+
+    def predict(self, *data: Any, **options: Any) -> Any:
+        """Answer new data: see `RecordPredictor.predict` and `ForecastPredictor.predict`.
+
+        Raises:
+            OptionError: the run is of a language model, which does not answer row by row.
+        """
+        raise OptionError(
+            f"a {self.task.name} run does not answer row by row; take generate() for text, score() for probabilities"
+        )
 
     def part(self, data: Data, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Any:
         """Data with the truth in it, as the task holds it.
@@ -178,7 +193,7 @@ class RecordPredictor(Predictor):
 
 
 def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
-    """The predictor of a run folder.
+    """Load a run folder: the model and all that it needs to answer.
 
     Args:
         path: the folder.

@@ -1,4 +1,4 @@
-#include "scratch.h"
+#include "workspace.h"
 
 #include <sys/mman.h>
 
@@ -33,7 +33,7 @@ thread_local Kept kept;
 
 }  // namespace
 
-void* take_scratch(std::size_t bytes) {
+void* take_workspace(std::size_t bytes) {
   void** best = nullptr;
   for (void*& b : kept.blocks) {
     if (b != nullptr && size_of(b) >= bytes && (best == nullptr || size_of(b) < size_of(*best))) best = &b;
@@ -53,7 +53,7 @@ void* take_scratch(std::size_t bytes) {
   return memory;
 }
 
-void give_scratch(void* memory) {
+void give_workspace(void* memory) {
   if (size_of(memory) <= kKept) {
     // The smallest makes room: a free place counts as nothing.
     void** smallest = kept.blocks;

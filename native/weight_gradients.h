@@ -4,7 +4,7 @@
 // is the same for any number of threads.
 #pragma once
 
-#include "packed.h"
+#include "pack_weights.h"
 
 namespace unroll::UNROLL_ISA {
 

@@ -1,14 +1,14 @@
 // Where each row stands at each of its steps.
 #pragma once
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll::UNROLL_ISA {
 
 template <class T>
-struct Walk {
-  const Problem& p;
-  const Plan& plan;
+struct RowCursor {
+  const Args& p;
+  const PackedRows& plan;
   const T* zeros;  // the state after a reset where none is given
 
   // The time of a row's n-th step.

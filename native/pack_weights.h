@@ -1,26 +1,26 @@
 // Weights laid out as the kernels read them.
 #pragma once
 
-#include "frame.h"
 #include "parallel.h"
+#include "step_context.h"
 
 namespace unroll::UNROLL_ISA {
 
 // Panels of a frame's `tile`: of the units of all gates, or of columns where there is one gate.
 template <class T, class C>
-UNROLL_INLINE index tile_panels(const Problem& p) {
+UNROLL_INLINE index tile_panels(const Args& p) {
   return C::kColumns ? column_panels<T>(p.H) : p.padded() / kLanes<T>;
 }
 
 // Elements of N gates' weights (H, K) packed for `tile`.
 template <class T, class C, int N>
-UNROLL_INLINE index tile_weights_size(const Problem& p, index K) {
+UNROLL_INLINE index tile_weights_size(const Args& p, index K) {
   return C::kColumns ? panels_size<T>(K, p.H) : p.padded() * N * K;
 }
 
 // One panel for `tile`: out[k][gate][lane] of the weights (gates * H, K).
 template <class T, class C, int N>
-void pack_tile_panel(T* packed, const T* weights, index K, const int (&blocks)[N], const Problem& p, index panel) {
+void pack_tile_panel(T* packed, const T* weights, index K, const int (&blocks)[N], const Args& p, index panel) {
   constexpr int L = kLanes<T>;
   if (C::kColumns) {
     const int vectors = panel_vectors<T>(p.H, panel);
@@ -52,7 +52,7 @@ void pack_transposed_panel(T* packed, const T* weights, index K, index columns, 
 
 // The biases of each plane, padded: the input's and the recurrent one where both are added.
 template <class T, class C>
-void pack_bias(T* bias, const Problem& p) {
+void pack_bias(T* bias, const Args& p) {
   const index Hp = p.padded();
   const T* const b_ih = static_cast<const T*>(p.b_ih);
   const T* const b_hh = static_cast<const T*>(p.b_hh);

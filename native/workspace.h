@@ -3,13 +3,13 @@
 
 #include <cstddef>
 
-#include "problem.h"
+#include "args.h"
 
 namespace unroll {
 
 // At least `bytes` bytes at an address of 64; std::bad_alloc if there are none.
-void* take_scratch(std::size_t bytes);
-void give_scratch(void* memory);
+void* take_workspace(std::size_t bytes);
+void give_workspace(void* memory);
 
 // Fewer and cheaper page faults in memory that has not been touched yet.
 void prefer_huge_pages(void* memory, std::size_t bytes);
@@ -37,19 +37,19 @@ class Layout {
 };
 
 template <class Lay>
-class Scratch {
+class Workspace {
  public:
   // lay(Layout&) hands out what is needed.
-  UNROLL_INLINE explicit Scratch(const Lay& lay) {
+  UNROLL_INLINE explicit Workspace(const Lay& lay) {
     Layout count(nullptr);
     lay(count);
-    memory_ = take_scratch(std::size_t(count.used()));
+    memory_ = take_workspace(std::size_t(count.used()));
     Layout out(memory_);
     lay(out);
   }
-  UNROLL_INLINE ~Scratch() { give_scratch(memory_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+  UNROLL_INLINE ~Workspace() { give_workspace(memory_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
 
  private:
   void* memory_;

@@ -36,9 +36,9 @@ inline constexpr CellTraits kCellTraits[] = {
 UNROLL_INLINE constexpr const CellTraits& traits(Cell cell) { return kCellTraits[int(cell)]; }
 
 // All tensors hold float, or all double. Features lie side by side; strides count elements; null is "none".
-struct Problem {
+struct Args {
   Cell cell = Cell::lstm;
-  bool wide = false;  // double
+  bool is_double = false;  // double
   bool reverse = false;
   bool recompute = false;  // keep less for the gradient
   int threads = 1;
@@ -79,9 +79,9 @@ struct Problem {
 };
 
 // One step of a stack of layers, for live use: tensors are contiguous.
-struct StepProblem {
+struct StepArgs {
   Cell cell = Cell::lstm;
-  bool wide = false;
+  bool is_double = false;
   int threads = 1;
   index layers = 0, B = 0, D = 0, H = 0, R = 0;
   const void* x = nullptr;                      // (B, D)
@@ -93,7 +93,7 @@ struct StepProblem {
 
 // Rows in the order of their lengths, longest first, and their steps packed: all rows' first step, then the
 // second of those that have one, and so on. It depends on the lengths alone.
-struct Plan {
+struct PackedRows {
   index rows = 0;
   index steps = 0;                 // of the longest row
   const index* order = nullptr;    // (rows,) the row of each rank; null: all rows are alike
@@ -110,13 +110,13 @@ struct Plan {
   index cut(index parts, index* bounds) const;
 };
 
-class Planned {
+class RowPacking {
  public:
-  explicit Planned(const Problem& p);
-  const Plan& plan() const { return plan_; }
+  explicit RowPacking(const Args& p);
+  const PackedRows& plan() const { return plan_; }
 
  private:
-  Plan plan_;
+  PackedRows plan_;
   std::vector<index> order_, lengths_, offsets_;
 };
 

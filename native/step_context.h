@@ -1,14 +1,14 @@
 // What the cells' arithmetic works on: packed weights, and pointers to each row's present step.
 #pragma once
 
-#include "problem.h"
-#include "tile.h"
+#include "args.h"
+#include "gemm.h"
 
 namespace unroll::UNROLL_ISA {
 
 // A plane is one gate of all units, padded to Hp; a row's gates are its planes side by side.
 template <class T>
-struct Frame {
+struct StepContext {
   index D = 0, H = 0, R = 0, Hp = 0;
   const T* w_x = nullptr;       // input weights, packed for `tile`
   const T* w_h = nullptr;       // recurrent weights, packed for `tile`
@@ -29,7 +29,7 @@ struct Frame {
 
 // The accumulators before the recurrent product: bias and input, which the first N planes have.
 template <class T, int N, int MR, int NV>
-UNROLL_INLINE void begin(Vec<T> (&acc)[MR][NV], const Frame<T>& f, index r, index unit, const T* w_x) {
+UNROLL_INLINE void begin(Vec<T> (&acc)[MR][NV], const StepContext<T>& f, index r, index unit, const T* w_x) {
 #pragma GCC unroll 8
   for (int v = 0; v < NV; ++v) {
     const Vec<T> b = load(f.bias + v * f.Hp + unit);
