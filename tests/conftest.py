@@ -53,6 +53,15 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def poisoned() -> Iterator[None]:
+    """Memory that PyTorch hands out uninitialised holds NaN, or the largest integers: reading it shows."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
 

@@ -33,15 +33,6 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def poisoned():
-    """Memory that PyTorch hands out uninitialised holds NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(autouse=True)
 def restored():
     threads, chosen = torch.get_num_threads(), extension.kernels.instruction_set()
     yield

@@ -40,15 +40,6 @@ TRITON = BACKENDS["triton"]
 needs_gpu = pytest.mark.skipif(not CUDA, reason="needs a CUDA device")
 
 
-@pytest.fixture(autouse=True)
-def poisoned():
-    """Memory that PyTorch hands out uninitialised holds NaN."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
 def make(name, T, B, D, H, *, ragged=False, cut=False, back=False, reverse=False, bias=True, dtype=torch.float32):
     """A call of random numbers; what stands in its padding is NaN."""
     recurrence = RECURRENCES[name]
