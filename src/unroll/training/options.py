@@ -1,4 +1,4 @@
-"""How a model is trained: every setting of a training run."""
+"""Options of training: every setting of a training run."""
 
 from __future__ import annotations
 
