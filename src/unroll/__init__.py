@@ -1,10 +1,10 @@
 """Recurrent sequence modelling for Python.
 
-    layers        RNN, LSTM, GRU: the contract of torch.nn, with lengths, resets, steps and a trace
-    estimators    Classifier, Regressor, Tagger, Forecaster: scikit-learn's contract
+    layers        RNN, LSTM, GRU: torch.nn's interface, with lengths, resets, steps and a trace
+    estimators    Classifier, Regressor, Tagger, Forecaster, LanguageModel: scikit-learn's interface
     runs          load: the predictor of a run folder
 
-Names are imported where they are first used.
+Names are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of commands: name -> function. Each is imported when it is called."""
+"""Run the command line: a table of commands, each imported when it is called."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """What `unroll --help` prints."""
+    """Format the text of `unroll --help`."""
     rows = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
     return (
         f"usage: unroll COMMAND ...\n\nRecurrent sequence modelling.\n\n{rows}\n\n`unroll COMMAND --help` tells more."
@@ -33,10 +33,10 @@ def usage() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it did its work, 2 for a person's mistake, 130 after Ctrl-C."""
+    """Run one command and return its exit status: 0 on success, 2 on a user error, 130 after Ctrl-C."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, TextIOWrapper):
-        # What the encoding of the output lacks, such as names in other scripts in an ASCII terminal, is escaped.
+        # Escape characters that the output's encoding lacks, such as names in other scripts on an ASCII terminal.
         sys.stdout.reconfigure(errors="backslashreplace")
     if not given or given[0] in ("-h", "--help", "help"):
         print(usage())
@@ -61,11 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("unroll: stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has gone; nothing more can be said to them.
+        # The reader of the output has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        # Full disks, closed terminals, folders that are files: not ours to mend, and no reason for a traceback.
+        # Full disks, closed terminals, folders that are files: not a bug of ours, so no traceback.
         where = f" {error.filename}" if error.filename else " the output"
         print(f"unroll: cannot write or read{where}: {error.strerror or error}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Files that are whole or absent when written, and regular and of a bounded size when read."""
+"""Write files atomically, and read only regular files of bounded size."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from unroll.errors import RunError, UserError
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Put `content` at `path`; a stop at any moment leaves the old file or the new one, never a part.
+    """Write `content` to `path` atomically: a crash at any moment leaves the old file or the new one.
 
     Raises:
         RunError: the disk is full, or the folder cannot be written. The old file is intact.
     """
-    beside = path.with_name(path.name + ".part")
+    temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
         _flush_folder(path.parent)
     except OSError as error:
-        _remove(beside)
+        _remove(temporary)
         raise RunError(_sentence(path, error)) from error
     except BaseException:
-        _remove(beside)
+        _remove(temporary)
         raise
 
 
 def read_regular(path: Path, limit: int, kind: type[UserError] = RunError) -> bytes:
     """Read a regular file of at most `limit` bytes.
 
-    What is no regular file (a pipe, a device, or a link to one) is refused without being opened, so that reading
-    never waits and never takes more memory than the file's size.
+    Anything else (a pipe, a device, or a link to one) is refused without being opened, so that reading never blocks
+    and never takes more memory than the file's size.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -48,7 +48,7 @@ def read_regular(path: Path, limit: int, kind: type[UserError] = RunError) -> by
     """
     try:
         require_regular(path, kind)
-        # should it become a pipe between the two calls, opening does not wait for a writer
+        # if it becomes a pipe between the two calls, opening does not wait for a writer
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size > limit:
@@ -64,10 +64,10 @@ def read_regular(path: Path, limit: int, kind: type[UserError] = RunError) -> by
 
 
 def require_regular(path: Path, kind: type[UserError] = RunError) -> None:
-    """Refuse what is no regular file nor a link to one, without opening it.
+    """Check that a path is a regular file or a link to one, without opening it.
 
     Raises:
-        OSError: it cannot be looked at, or is not there.
+        OSError: it does not exist or cannot be accessed.
         kind: it is a folder, a pipe or a device.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -75,36 +75,36 @@ def require_regular(path: Path, kind: type[UserError] = RunError) -> None:
 
 
 def read_document(text: str, form: str, what: str) -> dict[str, Any]:
-    """A JSON document that says of itself that it is of the form `form`; `what` is what messages call it.
+    """Parse a JSON document with `"format": form`; `what` is its name in error messages.
 
     Raises:
-        RunError: it is not JSON, has a key twice, NaN or half a character, or is of another form.
+        RunError: it is not JSON, has a duplicate key, NaN or a lone surrogate, or another format.
     """
     try:
-        found = read_json(text)
+        document = read_json(text)
     except ValueError as error:
         raise RunError(f"{what} is not JSON: {error!s:.200}") from None
-    if not isinstance(found, dict) or found.get("format") != form:
+    if not isinstance(document, dict) or document.get("format") != form:
         raise RunError(f"{what} is not in the form {form!r}")
-    return found
+    return document
 
 
 def read_json(text: str) -> Any:
-    """A JSON value.
+    """Parse a JSON value.
 
     Raises:
-        ValueError: it is not JSON, is nested too deeply, has a key twice, NaN or half a character.
+        ValueError: it is not JSON, is nested too deeply, has a duplicate key, NaN or a lone surrogate.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if "\\u" in text:
         try:
-            json.dumps(found, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError("it holds half a character (a lone surrogate)") from None
-    return found
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _flush_folder(folder: Path) -> None:
-    # a rename reaches the disk with its folder; not every file system lets a folder be flushed
+    # a rename is only durable once its folder is flushed; not every file system allows that
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

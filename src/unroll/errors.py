@@ -1,4 +1,4 @@
-"""What a person got wrong, said in one sentence."""
+"""Exceptions for user errors, each with a message of one sentence."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# Control characters, the ends of lines among them, and halves of characters: what is quoted from a file may hold any.
+# Control characters (line ends included) and lone surrogates: text quoted from a file may contain any of them.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(ValueError):
-    """A person's mistake: what was wrong, where, and what would be right.
+    """Base class of user errors: the message says what was wrong, where, and what would be right.
 
-    The command line prints the sentence and leaves with status 2; from Python it is a `ValueError`. Characters of the
-    sentence that cannot be printed in one line are escaped, as Python writes them.
+    The command line prints the message and exits with status 2; in Python it is a `ValueError`. Characters that
+    cannot be printed on one line are escaped as in Python.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -22,19 +22,19 @@ class UserError(ValueError):
 
 
 class DataError(UserError):
-    """Something is wrong with the data that was brought: a file, a row, a column or a value."""
+    """Raised for invalid data: a file, a row, a column or a value."""
 
 
 class OptionError(UserError):
-    """An option's name or value cannot be used."""
+    """Raised for an invalid option name or value."""
 
 
 class RunError(UserError):
-    """A run folder cannot be written, read or trusted."""
+    """Raised when a run folder cannot be written, read or trusted."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name closest to `name`; failing that, the known names, if few."""
+    """Suggest the known name closest to `name`, as `"; did you mean 'x'?"`, or else list the names, if few."""
     names = [str(k) for k in known]
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if not close:

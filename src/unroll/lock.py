@@ -1,6 +1,6 @@
-"""One writer at a time: a file `lock` in the run folder, locked by the operating system for the life of a training.
+"""Lock a run folder against other trainings, with a file `lock` that the operating system locks.
 
-The system releases the lock when the process ends, however it ends, so that what a killed training left is taken over.
+The system releases the lock whenever the process ends, so the folder of a killed training can be used again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # a system that is not POSIX
 
 NAME = "lock"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What a file system says that has no locks."""
+"""Errors of a file system without locks."""
 _TRIES = 5
 _BETWEEN = 0.02
 _LARGEST = 4096
@@ -33,13 +33,13 @@ _LARGEST = 4096
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[str]:
-    """Keep every other training out of `folder`, an existing folder, within the context.
+    """Lock `folder`, which must exist, against other trainings within the context.
 
     Yields:
-        "", or what a person should know: the file system has no locks.
+        "", or a warning that the file system has no locks.
 
     Raises:
-        RunError: another training writes to the folder; its process is named. Nothing was touched.
+        RunError: another training writes to the folder; the message names its process. Nothing was changed.
     """
     file = _acquire(folder)
     if file is None:
@@ -49,17 +49,17 @@ def held(folder: Path) -> Iterator[str]:
         _sign(file)
         yield ""
     finally:
-        # removed while the lock is held: whoever has opened this file finds that it is gone, and tries anew
+        # removed while the lock is held: a process that has opened this file finds it gone, and tries again
         with contextlib.suppress(OSError):
             os.unlink(folder / NAME)
         os.close(file)
 
 
 def check(folder: Path) -> None:
-    """Refuse a folder that another training writes to; nothing is touched.
+    """Check that no other training writes to a folder; nothing is changed.
 
     Raises:
-        RunError: one does; its process is named.
+        RunError: one does; the message names its process.
     """
     if fcntl is None:
         return
@@ -77,7 +77,7 @@ def check(folder: Path) -> None:
 
 
 def _acquire(folder: Path) -> int | None:
-    """The open and locked file; None where the file system has no locks."""
+    """Open and lock the lock file; None if the file system has no locks."""
     if fcntl is None:
         return None
     refusal = RunError(f"{folder / NAME} comes and goes: other trainings write to this folder; choose another")
@@ -99,7 +99,7 @@ def _acquire(folder: Path) -> int | None:
 
 
 def _open(folder: Path, flags: int) -> int:
-    # neither a link is followed nor a pipe waited for
+    # follow no link, wait for no pipe
     flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     path = folder / NAME
     try:
@@ -115,7 +115,7 @@ def _open(folder: Path, flags: int) -> int:
 
 
 def _is_locked(file: int, how: int) -> bool:
-    """Whether another has the lock; otherwise this process has it now.
+    """Try to take the lock; return whether another process has it.
 
     Raises:
         OSError: the file system has no locks.
@@ -129,7 +129,7 @@ def _is_locked(file: int, how: int) -> bool:
 
 
 def _is_at(path: Path, file: int) -> bool:
-    """Whether the open file is the one that lies at `path`."""
+    """Whether the open file is still the one at `path`."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _is_at(path: Path, file: int) -> bool:
 
 
 def _sign(file: int) -> None:
-    """Say in the file who has it; a full disk does not matter here."""
+    """Write this process's id, host and time to the lock file; errors, e.g. a full disk, are ignored."""
     who = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -149,7 +149,7 @@ def _sign(file: int) -> None:
 
 
 def _taken(folder: Path, file: int) -> RunError:
-    """Who has the lock; they may be about to sign it."""
+    """Make the error that names the lock's owner, who may not have signed it yet."""
     who: dict[str, object] = {}
     for _ in range(_TRIES):
         with contextlib.suppress(OSError, ValueError, TypeError):

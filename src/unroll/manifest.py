@@ -1,7 +1,7 @@
-"""The manifest of a run folder: size and checksum of every file that using or judging the run relies on.
+"""Manifest of a run folder: size and checksum of the config, the weights, the task's files and the metrics.
 
-`manifest.json` is written last of all, so that a finished run has one, and a file that was changed afterwards, by hand
-or by a failing disk, is noticed when the run is opened.
+`manifest.json` is written last, so every finished run has one. A file that was changed afterwards, by hand or by a
+failing disk, is detected when the run is opened or the file is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?!manifest\.json$)[a-z_]+\.(yaml|json|safetensors)")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file was when the run was finished: its size and the SHA-256 of its content, in hexadecimal."""
+    """Size and hexadecimal SHA-256 of a file when the run was finished."""
 
     bytes: int
     sha256: str
@@ -34,11 +34,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The files of one run folder.
+    """Sizes and checksums of the files of one run folder.
 
     Attributes:
         folder: the run folder.
-        files: by name.
+        files: entries by file name.
     """
 
     folder: Path
@@ -46,21 +46,21 @@ class Manifest:
 
     @classmethod
     def of(cls, folder: Path, names: Iterable[str]) -> Self:
-        """Measure those of the named files that are in `folder`.
+        """Compute the manifest of the named files that exist in `folder`.
 
         Raises:
-            RunError: one of them cannot be read.
+            RunError: a file cannot be read.
         """
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         try:
             for name in names:
                 if (folder / name).is_file():
                     with open(folder / name, "rb") as file:
                         digest = hashlib.file_digest(file, "sha256").hexdigest()
-                        found[name] = Entry(file.tell(), digest)
+                        entries[name] = Entry(file.tell(), digest)
         except OSError as error:
             raise RunError(f"cannot read {error.filename}: {error.strerror}") from error
-        return cls(folder, found)
+        return cls(folder, entries)
 
     def write(self) -> None:
         """Write manifest.json.
@@ -93,13 +93,13 @@ class Manifest:
             raise RunError(
                 f"{path} is damaged: its files are not names of a run's files with sizes and checksums; {TRUST}"
             )
-        found = cls(folder, {name: Entry(e["bytes"], e["sha256"]) for name, e in listed.items()})
-        if found._text() != text:
+        manifest = cls(folder, {name: Entry(e["bytes"], e["sha256"]) for name, e in listed.items()})
+        if manifest._text() != text:
             raise RunError(f"{path} is damaged: it is not as it was written; {TRUST}")
-        return found
+        return manifest
 
     def check_sizes(self) -> None:
-        """Hold the size of every file against the manifest; no content is read.
+        """Check the size of every file against the manifest, without reading contents.
 
         Raises:
             RunError: a file is missing or of another size.
@@ -117,19 +117,19 @@ class Manifest:
                 raise self._changed(name, f"it has {size:,} bytes, not {entry.bytes:,}")
 
     def check(self, name: str, content: bytes) -> None:
-        """Hold a file's content against the manifest.
+        """Check a file's content against the manifest.
 
         Raises:
-            RunError: it is not listed, or not what it was.
+            RunError: it is not listed, or has changed.
         """
         if hashlib.sha256(content).hexdigest() != self._entry(name).sha256:
             raise self._changed(name, f"its checksum is not that of {NAME}")
 
     def check_file(self, name: str) -> None:
-        """Hold a large file against the manifest, without holding it in memory.
+        """Check a large file against the manifest without loading it into memory.
 
         Raises:
-            RunError: it is not listed, not what it was, no regular file, or cannot be read.
+            RunError: it is not listed, has changed, is not a regular file, or cannot be read.
         """
         path, entry = self.folder / name, self._entry(name)
         try:

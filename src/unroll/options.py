@@ -1,4 +1,4 @@
-"""Options are fields of small frozen dataclasses; this joins several into one flat set of names.
+"""Combine option dataclasses into one flat set of names, and check the values.
 
 The same names are the flags of the command line, the keys of a YAML file and the parameters of an
 estimator. A field's docstring is its help.
@@ -20,7 +20,7 @@ from unroll.errors import OptionError, nearest
 
 
 def defaults(classes: Sequence[type]) -> dict[str, Any]:
-    """Every field of `classes` with its default, in order.
+    """Collect every field of `classes` with its default, in order.
 
     Raises:
         TypeError: two classes share a field's name.
@@ -35,11 +35,11 @@ def defaults(classes: Sequence[type]) -> dict[str, Any]:
 
 
 def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "options") -> tuple[Any, ...]:
-    """One instance of each class from the flat `values`; what is not given keeps its default.
+    """Build one instance of each class from the flat `values`; missing options keep their defaults.
 
     Raises:
-        OptionError: a key that no class has (the nearest one is named), or a value a class refuses. A file is named
-            by `where`.
+        OptionError: a key that no class has (the message names the nearest one), or an invalid value. `where` names
+            the source of the values in the message.
     """
     known = defaults(classes)
     for key in values:
@@ -56,7 +56,7 @@ def build(classes: Sequence[type], values: Mapping[str, Any], where: str = "opti
 
 
 def flatten(instances: Sequence[Any]) -> dict[str, Any]:
-    """The flat mapping that `build` takes, from instances; tuples become lists, as YAML holds them."""
+    """Flatten instances to the mapping that `build` takes; tuples become lists, as in YAML."""
     flat: dict[str, Any] = {}
     for instance in instances:
         for field in dataclasses.fields(instance):
@@ -66,7 +66,7 @@ def flatten(instances: Sequence[Any]) -> dict[str, Any]:
 
 
 def help_texts(cls: type) -> dict[str, str]:
-    """Each field's docstring: the string literal that stands below it in the class, or in one it derives from."""
+    """Collect the docstrings of a class's fields: the string below each, base classes included."""
     import docstring_parser
 
     texts: dict[str, str] = {}
@@ -77,10 +77,10 @@ def help_texts(cls: type) -> dict[str, str]:
 
 
 def check_types(instance: Any) -> None:
-    """Hold every field of a frozen dataclass against its annotation; for use in `__post_init__`.
+    """Check and convert every field of a frozen dataclass by its annotation; for use in `__post_init__`.
 
-    Understands bool, int, float, str, `Literal`, `tuple[X, ...]` and `X | None`. Numbers of other libraries
-    become Python's, lists become tuples, and a text or number alone is a list of one where such are listed.
+    Supports bool, int, float, str, `Literal`, `tuple[X, ...]` and `X | None`. Numbers of other libraries
+    become Python's, lists become tuples, and for a tuple of texts or numbers a single one is allowed.
 
     Raises:
         OptionError: a value of another type, a choice that does not exist, or a number that is not finite.
@@ -92,7 +92,7 @@ def check_types(instance: Any) -> None:
 def check_range(
     instance: Any, *names: str, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
 ) -> None:
-    """Hold the named number fields against bounds; `None` passes.
+    """Check that the named number fields are within bounds; `None` passes.
 
     Raises:
         OptionError: a value outside `least <= value`, `above < value` or `value < below`.
@@ -113,7 +113,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """`repr`, kept short: the value may be anything that a file holds."""
+    """Shorten the `repr` of a value, which may be anything from a file."""
     try:
         text = reprlib.repr(value)
     except ValueError:  # a number of thousands of digits has no text
@@ -122,7 +122,7 @@ def shown(value: Any) -> str:
 
 
 def check_value(name: str, value: Any, hint: Any) -> Any:
-    """The value of the option `name` as its annotation wants it; see `check_types`."""
+    """Check and convert the value of the option `name` to type `hint`; see `check_types`."""
     origin = get_origin(hint)
     if origin is Literal:
         if value not in get_args(hint):

@@ -1,14 +1,14 @@
-"""The run folder: what one training leaves behind, and the only thing needed to use the model.
+"""Read and write the run folder: the result of one training, and all that is needed to use the model.
 
     config.yaml          every option, resolved, and where the data came from
     model.safetensors    the weights
     encoder.json, ...    what the task has learnt: a vocabulary or scaler, labels; each task has its own
-    metrics.json         figures on held-out data
+    metrics.json         metrics on held-out data
     manifest.json        sizes and checksums of the above
     history.csv, gradients.csv, *.png
-    checkpoints/         what a stopped training goes on from
+    checkpoints/         the state to resume a stopped training from
 
-Files are written beside and renamed, so a file that exists is whole. There is no pickle, in or out.
+Files are written to a temporary name and renamed, so a file that exists is complete. Pickle is never used.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _LARGEST_TEXT = 512 * 2**20
 
 
 class Run:
-    """A run folder, for writing (`Run.claim`, then `begin`) or reading (`Run.open`).
+    """Run folder, for writing (`Run.claim`, then `begin`) or reading (`Run.open`).
 
-    config.yaml is written after what a resumed training needs, model.safetensors when the training has ended, and
-    manifest.json last of all, so that a folder that was left at any moment can be gone on with or replaced. What is
-    read from a finished run is held against its manifest.
+    config.yaml is written after the files that a resumed training needs, model.safetensors when the training has
+    ended, and manifest.json last, so a folder left at any moment can be resumed or replaced. Files read from a
+    finished run are checked against its manifest.
     """
 
     def __init__(self, path: Path, manifest: Manifest | None = None, files: Iterable[str] = ()) -> None:
@@ -51,13 +51,13 @@ class Run:
 
     @classmethod
     def claim(cls, path: str | Path, *, files: Iterable[str] = (), overwrite: bool = False, held: bool = False) -> Run:
-        """A folder that a run may be written to; nothing is touched before `begin`.
+        """Check that a run may be written to a folder; nothing is changed before `begin`.
 
         Args:
             path: the folder.
-            files: names of what tasks write beside the files of every run.
-            overwrite: it may hold a run, which will be replaced.
-            held: this is within `writing`.
+            files: names of the task-specific files, in addition to the files of every run.
+            overwrite: allow a folder that holds a run, which will be replaced.
+            held: the caller holds the lock, within `writing`.
 
         Raises:
             RunError: the path is a file, or holds something else, or a run and `overwrite` is off, or another training
@@ -82,10 +82,10 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[str]:
-        """Make the folder, and keep every other training out of it within the context.
+        """Create the folder, and lock it against other trainings within the context.
 
         Yields:
-            "", or what a person should know: the file system has no locks.
+            "", or a warning that the file system has no locks.
 
         Raises:
             RunError: another training writes to it, or it cannot be made.
@@ -98,7 +98,7 @@ class Run:
             yield note
 
     def begin(self) -> None:
-        """Make the folder, and remove what an earlier run left in it; what else lies there stays.
+        """Create the folder, and remove an earlier run's files from it; other files stay.
 
         Raises:
             RunError: the folder cannot be made or cleared.
@@ -121,12 +121,12 @@ class Run:
 
         Args:
             path: the folder.
-            finished: the training must have ended.
-            trust_changed: use a finished run though it has no manifest, or files that are not as it says.
+            finished: require that the training has ended.
+            trust_changed: use a finished run even if it has no manifest, or its files have changed.
 
         Raises:
-            RunError: no such folder, not a run, or (with `finished`) its training has not ended, or its files are not
-                as they were written.
+            RunError: no such folder, not a run, or (with `finished`) its training has not ended, or its files have
+                changed.
         """
         path = Path(path)
         if not path.is_dir():
@@ -146,10 +146,10 @@ class Run:
         self.write(CONFIG, safe_yaml.write({**head, "options": dict(options)}))
 
     def config(self) -> dict[str, Any]:
-        """The content of config.yaml: `task` (str), `sources` and `options` (mappings).
+        """Read config.yaml: `task` (str), `sources` and `options` (mappings).
 
         Raises:
-            RunError: not YAML, a key missing or unknown, or a format this version does not know.
+            RunError: not YAML, a missing or unknown key, or a format that this version does not support.
         """
         config = safe_yaml.parse(self.read(CONFIG), str(self.path / CONFIG), RunError)
         wanted = {"format": int, "unroll": str, "task": str, "sources": dict, "options": dict}
@@ -168,18 +168,18 @@ class Run:
         return config
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file beside and rename it into place.
+        """Write a text file atomically.
 
         Raises:
-            RunError: the disk is full or the file cannot be written; what was there before stays.
+            RunError: the disk is full or the file cannot be written; the old file is intact.
         """
         write_whole(self.path / name, text)
 
     def read(self, name: str) -> str:
-        """A text file's content.
+        """Read a text file.
 
         Raises:
-            RunError: missing, changed since it was written, no regular file, too large to be true, or not UTF-8.
+            RunError: missing, changed since it was written, not a regular file, too large, or not UTF-8.
         """
         path = self.path / name
         try:
@@ -209,18 +209,18 @@ class Run:
             raise RunError(f"{self.path / name} is damaged: not valid JSON") from error
 
     def read_document(self, name: str, form: str) -> dict[str, Any]:
-        """Read JSON of the form `form`.
+        """Read a JSON document with `"format": form`.
 
         Raises:
-            RunError: missing, not JSON, or of another form.
+            RunError: missing, not JSON, or of another format.
         """
         return read_document(self.read(name), form, str(self.path / name))
 
     def read_as(self, name: str, reader: Callable[[str], T]) -> T:
-        """What `reader` makes of a text file; the file is named in what it refuses.
+        """Parse a text file with `reader`; the file's name is added to its errors.
 
         Raises:
-            RunError: missing, or `reader` refuses it.
+            RunError: the file is missing, or `reader` raises it.
         """
         text = self.read(name)
         try:
@@ -232,12 +232,12 @@ class Run:
         """Write the model's state as safetensors.
 
         Raises:
-            RunError: the disk is full or the file cannot be written; what was there before stays.
+            RunError: the disk is full or the file cannot be written; the old file is intact.
         """
         weights.write(self.path / WEIGHTS, model)
 
     def read_weights(self, model: Any) -> None:
-        """Load the weights into `model`, after comparing every name, shape and type with the file's header.
+        """Load the weights into `model`, after checking every name, shape and dtype in the file's header.
 
         Raises:
             RunError: the file has changed since it was written, is damaged, or is not for this model.
@@ -246,7 +246,7 @@ class Run:
         weights.fit(self.path / WEIGHTS, model, CONFIG)
 
     def read_tensors(self) -> dict[str, Any]:
-        """The weights by name.
+        """Read the weights by name.
 
         Raises:
             RunError: the file has changed since it was written, or is damaged.
@@ -259,10 +259,10 @@ class Run:
             self._manifest.check_file(WEIGHTS)
 
     def finish(self, state: Iterable[str]) -> None:
-        """Write manifest.json, last of all: the run is whole.
+        """Write manifest.json, the last file: the run is complete.
 
         Args:
-            state: the files of what the task has learnt.
+            state: names of the files with what the task has learnt.
 
         Raises:
             RunError: it cannot be written, or another file cannot be read.
@@ -275,12 +275,12 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether the run was finished: it has a manifest, and what it vouches for first of all."""
+        """Whether the run was finished: it has a manifest and the weights."""
         return os.path.lexists(self.path / manifest.NAME) and os.path.lexists(self.path / WEIGHTS)
 
 
 def _held_against_manifest(path: Path) -> Manifest:
-    """The manifest of a run whose files are there and of the right sizes; contents are checked as they are read."""
+    """Read a run's manifest and check that its files exist with the right sizes; contents are checked when read."""
     try:
         found = Manifest.read(path)
     except FileNotFoundError:
@@ -295,12 +295,12 @@ def _held_against_manifest(path: Path) -> Manifest:
 
 
 def _removal(entry: Path) -> int:
-    """The order in which a run is removed: at no moment does what is left of it look like a finished run."""
+    """Sort key for removing a run's files, so that the rest never looks like a finished run."""
     return {manifest.NAME: 0, CONFIG: 2}.get(entry.name, 1)
 
 
 def json_text(content: Any) -> str:
-    """Write JSON, indented; NaN and infinities become null, as JSON has no such numbers."""
+    """Format a value as indented JSON; NaN and infinities become null, as JSON has no such numbers."""
     return json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
 
 

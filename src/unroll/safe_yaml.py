@@ -1,7 +1,7 @@
-"""YAML that holds what options hold: texts, numbers, true and false, null, and lists and mappings of such.
+"""Read and write a safe subset of YAML: text, numbers, booleans, null, lists and mappings.
 
-Values are told apart as YAML 1.2 does: `no`, `on`, `12:30` and `2024-01-01` are texts, `1e-3` is a number, and `010` is
-ten. A key that stands twice, an alias, and a tag of another kind are refused.
+Values are resolved as in YAML 1.2: `no`, `on`, `12:30` and `2024-01-01` are text, `1e-3` is a number, and `010` is
+ten. Duplicate keys, aliases and other tags are refused.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(path: Path, kind: type[UserError] = OptionError) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        kind: it is no regular file, too large, not UTF-8, or not such YAML.
+        kind: it is not a regular file, too large, not UTF-8, or not valid YAML of this subset.
     """
     content = read_regular(path, _LARGEST, kind)
     try:
@@ -52,10 +52,10 @@ def read(path: Path, kind: type[UserError] = OptionError) -> Any:
 
 
 def parse(text: str, what: str, kind: type[UserError] = OptionError) -> Any:
-    """The value that a YAML text holds; `what` is what messages call it.
+    """Parse a YAML text; `what` is its name in error messages.
 
     Raises:
-        kind: it is not such YAML; the line is named.
+        kind: it is not valid YAML of this subset; the message names the line.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 (the loader makes none but plain values)
@@ -69,9 +69,9 @@ def parse(text: str, what: str, kind: type[UserError] = OptionError) -> Any:
 
 
 def write(value: Any) -> str:
-    """YAML that `parse` reads back as `value`, in the order of its keys.
+    """Format a value as YAML that `parse` reads back as `value`, keeping the order of its keys.
 
-    Texts that YAML 1.1 takes for something else are in quotes, so that other programs read the same.
+    Text that YAML 1.1 would read as another type is quoted, so that other programs read the same.
     """
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
@@ -106,15 +106,15 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise ConstructorError(None, None, "there is no mapping", node.start_mark)
-        found: dict[Any, Any] = {}
+        mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self.construct_object(key_node)
             if isinstance(key, list | dict):
                 raise ConstructorError(None, None, "a list or a mapping is no key", key_node.start_mark)
-            if key in found:
+            if key in mapping:
                 raise ConstructorError(None, None, f"the key {key!r:.60} is there twice", key_node.start_mark)
-            found[key] = self.construct_object(value_node)
-        return found
+            mapping[key] = self.construct_object(value_node)
+        return mapping
 
 
 class _Dumper(yaml.SafeDumper):
@@ -123,7 +123,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(loader: _Loader, node: Any) -> str:
     text = loader.construct_scalar(node)
-    text.encode()  # half a character, which an escape can make, is a ValueError
+    text.encode()  # a lone surrogate, which an escape can produce, is a ValueError
     return text
 
 

@@ -1,4 +1,4 @@
-"""Weights as a safetensors file: compared with the model by its header before a tensor is read."""
+"""Save and load weights as safetensors; the header is checked against the model before a tensor is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, model: Any) -> None:
     """Write the model's state; tied tensors are written once for each name.
 
     Raises:
-        RunError: the disk is full or the file cannot be written; what was there before stays.
+        RunError: the disk is full or the file cannot be written; the old file is intact.
     """
     from safetensors.torch import save
 
@@ -34,12 +34,12 @@ def write(path: Path, model: Any) -> None:
 
 
 def fit(path: Path, model: Any, config: str) -> None:
-    """Load the weights into `model`, after comparing every name, shape and type with the file's header.
+    """Load the weights into `model`, after checking every name, shape and dtype in the file's header.
 
     Args:
         path: the file.
-        model: takes the weights.
-        config: what the file that describes the model is called.
+        model: the model to load into.
+        config: name of the file that describes the model, for error messages.
 
     Raises:
         RunError: the file is damaged, or is not for this model.
@@ -61,7 +61,7 @@ def fit(path: Path, model: Any, config: str) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The weights by name.
+    """Read the weights by name.
 
     Raises:
         RunError: the file is damaged.
@@ -81,7 +81,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _header(path: Path) -> dict[str, tuple[list[int], str]]:
-    """Names, shapes and types, read without touching the tensors."""
+    """Read names, shapes and dtypes from the header, without the tensors."""
     try:
         require_regular(path)
         size = path.stat().st_size

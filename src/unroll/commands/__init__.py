@@ -1,1 +1,1 @@
-"""The commands, one a file: each reads its arguments and calls what does the work."""
+"""Commands of the command line, one per file: each parses its arguments and calls the library."""

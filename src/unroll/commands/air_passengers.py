@@ -25,6 +25,6 @@ PASSENGERS = (
 
 
 def rows() -> list[tuple[str, int]]:
-    """The months as `1949-01` and their passengers."""
+    """List the months, as `1949-01`, and their passengers."""
     year, month = option_order
     return [(f"{year + i // 12}-{month + i % 12:02d}", value) for i, value in enumerate(PASSENGERS)]

@@ -1,4 +1,4 @@
-"""A command's arguments: flags from the fields of option dataclasses, values from a YAML file and the line."""
+"""Parse a command's arguments: flags from option dataclasses, values from a YAML file and the command line."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _WRITTEN = ("delimiter", "quoting", "decimal", "comments")
 
 
 def written(given: Namespace) -> SourceOptions:
-    """What the arguments of `Parser.add_source` say of how files are written."""
+    """Make the `SourceOptions` from the arguments of `Parser.add_source`."""
     return SourceOptions(**{name: getattr(given, name) for name in _WRITTEN})
 
 
 def task_flags(given: Namespace, command: str, task: str) -> dict[str, Any]:
-    """The flags of `Parser.add_task_flags` that were given.
+    """Collect the flags of `Parser.add_task_flags` that were given.
 
     Raises:
-        OptionError: one is for runs of another task.
+        OptionError: a flag is for runs of another task.
     """
-    found: dict[str, Any] = {}
+    flags: dict[str, Any] = {}
     for name, spec in TASKS.items():
         for flag in getattr(spec, f"{command}_flags"):
             value = getattr(given, flag.name)
@@ -45,17 +45,17 @@ def task_flags(given: Namespace, command: str, task: str) -> dict[str, Any]:
             if name != task:
                 written = flag.name.replace("_", "-")
                 raise OptionError(f"--{written} goes with {name}, and {given.run} holds a {task} run")
-            found[flag.name] = value
-    return found
+            flags[flag.name] = value
+    return flags
 
 
 def aside(text: str) -> None:
-    """Say something beside a command's answers, which go to standard output."""
+    """Print a note to standard error; a command's results go to standard output."""
     print(text, file=sys.stderr)
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Each flag with its help and default; types show in the metavar already."""
+    """Format each flag with its help and default; the metavar already shows the type."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
@@ -66,7 +66,7 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose complaints are one sentence naming the nearest flag or key."""
+    """Argument parser with one-sentence errors that suggest the nearest flag or key."""
 
     def __init__(self, prog: str, usage: str, description: str) -> None:
         super().__init__(
@@ -82,19 +82,19 @@ class Parser(ArgumentParser):
         self.named: frozenset[str] = frozenset()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the complaint as an `OptionError`; the command line prints it and leaves with status 2."""
+        """Raise the error as an `OptionError`; the command line prints it and exits with status 2."""
         raise OptionError(_sentence(message, self.flags()))
 
     def flags(self) -> list[str]:
-        """Every long flag."""
+        """List every long flag."""
         return [s for a in self._actions for s in a.option_strings if s.startswith("--")]
 
     def add_options(
         self, classes: Sequence[type], without: Sequence[str] = (), common: Sequence[str] | None = None
     ) -> None:
-        """A flag for every field of every class but those `without`, a group a class, the field's docstring as help.
+        """Add a flag for every field of the classes except `without`, with one group per class.
 
-        Where `common` names some, `--help` shows these alone, and `--help-all` all.
+        A field's docstring is its help. With `common`, `--help` shows only these, and `--help-all` all.
         """
         for cls in classes:
             group = self.add_argument_group(_title(cls))
@@ -107,23 +107,23 @@ class Parser(ArgumentParser):
                 more: dict[str, Any] = {"nargs": "?", "const": True} if hint is bool else {}
                 if get_origin(hint) is not Literal:
                     more["metavar"] = _metavar(hint)
-                made = group.add_argument(
+                action = group.add_argument(
                     "--" + field.name.replace("_", "-"),
                     type=_as_written,
                     default=field.default,
                     help=texts[field.name].replace("%", "%%"),
                     **more,
                 )
-                if made is not None and common is not None and field.name not in common:
-                    self.rarer.append(made)
+                if action is not None and common is not None and field.name not in common:
+                    self.rarer.append(action)
 
     def add_value(self, flag: str, hint: Any, text: str, group: Any = None) -> None:
-        """A flag with a value of the type `hint`, without a default; in a group of arguments, if one is given."""
+        """Add a flag with a value of type `hint` and no default, to an argument group if one is given."""
         self.hints[flag.removeprefix("--").replace("-", "_")] = hint
         (group or self).add_argument(flag, type=_as_written, metavar=_metavar(hint), help=text)
 
     def add_task_flags(self, command: str) -> None:
-        """Add the flags that runs of one task alone take, a group a task; see `task_flags`."""
+        """Add the task-specific flags, one group per task; see `task_flags`."""
         for name, task in TASKS.items():
             flags: tuple[Flag, ...] = getattr(task, f"{command}_flags")
             group = self.add_argument_group(f"for {name} runs") if flags else None
@@ -135,7 +135,7 @@ class Parser(ArgumentParser):
                     self.add_value(written, flag.kind, flag.text, group)
 
     def add_run(self, what: str = "The run folder.", *, finished: bool = True) -> None:
-        """The argument RUN, and for a run that must be finished `--trust-changed`."""
+        """Add the argument RUN, and `--trust-changed` for commands that need a finished run."""
         self.add_argument("run", metavar="RUN", help=what)
         if finished:
             self.add_argument(
@@ -145,7 +145,7 @@ class Parser(ArgumentParser):
             )
 
     def add_source(self, skipping: str = "Leave rows out that cannot be used.") -> None:
-        """Add how files are read: `--encoding`, `--delimiter`, `--quoting` and the like, and `--skip-bad-rows`."""
+        """Add the flags for reading files: `--encoding`, `--delimiter` etc., and `--skip-bad-rows`."""
         self.add_argument(
             "--encoding", metavar="NAME", help="Encoding of text files, if not that of the training data."
         )
@@ -157,11 +157,11 @@ class Parser(ArgumentParser):
         self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
     def add_config(self) -> None:
-        """A flag `--config FILE` with options as YAML; what is on the command line wins over it."""
+        """Add the flag `--config FILE` for options as YAML; the command line takes precedence."""
         self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")
 
     def format_help(self, formatter: Any = None) -> str:
-        """The help without the rarer options, and how many these are."""
+        """Format the help without the rarer options, and with their number."""
         kept = [action.help for action in self.rarer]
         for action in self.rarer:
             action.help = argparse.SUPPRESS
@@ -173,7 +173,7 @@ class Parser(ArgumentParser):
         return text + (f"\n{_ALL} shows {len(self.rarer)} more options.\n" if self.rarer else "")
 
     def read(self, arguments: Sequence[str]) -> Namespace:
-        """Parse a command line; `named` are then the options that stand there or in the file of `--config`.
+        """Parse a command line; `named` are then the options set there or in the file of `--config`.
 
         Raises:
             OptionError: an unknown flag or key (the nearest one is named) or a value of the wrong type.
@@ -214,17 +214,17 @@ def _yaml(path: str) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise OptionError(f"{path} must hold 'option: value' lines")
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for key, value in content.items():
         name = str(key).replace("-", "_")
-        if name in found:
+        if name in options:
             raise OptionError(f"{path}: the option '{name:.60}' is there twice, as {key!s:.60} too")
-        found[name] = value
-    return found
+        options[name] = value
+    return options
 
 
 def _take(arguments: list[str]) -> tuple[str | None, list[str]]:
-    found: list[str] = []
+    files: list[str] = []
     rest: list[str] = []
     given = iter(arguments)
     for argument in given:
@@ -232,14 +232,14 @@ def _take(arguments: list[str]) -> tuple[str | None, list[str]]:
             file = next(given, None)
             if file is None:
                 raise OptionError(f"{_CONFIG} needs a file")
-            found.append(file)
+            files.append(file)
         elif argument.startswith(_CONFIG + "="):
-            found.append(argument.split("=", 1)[1])
+            files.append(argument.split("=", 1)[1])
         else:
             rest.append(argument)
-    if len(found) > 1:
-        raise OptionError(f"{_CONFIG} is given {len(found)} times; put the options into one file")
-    return (found[0] if found else None), rest
+    if len(files) > 1:
+        raise OptionError(f"{_CONFIG} is given {len(files)} times; put the options into one file")
+    return (files[0] if files else None), rest
 
 
 def _title(cls: type) -> str:
@@ -249,15 +249,15 @@ def _title(cls: type) -> str:
 
 
 def _as_written(value: Any) -> Any:
-    """A flag's value as it stands on the line; `_value` makes of it what the option wants."""
+    """Keep a flag's value as text; `_value` converts it later."""
     return value
 
 
 def _value(name: str, given: Any, hint: Any) -> Any:
-    """An option's value from what stands on the line.
+    """Convert the text of a flag to the option's value.
 
     Raises:
-        OptionError: it is no such value.
+        OptionError: it is not a value of the option's type.
     """
     flag = "--" + name.replace("_", "-")
     if not isinstance(given, str):
@@ -279,7 +279,7 @@ def _value(name: str, given: Any, hint: Any) -> Any:
 
 
 def _numbers(flag: str, kind: type[int] | type[float], text: str) -> tuple[Any, ...]:
-    """Numbers parted by commas, in brackets or not."""
+    """Parse numbers separated by commas, with or without brackets."""
     inner = text.strip()
     if inner.startswith("[") and inner.endswith("]"):
         inner = inner[1:-1]
@@ -291,7 +291,7 @@ def _numbers(flag: str, kind: type[int] | type[float], text: str) -> tuple[Any, 
 
 
 def _texts(flag: str, text: str) -> tuple[str, ...]:
-    """Texts parted by commas, or a list of them as YAML writes it, for texts that hold commas."""
+    """Parse texts separated by commas, or a YAML list, for texts that contain commas."""
     if text.startswith("["):
         try:
             return check_value(flag, safe_yaml.parse(text, flag), tuple[str, ...])

@@ -1,4 +1,4 @@
-"""`unroll backends`: the implementations of the recurrent layers."""
+"""`unroll backends`: list the implementations of the recurrent layers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unroll.commands.arguments import Parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print every backend, in the order `auto` tries them, and why one is missing."""
+    """Print every backend, in the order `auto` tries them, with the reason if it is missing."""
     Parser(
         "unroll backends",
         "unroll backends",

@@ -1,4 +1,4 @@
-"""`unroll backtest`: what a forecaster would have said at one time after the other."""
+"""`unroll backtest`: evaluate a forecaster at successive past origins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unroll.errors import OptionError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Forecast from successive origins without training, and print the figures by origin and by step."""
+    """Backtest a forecaster without training, and print the metrics by origin and by step."""
     parser = Parser(
         "unroll backtest",
         "unroll backtest RUN DATA [DATA ...] [--origins N] [--stride N] [--out FOLDER] [--json]",
@@ -39,16 +39,16 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run; backtest takes a forecasting run")
     task = predictor.task
     frames = task.read_new(given.data, predictor.source(given.skip_bad_rows, given.encoding), aside)
-    found = backtest(task, predictor.model, frames, origins=given.origins, stride=given.stride)
-    for note in found.notes:
+    result = backtest(task, predictor.model, frames, origins=given.origins, stride=given.stride)
+    for note in result.notes:
         aside(note)
     if given.out is not None:
-        write(found, task, Path(given.out))
+        write(result, task, Path(given.out))
     if given.json:
-        print(json_text(found.report, indent=2))
+        print(json_text(result.report, indent=2))
     else:
-        print(f"{found.report['windows']:,} windows from {len(found.report['by_origin'])} origins")
-        print("\n".join(lines(found.report)))
+        print(f"{result.report['windows']:,} windows from {len(result.report['by_origin'])} origins")
+        print("\n".join(lines(result.report)))
         if given.out is not None:
             print(f"\neverything is in {given.out}")
     return 0

@@ -1,4 +1,4 @@
-"""`unroll demo`: scikit-learn's digits told apart, each image read row by row, and airline passengers forecast."""
+"""`unroll demo`: classify scikit-learn's digits, each image read row by row, and forecast airline passengers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSENGERS = (
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the data as files, then run the commands that a person would."""
+    """Run the demo: write the data to files, then run the commands that a user would."""
     parser = Parser(
         "unroll demo",
         "unroll demo [--out RUN]",

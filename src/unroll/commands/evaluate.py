@@ -10,7 +10,7 @@ from unroll.commands.output import json_text
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print every metric, the baseline's beside it."""
+    """Print every metric of a run, and the baseline's."""
     parser = Parser(
         "unroll evaluate",
         "unroll evaluate RUN DATA [DATA ...]",

@@ -1,4 +1,4 @@
-"""`unroll fit`: train a model on a person's data."""
+"""`unroll fit`: train a model on the user's data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unroll.tasks.registry import TASKS, entry
 
 
 def parser(task: str) -> Parser:
-    """The arguments of `unroll fit TASK`."""
+    """Make the argument parser of `unroll fit TASK`."""
     chosen = entry(task)
     settings = chosen.load_settings()
     made = Parser(
@@ -35,7 +35,7 @@ def parser(task: str) -> Parser:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train as the arguments say."""
+    """Train a model with the given arguments."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: unroll fit TASK DATA [DATA ...] --out RUN [options]\n")
         for name, task in TASKS.items():

@@ -1,4 +1,4 @@
-"""`unroll generate`: text that a language model writes."""
+"""`unroll generate`: generate text from a language model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unroll.options import build
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the prompt and what follows, piece by piece."""
+    """Print the prompt and the generated text, piece by piece."""
     parser = Parser(
         "unroll generate",
         "unroll generate RUN [--prompt TEXT] [options]",
@@ -89,7 +89,7 @@ def _search(predictor: Any, prompt: str, options: GenerationOptions, stop: Seque
 
 
 def _standard_input() -> str:
-    """All of it, but for the end of its last line."""
+    """Read all of standard input, without the last line's end."""
     try:
         text = sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:

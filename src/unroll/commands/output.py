@@ -1,4 +1,4 @@
-"""Answers on standard output."""
+"""Write results to standard output as JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 
 def json_text(answer: Any, indent: int | None = None) -> str:
-    """Write an answer as JSON that standard output can take, whatever its encoding.
+    """Format a result as JSON that standard output can encode.
 
-    Half a character (a lone surrogate) is always escaped, and all but ASCII where the output is not UTF-8.
+    Lone surrogates are always escaped, and all non-ASCII characters if the output is not UTF-8.
     """
     text = json.dumps(answer, ensure_ascii=not _writes_utf8(), indent=indent)
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def print_answers(answers: Iterable[Any], *, live: bool) -> None:
-    """Print one JSON object a line; with `live` each is there before the next is asked for.
+    """Print one JSON object per line; with `live` each is flushed before the next is computed.
 
-    What was answered before an error is printed before it.
+    Results computed before an error are printed before it.
     """
     try:
         for answer in answers:

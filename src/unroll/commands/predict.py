@@ -1,4 +1,4 @@
-"""`unroll predict`: a run's answers for new data, as JSON lines in the order of the data."""
+"""`unroll predict`: predict new data with a run, as JSON lines in the order of the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unroll.errors import OptionError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one JSON object a row."""
+    """Print one JSON object per row."""
     parser = Parser(
         "unroll predict",
         "unroll predict RUN DATA [DATA ...]",

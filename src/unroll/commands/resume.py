@@ -1,4 +1,4 @@
-"""`unroll resume`: go on with a training that was stopped."""
+"""`unroll resume`: resume a training that was stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unroll.commands.arguments import Parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Go on exactly where the last checkpoint stands."""
+    """Resume a training exactly from its last checkpoint."""
     parser = Parser("unroll resume", "unroll resume RUN", "Go on with a training that was stopped.")
     parser.add_run("The run folder; its options and data are used again.", finished=False)
     given = parser.read(arguments)

@@ -1,4 +1,4 @@
-"""`unroll score`: how likely a language model finds each line, as JSON lines in the order of the data."""
+"""`unroll score`: log-probability of each line under a language model, as JSON lines in the order of the data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unroll.errors import OptionError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one JSON object a line."""
+    """Print one JSON object per line."""
     parser = Parser(
         "unroll score",
         "unroll score RUN DATA [DATA ...]",

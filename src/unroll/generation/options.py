@@ -1,4 +1,4 @@
-"""What a person can choose about generated text; nothing here imports a library, so that help is instant."""
+"""Options of text generation; imports no heavy library, so that `--help` is fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How likely a language model finds each line of a text."""
+"""Score lines of text: their log-probability under a language model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Line = str | Unreadable
 
 
 class Scorer:
-    """Log-probabilities of lines by a model in evaluation mode.
+    """Compute the log-probabilities of lines with a model in evaluation mode.
 
     Args:
         model: the model.
-        encoder: its vocabulary.
-        before: the token that stands before a text.
+        encoder: its tokenizer.
+        before: id of the token before the start of a text.
     """
 
     def __init__(self, model: LanguageModel, encoder: TextTokenizer, before: int) -> None:
@@ -40,7 +40,7 @@ class Scorer:
         self._before = before
 
     def score(self, lines: Iterable[Line], *, carry: bool, live: bool) -> Iterator[dict[str, Any]]:
-        """See `LanguagePredictor.score`; with `live` each line is answered before the next is asked for.
+        """Score lines as `LanguagePredictor.score` does; with `live` yield each line before reading the next.
 
         Raises:
             DataError: a line is not text.
@@ -48,10 +48,10 @@ class Scorer:
         """
         before, state = self._before, None
         for group in _groups(self._encoded(lines), alone=carry or live):
-            found, ended = self._log_probabilities([ids for _, ids in group], before, state)
+            log_p, ended = self._log_probabilities([ids for _, ids in group], before, state)
             if carry and len(group[0][1]):
                 before, state = int(group[0][1][-1]), ended
-            for (text, ids), values in zip(group, found, strict=True):
+            for (text, ids), values in zip(group, log_p, strict=True):
                 yield {"error": text.reason} if isinstance(text, Unreadable) else self._record(text, ids, values)
 
     def _encoded(self, lines: Iterable[Line]) -> Iterator[tuple[Line, np.ndarray]]:
@@ -68,14 +68,14 @@ class Scorer:
 
     @torch.inference_mode()
     def _log_probabilities(self, rows: Sequence[np.ndarray], before: int, state: Any) -> tuple[list[np.ndarray], Any]:
-        """The log-probability of every token of every row, float64, and the state after the last."""
+        """Compute the float64 log-probability of every token of every row, and the state after the last step."""
         lengths = torch.tensor([len(ids) for ids in rows])
         longest = int(lengths.max())
         target = torch.zeros(len(rows), longest, dtype=torch.int64)
         for i, ids in enumerate(rows):
             target[i, : len(ids)] = torch.from_numpy(ids)
         x = torch.cat([torch.full((len(rows), 1), before), target[:, :-1]], 1) if longest else target
-        found = torch.zeros(target.shape, dtype=torch.float64)
+        log_p = torch.zeros(target.shape, dtype=torch.float64)
         device = self._model.inputs.embedding.weight.device
         for begin in range(0, longest, _STEPS_AT_ONCE):
             steps = slice(begin, begin + _STEPS_AT_ONCE)
@@ -84,8 +84,8 @@ class Scorer:
             features, _, state = self._model(part.to(device), here, state)
             inside = torch.arange(part.shape[1]) < here.unsqueeze(1)
             asked = features[inside.to(device)], target[:, steps][inside].to(device)
-            found[:, steps][inside] = -self._model.nll(*asked).double().cpu()
-        return [row[:length].numpy() for row, length in zip(found, lengths.tolist(), strict=True)], state
+            log_p[:, steps][inside] = -self._model.nll(*asked).double().cpu()
+        return [row[:length].numpy() for row, length in zip(log_p, lengths.tolist(), strict=True)], state
 
     def _record(self, text: str, ids: np.ndarray, values: np.ndarray) -> dict[str, Any]:
         total, n = float(values.sum()), len(ids)
@@ -104,7 +104,7 @@ class Scorer:
 
 
 def _groups(rows: Iterable[tuple[Line, np.ndarray]], *, alone: bool) -> Iterator[list[tuple[Line, np.ndarray]]]:
-    """Rows that are read side by side: so many that with the padding they have some thousand tokens."""
+    """Group rows into batches of at most `_TOKENS_AT_ONCE` tokens with padding; with `alone`, one row each."""
     if alone:
         return ([row] for row in rows)
     longest = 1
@@ -121,35 +121,35 @@ def _groups(rows: Iterable[tuple[Line, np.ndarray]], *, alone: bool) -> Iterator
 
 
 def lines_of(passage: TextSource) -> Iterator[str]:
-    """Each line or record, without the line end.
+    """Iterate over the lines or records, without the line ends.
 
     Raises:
-        DataError: there are none.
+        DataError: the source is empty, or cannot be read.
     """
-    held: list[str] = []
+    pieces: list[str] = []
     empty = True
     try:
         for piece in passage:
             empty = False
-            if piece.row and held:
-                yield "".join(held).removesuffix("\n")
-                held = []
-            held.append(piece.text)
+            if piece.row and pieces:
+                yield "".join(pieces).removesuffix("\n")
+                pieces = []
+            pieces.append(piece.text)
     except DataError:
-        if held and held[-1].endswith("\n"):  # a whole line, which stands before what cannot be read
-            yield "".join(held).removesuffix("\n")
+        if pieces and pieces[-1].endswith("\n"):  # a whole line, which stands before what cannot be read
+            yield "".join(pieces).removesuffix("\n")
         raise
-    if held:
-        yield "".join(held).removesuffix("\n")
+    if pieces:
+        yield "".join(pieces).removesuffix("\n")
     if empty:
         raise DataError(f"{passage.where} is empty")
 
 
 def texts_of(rows: Iterable[Mapping[str, Any] | Unreadable], column: str, skip: bool) -> Iterator[Line]:
-    """The column of each row.
+    """Iterate over the texts in a column of the rows.
 
     Raises:
-        DataError: a row has none, or it is not text, and `skip` is off; with it the row is an `Unreadable`.
+        DataError: a row lacks the column, or it is not text, and `skip` is off; with it the row is an `Unreadable`.
     """
     for number, row in enumerate(rows, 1):
         if isinstance(row, Unreadable):

@@ -1,4 +1,4 @@
-"""Tokens that a language model writes, one after the other: drawn, or searched for."""
+"""Generate tokens with a language model: sampling and beam search."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ NOT_NUMBERS = "the model's probabilities are not numbers: its weights are damage
 
 
 class Stepper(Protocol):
-    """A language model as the generation sees it. A state is what the model has read, for some rows."""
+    """Protocol of a language model for generation; a state holds what it has read of each row."""
 
     vocabulary: int
     """V."""
 
     def start(self, rows: int) -> Any:
-        """The state of `rows` texts of which nothing has been read."""
+        """Return the initial state for `rows` texts."""
         ...
 
     def read(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read ids (B, T), T at least 1: log p of every token that may come next (B, V), and the state after them."""
+        """Read ids (B, T), T at least 1; return log p (B, V) of the next token, and the new state."""
         ...
 
     def step(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read one token more, ids (B,): as `read`."""
+        """Read one more token, ids (B,); return the same as `read`."""
         ...
 
     def select(self, state: Any, rows: Tensor) -> Any:
-        """The state of the rows number `rows` (N,), in that order, each any number of times."""
+        """Select the rows with indices `rows` (N,) of a state, in that order; an index may repeat."""
         ...
 
 
 class Found(NamedTuple):
-    """A sequence that a beam search found."""
+    """One result of a beam search."""
 
     ids: tuple[int, ...]
     log_probability: float
@@ -51,17 +51,17 @@ class Found(NamedTuple):
 def distribution(
     log_p: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, forbid: Collection[int] = ()
 ) -> Tensor:
-    """What is drawn from: probabilities (V,), float64 on the CPU.
+    """Compute the sampling distribution: probabilities (V,), float64 on the CPU.
 
-    The log-probabilities are divided by the temperature; then come top-k (Fan, Lewis & Dauphin 2018, "Hierarchical
-    neural story generation"), which keeps tokens as likely as the k-th too, and top-p (Holtzman et al. 2020, "The
-    curious case of neural text degeneration"): the fewest tokens, likeliest first, with the probability p together.
+    The log-probabilities are divided by the temperature. Then top-k (Fan, Lewis & Dauphin 2018, "Hierarchical
+    neural story generation") also keeps ties with the k-th token, and top-p (Holtzman et al. 2020, "The curious
+    case of neural text degeneration") keeps the fewest most likely tokens whose total probability reaches p.
 
     Args:
-        log_p: (V,).
+        log_p: (V,) log-probabilities.
         temperature: above 0.
-        top_k: 0: all.
-        top_p: above 0; 1: all.
+        top_k: keep the k most likely tokens; 0 keeps all.
+        top_p: above 0; 1 keeps all.
         forbid: ids that are never drawn.
 
     Raises:
@@ -91,20 +91,20 @@ def sample(
     seed: int = 0,
     forbid: Collection[int] = (0, 1),
 ) -> Iterator[int]:
-    """Up to `length` tokens after the prompt, each as soon as it is drawn; each takes the same time and memory.
+    """Sample `length` tokens after the prompt, yielding each as soon as it is drawn, in constant time and memory.
 
-    The numbers drawn come from a generator of its own on the CPU: the same seed gives the same tokens, whatever else
-    draws, on any device, as far as the model's numbers are the same.
+    The random numbers come from a separate generator on the CPU: the same seed gives the same tokens on any device,
+    whatever else draws random numbers, as long as the model computes the same numbers.
 
     Args:
         stepper: the model.
-        prompt_ids: what the model reads first, at least one token.
-        length: how many.
-        temperature: 0 takes the likeliest token each time, the first of equals.
-        top_k: see `distribution`, as `top_p` and `forbid`.
+        prompt_ids: the prompt's tokens, at least one.
+        length: number of tokens to sample.
+        temperature: 0 takes the most likely token each time, the first one of ties.
+        top_k: see `distribution`, also for `top_p` and `forbid`.
         top_p: above 0.
-        seed: of the draws.
-        forbid: padding and unknown, unless said otherwise.
+        seed: seed of the random numbers.
+        forbid: ids that are never drawn; padding and unknown by default.
 
     Raises:
         OptionError: a value outside its range, or an empty prompt.
@@ -148,19 +148,19 @@ def beam(
     ends: Callable[[Sequence[int]], bool] | None = None,
     forbid: Collection[int] = (0, 1),
 ) -> list[Found]:
-    """The likeliest continuations that a search with `width` candidates finds, best first, at most `width`.
+    """Beam search: find up to `width` likely continuations of the prompt, best first.
 
-    At each step every candidate is continued by every token, and the best `width` are kept; those that end are put
+    At each step every candidate is extended by every token, and the best `width` are kept; finished ones are set
     aside. The score is log p(tokens) / n^length_penalty for n tokens.
 
     Args:
         stepper: the model.
-        prompt_ids: what the model reads first, at least one token.
-        length: tokens of a continuation, at most.
-        width: candidates kept.
-        length_penalty: 0: shorter ones win; above 0 it lets longer ones that end compete.
+        prompt_ids: the prompt's tokens, at least one.
+        length: maximal number of tokens of a continuation.
+        width: beam width, the number of candidates kept.
+        length_penalty: 0 favours short continuations; above 0, longer finished ones can compete.
         ends: whether a continuation ends with its last token; None: none ends before `length`.
-        forbid: ids that are never taken.
+        forbid: ids that are never used.
 
     Raises:
         OptionError: a value outside its range, or an empty prompt.
@@ -206,7 +206,7 @@ def beam(
 
 
 def _allowed(log_p: Tensor, forbid: Collection[int]) -> Tensor:
-    """(V,) float64 on the CPU, -inf where forbidden."""
+    """Set forbidden tokens to -inf; the result is (V,) float64 on the CPU."""
     scores = log_p.double().cpu().clone()
     if forbid:
         scores[list(forbid)] = -math.inf

@@ -1,4 +1,4 @@
-"""Text of tokens as they come, up to a stop string."""
+"""Decode generated tokens to text as they come, up to a stop string."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from unroll.errors import OptionError
 
 
 class Decoder(Protocol):
-    """What makes text of ids, one by one."""
+    """Protocol of an incremental decoder from token ids to text."""
 
     def push(self, i: int) -> str:
-        """The text that is certain with one more id."""
+        """Add one id; return the text that is certain now."""
         ...
 
     def finish(self) -> str:
-        """What is still to come after the last id."""
+        """Return the rest of the text after the last id."""
         ...
 
 
 class StopStrings:
-    """Text that comes in pieces, up to the stop string that is complete first, which is left out.
+    """Cut text that comes in pieces before the first complete stop string.
 
-    Where two are complete at the same character, the one that begins first counts. How the text is cut into pieces
-    makes no difference. What may yet become a stop string is held back.
+    If two are complete at the same character, the one that begins first counts. How the text is split into pieces
+    makes no difference. Text that may still become a stop string is held back.
 
     Args:
         strings: the stop strings.
@@ -42,12 +42,12 @@ class StopStrings:
         self.stopped = False
 
     def push(self, text: str) -> str:
-        """What is certain with this piece more; nothing once a stop string was found."""
+        """Add a piece; return the text that is certain now, or "" after a stop string."""
         if self.stopped:
             return ""
         text = self._held + text
-        found = [(text.find(stop), len(stop)) for stop in self._strings]
-        ends = [(begin + length, begin) for begin, length in found if begin >= 0]
+        matches = [(text.find(stop), len(stop)) for stop in self._strings]
+        ends = [(begin + length, begin) for begin, length in matches if begin >= 0]
         if ends:
             self.stopped, self._held = True, ""
             return text[: min(ends)[1]]
@@ -57,22 +57,22 @@ class StopStrings:
         return text[:certain]
 
     def finish(self) -> str:
-        """What was held back, since nothing follows."""
+        """Return the text held back, when no more follows."""
         held, self._held = self._held, ""
         return held
 
     def _may_stop(self, text: str, at: int) -> bool:
-        """Whether the text from `at` on, maybe nothing, begins a stop string."""
+        """Whether the text from `at` on is empty or the beginning of a stop string."""
         rest = text[at:]
         return not rest or any(stop.startswith(rest) for stop in self._strings)
 
 
 def texts(ids: Iterable[int], decoder: Decoder, stop: Sequence[str] = ()) -> Iterator[str]:
-    """The text of `ids` in pieces, each as soon as no later id can change it; no id is asked for after a stop string.
+    """Decode `ids` to pieces of text, each as soon as it is certain; no id is consumed after a stop string.
 
     Args:
-        ids: token by token.
-        decoder: what makes text of them; it may have been given those of a prompt.
+        ids: the token ids.
+        decoder: the incremental decoder; it may already have decoded a prompt.
         stop: strings at which the text ends; they are left out.
 
     Raises:

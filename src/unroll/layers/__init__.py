@@ -1,1 +1,1 @@
-"""Neural-network modules over the ops: the recurrent layers and what stands around them."""
+"""Neural-network modules over the ops: the recurrent layers and the modules used with them."""

@@ -1,4 +1,4 @@
-"""Attention of a decoder over the steps of an encoder, lengths respected."""
+"""Attention of a decoder over the steps of an encoder, with lengths."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Score = Literal["additive", "dot", "general"]
 
 
 class Attention(nn.Module):
-    """What of an encoder's outputs m_1 ... m_S belongs to a query q.
+    """Attend to an encoder's outputs m_1 ... m_S with a query q: additive, dot or general score.
 
         additive   e_s = v . tanh(W q + U m_s)
-        dot        e_s = q . m_s                    (q and m_s of one width)
+        dot        e_s = q . m_s                    (q and m_s of the same width)
         general    e_s = q . (W m_s)
 
         a = softmax_s(e)  over s < length,    c = sum_s a_s m_s
@@ -26,22 +26,22 @@ class Attention(nn.Module):
     Shapes: query (B, Q), or (B, U, Q) for the queries of U steps at once; memory (B, S, E); lengths (B,), any device,
     zeros allowed; None: every row is S long. The context is (B, E) or (B, U, E), the weights (B, S) or (B, U, S).
 
-    Beyond a row's length the weights are zero, and what stands there in the memory (NaN included) changes nothing. A
-    row of length zero has weights and a context of zeros. Queries that come one by one need the memory's side of the
-    score only once: give `keys(memory, lengths)` to each call.
+    Beyond a row's length the weights are zero, and the memory there (NaN included) has no effect. A row of length
+    zero has weights and a context of zeros. For queries one by one, compute the memory's projection only once: pass
+    `keys(memory, lengths)` to each call.
 
     Papers: additive, Bahdanau, Cho & Bengio 2015, "Neural machine translation by jointly learning to align and
     translate"; dot and general, Luong, Pham & Manning 2015, "Effective approaches to attention-based neural machine
     translation".
 
     Args:
-        query: Q.
-        memory: E.
-        score: how a query and an encoder's step are held against each other.
-        hidden: rows of W and U of the additive score (0: as many as the query has values).
+        query: query size Q.
+        memory: memory size E.
+        score: the score function.
+        hidden: rows of W and U of the additive score (0: Q).
 
     Raises:
-        OptionError: there is no such score; `dot` with two widths; `hidden` with a score that has none.
+        OptionError: unknown score; `dot` with different widths; `hidden` with another score than additive.
     """
 
     def __init__(self, query: int, memory: int, score: Score = "additive", hidden: int = 0) -> None:
@@ -64,7 +64,7 @@ class Attention(nn.Module):
             self.memories = nn.Linear(memory, query, bias=False)
 
     def keys(self, memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None = None) -> Float[Tensor, "B S A"]:
-        """The memory's side of the score."""
+        """Project the memory to the keys of the score."""
         return self.memories(_own(memory, lengths))
 
     def forward(
@@ -74,7 +74,7 @@ class Attention(nn.Module):
         lengths: Int[Tensor, " B"] | None = None,
         keys: Float[Tensor, "B S A"] | None = None,
     ) -> tuple[Float[Tensor, "B *U E"], Float[Tensor, "B *U S"]]:
-        """The context and the weights."""
+        """Compute the context and the attention weights."""
         alone = query.dim() == 2
         memory = _own(memory, lengths)
         q = self.queries(query.unsqueeze(1) if alone else query)
@@ -94,7 +94,7 @@ class Attention(nn.Module):
 
 
 def _own(memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B S E"]:
-    """The memory with zeros beyond each row's length: what stands there would else reach the gradients."""
+    """Zero the memory beyond each row's length, so that NaN there does not reach the gradients."""
     if lengths is None:
         return memory
     return memory.masked_fill(~step_mask(lengths.to(memory.device), memory.size(1)).unsqueeze(2), 0.0)

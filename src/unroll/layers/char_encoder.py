@@ -1,6 +1,6 @@
-"""A vector for each token from its characters.
+"""Character encoders: a vector for each token from its characters.
 
-Shapes: chars (N, C) int64 character ids, 0 after a token's last one, to (N, F). A row of padding alone gives zeros.
+Shapes: chars (N, C) int64 character ids, 0 after a token's last one, to (N, F). A row of only padding gives zeros.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from unroll.layers.pooling import MaxPooling
 
 
 class CharacterRecurrence(nn.Module):
-    """Both final states of an LSTM that reads a token's characters forwards and backwards: F = 2 H.
+    """Encode tokens by the final states of a bidirectional LSTM over their characters: F = 2 H.
 
         y = [h_n of the characters 1 ... n ; h_1 of the characters n ... 1]
 
     Lample et al. 2016, "Neural Architectures for Named Entity Recognition".
 
     Args:
-        characters: how many ids there are.
-        embedding: D, values of a character's vector.
-        hidden: H, units of each direction.
-        dropout: on the characters' vectors, in training.
+        characters: number of character ids.
+        embedding: character embedding size D.
+        hidden: hidden size H of each direction.
+        dropout: dropout of the character embeddings in training.
     """
 
     def __init__(self, characters: int, embedding: int, hidden: int, dropout: float = 0.0) -> None:
@@ -38,25 +38,25 @@ class CharacterRecurrence(nn.Module):
         self.features = 2 * hidden
 
     def forward(self, chars: Int[Tensor, "N C"]) -> Float[Tensor, "N F"]:
-        """The tokens' vectors."""
+        """Encode the tokens."""
         x = self.dropout(self.embedding(chars))
         _, (h, _) = self.recurrent(x, lengths=_lengths(chars))
         return h.transpose(0, 1).flatten(1)
 
 
 class CharacterConvolution(nn.Module):
-    """The largest value of each filter over a token's characters: F = the number of filters.
+    """Encode tokens by a convolution over their characters and max pooling: F = the number of filters.
 
         c_t = tanh(W [x_{t-(k-1)//2} ... x_{t+k//2}] + b),    y = max_t c_t
 
     Ma & Hovy 2016, "End-to-end Sequence Labeling via Bi-directional LSTM-CNNs-CRF".
 
     Args:
-        characters: how many ids there are.
-        embedding: D, values of a character's vector.
-        filters: F.
-        kernel: k, characters that a filter sees.
-        dropout: on the characters' vectors, in training.
+        characters: number of character ids.
+        embedding: character embedding size D.
+        filters: number of filters F.
+        kernel: kernel size k.
+        dropout: dropout of the character embeddings in training.
     """
 
     def __init__(self, characters: int, embedding: int, filters: int, kernel: int = 3, dropout: float = 0.0) -> None:
@@ -68,7 +68,7 @@ class CharacterConvolution(nn.Module):
         self.features = filters
 
     def forward(self, chars: Int[Tensor, "N C"]) -> Float[Tensor, "N F"]:
-        """The tokens' vectors."""
+        """Encode the tokens."""
         y, lengths = self.conv(self.dropout(self.embedding(chars)), _lengths(chars))
         return self.pool(y, lengths)
 
@@ -78,7 +78,7 @@ def _lengths(chars: Int[Tensor, "N C"]) -> Int[Tensor, " N"]:
 
 
 def _table(characters: int, features: int) -> nn.Embedding:
-    """Vectors from U(-sqrt(3 / D), sqrt(3 / D)), of unit variance in sum, as Ma & Hovy draw them; row 0 is zero."""
+    """Make an embedding initialized from U(-sqrt(3 / D), sqrt(3 / D)), as in Ma & Hovy; row 0 is zero."""
     table = nn.Embedding(characters, features, padding_idx=0)
     bound = math.sqrt(3.0 / features)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A convolution front end over time whose lengths follow exactly through pooling."""
+"""Convolution front end over time, with exact lengths through pooling."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
 
 
 class ConvFrontEnd(nn.Module):
-    """Parallel 1-d convolutions over time, activation, max-pooling: the front of a CNN-RNN.
+    """Parallel 1-d convolutions over time, activation and max pooling: the front end of a CNN-RNN.
 
     For each kernel size k:  c_t = act(W_k [x_{t-(k-1)//2} ... x_{t+k//2}] + b_k), where steps outside
-    the row are zero, so that the output has one step per input step. The c of all kernel sizes stand side
-    by side. Pooling takes the maximum of `pool` steps that belong to the row; a last window that is only
-    partly inside the row counts.
+    the row are zero, so that the output has one step per input step. The outputs of all kernel sizes are
+    concatenated. Pooling takes the maximum of `pool` steps that belong to the row; a last window that is
+    only partly inside the row counts.
 
     Shapes: x (B, T, D), lengths (B,) -> y (B, ceil(T / pool), filters * number of kernels), and the
-    lengths after pooling, ceil(length / pool). Beyond its length a row's output is zero, and what stands
-    there in x (NaN included) changes nothing.
+    lengths after pooling, ceil(length / pool). Beyond its length a row's output is zero, and x there
+    (NaN included) has no effect.
 
     Kim 2014, "Convolutional Neural Networks for Sentence Classification"; in front of a recurrence as in
     Zhou et al. 2015, "A C-LSTM Neural Network for Text Classification".
@@ -45,7 +45,7 @@ class ConvFrontEnd(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T D"], lengths: Int[Tensor, " B"]
     ) -> tuple[Float[Tensor, "B U F"], Int[Tensor, " B"]]:
-        """The front end's output and its lengths."""
+        """Compute the front end's output and its lengths."""
         T = x.size(1)
         outside = ~step_mask(lengths, T)
         x = x.masked_fill(outside.unsqueeze(2), 0.0).transpose(1, 2)  # (B, D, T)

@@ -1,4 +1,4 @@
-"""A linear-chain conditional random field over tags: exact likelihood, best sequence, marginals."""
+"""Linear-chain conditional random field (CRF): exact likelihood, Viterbi decoding, marginals."""
 
 from __future__ import annotations
 
@@ -11,44 +11,43 @@ from torch import Tensor, nn
 
 from unroll.layers.pooling import step_mask
 
-# e to this is 0 in every float type, so a forbidden step adds nothing to a sum; and it is finite, so that a sequence
-# with such a step has a score and a gradient, not NaN.
+# exp of this is 0 in every float type, so a forbidden transition adds nothing to a sum; and it is finite, so that a
+# sequence with one has a finite score and gradient, not NaN.
 _FORBIDDEN = -1e6
 
 
 class AllowedTransitions(NamedTuple):
-    """Which steps a tag sequence may take."""
+    """The transitions that a tag sequence may make."""
 
     start: Bool[Tensor, " K"]
-    """Tags that may stand first."""
+    """Tags that may come first."""
     between: Bool[Tensor, "K K"]
     """[i, j]: whether tag j may follow tag i."""
     end: Bool[Tensor, " K"]
-    """Tags that may stand last."""
+    """Tags that may come last."""
 
 
 class ConditionalRandomField(nn.Module):
-    """The probability of a whole tag sequence y_1 ... y_n, given scores e_t of the tags at each step.
+    """Model the probability of a whole tag sequence y_1 ... y_n, given scores e_t of the tags at each step.
 
         score(y) = start[y_1] + sum_t e_t[y_t] + sum_{t > 1} transitions[y_{t-1}, y_t] + end[y_n]
         log p(y) = score(y) - log Z,    log Z = log sum_y' exp score(y')
 
-    With `legal` the sum is over legal sequences only, and the best sequence is legal (as long as there is one of that
-    length); the log-likelihood of a sequence that is not legal is about -1e6 for each forbidden step.
+    With `legal` the sum is over legal sequences only, and the best sequence is legal (if there is a legal one of that
+    length); the log-likelihood of an illegal sequence is about -1e6 for each forbidden transition.
 
-    Sums are taken by the forward recursion in log space; 16-bit scores are computed with in float32. A row of length
-    zero has one sequence, the empty one, with log p = 0. What stands beyond a row's length (NaN included) changes
-    nothing.
+    Sums are computed by the forward recursion in log space; 16-bit scores are converted to float32. A row of length
+    zero has one sequence, the empty one, with log p = 0. Values beyond a row's length (NaN included) have no effect.
 
-    Shapes: emissions (B, T, K), tags (B, T) int64, lengths (B,); T is at least 1. Time is O(T K^2) a row, and a
-    gradient keeps as many numbers.
+    Shapes: emissions (B, T, K), tags (B, T) int64, lengths (B,); T is at least 1. Time and memory (with gradient) are
+    O(T K^2) per row.
 
     Lafferty, McCallum & Pereira 2001, "Conditional Random Fields"; over a recurrent network: Huang, Xu & Yu 2015,
     Lample et al. 2016. `torch.nn` has none.
 
     Args:
-        tags: K.
-        legal: which steps are allowed; None allows all.
+        tags: number of tags K.
+        legal: the allowed transitions; None allows all.
     """
 
     legal_start: Tensor
@@ -68,11 +67,11 @@ class ConditionalRandomField(nn.Module):
     def log_likelihood(
         self, emissions: Float[Tensor, "B T K"], tags: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, " B"]:
-        """Log p(tags) of each row."""
+        """Compute log p(tags) of each row."""
         return self.score(emissions, tags, lengths) - self.log_partition(emissions, lengths)
 
     def allows(self, tags: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Bool[Tensor, " B"]:
-        """Whether each row's tags are a legal sequence; all are without `legal`, and the empty one is."""
+        """Whether each row's tags are a legal sequence; the empty one is, and without `legal` all are."""
         if not self.constrained:
             return torch.ones(len(tags), dtype=torch.bool, device=tags.device)
         lengths = lengths.to(tags.device)
@@ -85,7 +84,7 @@ class ConditionalRandomField(nn.Module):
     def score(
         self, emissions: Float[Tensor, "B T K"], tags: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
     ) -> Float[Tensor, " B"]:
-        """The score of each row's tags."""
+        """Compute the score of each row's tags."""
         e, lengths = self._read(emissions, lengths)
         start, transitions, end = self._scores()
         inside = step_mask(lengths, e.size(1))
@@ -97,13 +96,13 @@ class ConditionalRandomField(nn.Module):
         return steps.masked_fill(~inside, 0.0).sum(1) + ends.masked_fill(lengths == 0, 0.0)
 
     def log_partition(self, emissions: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """Log Z of each row."""
+        """Compute log Z of each row."""
         e, lengths = self._read(emissions, lengths)
         *_, alpha = self._forward(e, lengths)
         return (alpha + self._scores().end).logsumexp(1).masked_fill(lengths == 0, 0.0)
 
     def marginals(self, emissions: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T K"]:
-        """p(y_t = k) at each step, by the forward and backward recursions; zero beyond the lengths."""
+        """Compute p(y_t = k) by the forward-backward algorithm; zero beyond the lengths."""
         e, lengths = self._read(emissions, lengths)
         _, transitions, end = self._scores()
         alpha = torch.stack(list(self._forward(e, lengths)), 1)
@@ -118,7 +117,7 @@ class ConditionalRandomField(nn.Module):
     def viterbi(
         self, emissions: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]
     ) -> tuple[Int[Tensor, "B T"], Float[Tensor, " B"]]:
-        """The best tags of each row, 0 beyond its length, and their score. Viterbi 1967; without a gradient."""
+        """Decode the best tags of each row (0 beyond its length) and their score. Viterbi 1967; no gradient."""
         e, lengths = self._read(emissions, lengths)
         start, transitions, end = self._scores()
         B, T, K = e.shape
@@ -134,11 +133,11 @@ class ConditionalRandomField(nn.Module):
         tags = [tag]
         for before in reversed(came):
             tags.append(before.gather(1, tags[-1].unsqueeze(1)).squeeze(1))
-        found = torch.stack(tags[::-1], 1).masked_fill(~step_mask(lengths, T), 0)
-        return found, score.masked_fill(lengths == 0, 0.0)
+        best_tags = torch.stack(tags[::-1], 1).masked_fill(~step_mask(lengths, T), 0)
+        return best_tags, score.masked_fill(lengths == 0, 0.0)
 
     def _forward(self, e: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Iterator[Float[Tensor, "B K"]]:
-        """After each step, the log of the summed scores of all beginnings that end in each tag; held at row ends.
+        """Iterate over the log forward variables alpha_t; they stay constant after a row's end.
 
         alpha_1 = start + e_1,    alpha_t[j] = e_t[j] + log sum_i exp(alpha_{t-1}[i] + transitions[i, j])
         """

@@ -1,4 +1,4 @@
-"""Dropout with one mask for all steps of a sequence."""
+"""Locked (variational) dropout, with one mask for all steps of a sequence, and DropConnect."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from unroll.errors import OptionError
 
 
 def check_shares(**shares: float) -> None:
-    """Shares to be dropped, by the options' names.
+    """Check dropout probabilities, given by the options' names.
 
     Raises:
-        OptionError: one is no probability, or is 1, which would leave nothing.
+        OptionError: one is not a number from 0 to below 1.
     """
     for name, p in shares.items():
         if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p < 1:
@@ -23,7 +23,7 @@ def check_shares(**shares: float) -> None:
 
 
 def locked_mask(like: Tensor, width: int, p: float) -> Tensor:
-    """(B, width): 0 with probability `p`, else 1 / (1 - p), one for each row and feature of `like` (T, B, D).
+    """Draw a dropout mask (B, width) for `like` (T, B, D): 0 with probability `p`, else 1 / (1 - p).
 
     Paper: Gal & Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural
     networks". `torch.nn` has only masks that change from step to step.
@@ -32,16 +32,16 @@ def locked_mask(like: Tensor, width: int, p: float) -> Tensor:
 
 
 def locked(x: Tensor, p: float, training: bool) -> Tensor:
-    """(T, B, D): `x` with the same features of a row dropped at every step; unchanged out of training."""
+    """Apply locked dropout to `x` (T, B, D): the same features of a row at every step; only in training."""
     if p == 0 or not training:
         return x
     return x * locked_mask(x, x.shape[-1], p)
 
 
 def dropped_weight(weight: Tensor, p: float, training: bool) -> Tensor:
-    """`weight` with each entry set to zero with probability `p`, the others times 1 / (1 - p): DropConnect.
+    """Apply DropConnect to `weight`: set each entry to zero with probability `p`, scale the others by 1 / (1 - p).
 
-    Since the matrix is the same at every step, what it forgets it forgets for the whole sequence, and for all rows.
+    The matrix is the same at every step, so an entry is dropped for the whole sequence and for all rows.
     Papers: Wan et al. 2013, "Regularization of neural networks using DropConnect"; of recurrent matrices: Merity,
     Keskar & Socher 2018, "Regularizing and optimizing LSTM language models".
     """

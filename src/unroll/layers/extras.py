@@ -1,4 +1,4 @@
-"""The arguments of the recurrent layers that `torch.nn` does not have: their types, what they do, their defaults."""
+"""Arguments of the recurrent layers that `torch.nn` does not have: types, meanings, defaults."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from unroll.ops.call import Recurrence
 
 
 class LayerExtras(TypedDict, total=False):
-    """What `unroll.RNN`, `LSTM` and `GRU` take beside the arguments of `torch.nn`, by keyword."""
+    """Keyword arguments of `unroll.RNN`, `LSTM` and `GRU` in addition to those of `torch.nn`."""
 
     init: Init
     """`"torch"`: all weights uniform, the same seed giving `torch.nn`'s weights; `"orthogonal"`: recurrent matrices
     orthogonal, input matrices Glorot-uniform, biases zero."""
     learn_initial_state: bool
-    """`initial_h` (an LSTM's `initial_c` too), (layers * directions, H), are parameters, used where no state is given
-    and after a reset."""
+    """Learn `initial_h` (and an LSTM's `initial_c`), (layers * directions, H), as parameters; they are used if no state
+    is given and after a reset."""
     input_dropout: float
-    """Share of the input's features dropped, the same at every step (locked)."""
+    """Locked dropout of the input: the same features are dropped at every step."""
     hidden_dropout: float
-    """Likewise, of what goes from layer to layer: every output but the last layer's."""
+    """Locked dropout between layers: of every layer's output but the last one's."""
     output_dropout: float
-    """Likewise, of every layer's output."""
+    """Locked dropout of every layer's output."""
     recurrent_dropout: float
-    """Likewise, of h on its way into the recurrent product; only the backend `naive` has it."""
+    """Locked dropout of h in the recurrent product; only the backend `naive` has it."""
     weight_dropout: float
-    """Share of the recurrent matrices' entries that are zero throughout a call in training, the others scaled up
-    (DropConnect); on every backend."""
+    """DropConnect: share of the recurrent matrices' entries set to zero for a whole call in training, the others
+    scaled up; on every backend."""
     residual: bool
-    """Every layer but the first adds its input to its output."""
+    """Add each layer's input to its output, except in the first layer."""
     layer_norm: bool
-    """Every layer's output, not its state, is normalised (parameters `norm_l0.weight`, ...)."""
+    """Normalise every layer's output, not its state (parameters `norm_l0.weight`, ...)."""
     recompute: bool
-    """Keep for the gradient only what the gates can be computed from again in the backward pass: half the memory or
-    less, for about a third more time. Otherwise every gate is kept."""
+    """Recompute the gates in the backward pass instead of saving them: half the memory or less, for about a third
+    more time."""
     backend: str
-    """`"auto"`, or the name of the one to use, an error at a call that it cannot serve. `used` tells what served the
+    """`"auto"`, or the name of a backend; a call that it cannot serve is an error. `used` names the backends of the
     last call."""
 
 
@@ -51,11 +51,11 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def complete_extras(layer: str, recurrence: Recurrence, num_layers: int, extras: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what is given to a layer, and add the defaults of the rest.
+    """Check the arguments given to a layer, and add the defaults of the others.
 
     Raises:
-        TypeError: there is no such argument.
-        OptionError: a dropout is no probability, or has nothing to act on.
+        TypeError: an unknown argument.
+        OptionError: a dropout is not from 0 to below 1, or has no effect on this layer.
     """
     for name in extras:
         if name not in DEFAULTS:

@@ -1,4 +1,4 @@
-"""The forms in which sequences come to a layer, and the one in which its ops want them."""
+"""Convert a layer's inputs (padded, packed, unbatched) to padded, time-first tensors and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Resets = Tensor | Many[Many[bool]] | Many[bool]
 
 @dataclass(frozen=True)
 class PaddedInput:
-    """A batch, time first, with its way back to the form it came in."""
+    """A padded batch, time first, and how to convert outputs back to the input's form."""
 
     x: Tensor
     """(T, B, D), cut to the longest row where the lengths are known here"""
@@ -34,10 +34,10 @@ class PaddedInput:
     batched: bool
     packed: PackedSequence | None
     places: tuple[Tensor, Tensor] | None
-    """Where each padded step stands in the packed data, and the inverse."""
+    """Index of each padded step in the packed data, and the inverse."""
 
     def back(self, y: Tensor) -> Any:
-        """Outputs (T, B, R) in the form of the input."""
+        """Convert outputs (T, B, R) to the form of the input."""
         if self.packed is not None and self.places is not None:
             data = move(y.flatten(0, 1), self.places[1], self.places[0])
             return PackedSequence(data, *self.packed[1:])
@@ -48,7 +48,7 @@ class PaddedInput:
         return y.transpose(0, 1) if self.batch_first else y
 
     def state_in(self, state: Tensor) -> Tensor:
-        """(L, B, H) in the order of the rows of `x`."""
+        """Reorder a state (L, B, H) to the row order of `x`."""
         if not self.batched:
             return state.unsqueeze(1)
         if self.packed is not None and self.packed.sorted_indices is not None:
@@ -56,7 +56,7 @@ class PaddedInput:
         return state
 
     def state_out(self, state: Tensor) -> Tensor:
-        """(L, B, H) in the order of the caller's rows."""
+        """Reorder a state (L, B, H) to the caller's row order."""
         if not self.batched:
             return state.squeeze(1)
         if self.packed is not None and self.packed.unsorted_indices is not None:
@@ -65,7 +65,7 @@ class PaddedInput:
 
 
 def read(x: Tensor | PackedSequence, batch_first: bool, lengths: Lengths | None, resets: Resets | None) -> PaddedInput:
-    """Time first, padded.
+    """Convert an input to a padded, time-first batch.
 
     Raises:
         OptionError: lengths or resets do not fit the input.
@@ -141,7 +141,7 @@ def _check_form(rows: Tensor, x: Tensor) -> None:
 
 
 def _known(rows: Tensor) -> bool:
-    """Whether the values can be looked at here without waiting for a device or breaking a trace."""
+    """Whether the values can be read here without device synchronization and without breaking a trace."""
     return rows.device.type == "cpu" and plain(rows) and transformed() is None
 
 

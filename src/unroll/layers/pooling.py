@@ -1,4 +1,4 @@
-"""Many steps to one vector, lengths respected.
+"""Pooling over time: many steps to one vector, with lengths.
 
 Shapes: y (B, T, H), lengths (B,). A row of length zero pools to zeros.
 """
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 
 def step_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
-    """True at the steps that belong to their row: t < length."""
+    """Make a mask that is True at the steps inside each row: t < length."""
     return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)
 
 
 class LastPooling(nn.Module):
-    """The output after a row's last step; of a reverse direction, the output at its first step.
+    """Take the output at each row's last step; of a reverse direction, at its first step.
 
-    With `directions=2` the last axis holds the forward half and then the reverse half, as the
-    bidirectional layers return them.
+    With `directions=2` the last axis holds the forward half and then the reverse half, as in the
+    output of bidirectional layers.
     """
 
     def __init__(self, directions: int = 1) -> None:
@@ -27,7 +27,7 @@ class LastPooling(nn.Module):
         self.directions = directions
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        """Y at step length - 1 (forward half) and at step 0 (reverse half)."""
+        """Select y at step length - 1 (forward half) and at step 0 (reverse half)."""
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, y.size(2))
         pooled = y.gather(1, last).squeeze(1)
         if self.directions == 2:
@@ -37,26 +37,26 @@ class LastPooling(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """The mean over a row's own steps."""
+    """Average over the steps of each row."""
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        """sum_t y_t / length, over t < length."""
+        """Compute sum_t y_t / length, over t < length."""
         mask = step_mask(lengths, y.size(1)).unsqueeze(2)
         return y.masked_fill(~mask, 0.0).sum(1) / lengths.clamp(min=1).unsqueeze(1).to(y.dtype)
 
 
 class MaxPooling(nn.Module):
-    """The largest value of each unit over a row's own steps."""
+    """Take the maximum of each unit over the steps of each row."""
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        """max_t y_t over t < length."""
+        """Compute max_t y_t over t < length."""
         mask = step_mask(lengths, y.size(1)).unsqueeze(2)
         pooled = y.masked_fill(~mask, -torch.inf).amax(1)
         return pooled.masked_fill((lengths == 0).unsqueeze(1), 0.0)
 
 
 class AttentionPooling(nn.Module):
-    """A learnt weighted mean: u_t = tanh(W y_t + b), a = softmax_t(v . u_t), sum_t a_t y_t.
+    """Average with learnt attention weights: u_t = tanh(W y_t + b), a = softmax_t(v . u_t), sum_t a_t y_t.
 
     Yang et al. 2016, "Hierarchical Attention Networks for Document Classification".
     """
@@ -67,20 +67,20 @@ class AttentionPooling(nn.Module):
         self.score = nn.Linear(features, 1, bias=False)
 
     def weights(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T"]:
-        """The weight of each step: they sum to one over a row's own steps, and are zero beyond them."""
+        """Compute the weight of each step; they sum to one over each row's steps, and are zero beyond them."""
         mask = step_mask(lengths, y.size(1))
         scores = self.score(torch.tanh(self.project(y))).squeeze(2)
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         return scores.softmax(1).masked_fill(~mask, 0.0)
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B H"]:
-        """sum_t a_t y_t."""
+        """Compute sum_t a_t y_t."""
         y = y.masked_fill(~step_mask(lengths, y.size(1)).unsqueeze(2), 0.0)
         return torch.einsum("bt,bth->bh", self.weights(y, lengths), y)
 
 
 class Pooling(nn.Module):
-    """One or several poolings, side by side: `"last"`, `"mean"`, `"max"`, `"attention"`, `"mean+max"`."""
+    """Concatenate one or several poolings: `"last"`, `"mean"`, `"max"`, `"attention"`, or e.g. `"mean+max"`."""
 
     def __init__(self, names: str, features: int, directions: int = 1) -> None:
         super().__init__()
@@ -94,5 +94,5 @@ class Pooling(nn.Module):
         self.features = features * len(self.parts)
 
     def forward(self, y: Float[Tensor, "B T H"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B P"]:
-        """The poolings' results, concatenated: P = H times the number of poolings."""
+        """Concatenate the poolings' results: P = H times the number of poolings."""
         return torch.cat([part(y, lengths) for part in self.parts.values()], dim=1)

@@ -1,4 +1,4 @@
-"""What `torch.ao.quantization` is told when it comes to one of our layers."""
+"""Refuse or warn when `torch.ao.quantization` meets one of our layers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from unroll.errors import OptionError
 
 
 def check_quantization(layer: str, qconfig: Any) -> None:
-    """Say that the layer is not quantized: PyTorch's table of what can be goes by the exact type.
+    """Report that the layer cannot be quantized: PyTorch looks layers up by their exact type.
 
     Raises:
-        OptionError: it was to be quantized. Where it is left in float, which may or may not be meant, there is a
-            warning: PyTorch asks in the same way then.
+        OptionError: `qconfig` asks for quantization. Without one (the layer stays in float, on purpose or not) there
+            is only a warning.
     """
     way_out = f"quantize unroll.layers.twins.to_torch(model), in which it is torch.nn.{layer}"
     if qconfig is not None:

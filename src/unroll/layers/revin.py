@@ -1,4 +1,4 @@
-"""Normalisation of each series by its own look-back, taken off before the layers and put back after them."""
+"""Reversible instance normalization (RevIN): normalise each series by its look-back, and undo it afterwards."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Normalise = Literal["none", "last", "revin"]
 
 
 class LocScale(NamedTuple):
-    """Where a window's values lie, one pair for each row and channel: x = scale * x' + location."""
+    """Location and scale of a window's values, for each row and channel: x = scale * x' + location."""
 
     location: Float[Tensor, "B 1 K"]
     scale: Float[Tensor, "B 1 K"]
 
 
 class RevIN(nn.Module):
-    """(B, T, K) values of K channels to values about zero, and the answers of the model back.
+    """Normalise the values (B, T, K) of K channels, and convert the model's outputs back.
 
         none    x'_t = x_t
         last    x'_t = x_t - x_T
         revin   x'_t = gamma (x_t - mean) / sqrt(var + eps) + beta
 
-    mean and var are over the row's own T steps, gamma and beta are learnt, one for each channel (`affine`). The same
-    numbers, turned round, bring an answer back; so nothing that lies after the look-back is ever used.
+    mean and var are over the row's own T steps; gamma and beta are learnt, one for each channel (`affine`). The same
+    numbers convert an output back, so no value after the look-back is ever used.
 
     Papers: revin, Kim et al. 2022, "Reversible instance normalization for accurate time-series forecasting against
     distribution shift"; last, Zeng et al. 2023, "Are transformers effective for time series forecasting?" (NLinear).
@@ -41,7 +41,7 @@ class RevIN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels)) if learns else None
 
     def forward(self, x: Float[Tensor, "B T K"]) -> tuple[Float[Tensor, "B T K"], LocScale]:
-        """The normalised values, and where they came from."""
+        """Normalise the values; return them and their location and scale."""
         location, scale = torch.zeros_like(x[:, :1]), torch.ones_like(x[:, :1])
         if self.kind == "none":
             return x, LocScale(location, scale)
@@ -53,21 +53,21 @@ class RevIN(nn.Module):
         return self.again(x, place), place
 
     def again(self, x: Float[Tensor, "B T K"], place: LocScale) -> Float[Tensor, "B T K"]:
-        """Other values of the same rows, such as the true future in teacher forcing, by the same numbers."""
+        """Normalise other values of the same rows by the same numbers, e.g. the true future in teacher forcing."""
         x = (x - place.location) / place.scale
         if self.gain is not None and self.bias is not None:
             x = x * self.gain + self.bias
         return x
 
     def inverse(self, y: Float[Tensor, "B F K M"], place: LocScale) -> Float[Tensor, "B F K M"]:
-        """Answers in the units of the input."""
+        """Convert outputs to the units of the input."""
         if self.gain is not None and self.bias is not None:
             # eps keeps the answer finite should the gain be learnt away
             y = (y - self.bias[:, None]) / (self.gain[:, None] + self.eps**2)
         return y * place.scale.unsqueeze(3) + place.location.unsqueeze(3)
 
     def inverse_scale(self, s: Float[Tensor, "B F K M"], place: LocScale) -> Float[Tensor, "B F K M"]:
-        """Widths, such as standard deviations, in the units of the input; they stay positive."""
+        """Convert widths, such as standard deviations, to the units of the input; they stay positive."""
         if self.gain is not None:
             s = s / (self.gain[:, None] + self.eps**2).abs()
         return s * place.scale.unsqueeze(3)

@@ -12,7 +12,7 @@ from torch._VF import _pack_padded_sequence, _pad_packed_sequence, gru, lstm, rn
 
 
 def _packed(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The packed data, the rows at each step, and the order in which the rows stand there."""
+    """Pack a padded batch; return the data, the number of rows at each step, and the order of the rows."""
     steps, rows = (x.size(1), x.size(0)) if batch_first else (x.size(0), x.size(1))
     if lengths.dim() != 1 or lengths.size(0) != rows:
         raise ValueError("lengths must have the shape (batch,), one for each row")
@@ -21,7 +21,7 @@ def _packed(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tens
     lengths = lengths.to(torch.int64)
     if bool(((lengths < 0) | (lengths > steps)).any()):
         raise ValueError("lengths must be from 0 to the number of steps")
-    # A row without steps takes one of zeros, whose results are dropped: packed, there is no such row.
+    # A packed sequence has no rows of length 0: they get one step of zeros, and its results are dropped.
     x = x.masked_fill(_none(lengths, x, batch_first), 0.0)
     ordered, order = lengths.cpu().clamp(min=1).sort(descending=True)
     order = order.to(x.device)
@@ -30,7 +30,7 @@ def _packed(x: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tens
 
 
 def _padded(y: Tensor, sizes: Tensor, order: Tensor, x: Tensor, lengths: Tensor, batch_first: bool) -> Tensor:
-    """The outputs in the form of the input x, zero beyond a row's length."""
+    """Unpack the outputs to the form of the input x, zero beyond a row's length."""
     steps = x.size(1) if batch_first else x.size(0)
     y, _ = _pad_packed_sequence(y, sizes, batch_first, 0.0, steps)
     y = y.index_select(0 if batch_first else 1, order.argsort())
@@ -38,18 +38,18 @@ def _padded(y: Tensor, sizes: Tensor, order: Tensor, x: Tensor, lengths: Tensor,
 
 
 def _none(lengths: Tensor, x: Tensor, batch_first: bool) -> Tensor:
-    """Which rows of x have no steps."""
+    """Mask the rows of x that have no steps."""
     return (lengths.to(x.device) == 0).view(-1, 1, 1) if batch_first else (lengths.to(x.device) == 0).view(1, -1, 1)
 
 
 def _end(end: Tensor, start: Tensor, order: Tensor, lengths: Tensor) -> Tensor:
-    """The final state; a row without steps keeps the state it was given."""
+    """Reorder the final state; a row without steps keeps the state it was given."""
     some = (lengths.to(end.device) > 0).view(1, -1, 1)
     return torch.where(some, end.index_select(1, order.argsort()), start)
 
 
 def _rows(layer_input: Tensor, batch_first: bool) -> Tensor:
-    """The input with its dimension of rows, of which a single row has none."""
+    """Add the batch dimension to an unbatched input."""
     if layer_input.dim() not in (2, 3):
         raise ValueError(f"Expected input to be 2D or 3D, got {layer_input.dim()}D tensor instead")
     return layer_input if layer_input.dim() == 3 else layer_input.unsqueeze(0 if batch_first else 1)
@@ -110,7 +110,7 @@ class ScriptableLSTM(nn.LSTM):
 
 
 class _OneState(nn.RNNBase):
-    """What the layers with a state of one tensor share; they say which kernels."""
+    """Base class of the layers with a one-tensor state; subclasses choose the kernels."""
 
     def forward(
         self,

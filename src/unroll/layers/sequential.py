@@ -1,4 +1,4 @@
-"""Recurrent stacks one after the other, as one."""
+"""Chain recurrent layers of different widths or kinds."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ State = tuple[Any, ...]
 
 
 class RecurrentSequential(nn.Module):
-    """Each part runs over the outputs of the one before: layers of different widths or kinds in one stack.
+    """Run recurrent layers of different widths or kinds in sequence, each on the outputs of the one before.
 
-    Called as `y, states = chain(x, states, lengths=..., resets=...)`, and `chain.step`, as a `RecurrentLayer` is. The
-    state is the tuple of the parts' states. Dropout between two parts is the second one's `input_dropout`.
+    Call it like a `RecurrentLayer`: `y, states = chain(x, states, lengths=..., resets=...)`, or `chain.step`. The
+    state is the tuple of the parts' states. For dropout between two parts set the second one's `input_dropout`.
 
     Args:
-        parts: `RNN`, `LSTM` and `GRU` modules, of which each takes what the one before gives; submodules "0", "1", ...
+        parts: `RNN`, `LSTM` and `GRU` modules, each as wide as the output of the one before; submodules "0", "1", ...
 
     Raises:
-        OptionError: there are none, or two neighbours do not fit.
+        OptionError: there are no parts, or two adjacent parts do not fit.
     """
 
     def __init__(self, parts: Sequence[RecurrentLayer]) -> None:
@@ -63,12 +63,12 @@ class RecurrentSequential(nn.Module):
         return tuple({repr(used): used for part in self for used in part.used}.values())
 
     def reset_parameters(self) -> None:
-        """Start anew, part by part."""
+        """Reset the parameters of every part."""
         for part in self:
             part.reset_parameters()
 
     def flatten_parameters(self) -> None:
-        """Nothing, as `RecurrentLayer.flatten_parameters`."""
+        """Do nothing, as `RecurrentLayer.flatten_parameters`."""
 
     def forward(
         self,
@@ -81,8 +81,8 @@ class RecurrentSequential(nn.Module):
         """Run over whole sequences: see `RecurrentLayer.forward`.
 
         Args:
-            input: as the first part takes it.
-            state: a state for each part; None for all or for one: as that part starts by itself.
+            input: as for the first part.
+            state: a state for each part; None, for all or for one part: the part's default initial state.
             lengths: as `RecurrentLayer.forward`.
             resets: as `RecurrentLayer.forward`.
 
@@ -90,7 +90,7 @@ class RecurrentSequential(nn.Module):
             The outputs of the last part, and the tuple of final states.
 
         Raises:
-            OptionError: there are not as many states as parts; and all that the parts raise.
+            OptionError: the number of states differs from that of the parts; and all that the parts raise.
         """
         y: Any = input
         given = {"lengths": lengths, "resets": resets}
@@ -102,10 +102,10 @@ class RecurrentSequential(nn.Module):
         return y, tuple(ends)
 
     def step(self, x_t: Tensor, state: Sequence[Any] | None = None) -> tuple[Tensor, State]:
-        """One step of a stream: see `RecurrentLayer.step`.
+        """Run one step of a stream: see `RecurrentLayer.step`.
 
         Raises:
-            OptionError: as `forward`, and as the parts' steps.
+            OptionError: as `forward`, and as `step` of the parts.
         """
         y = x_t
         ends = []

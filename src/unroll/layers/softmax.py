@@ -1,4 +1,4 @@
-"""Distributions over many classes: the plain softmax, and one in two levels that computes less."""
+"""Softmax over many classes: the full softmax, and the adaptive softmax, which computes less."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from unroll.errors import OptionError
 
 _BLOCK = 2**26
-"""So many scores are kept for the gradient at a time (256 MiB in float32); beyond it they are computed again."""
+"""Maximal number of scores kept for the gradient (256 MiB in float32); more are recomputed in blocks."""
 _Linear = tuple[Tensor, Tensor | None]
-"""A matrix and, where there is one, its bias."""
+"""A matrix and its optional bias."""
 
 
 class _Classes(nn.Module):
-    """The scores h W^T + b of V classes: what both kinds hold."""
+    """Base class with the weights of the scores h W^T + b of V classes."""
 
     def __init__(self, classes: int, features: int, bias: bool, tied: bool) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _Classes(nn.Module):
         self.bias = nn.Parameter(torch.empty(classes)) if bias else None
 
     def reset_parameters(self) -> None:
-        """Vectors from U(-1/sqrt(E), 1/sqrt(E)), biases zero."""
+        """Initialize matrices from U(-1/sqrt(E), 1/sqrt(E)), and biases with zero."""
         bound = 1.0 / math.sqrt(self.features)
         for parameter in self.parameters(recurse=False):
             if parameter.dim() == 2:
@@ -52,21 +52,21 @@ class _Classes(nn.Module):
         return weight
 
     def extra_repr(self) -> str:
-        """The sizes."""
+        """Show the sizes."""
         return f"{self.classes}, {self.features}" + (", tied=True" if self.weight is None else "")
 
 
 class FullSoftmax(_Classes):
-    """p(k | h) = softmax(W h + b)_k.
+    """Full softmax: p(k | h) = softmax(W h + b)_k.
 
     Args:
-        classes: V.
-        features: E, the width of h.
+        classes: number of classes V.
+        features: width E of h.
         bias: whether each class has a bias.
-        tied: there is no matrix here, it is passed at each call: an embedding's (Press & Wolf 2017, Inan et al. 2017).
+        tied: have no matrix; it is passed at each call, e.g. an embedding's (Press & Wolf 2017, Inan et al. 2017).
 
     Raises:
-        OptionError: a size that cannot be.
+        OptionError: a size is not a whole number of at least 1.
     """
 
     def __init__(self, classes: int, features: int, bias: bool = True, *, tied: bool = False) -> None:
@@ -74,65 +74,65 @@ class FullSoftmax(_Classes):
         self.reset_parameters()
 
     def nll(self, h: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(N,): -log p(target | h) for h (N, E) and target (N,) of 0 to V - 1, with W (V, E) in place of the own one.
+        """Compute -log p(target | h), (N,), for h (N, E) and target (N,) in 0 to V - 1; `weight` (V, E) replaces W.
 
-        Many rows are taken in blocks whose scores are computed again for the gradient: memory stays bounded.
+        Many rows are processed in blocks whose scores are recomputed for the gradient: memory stays bounded.
 
         Raises:
-            OptionError: a weight that does not fit, or none.
+            OptionError: a weight of the wrong shape, or none with `tied`.
         """
         return _nll(h, target, self._matrix(weight), self.bias)
 
     def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(N, V): log p(k | h) for every class."""
+        """Compute log p(k | h) for every class, (N, V)."""
         return log_softmax(linear(h, self._matrix(weight), self.bias), -1)
 
 
 class AdaptiveSoftmax(_Classes):
-    """The softmax in two levels: the frequent classes by themselves, the others in clusters.
+    """Adaptive softmax in two levels: the frequent classes individually, the others in clusters.
 
         p(k | h) = softmax(head)_k                                          k below the first cutoff
         p(k | h) = softmax(head)_(cluster of k) * softmax(W_cluster h + b_cluster)_k      otherwise
 
-    The head has the scores of the classes below the first cutoff and of every cluster. It is normalised exactly; no
-    sampling. Classes must stand in the order of falling frequency, or the clusters save nothing: `nll` computes a
-    cluster only for those rows whose target lies in it. Class 0 and 1 (padding, unknown) are as any other.
+    The head has the scores of the classes below the first cutoff and of every cluster. It is normalised exactly,
+    without sampling. Sort the classes by decreasing frequency, or the clusters save nothing: `nll` computes a
+    cluster only for the rows with a target in it. Classes 0 and 1 (padding, unknown) are like any other.
 
     Papers: Grave et al. 2017, "Efficient softmax approximation for GPUs"; unlike there, and as in Merity, Keskar &
     Socher 2018, "An analysis of neural language modeling at multiple scales", the rare classes' vectors are as wide as
     the others, so that W can be an embedding's matrix.
 
     Args:
-        classes: V.
-        features: E, the width of h.
+        classes: number of classes V.
+        features: width E of h.
         cutoffs: where the clusters begin: (a, b) makes a head of classes 0 to a - 1 and the clusters a to b - 1 and
             b to V - 1.
         bias: whether each class and each cluster has a bias.
-        tied: there is no matrix here, it is passed at each call: an embedding's.
+        tied: have no matrix of the classes; it is passed at each call, e.g. an embedding's.
 
     Raises:
-        OptionError: the cutoffs do not rise, or lie outside the classes.
+        OptionError: the cutoffs are not increasing, or outside the classes.
     """
 
     def __init__(
         self, classes: int, features: int, cutoffs: Sequence[int], bias: bool = True, *, tied: bool = False
     ) -> None:
         super().__init__(classes, features, bias, tied)
-        found = list(cutoffs)
-        if not found or any(isinstance(c, bool) or not isinstance(c, int) for c in found):
-            raise OptionError(f"cutoffs is {found!r}; give whole numbers, at least one")
-        if any(a >= b for a, b in zip([0, *found], found, strict=False)):
-            raise OptionError(f"cutoffs is {found}; each must be above the one before, the first above 0")
-        if found[-1] >= classes:
-            raise OptionError(f"cutoffs is {found}; with {classes} classes the last must be at most {classes - 1}")
-        self.cutoffs = tuple(found)
-        self.cluster_weight = nn.Parameter(torch.empty(len(found), features))
-        self.cluster_bias = nn.Parameter(torch.empty(len(found))) if bias else None
-        self._sizes = [b - a for a, b in zip([0, *found], [*found, classes], strict=True)]
+        bounds = list(cutoffs)
+        if not bounds or any(isinstance(c, bool) or not isinstance(c, int) for c in bounds):
+            raise OptionError(f"cutoffs is {bounds!r}; give whole numbers, at least one")
+        if any(a >= b for a, b in zip([0, *bounds], bounds, strict=False)):
+            raise OptionError(f"cutoffs is {bounds}; each must be above the one before, the first above 0")
+        if bounds[-1] >= classes:
+            raise OptionError(f"cutoffs is {bounds}; with {classes} classes the last must be at most {classes - 1}")
+        self.cutoffs = tuple(bounds)
+        self.cluster_weight = nn.Parameter(torch.empty(len(bounds), features))
+        self.cluster_bias = nn.Parameter(torch.empty(len(bounds))) if bias else None
+        self._sizes = [b - a for a, b in zip([0, *bounds], [*bounds, classes], strict=True)]
         self.reset_parameters()
 
     def nll(self, h: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(N,): -log p(target | h): see `FullSoftmax.nll`. A cluster is computed for the rows that need it."""
+        """Compute -log p(target | h), (N,), as `FullSoftmax.nll`; a cluster only for the rows that need it."""
         head, tails = self._parts(weight)
         first = self.cutoffs[0]
         cluster = torch.bucketize(target, torch.tensor(self.cutoffs, device=target.device), right=True)
@@ -144,7 +144,7 @@ class AdaptiveSoftmax(_Classes):
         return total
 
     def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
-        """(N, V): log p(k | h) for every class."""
+        """Compute log p(k | h) for every class, (N, V)."""
         head, tails = self._parts(weight)
         of_head = log_softmax(linear(h, *head), -1)
         first = self.cutoffs[0]
@@ -154,7 +154,7 @@ class AdaptiveSoftmax(_Classes):
         return torch.cat(parts, -1)
 
     def _parts(self, weight: Tensor | None) -> tuple[_Linear, list[_Linear]]:
-        """The matrices and biases of the head and of the clusters."""
+        """Split the weights into the matrices and biases of the head and of the clusters."""
         first, *rest = self._matrix(weight).split(self._sizes)  # one split: its gradient is one matrix, not one each
         head = torch.cat([first, self.cluster_weight])
         if self.bias is None or self.cluster_bias is None:
@@ -163,7 +163,7 @@ class AdaptiveSoftmax(_Classes):
         return (head, torch.cat([b_first, self.cluster_bias])), list(zip(rest, b_rest, strict=True))
 
     def extra_repr(self) -> str:
-        """The sizes and the cutoffs."""
+        """Show the sizes and the cutoffs."""
         return f"{super().extra_repr()}, cutoffs={self.cutoffs}"
 
 
@@ -178,5 +178,5 @@ def _nll(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 
 def _block(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # Not cross_entropy: for it a target of -100 is no mistake.
+    # Not cross_entropy, which silently ignores a target of -100.
     return -log_softmax(linear(h, weight, bias), -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)

@@ -1,4 +1,4 @@
-"""A recurrent layer under `torch.fx`: one node of the graph, as `torch.nn`'s layers are."""
+"""Trace a recurrent layer with `torch.fx` as one node of the graph, like `torch.nn`'s layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unroll.errors import OptionError
 
 
 def symbolic(*arguments: Any) -> TracerBase | None:
-    """The tracer of `torch.fx` that these stand for values of, or None if they are values."""
+    """Find the `torch.fx` tracer of the proxies among the arguments, or None if there is no proxy."""
     for argument in arguments:
         if isinstance(argument, Proxy):
             return argument.tracer
@@ -24,10 +24,10 @@ def symbolic(*arguments: Any) -> TracerBase | None:
 
 
 def leaf(tracer: TracerBase, layer: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """The call of the layer as a node.
+    """Record the call of the layer as a node.
 
     Raises:
-        OptionError: the layer itself is what is traced, of which nothing would be left.
+        OptionError: the layer is the traced root module, so that the graph could not call it.
     """
     path = tracer.path_of_module(layer)  # type: ignore[attr-defined]  # every tracer of modules has it
     if not path:

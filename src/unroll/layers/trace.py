@@ -1,4 +1,4 @@
-"""What happened inside a recurrent layer, step by step."""
+"""Trace of a recurrent layer: its states and gates at every step."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class DirectionTrace:
-    """One layer in one direction. Beyond a row's length everything is zero."""
+    """States and gates of one layer in one direction, zero beyond a row's length."""
 
     layer: int
     """From 0."""
     direction: Literal["forward", "reverse"]
     states: dict[str, Tensor]
-    """By name (`h`; an LSTM's `c`): the state after each step; laid out like the layer's input."""
+    """State after each step, by name (`h`; an LSTM's `c`); laid out like the layer's input."""
     gates: dict[str, Tensor]
-    """By name (LSTM `i`, `f`, `g`, `o`; GRU `r`, `z`, `n`; none for the simple network), likewise."""
+    """Gates of each step, by name (LSTM `i`, `f`, `g`, `o`; GRU `r`, `z`, `n`; RNN none); same layout."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A recurrent module's outputs and the inside of every layer and direction."""
+    """Outputs of a recurrent module, and the trace of every layer and direction."""
 
     output: Tensor
-    """What the call itself gives."""
+    """The output of the call."""
     state: Any
-    """The final state that the call itself gives."""
+    """The final state of the call."""
     parts: tuple[DirectionTrace, ...]
-    """Layer by layer, forward before reverse."""
+    """Traces layer by layer, forward before reverse."""

@@ -1,4 +1,4 @@
-"""Models with PyTorch's own layers in the place of ours, for tools that know no others."""
+"""Convert models to PyTorch's own layers, for tools that support no others."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dro
 
 
 def to_torch(model: nn.Module) -> nn.Module:
-    """Copy a model with `torch.nn`'s layers in the place of ours, with the same weights, numbers and `state_dict`.
+    """Convert a model to `torch.nn`'s layers, in a copy with the same weights, outputs and `state_dict`.
 
-    For what goes by the exact type: `torch.ao.quantization`. They take no `lengths` and no `resets`.
+    For tools that look layers up by exact type: `torch.ao.quantization`. The layers take no `lengths` or `resets`.
 
     Raises:
-        OptionError: `torch.nn` has no such layer.
+        OptionError: a layer has no equivalent in `torch.nn`.
     """
     return _copied(model, _TORCH)
 
 
 def scriptable(model: nn.Module) -> nn.Module:
-    """Copy a model with layers that `torch.jit.script` can compile in the place of ours; likewise.
+    """Convert a model to layers that `torch.jit.script` can compile, in a copy with the same weights and outputs.
 
-    They take `lengths` as a tensor (B,), and no `resets`.
+    The layers take `lengths` as a tensor (B,), and no `resets`.
 
     Raises:
-        OptionError: `torch.nn` has no such layer.
+        OptionError: a layer has no equivalent in `torch.nn`.
     """
     return _copied(model, _SCRIPTABLE)
 
@@ -48,20 +48,20 @@ def _copied(model: nn.Module, kinds: _Kinds) -> nn.Module:
             where = f"'{name}' " if name else ""
             raise OptionError(f"torch.nn has no layer like {where}({type(module).__name__}): {reason}")
     model = copy.deepcopy(model)
-    made: dict[nn.Module, nn.Module] = {}  # a layer that stands in two places stays one
+    twins: dict[nn.Module, nn.Module] = {}  # a layer that is used in two places stays one
     if isinstance(model, RecurrentLayer):
         return _twin(model, kinds)
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if isinstance(child, RecurrentLayer):
-                if child not in made:
-                    made[child] = _twin(child, kinds)
-                parent._modules[name] = made[child]
+                if child not in twins:
+                    twins[child] = _twin(child, kinds)
+                parent._modules[name] = twins[child]
     return model
 
 
 def _unlike(layer: RecurrentLayer) -> str | None:
-    """Why `torch.nn` has no such layer, or None."""
+    """Explain why the layer has no equivalent in `torch.nn`, or return None."""
     if type(layer) not in _TORCH:
         return "it is of another class than RNN, LSTM and GRU, or has parametrized weights"
     if any(name not in layer._parameters for name in layer._flat_weights_names):
@@ -78,7 +78,7 @@ def _unlike(layer: RecurrentLayer) -> str | None:
 
 
 def _twin(layer: RecurrentLayer, kinds: _Kinds) -> nn.RNNBase:
-    """The layer as `torch.nn` has it, with the same parameters, hooks and mode."""
+    """Convert a layer to `torch.nn`'s, with the same parameters, hooks and mode."""
     kind = kinds[type(layer)]
     known = vars(kind(1, 1, device="meta"))
     state = {name: value for name, value in layer.__getstate__().items() if name in known}

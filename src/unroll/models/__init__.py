@@ -1,1 +1,1 @@
-"""Models: an input stage, layers and a head; one file per shape of problem."""
+"""Models: an input stage, recurrent layers and a head; one file per kind of problem."""

@@ -1,4 +1,4 @@
-"""The many-to-one model: a sequence in, one vector of outputs out."""
+"""Sequence classification and regression: a sequence in, one vector of outputs out (many-to-one)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from unroll.models.recurrent import recurrent_stack, recurrent_width
 
 
 class SequenceClassifier(nn.Module):
-    """input stage -> [convolution front end] -> recurrent stack -> pooling -> head.
+    """Classify sequences: input stage -> [convolution front end] -> recurrent stack -> pooling -> head.
 
     `forward(x, lengths)` takes token ids (B, T) or features (B, T, D) and returns logits or values (B, K). With
-    `input_pool` the input stage's output is pooled too and stands beside the recurrent stack's before the head.
+    `input_pool` the input stage's output is pooled too and concatenated to the recurrent stack's before the head.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class SequenceClassifier(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor, lengths: Int[Tensor, " B"]) -> Float[Tensor, "B K"]:
-        """The head's output for each row."""
+        """Compute the head's output for each row."""
         lengths = lengths.to(x.device)
         y = self.inputs(x)
         beside = None if self.input_pool is None else self.input_pool(y, lengths)
@@ -60,7 +60,7 @@ def build(
     vocabulary: int | None = None,
     features: int | None = None,
 ) -> SequenceClassifier:
-    """The model that `options` describe, for token ids (`vocabulary`) or for numeric steps (`features`).
+    """Build the classifier from its options, for token ids (`vocabulary`) or for numeric steps (`features`).
 
     Exactly one of `vocabulary` and `features` is given; `outputs` is K.
     """

@@ -1,4 +1,4 @@
-"""Input stages: what a step is before the first recurrent layer."""
+"""Input stages: token embeddings and numeric features, before the first recurrent layer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _NO_RUN = 2**62
 
 
 class TokenEmbedding(nn.Module):
-    """Token ids (B, T) to vectors (B, T, D). Id 0 is padding, 1 unknown.
+    """Embed token ids (B, T) as vectors (B, T, D), optionally with n-grams. Id 0 is padding, 1 unknown.
 
         x_t = E[w_t] + sum over n = 2 ... N of G[g(w_{t-n+1} ... w_t)]
 
-    then dropout. E holds a vector for each token; G, with `ngrams` N above 1, holds one for each of the `known` runs
-    of tokens that are most common in the training part (`learn_ngrams` finds them), g is a run's place among them,
-    and a run that is not among them adds nothing. In training, word dropout first makes tokens unknown, and vector
-    dropout makes whole rows of E zero for all of a batch, 1 / (1 - p) times the others.
+    then dropout. E has a vector for each token. With `ngrams` N above 1, G has one for each of the `known` most
+    common n-grams of the training data (found by `learn_ngrams`), g is an n-gram's index among them, and other
+    n-grams add nothing. In training, word dropout first replaces tokens by the unknown token, and vector dropout
+    sets whole rows of E to zero for the whole batch and scales the others by 1 / (1 - p).
 
-    Runs as features: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification". Vector dropout: Gal &
+    N-grams as features: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification". Vector dropout: Gal &
     Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks".
     """
 
@@ -59,7 +59,7 @@ class TokenEmbedding(nn.Module):
         self.features = features
 
     def forward(self, x: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """The embedded tokens."""
+        """Embed the tokens."""
         if self.training and self.word_dropout:
             dropped = torch.rand(x.shape, device=x.device) < self.word_dropout
             x = torch.where(dropped & (x != 0), _UNKNOWN, x)
@@ -73,25 +73,25 @@ class TokenEmbedding(nn.Module):
         return self.dropout(embedded)
 
     def learn_ngrams(self, examples: RaggedDataset) -> None:
-        """Keep the runs of tokens that stand in the most rows of `examples`, and in two at least.
+        """Learn the n-grams that occur in the most rows of `examples`, and in at least two.
 
-        Runs with a token that is unknown do not count. Ties are broken by the tokens' ids.
+        N-grams with an unknown token do not count. Ties are broken by the n-grams' codes.
         """
         if self.grams is None:
             return
-        found = []
+        row_codes = []
         for row in range(len(examples)):
             x = torch.from_numpy(examples.take(np.array([row]))[0].astype(np.int64)).unsqueeze(0)
             runs = torch.cat([self._runs(x, n) for n in range(2, self.ngrams + 1)], 1)
-            found.append(runs[runs != _NO_RUN].unique().numpy())
-        codes, counts = np.unique(np.concatenate(found), return_counts=True)
+            row_codes.append(runs[runs != _NO_RUN].unique().numpy())
+        codes, counts = np.unique(np.concatenate(row_codes), return_counts=True)
         codes, counts = codes[counts > 1], counts[counts > 1]
         best = np.sort(codes[np.argsort(-counts, kind="stable")[: len(self.codes)]])
         self.codes.fill_(_NO_RUN)
         self.codes[: len(best)] = torch.from_numpy(best)
 
     def _runs(self, x: Int[Tensor, "B T"], n: int) -> Int[Tensor, "B T"]:
-        """The number of the run of n tokens that ends at each step; `_NO_RUN` where there is none."""
+        """Encode the n-gram that ends at each step as a number; `_NO_RUN` if there is none."""
         code = torch.zeros_like(x)
         whole = torch.ones_like(x, dtype=torch.bool)
         for back in range(n - 1, -1, -1):
@@ -101,13 +101,13 @@ class TokenEmbedding(nn.Module):
         return torch.where(whole, code, _NO_RUN)
 
     def _places(self, runs: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
-        """Rows of G, from 1; 0 for runs that are not known."""
+        """Look up the n-grams' rows of G, from 1; 0 for unknown n-grams."""
         place = torch.searchsorted(self.codes, runs).clamp(max=len(self.codes) - 1)
         return torch.where((self.codes[place] == runs) & (runs != _NO_RUN), place + 1, 0)
 
 
 def _table(rows: int, features: int, most: float) -> nn.Embedding:
-    """Vectors that start within +-most, small enough for training to move them; row 0 is zero."""
+    """Make an embedding initialized from U(-most, most), with a zero row 0 for padding."""
     table = nn.Embedding(rows, features, padding_idx=0)
     with torch.no_grad():
         table.weight.uniform_(-most, most)
@@ -116,7 +116,7 @@ def _table(rows: int, features: int, most: float) -> nn.Embedding:
 
 
 class SeriesInput(nn.Module):
-    """Numeric features (B, T, D) as they are, or projected linearly to `projection` values."""
+    """Pass numeric features (B, T, D) on, or project them linearly to `projection` values."""
 
     def __init__(self, features: int, projection: int) -> None:
         super().__init__()
@@ -124,5 +124,5 @@ class SeriesInput(nn.Module):
         self.features = projection or features
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T P"]:
-        """The projected features."""
+        """Project the features."""
         return self.project(x)

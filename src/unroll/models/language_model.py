@@ -1,4 +1,4 @@
-"""The language model: at every step, how likely each token of the vocabulary is to come next."""
+"""Recurrent language model: at every step, the probability of each token of the vocabulary to come next."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from unroll.models.recurrent import recurrent_stack, recurrent_width
 
 
 class LanguageModel(nn.Module):
-    """input stage -> recurrent stack -> [projection] -> [locked dropout] -> softmax.
+    """Model language: embedding -> recurrent stack -> [projection] -> [locked dropout] -> softmax.
 
         x_t = E[w_t]
         h_t, state_t = recurrent(x_t, state_{t-1})
         y_t = P h_t
         p(w_{t+1} | w_1 ... w_t) = softmax(W d(y_t) + b)
 
-    W is E where `tied` (Press & Wolf 2017, "Using the output embedding to improve language models"; Inan et al. 2017,
-    "Tying word vectors and word classifiers"), and P is there where the stack is not as wide as W; d drops the same
+    With `tied`, W is E (Press & Wolf 2017, "Using the output embedding to improve language models"; Inan et al. 2017,
+    "Tying word vectors and word classifiers"). P is used only if the stack's width differs from W's; d drops the same
     features of a row at every step of a window.
 
     Args:
-        inputs: token ids to vectors.
+        inputs: the token embedding.
         recurrent: the recurrent layers, batch first.
-        head: the softmax; with `tied`, one without a matrix of its own.
-        tied: its matrix is the embedding's.
-        head_dropout: share that d sets to zero in training.
+        head: the softmax; with `tied`, one without its own matrix.
+        tied: use the embedding's matrix as the softmax's.
+        head_dropout: share of features that d sets to zero in training.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class LanguageModel(nn.Module):
         state: Any = None,
         resets: Bool[Tensor, "B T"] | None = None,
     ) -> tuple[Float[Tensor, "B T E"], Float[Tensor, "B T E"], Any]:
-        """What the softmax is given at each step, the same before dropout, and the state after the last step.
+        """Compute the softmax's input at each step, the same before dropout, and the state after the last step.
 
         Args:
             x: the tokens.
-            lengths: of the rows; None where all are T long.
-            state: what the window before left; None at the start.
-            resets: where the state is set back to the start before the step.
+            lengths: lengths of the rows; None if all are T.
+            state: the state after the previous window; None at the start.
+            resets: steps before which the state is reset to the initial one.
         """
         if lengths is not None:
             lengths = lengths.to(x.device)
@@ -83,16 +83,16 @@ class LanguageModel(nn.Module):
         return raw * mask.unsqueeze(1), raw, state
 
     def nll(self, features: Float[Tensor, "B T E"], target: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
-        """-log p(target) at each step, in nats."""
+        """Compute -log p(target) at each step, in nats."""
         flat = features.reshape(-1, features.shape[-1])
         return self.head.nll(flat, target.flatten().contiguous(), self._matrix()).view(target.shape)
 
     def log_prob(self, features: Float[Tensor, "B E"]) -> Float[Tensor, "B V"]:
-        """The logarithm of p of every token."""
+        """Compute log p of every token."""
         return self.head.log_prob(features, self._matrix())
 
     def step(self, ids: Int[Tensor, " B"], state: Any = None) -> tuple[Float[Tensor, "B V"], Any]:
-        """One token more: log p of every token that may come next, and the state for the next step.
+        """Read one more token; return log p of every possible next token, and the state for the next step.
 
         Raises:
             OptionError: the layers are bidirectional, or the model is not in evaluation mode and drops features.
@@ -101,7 +101,7 @@ class LanguageModel(nn.Module):
         return self.log_prob(self.project(y)), state
 
     def start(self, rows: int) -> Any:
-        """The state of `rows` texts of which nothing has been read."""
+        """Return the initial state for `rows` texts."""
         weight = self.inputs.embedding.weight
         nothing = weight.new_zeros(rows, 1, self.inputs.features)
         # a row of length 0 ends with the state that it began with
@@ -109,7 +109,7 @@ class LanguageModel(nn.Module):
         return state
 
     def select(self, state: Any, rows: Int[Tensor, " N"]) -> Any:
-        """The state of the texts number `rows`, in that order, each any number of times."""
+        """Select the texts with indices `rows` of a state, in that order; an index may repeat."""
         if isinstance(state, Tensor):
             return state.index_select(1, rows.to(state.device))
         return tuple(self.select(part, rows) for part in state)
@@ -128,7 +128,7 @@ def build_language_model(
     cutoffs: Sequence[int] = (),
     head_dropout: float = 0.0,
 ) -> LanguageModel:
-    """The language model that options describe, over `vocabulary` tokens.
+    """Build the language model over `vocabulary` tokens from its options.
 
     Raises:
         OptionError: options that do not go together, or cutoffs that do not fit the vocabulary.

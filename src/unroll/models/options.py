@@ -1,4 +1,4 @@
-"""Options of the models: embedding, recurrent layers, and what is special to classifier, tagger and forecaster.
+"""Options of the models: embedding, recurrent layers, classifier, tagger and forecaster.
 
 Nothing here imports a library, so that help is instant.
 """
@@ -156,7 +156,7 @@ class ModelOptions:
 
 
 def check_shares(options: Any) -> None:
-    """Hold every field called ..._dropout or dropout to a share from 0 to below 1."""
+    """Check that every field named ..._dropout or dropout is at least 0 and below 1."""
     for field in dataclasses.fields(options):
         if field.name.endswith("dropout"):
             check_range(options, field.name, least=0, below=1)
@@ -254,5 +254,5 @@ class ForecasterOptions:
 
     @property
     def independent(self) -> bool:
-        """Whether each channel is read by itself."""
+        """Whether each channel is read separately."""
         return self.channels == "independent" or self.strategy == "segrnn"

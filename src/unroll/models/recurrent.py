@@ -1,4 +1,4 @@
-"""The recurrent layers that options describe."""
+"""Build recurrent layers from options."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from unroll.models.options import RecurrentOptions
 
 
 def recurrent_width(options: RecurrentOptions) -> int:
-    """Features that the last layer gives at each step, both directions together."""
+    """Return the output features of the last layer, both directions together."""
     width = options.last_hidden_size or options.proj_size or options.hidden_size
     return 2 * width if options.bidirectional else width
 
 
 def recurrent_stack(options: RecurrentOptions, width: int) -> RecurrentLayer | RecurrentSequential:
-    """The layers over steps of `width` features, batch first; a chain of two if the last layer has a width of its own.
+    """Build the layers for `width` input features, batch first; two in sequence if the last has its own width.
 
     Raises:
-        OptionError: an option that cannot be honoured beside another.
+        OptionError: options that cannot be combined.
     """
     if not options.last_hidden_size:
         return _stack(options, width)
@@ -50,7 +50,7 @@ _LAYERS: dict[str, tuple[type[RecurrentLayer], tuple[str, ...]]] = {
     "gru": (GRU, ("reset_after", "forget_bias", "chrono_init")),
     "lstm": (LSTM, ("proj_size", "forget_bias", "chrono_init")),
 }
-"""The layer of each recurrence, and the options that are its own."""
+"""The layer class of each recurrence, and its specific options."""
 
 
 def _stack(options: RecurrentOptions, width: int) -> RecurrentLayer:

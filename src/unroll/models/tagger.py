@@ -1,4 +1,4 @@
-"""The tagger: a sequence of tokens in, a tag for each of them out."""
+"""Sequence tagging: a sequence of tokens in, a tag for each token out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from unroll.models.recurrent import recurrent_stack, recurrent_width
 
 
 class Tagger(nn.Module):
-    """word vectors [and vectors of the tokens' characters] -> recurrent stack -> head [-> random field].
+    """Tag tokens: word [and character] embeddings -> recurrent stack -> head [-> conditional random field].
 
-    `forward` gives the scores e (B, T, K) of the tags at each step. Without a random field each step's tag has the
-    probability softmax(e_t); with one, `crf` says what a sequence's probability is.
+    `forward` returns the scores e (B, T, K) of the tags at each step. Without a random field each step's tag has the
+    probability softmax(e_t); with one, `crf` defines the probability of a whole sequence.
 
-    Characters come as (N, C), a row for each distinct token of the batch, and `places` (B, T) says which of them each
-    token is: a token that occurs again is not read again.
+    Characters are given as (N, C), a row for each distinct token of the batch; `places` (B, T) is the row of each
+    token. So a token that occurs several times is read once.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Tagger(nn.Module):
         chars: Int[Tensor, "N C"] | None = None,
         places: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T K"]:
-        """The scores of the tags at each step; beyond a row's length they mean nothing."""
+        """Compute the scores of the tags at each step; they are undefined beyond a row's length."""
         y = self.inputs(x)
         if self.characters is not None:
             if chars is None or places is None:
@@ -60,13 +60,13 @@ class Tagger(nn.Module):
         return self.head(y)
 
     def decode(self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Int[Tensor, "B T"]:
-        """The best tag of each step, or of a random field the best sequence; 0 beyond the lengths."""
+        """Decode the best tag of each step, or with a random field the best sequence; 0 beyond the lengths."""
         if self.crf is not None:
             return self.crf.viterbi(scores, lengths)[0]
         return scores.argmax(2).masked_fill(~_inside(scores, lengths), 0)
 
     def probabilities(self, scores: Float[Tensor, "B T K"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B T K"]:
-        """The probability of each tag at each step, of a random field the marginal one; 0 beyond the lengths."""
+        """Compute each tag's probability at each step, with a random field the marginal; 0 beyond the lengths."""
         if self.crf is not None:
             return self.crf.marginals(scores, lengths)
         return scores.float().softmax(2).masked_fill(~_inside(scores, lengths).unsqueeze(2), 0.0)
@@ -86,16 +86,16 @@ def build(
     characters: int,
     legal: AllowedTransitions | None = None,
 ) -> Tagger:
-    """The model that options describe.
+    """Build the tagger from its options.
 
     Args:
         options: characters, head, decoder.
         recurrent: the recurrent layers.
-        tokens: the word vectors.
-        tags: K.
-        vocabulary: word ids.
-        characters: character ids.
-        legal: steps between tags that a random field allows; None: all.
+        tokens: the word embeddings.
+        tags: number of tags K.
+        vocabulary: number of word ids.
+        characters: number of character ids.
+        legal: transitions between tags that a random field allows; None: all.
     """
     inputs = TokenEmbedding(
         vocabulary,

@@ -1,4 +1,4 @@
-"""An average of the weights, validated and kept in the weights' place."""
+"""Average the weights over the training steps; the average is validated and saved instead of the weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from unroll.training.options import TrainingOptions
 
 
 class WeightAverage(ABC):
-    """An average of a model's trained parameters, taken in step by step.
+    """Base class of weight averaging: a running average of a model's trained parameters.
 
-    Buffers are not averaged: the model's own stand beside the averaged weights. While nothing has been averaged the
-    model's own weights stand for the average.
+    Buffers are not averaged: the model keeps its own. Until the averaging has started, the model's current weights
+    serve as the average.
 
     Args:
-        model: whose trained parameters are averaged.
+        model: the model whose trained parameters are averaged.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -31,19 +31,19 @@ class WeightAverage(ABC):
 
     @abstractmethod
     def update(self) -> None:
-        """Take the weights of one more step into the average."""
+        """Update the average with the weights after one more step."""
 
     def validated(self, value: float) -> float | None:
-        """Take in the watched value of a validation; if it starts the averaging, the value it fell behind."""
+        """Record a validation's monitored value; if it starts the averaging, return the better earlier value."""
         return None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
-        """Each averaged parameter's name and its average; nothing while nothing has been averaged."""
+        """Iterate over (parameter name, average) pairs; empty until the averaging has started."""
         return zip(self._names, self._average, strict=True) if self._average else iter(())
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within the context the model holds the average; after it, its own weights again."""
+        """Swap the average into the model within the context, and the model's own weights back after it."""
         self.swap()
         try:
             yield
@@ -52,7 +52,7 @@ class WeightAverage(ABC):
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the model's weights and the average."""
+        """Swap the model's weights and the average."""
         if not self._average:
             return
         for p, a in zip(self._weights, self._average, strict=True):
@@ -61,15 +61,15 @@ class WeightAverage(ABC):
             a.copy_(kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the average depends on from here."""
+        """Return the state to resume the averaging from."""
         return {"steps": self.steps, "average": list(self._average)}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`.
+        """Restore what `state_dict()` returned.
 
         Raises:
-            ValueError: it is not of this model.
+            ValueError: the state belongs to another model.
         """
         self.steps = state["steps"]
         self._begin()
@@ -83,12 +83,12 @@ class WeightAverage(ABC):
 
 
 class MovingAverage(WeightAverage):
-    """a <- d a + (1 - d) w after every step, with d = min(decay, (1 + n) / (10 + n)) after n steps.
+    """Exponential moving average: a <- d a + (1 - d) w, with d = min(decay, (1 + n) / (10 + n)) after n steps.
 
-    The smaller d of the first steps forgets the random start.
+    The smaller d of the first steps reduces the weight of the random initialization.
 
     Args:
-        model: whose trained parameters are averaged.
+        model: the model whose trained parameters are averaged.
         decay: the share of the old average that is kept.
     """
 
@@ -99,7 +99,7 @@ class MovingAverage(WeightAverage):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of one more step into the average."""
+        """Update the average with the weights after one more step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         for a, w in zip(self._average, self._weights, strict=True):
@@ -107,17 +107,17 @@ class MovingAverage(WeightAverage):
 
 
 class TriggeredMean(WeightAverage):
-    """The mean of the weights after every step since a trigger: a <- a + (w - a) / n at the n-th of them.
+    """Averaged SGD with a trigger: a <- a + (w - a) / n at the n-th step after the trigger.
 
-    The trigger is the first validation whose value is worse than the best of all earlier ones but the last `patience`:
-    the weights then wander about a minimum, and their mean is nearer to it than they are. Polyak & Juditsky, 1992,
+    The trigger is the first validation worse than the best of the earlier ones without the latest `patience`: the
+    weights then oscillate around a minimum, and their mean is closer to it than they are. Polyak & Juditsky, 1992,
     "Acceleration of stochastic approximation by averaging"; the trigger is that of NT-ASGD in Merity, Keskar & Socher,
     2018, "Regularizing and optimizing LSTM language models".
 
     Args:
-        model: whose trained parameters are averaged.
-        patience: how many validations are let off; 0 averages from the first step on.
-        better: which way the watched value improves.
+        model: the model whose trained parameters are averaged.
+        patience: the latest validations left out of the comparison; 0 averages from the first step on.
+        better: whether a lower ("min") or a higher ("max") monitored value is better.
     """
 
     def __init__(self, model: nn.Module, patience: int, better: Literal["min", "max"]) -> None:
@@ -129,7 +129,7 @@ class TriggeredMean(WeightAverage):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of one more step into the mean, once it has been triggered."""
+        """Update the mean with the weights after one more step, once averaging has been triggered."""
         if not self.started:
             return
         self.steps += 1
@@ -140,7 +140,7 @@ class TriggeredMean(WeightAverage):
             a.lerp_(w.detach(), 1.0 / self.steps)
 
     def validated(self, value: float) -> float | None:
-        """Take in the watched value of a validation; if it is the trigger, the value it fell behind."""
+        """Record a validation's monitored value; if it is the trigger, return the better earlier value."""
         if self.started:
             return None
         earlier = self._values[: -self.patience]
@@ -152,14 +152,14 @@ class TriggeredMean(WeightAverage):
         return best if self.started else None
 
     def state_dict(self) -> dict[str, Any]:
-        """What the mean and its trigger depend on from here."""
+        """Return the state of the mean and of its trigger."""
         return {**super().state_dict(), "started": self.started, "values": list(self._values)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`.
+        """Restore what `state_dict()` returned.
 
         Raises:
-            ValueError: it is not of this model.
+            ValueError: the state belongs to another model.
         """
         self.started, self._values = bool(state["started"]), [float(v) for v in state["values"]]
         if state["steps"]:
@@ -169,7 +169,7 @@ class TriggeredMean(WeightAverage):
 
 
 def make_average(model: nn.Module, options: TrainingOptions, better: Literal["min", "max"]) -> WeightAverage | None:
-    """The average that the options name; `None` where the weights themselves are kept."""
+    """Make the weight average chosen in the options; `None` for no averaging."""
     if options.average == "ema":
         return MovingAverage(model, 0.999 if options.ema_decay is None else options.ema_decay)
     if options.average == "asgd":

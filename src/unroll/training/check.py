@@ -1,4 +1,4 @@
-"""What is refused before the first step of a training."""
+"""Check the options against the task, the data and the hardware before the first training step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Monitor = tuple[str, Literal["min", "max"]]
 
 
 def check(objective: Objective, options: TrainingOptions, *, has_valid: bool) -> Monitor:
-    """What `fit` refuses before the first step; the value that will choose the best weights.
+    """Check the options before training; return the monitored value that chooses the best weights.
 
     Raises:
-        OptionError: options that do not fit the task, the data, the hardware or what is installed.
+        OptionError: options that do not fit the task, the data, the hardware or the installed packages.
     """
     monitor = _monitor(objective, has_valid, options)
     _check_hardware(options)
@@ -56,9 +56,9 @@ def _monitor(objective: Objective, has_valid: bool, options: TrainingOptions) ->
 
 def _check_hardware(options: TrainingOptions) -> None:
     if options.accelerator == "gpu":
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if found < options.devices:
-            raise OptionError(f"devices is {options.devices} with accelerator 'gpu', but this machine has {found}")
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if gpus < options.devices:
+            raise OptionError(f"devices is {options.devices} with accelerator 'gpu', but this machine has {gpus}")
     elif options.accelerator == "auto" and torch.cuda.is_available():
         if torch.cuda.device_count() < options.devices:
             raise OptionError(

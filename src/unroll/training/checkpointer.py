@@ -1,4 +1,4 @@
-"""What a training leaves on disk, and what it goes on from."""
+"""Write and restore the checkpoints and tables of a training run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from unroll.training.state import Feed, TrainingState
 
 
 class Training(Protocol):
-    """What a checkpoint holds of a training, and the trainer that says which process writes."""
+    """The parts of a training that a checkpoint saves, and the trainer, which knows the processes."""
 
     model: nn.Module
     objective: Objective
@@ -34,23 +34,23 @@ class Training(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         ...
 
     @property
     def trainer(self) -> Any:
-        """Lightning's, which knows the other processes."""
+        """Lightning's trainer, which knows the other processes."""
         ...
 
 
 class Checkpointer:
-    """Checkpoints and tables of one run folder; only the first process writes.
+    """Write the checkpoints and tables of one run folder; only the first process writes.
 
     Args:
         folder: the run folder.
         options: checkpoint_every, checkpoint_minutes, tensorboard.
-        settings: what a resumed run must agree with; kept in the checkpoint.
-        monitor: the watched value's name; kept with the best weights.
+        settings: the settings that a resumed run must repeat; saved in the checkpoint.
+        monitor: the monitored value's name; saved with the best weights.
     """
 
     def __init__(self, folder: Path, options: TrainingOptions, settings: dict[str, Any], monitor: str) -> None:
@@ -64,16 +64,16 @@ class Checkpointer:
 
     @property
     def last(self) -> Path:
-        """Where the checkpoint to resume from is."""
+        """The folder of the checkpoint to resume from."""
         return self.folder / "checkpoints" / "last"
 
     @property
     def best(self) -> Path:
-        """Where the best weights are."""
+        """The folder of the best weights."""
         return self.folder / "checkpoints" / "best"
 
     def start(self, module: Training) -> None:
-        """The training begins, or goes on."""
+        """Start the clock, and the TensorBoard log if asked for."""
         self._begun = self._saved = time.monotonic()
         self._before = module.course.seconds
         if self._options.tensorboard and module.trainer.is_global_zero:
@@ -82,24 +82,24 @@ class Checkpointer:
             self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=module.course.step or None)
 
     def seconds(self, course: TrainingState) -> float:
-        """Time spent so far, all sittings together."""
+        """Return the training time so far, including before a resume."""
         return self._before + time.monotonic() - self._begun
 
     def due(self, step: int) -> bool:
-        """Whether a checkpoint should follow this step."""
+        """Whether to write a checkpoint after this step."""
         every, minutes = self._options.checkpoint_every, self._options.checkpoint_minutes
         by_time = minutes and time.monotonic() - self._saved >= 60.0 * minutes
         return bool((every and step % every == 0) or by_time)
 
     def save(self, module: Training, row: dict[str, float] | None = None) -> None:
-        """Write the checkpoint to resume from, and the tables as they stand.
+        """Save the checkpoint to resume from, and the current tables.
 
         Raises:
-            RunError: the disk is full or the folder cannot be written; what was there is intact.
+            RunError: the disk is full or the folder cannot be written; the existing files are intact.
         """
         random = gather(_random_state(module.device), module.device)
-        own = objective_state(module.objective)
-        carried = None if own is None else gather(own, module.device)
+        objective = objective_state(module.objective)
+        carried = None if objective is None else gather(objective, module.device)
         self._saved = time.monotonic()
         if module.trainer.is_global_zero:
             self._write(module, {"random": random, "objective": carried}, row)
@@ -131,7 +131,7 @@ class Checkpointer:
             self._board.flush()
 
     def save_best(self, module: Training) -> None:
-        """Keep the weights that the model holds now.
+        """Save the model's current weights as the best checkpoint.
 
         Raises:
             RunError: as `save`.
@@ -143,7 +143,7 @@ class Checkpointer:
             checkpoints.save(self.best, {**about, "value": course.best_value, "model": model})
 
     def hold_best(self, module: Training) -> None:
-        """Put the best weights into the model, in every process."""
+        """Load the best weights into the model, in every process."""
         if module.trainer.is_global_zero:
             load_best(module.model, self.folder)
         if module.trainer.world_size > 1:
@@ -151,13 +151,13 @@ class Checkpointer:
                 torch.distributed.broadcast(tensor, src=0)
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the TensorBoard log."""
         if self._board is not None:
             self._board.close()
             self._board = None
 
     def restore_random(self, state: dict[str, Any], device: torch.device) -> None:
-        """Put this process's random numbers where the checkpoint's were."""
+        """Restore this process's random number generators from the checkpoint."""
         with checkpoints.restoring(self.last, "random state"):
             own = state["random"][_rank()]
             torch.set_rng_state(own["cpu"])
@@ -165,7 +165,7 @@ class Checkpointer:
                 torch.cuda.set_rng_state(own["cuda"], device)
 
     def restore(self, module: Training, state: dict[str, Any]) -> None:
-        """Put back what `save` wrote, but for the weights, optimizer, schedule, data and random numbers.
+        """Restore what `save` wrote, except the weights, optimizer, schedule, data and random state.
 
         Raises:
             RunError: the checkpoint is damaged.
@@ -182,12 +182,12 @@ class Checkpointer:
         with checkpoints.restoring(self.last, "objective's state"):
             carried: list[Any] = state["objective"]
             if carried is not None or objective_state(module.objective) is not None:
-                own = _moved(carried[_rank()], module.device)
-                getattr(module.objective, "load_state_dict")(own)  # noqa: B009 - not every objective has it
+                objective = _moved(carried[_rank()], module.device)
+                getattr(module.objective, "load_state_dict")(objective)  # noqa: B009 - not every objective has it
 
 
 def load_best(model: nn.Module, folder: Path) -> None:
-    """Put the best weights of the run in `folder` into `model`.
+    """Load the best weights of the run in `folder` into `model`.
 
     Raises:
         RunError: there are none, they are damaged, or they belong to another model.
@@ -196,7 +196,7 @@ def load_best(model: nn.Module, folder: Path) -> None:
 
 
 def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
-    """Put a checkpoint's weights into `model`.
+    """Load a checkpoint's weights into `model`.
 
     Raises:
         RunError: they belong to another model.
@@ -204,11 +204,11 @@ def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
     saved = state.get("model")
     if not isinstance(saved, dict) or not all(isinstance(t, Tensor) for t in saved.values()):
         raise RunError(f"the checkpoint in {folder} is damaged: it holds no weights")
-    own = model.state_dict()
-    for name in sorted(own.keys() ^ saved.keys()):
-        has = "lacks" if name in own else "has"
+    expected = model.state_dict()
+    for name in sorted(expected.keys() ^ saved.keys()):
+        has = "lacks" if name in expected else "has"
         raise RunError(f"the checkpoint in {folder} belongs to another model: it {has} '{name}'")
-    for name, tensor in own.items():
+    for name, tensor in expected.items():
         if tensor.shape != saved[name].shape:
             raise RunError(
                 f"the checkpoint in {folder} belongs to another model: '{name}' has shape {list(saved[name].shape)}"
@@ -218,7 +218,7 @@ def put_weights(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
 
 
 def _moved(value: Any, device: torch.device) -> Any:
-    """The same value with its tensors on the device."""
+    """Move the tensors of a nested value to the device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

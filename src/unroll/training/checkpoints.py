@@ -3,9 +3,9 @@
     checkpoints/last/state.json               everything but tensors; names the tensor file that belongs to it
     checkpoints/last/state-a.safetensors      the tensors
 
-The tensors of a new checkpoint go into the file (a or b) that the present `state.json` does not name.
-Replacing `state.json`, one rename, makes the new checkpoint the present one; then the old tensors go.
-A stop at any moment therefore leaves the older checkpoint or the newer, whole.
+The tensors of a new checkpoint go into the file (a or b) that the current `state.json` does not name.
+Replacing `state.json`, one rename, makes the new checkpoint the current one; then the old tensors are deleted.
+So if the process is killed at any moment, either the old or the new checkpoint is there, complete.
 
 `state.json` also holds a hash of its state and the tensors: a checkpoint that was changed since, by hand or by
 a failing disk, is refused.
@@ -36,7 +36,7 @@ _LARGEST = 2**40
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Make `state` (nested; see `unroll.training.serialization`) the checkpoint in `folder`.
+    """Save `state` (nested; see `unroll.training.serialization`) as the checkpoint in `folder`.
 
     Raises:
         RunError: it cannot be written; the older checkpoint is intact.
@@ -72,12 +72,12 @@ def discard(folder: Path) -> None:
 
 
 def exists(folder: Path) -> bool:
-    """Whether a checkpoint was ever completed in `folder`."""
+    """Whether `folder` holds a checkpoint, damaged or not."""
     return os.path.lexists(folder / _JSON)
 
 
 def load(folder: Path) -> dict[str, Any]:
-    """The state that `save` was given; tensors are on the CPU.
+    """Load the state that `save` was given, with all tensors on the CPU.
 
     Raises:
         RunError: there is no checkpoint, or it is damaged.
@@ -107,10 +107,10 @@ def load(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def restoring(folder: Path, part: str) -> Iterator[None]:
-    """What a state that does not fit brings about within the context leaves it as one sentence.
+    """Turn errors from restoring a damaged state within the context into a `RunError` of one sentence.
 
     Raises:
-        RunError: the `part` of the checkpoint in `folder` cannot be put back.
+        RunError: the `part` of the checkpoint in `folder` cannot be restored.
     """
     try:
         yield

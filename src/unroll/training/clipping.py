@@ -1,4 +1,4 @@
-"""What backward left behind, before the weights change: the step's numbers, and clipping."""
+"""Gradient clipping, and the loss and gradient norms of a step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unroll.training.options import TrainingOptions
 
 
 def step_numbers(loss: Tensor, weight: float | Tensor, gradients: list[Tensor]) -> tuple[float, float, list[float]]:
-    """The loss, its weight and each gradient's norm as Python's numbers: the step's one wait for the device."""
+    """Copy the loss, its weight and each gradient's norm to the CPU, in the step's only device synchronization."""
     norms = torch._foreach_norm(gradients) if gradients else ()  # pyright: ignore[reportPrivateImportUsage]
     dtype = torch.promote_types(loss.dtype, torch.float32)
     weights = [weight.to(loss.device)] if isinstance(weight, Tensor) else []
@@ -18,7 +18,7 @@ def step_numbers(loss: Tensor, weight: float | Tensor, gradients: list[Tensor]) 
 
 
 def clip(gradients: list[Tensor], norm: float, options: TrainingOptions) -> None:
-    """Clip `gradients` of global norm `norm` in place: each number to max_grad_value, all together to max_grad_norm."""
+    """Clip `gradients` of global norm `norm` in place: by value to max_grad_value, then by norm to max_grad_norm."""
     limit = options.max_grad_norm
     if not gradients:
         return

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, plain lines anywhere else."""
+"""Show the training progress: a progress bar on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 
 class Reporter:
-    """Says on standard error how far the training is, how well it does, how fast it goes, how long is left.
+    """Report progress, losses, speed and remaining time on standard error.
 
     Args:
         total: steps of the whole training, at most.
         epochs: epochs of the whole training, at most.
-        monitor: the watched value's column in the history; shown beside the losses.
-        quiet: say nothing at all.
-        console: where to say it.
+        monitor: the monitored value's column in the history; shown with the losses.
+        quiet: print nothing.
+        console: where to print; standard error by default.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Reporter:
         self._value = ""
 
     def start(self, step: int) -> None:
-        """The training begins, or goes on after `step` steps."""
+        """Start reporting, after `step` steps of the training."""
         self._left = self._total - step
         self._started = self._shown = self._said = time.monotonic()
         if self._quiet or not self._console.is_terminal or self._console.is_dumb_terminal:
@@ -51,13 +51,13 @@ class Reporter:
         self._bar.start()
 
     def epoch(self, epoch: int, batches: int, done: int) -> None:
-        """Epoch number `epoch` (from 1) begins, `done` of its `batches` being behind it."""
+        """Start epoch number `epoch` (from 1); `done` of its `batches` are already finished."""
         self._epoch, self._batches, self._done = f"epoch {epoch}/{self._epochs}", batches, done
         if self._bar is not None:
             self._bar.reset(self._task, total=batches, completed=done, description=self._epoch)
 
     def step(self, total: int, mean_loss: float, counts: str = "rows") -> None:
-        """One more batch, of `total` rows (or what `counts` names), is done; `mean_loss` is the epoch's so far."""
+        """Report one more batch of `total` rows (or the unit `counts`); `mean_loss` is the epoch's so far."""
         self._steps += 1
         self._passed += total
         self._counts = counts
@@ -74,12 +74,12 @@ class Reporter:
             self._line(f"{self._epoch}  {self._done / self._batches:>4.0%}  {text}")
 
     def validating(self) -> None:
-        """A pass over the validation data begins."""
+        """Show that a validation pass is running."""
         if self._bar is not None:
             self._bar.update(self._task, completed=self._batches, text="validation")
 
     def row(self, row: Mapping[str, float], best: bool) -> None:
-        """An epoch is over; `row` is its line of the history."""
+        """Print a finished epoch's line from its `row` of the history."""
         if self._quiet:
             return
         parts = [f"loss {figure(row['train_loss'])}"]
@@ -93,12 +93,12 @@ class Reporter:
         self._line("  ".join([self._epoch, *parts, self._pace(now), *(["best"] if best else [])]))
 
     def say(self, text: str) -> None:
-        """A sentence of its own."""
+        """Print a message on its own line."""
         if not self._quiet:
             self._line(text)
 
     def close(self) -> None:
-        """The training is over, however it ended."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -116,7 +116,7 @@ class Reporter:
 
 
 def figure(value: float) -> str:
-    """`0.2500`, `115.23`, `12346`, `1.2e-05`: four decimals, or about five digits where those would mislead."""
+    """Format a number with four decimals or about five digits: `0.2500`, `115.23`, `12346`, `1.2e-05`."""
     size = abs(value)
     if 0 < size < 1e-3:
         return f"{value:.2g}"
@@ -126,7 +126,7 @@ def figure(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3 min 20 s` or `2 h 05 min`."""
+    """Format seconds as `42 s`, `3 min 20 s` or `2 h 05 min`."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"

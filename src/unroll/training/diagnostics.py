@@ -1,6 +1,6 @@
-"""What goes wrong in the training of a recurrent model, seen in its gradients, losses and outputs.
+"""Detect exploding and vanishing gradients, overfitting and dead outputs during training.
 
-Each trouble is named once, with what to try.
+Each problem is reported once, with advice.
 """
 
 from __future__ import annotations
@@ -30,34 +30,34 @@ ADVICE = {
 
 
 def groups(names: Iterable[str]) -> list[str]:
-    """The layer that each parameter belongs to: its top-level module, and the number of a recurrent layer.
+    """Name the layer of each parameter: its top-level module, and the number of a recurrent layer.
 
-    `recurrent.weight_ih_l0_reverse` and `recurrent.norm_l0.weight` are of `recurrent.l0`; `head.linear.weight` is of
-    `head`. Where a top-level module holds several with recurrent layers, the count goes on from one to the next. What
-    the recurrent layers of a module share, such as `recurrent.initial_h`, is of the last of them.
+    `recurrent.weight_ih_l0_reverse` and `recurrent.norm_l0.weight` belong to `recurrent.l0`; `head.linear.weight` to
+    `head`. If a top-level module has several submodules with recurrent layers, their layers are numbered through.
+    A parameter that the recurrent layers of a module share, like `recurrent.initial_h`, belongs to the last of them.
     """
-    found: list[str] = []
+    layers: list[str] = []
     first: dict[tuple[str, str], int] = {}  # of each module with recurrent layers: the number of its l0
     count: dict[str, int] = {}
     for name in names:
         layer = _LAYER.search(name)
         top = name.split(".")[0] if "." in name else ("" if layer else name)
-        own = (top, name[: layer.start() if layer else None].rpartition(".")[0])
-        if layer is None and own not in first:
-            found.append(top)
+        module = (top, name[: layer.start() if layer else None].rpartition(".")[0])
+        if layer is None and module not in first:
+            layers.append(top)
             continue
-        number = first.setdefault(own, count.get(top, 0)) + int(layer[1]) if layer else count[top] - 1
+        number = first.setdefault(module, count.get(top, 0)) + int(layer[1]) if layer else count[top] - 1
         count[top] = max(count.get(top, 0), number + 1)
-        found.append(".".join(p for p in (top, f"l{number}") if p))
-    return found
+        layers.append(".".join(p for p in (top, f"l{number}") if p))
+    return layers
 
 
 class GradientMonitor:
-    """The gradient's norm at every step, whole and per layer; a bounded table of them; its two troubles.
+    """Monitor gradient norms, global and per layer, for exploding and vanishing gradients; keep a bounded table.
 
     Args:
-        model: whose parameters are watched.
-        max_grad_norm: the norm that gradients are clipped to (0: they are not).
+        model: the model whose gradients are monitored.
+        max_grad_norm: the norm that gradients are clipped to (0: no clipping).
     """
 
     def __init__(self, model: nn.Module, max_grad_norm: float = 0.0) -> None:
@@ -76,7 +76,7 @@ class GradientMonitor:
         self._faint = 0
 
     def freeze(self, layers: frozenset[str]) -> None:
-        """From here on these layers are not trained, and the others are."""
+        """Set the frozen layers; all others count as trained."""
         if layers != self._frozen:
             self._frozen, self._faint = layers, 0
             self._find_ends()
@@ -88,14 +88,14 @@ class GradientMonitor:
         self._first, self._last = (recurrent or trained)[0], (recurrent or trained)[-1]
 
     def norms(self, present: Sequence[int], values: Sequence[float]) -> tuple[float, list[float]]:
-        """The global norm and each layer's, from the norms of the parameters numbered `present`."""
+        """Compute the global norm and each layer's norm from those of the parameters with indices `present`."""
         squares = [0.0] * len(self.layers)
         for i, v in zip(present, values, strict=True):
             squares[self._layer_of[i]] += v * v
         return math.sqrt(sum(squares)), [math.sqrt(s) for s in squares]
 
     def step(self, step: int, norm: float, layers: Sequence[float]) -> list[tuple[str, str]]:
-        """Take in one step's norms (before clipping); the troubles seen, as name and sentence."""
+        """Record one step's norms (before clipping); return the problems found, as (name, sentence)."""
         if (step - 1) % self.every == 0:
             self.rows.append([float(step), norm, *layers])
             if len(self.rows) > _KEPT:
@@ -104,10 +104,10 @@ class GradientMonitor:
         return [*self._exploding(step, norm), *self._vanishing(step, layers)]
 
     def _exploding(self, step: int, norm: float) -> list[tuple[str, str]]:
-        found = []
+        problems = []
         if norm > 1e4 or norm > 100.0 * self._median:
             usual = "" if math.isinf(self._median) else f" (usually {self._median:.3g})"
-            found.append(("exploding", f"the gradient's norm was {norm:.3g} at step {step}{usual}"))
+            problems.append(("exploding", f"the gradient's norm was {norm:.3g} at step {step}{usual}"))
         self._recent.append(norm)
         self._clipped.append(bool(self._clip) and norm > self._clip)
         if step % 20 == 0:
@@ -115,8 +115,8 @@ class GradientMonitor:
             share = sum(self._clipped) / len(self._clipped)
             if len(self._clipped) == _WINDOW and share > 0.5:
                 what = f"{share:.0%} of the last {_WINDOW} gradients were longer than max_grad_norm {self._clip:g}"
-                found.append(("exploding", what))
-        return found
+                problems.append(("exploding", what))
+        return problems
 
     def _vanishing(self, step: int, layers: Sequence[float]) -> list[tuple[str, str]]:
         first = layers[self.layers.index(self._first)]
@@ -129,7 +129,7 @@ class GradientMonitor:
         return [("vanishing", what)]
 
     def state_dict(self) -> dict[str, Any]:
-        """What the watch depends on from here."""
+        """Return the state to resume the monitor from."""
         return {
             "every": self.every,
             "rows": torch.tensor(self.rows, dtype=torch.float64),
@@ -140,7 +140,7 @@ class GradientMonitor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Restore what `state_dict()` returned."""
         self.every, self._median, self._faint = state["every"], state["median"], state["faint"]
         self.rows = state["rows"].tolist()
         self._recent = deque(state["recent"], maxlen=_WINDOW)
@@ -148,7 +148,7 @@ class GradientMonitor:
 
 
 def overfitting(history: Sequence[dict[str, float]]) -> str | None:
-    """A sentence if the validation loss rose for three epochs while the training loss fell."""
+    """Return a sentence if the validation loss rose for three epochs while the training loss fell."""
     if len(history) < 4 or "valid_loss" not in history[-1]:
         return None
     last = history[-4:]
@@ -160,9 +160,9 @@ def overfitting(history: Sequence[dict[str, float]]) -> str | None:
 
 
 class OutputMonitor:
-    """Outputs (..., K) of a validation pass: do they differ between rows, and is more than one class chosen?
+    """Detect dead outputs (..., K) in a validation pass: the same answer, or the same class, for every row.
 
-    Only running extremes are kept, on the device; one transfer at the end of the pass.
+    Only running minima and maxima are kept, on the device; one transfer at the end of the pass.
     """
 
     def __init__(self) -> None:
@@ -170,11 +170,11 @@ class OutputMonitor:
         self._rows = self._k = self._one_class = 0
 
     def start(self) -> None:
-        """A new pass begins."""
+        """Start a new pass."""
         self._extremes, self._rows = None, 0
 
     def update(self, output: Tensor, target: Tensor | None) -> None:
-        """Take in a batch: output (..., K), and its targets (...) int64 where they are classes."""
+        """Update with a batch: output (..., K), and its targets (...), int64 if they are classes."""
         out = output.detach().float()
         out = out.reshape(-1, out.shape[-1] if out.dim() > 1 else 1)  # (N, K)
         parts = [out.amax(0), -out.amin(0)]
@@ -187,11 +187,11 @@ class OutputMonitor:
         self._k = out.shape[1]
 
     def extremes(self) -> Tensor | None:
-        """The pass's maxima; those of several processes combine by the maximum."""
+        """Return the pass's extremes; combine those of several processes by the maximum."""
         return self._extremes
 
     def finish(self, extremes: Tensor | None) -> list[tuple[str, str]]:
-        """The troubles of the pass, as name and sentence."""
+        """Return the problems of the pass, as (name, sentence)."""
         if extremes is None or self._rows < 2:
             return []
         e, k = extremes.double().cpu(), self._k
@@ -208,9 +208,9 @@ class OutputMonitor:
         return []
 
     def state_dict(self) -> dict[str, int]:
-        """What the watch depends on from here."""
+        """Return the state to resume the monitor from."""
         return {"one_class": self._one_class}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from `state_dict()`."""
+        """Restore what `state_dict()` returned."""
         self._one_class = state["one_class"]

@@ -1,4 +1,4 @@
-"""Several processes on one machine, each training on its own device and its own rows."""
+"""Data-parallel training: several processes, each with its own device and its own rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GRACE = 10.0
 
 
 def launched_outside() -> bool:
-    """Whether something else started this process as one of several: torchrun, or SLURM's srun."""
+    """Whether an external launcher (torchrun, or SLURM's srun) started this process as one of several."""
     return "LOCAL_RANK" in os.environ or ("SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1)
 
 
@@ -42,21 +42,21 @@ def is_main() -> bool:
 def run_processes(
     work: Callable[..., Any], arguments: dict[str, Any], devices: int, nodes: int, stop_at_once: Callable[[], Any]
 ) -> Any:
-    """Call `work(**arguments, stopped=...)` in `devices` new processes; what the first of them returns.
+    """Run `work(**arguments, stopped=...)` in `devices` new processes; return the result of the first.
 
-    `stopped()` tells the processes that a person asked for a stop. An error that is a person's to mend, or
-    an interruption, comes out of here as it went in there.
+    `stopped()` tells the processes that the user asked for a stop. A `UserError` or `Interrupted` raised in a
+    process is raised again here.
 
     Args:
         work: a function that can be imported.
-        arguments: what it takes; they travel by pickling, in memory.
+        arguments: its arguments; they are pickled.
         devices: processes on this machine.
-        nodes: machines; with several, MASTER_ADDR, MASTER_PORT and NODE_RANK say who and where.
+        nodes: machines; with several, MASTER_ADDR, MASTER_PORT and NODE_RANK must be set.
         stop_at_once: called at a second Ctrl-C, after the processes were ended.
 
     Raises:
-        OptionError: several machines, and nothing says which this one is.
-        RuntimeError: a process ended without a word.
+        OptionError: several machines, and MASTER_ADDR, MASTER_PORT or NODE_RANK is not set.
+        RuntimeError: a process ended without a result or an error.
     """
     context = torch.multiprocessing.get_context("spawn")
     event, answers = context.Event(), context.SimpleQueue()
@@ -140,9 +140,9 @@ def _child(
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the one that started it is gone, even by `kill -9`.
+    """End this process as soon as its parent is gone, even by `kill -9`.
 
-    Otherwise it would go on writing into a run folder that another training may take over by then.
+    Otherwise it would keep writing into a run folder that another training may be using by then.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -151,10 +151,10 @@ def _end_with_parent() -> None:
 
 
 def environment(devices: int, nodes: int) -> dict[str, str]:
-    """The variables by which the processes find each other.
+    """Return the environment variables by which the processes find each other.
 
     Raises:
-        OptionError: several machines, and nothing says which this one is.
+        OptionError: several machines, and MASTER_ADDR, MASTER_PORT or NODE_RANK is not set.
     """
     if nodes == 1:
         with socket.socket() as probe:
@@ -171,11 +171,11 @@ def environment(devices: int, nodes: int) -> dict[str, str]:
 
 
 def gather(value: Any, device: torch.device) -> list[Any]:
-    """Each process's `value` (nested; see `serialization`), in order of rank; all of them must call this.
+    """Gather `value` (nested; see `serialization`) from all processes, in order of rank; all must call this.
 
     Args:
-        value: this process's.
-        device: through which the processes talk. With several processes the tensors come back on the CPU.
+        value: this process's value.
+        device: the device to communicate through. With several processes the tensors come back on the CPU.
 
     Raises:
         TypeError: `value` holds a kind of object that a checkpoint cannot.
@@ -184,15 +184,15 @@ def gather(value: Any, device: torch.device) -> list[Any]:
         return [value]
     node, tensors = encode(value)
     text = json.dumps(node).encode()
-    own = torch.frombuffer(
+    content = torch.frombuffer(
         bytearray(len(text).to_bytes(8, "little") + text + write_tensors(tensors)), dtype=torch.uint8
     )
     world = torch.distributed.get_world_size()
     sizes = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(world)]
-    torch.distributed.all_gather(sizes, torch.tensor([len(own)], device=device))
+    torch.distributed.all_gather(sizes, torch.tensor([len(content)], device=device))
     longest = max(int(size) for size in sizes)
     parts = [torch.empty(longest, dtype=torch.uint8, device=device) for _ in range(world)]
-    torch.distributed.all_gather(parts, torch.nn.functional.pad(own, (0, longest - len(own))).to(device))
+    torch.distributed.all_gather(parts, torch.nn.functional.pad(content, (0, longest - len(content))).to(device))
     return [_read(part[: int(size)].cpu().numpy().tobytes()) for part, size in zip(parts, sizes, strict=True)]
 
 

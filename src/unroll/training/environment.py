@@ -1,4 +1,4 @@
-"""What is as a training needs it while it runs, and afterwards as it was."""
+"""Global settings for the time of a training: threads, determinism, logging; restored afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """So many threads of PyTorch on the CPU; 0 leaves them."""
+    """Set PyTorch's number of CPU threads within the context; 0 keeps the current number."""
     before = torch.get_num_threads()
     if number:
         torch.set_num_threads(number)
@@ -26,7 +26,7 @@ def threads(number: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    """CUDA gives the same numbers twice; where an operation cannot, PyTorch says so."""
+    """Use PyTorch's deterministic algorithms within the context; PyTorch warns about an operation that has none."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -38,7 +38,7 @@ def deterministic() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Lightning's announcements and two warnings that are not for a person; all others come through."""
+    """Silence Lightning's log messages and two irrelevant warnings within the context; all others come through."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     before = [log.level for log in loggers]
     for log in loggers:

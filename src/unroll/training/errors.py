@@ -1,4 +1,4 @@
-"""How a training can end before its time."""
+"""Exceptions that end a training early."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from unroll.errors import UserError
 
 
 class TrainingError(UserError):
-    """The training cannot go on: the loss, a gradient or a weight is no longer a finite number."""
+    """Raised when the training cannot continue: the loss, a gradient or a weight is NaN or infinite."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A person stopped the training (Ctrl-C or SIGTERM).
+    """Raised when the user stops the training (Ctrl-C or SIGTERM).
 
-    As Python's own `KeyboardInterrupt` it is no `Exception`, so that whoever runs many trainings and goes on
-    after a failed one, such as a search over options, stops too.
+    Like Python's `KeyboardInterrupt` it is not an `Exception`, so a program that runs many trainings and continues
+    after a failed one, such as a hyperparameter search, stops too.
 
     Attributes:
         epoch: the epoch that was being trained, from 1; 0 if that is not known.
         step: optimizer steps taken since the start.
-        saved: whether the checkpoint to resume from is of this very step.
+        saved: whether the checkpoint to resume from is of exactly this step.
     """
 
     def __init__(self, epoch: int, step: int, saved: bool) -> None:
@@ -38,7 +38,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Halt(BaseException):
-    """An `Interrupted` within Lightning's loop, which answers a `KeyboardInterrupt` by ending the process."""
+    """Carries an `Interrupted` through Lightning's loop, which on a `KeyboardInterrupt` would end the process."""
 
     def __init__(self, epoch: int, step: int, saved: bool) -> None:
         super().__init__(epoch, step, saved)
@@ -47,7 +47,7 @@ class Halt(BaseException):
 
 @contextlib.contextmanager
 def halting() -> Iterator[None]:
-    """A `Halt` leaves the context as the `Interrupted` that it stands for."""
+    """Re-raise a `Halt` from the context as its `Interrupted`."""
     try:
         yield
     except Halt as halt:

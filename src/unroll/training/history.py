@@ -1,4 +1,4 @@
-"""The course of a training as tables: `history.csv` by epoch, `gradients.csv` by step."""
+"""Read and write the training history: `history.csv` by epoch, `gradients.csv` by step."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def write_gradients(path: Path, layers: Sequence[str], rows: Sequence[Sequence[f
 
 
 def read_table(path: Path) -> dict[str, list[float]]:
-    """The columns of a file that `write_history` or `write_gradients` wrote; an empty cell is NaN.
+    """Read the columns of a file written by `write_history` or `write_gradients`; an empty cell is NaN.
 
     Raises:
-        RunError: the file cannot be read, or is not such a table.
+        RunError: the file cannot be read, or is not a table of numbers.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:

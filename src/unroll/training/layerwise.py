@@ -1,4 +1,4 @@
-"""Each layer's own learning rate, and the epoch from which it is trained."""
+"""Discriminative fine-tuning: layer-wise learning rates and gradual unfreezing."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from unroll.training.options import TrainingOptions
 
 
 class Layerwise:
-    """The layers of a model, from the input to the head, of which the upper ones are trained first and fastest.
+    """Set learning rates layer by layer, and unfreeze the layers gradually, from the head to the input.
 
-    Counted from the head (k = 0), layer k learns at the rate learning_rate * layer_decay^k and is trained from epoch
-    k * unfreeze_every on (counted from 0). Until then its parameters need no gradient and so do not change at all:
-    there is no weight decay, no momentum and nothing in the optimizer for them. Howard & Ruder, 2018, "Universal
+    Counted from the head (k = 0), layer k has the learning rate learning_rate * layer_decay^k and is trained from
+    epoch k * unfreeze_every on (counted from 0). Until then its parameters require no gradient and do not change:
+    there is no weight decay, no momentum and no optimizer state for them. Howard & Ruder, 2018, "Universal
     language model fine-tuning for text classification" (there the factor is 1 / 2.6).
 
     Layers are those of `unroll.training.diagnostics.groups`, in the order of the model's parameters; a weight that two
     layers share belongs to the first of them.
 
     Args:
-        model: its parameters that need a gradient are those that are trained.
+        model: the model; its parameters that require a gradient are trained.
         options: learning_rate, layer_decay, unfreeze_every; devices and nodes: each of several processes computes
             every gradient, as PyTorch's DDP waits for all of them, and a frozen layer's are dropped.
     """
@@ -38,7 +38,7 @@ class Layerwise:
         self.frozen: frozenset[str] = frozenset()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for an optimizer, the head's last; one group where all layers learn at one rate."""
+        """Return the optimizer's parameter groups, the head's last; one group if all layers have the same rate."""
         rate, decay = self._options.learning_rate, self._options.layer_decay
         if decay == 1.0:
             return [{"params": [p for layer in self._layers.values() for p in layer], "lr": rate}]
@@ -46,7 +46,7 @@ class Layerwise:
         return [{"params": p, "lr": rate * decay ** (top - i)} for i, p in enumerate(self._layers.values())]
 
     def begin(self, epoch: int) -> None:
-        """Freeze and unfreeze for the epoch, counted from 0."""
+        """Freeze and unfreeze the layers for the epoch, counted from 0."""
         every, names = self._options.unfreeze_every, list(self._layers)
         trained = 1 + epoch // every if every else len(names)
         self.frozen = frozenset(names[: max(0, len(names) - trained)])
@@ -54,17 +54,17 @@ class Layerwise:
             self._require(lambda name: name not in self.frozen)
 
     def drop(self) -> None:
-        """Forget the gradients of the frozen layers."""
+        """Drop the gradients of the frozen layers."""
         for name in self.frozen:
             for p in self._layers[name]:
                 p.grad = None
 
     def release(self) -> None:
-        """Every layer needs its gradient, as before the training."""
+        """Unfreeze every layer, as before the training."""
         self._require(lambda name: True)
 
     def plan(self) -> str:
-        """From which epoch (from 1) each layer is trained, in words; empty if all are from the first."""
+        """Describe from which epoch (from 1) each layer is trained; empty if all are from the first."""
         every, epochs = self._options.unfreeze_every, self._options.epochs
         if not every or len(self._layers) < 2:
             return ""

@@ -1,8 +1,7 @@
-"""One step, one validation pass and one epoch's end, in Lightning's hooks.
+"""The training step, the validation pass and the end of an epoch, as hooks of a `LightningModule`.
 
-Lightning owns the loop, the devices and the precision. What the run depends on beside the weights is in
-`TrainingState`, the optimizer, the schedule, the watches and the random state, and `Checkpointer` puts all of it in a
-checkpoint.
+Lightning runs the loop, the devices and the precision. Besides the weights a run depends on `TrainingState`, the
+optimizer, the schedule, the monitors and the random state; `Checkpointer` saves all of it in a checkpoint.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ _ADVICE = "the checkpoints written before are as they were; start anew with a sm
 
 
 class TrainingModule(LightningModule):
-    """A model, what it is trained for, and the bookkeeping of its training.
+    """Train a model on an objective, with monitoring, checkpoints and early stopping.
 
     Args:
-        model: what is trained.
+        model: the model to train.
         objective: loss and metrics.
-        options: every setting.
+        options: the training options.
         feed: this process's training batches.
         has_valid: whether there is validation data.
-        monitor: the watched value and which way is better.
-        course: where the training stands.
+        monitor: the monitored value's name, and "min" or "max" for the better direction.
+        course: the training state.
         keeper: writes checkpoints and tables.
-        reporter: tells a person.
-        request: whether a person wants it to stop.
-        restored: the checkpoint to go on from, if any.
+        reporter: shows the progress.
+        request: whether the user asked to stop.
+        restored: the checkpoint to resume from, if any.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class TrainingModule(LightningModule):
     # set-up
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; its schedule is stepped here and not by Lightning, so that a resumed run is exact."""
+        """Make the optimizer; its schedule is stepped here and not by Lightning, so that a resumed run is exact."""
         groups = self.layers.parameter_groups()
         optimizer = make_optimizer(groups, self.options, fused=self.options.precision != "float16")
         self.schedule = make_schedule(
@@ -119,7 +118,7 @@ class TrainingModule(LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Everything is on its device: make the average, put back what the checkpoint holds."""
+        """Make the weight average and restore the rest of the checkpoint; everything is on its device by now."""
         self.take_signals()
         self.average = make_average(self.model, self.options, self.better)
         self._open_layers()
@@ -136,28 +135,28 @@ class TrainingModule(LightningModule):
 
     @property
     def scaler(self) -> Any | None:
-        """What keeps the gradients of float16 in range."""
+        """The gradient scaler of float16 training, or `None`."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """The batch, with what belongs there on the device."""
+        """Move the batch to the device."""
         return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
 
     # a step
 
     def on_train_epoch_start(self) -> None:
-        """An epoch begins, or goes on."""
+        """Start or resume an epoch."""
         self._open_layers()
         self.reporter.epoch(self.course.epoch + 1, self._per_epoch, self.course.batch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """The random numbers of a resumed run start where the stopped one's would have gone on."""
+        """Restore the random state of a resumed run before its first batch."""
         if self.restored is not None:
             self.keeper.restore_random(self.restored, self.device)
             self.restored = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss; with several processes scaled so that averaging their gradients adds the losses up."""
+        """Compute the loss, scaled with several processes so that averaging their gradients sums the losses."""
         self._batch = batch
         loss = self.objective.loss(self.objective.output(self.model, batch), batch)
         self._loss = loss.detach()
@@ -170,7 +169,7 @@ class TrainingModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Between backward and the change of the weights: look at the numbers, stop or clip."""
+        """Check the loss and the gradients after backward: stop if they are not finite, else clip."""
         self.layers.drop()
         present = [i for i, p in enumerate(self.trained) if p.grad is not None]
         gradients = [g for p in self.trained if (g := p.grad) is not None]
@@ -199,7 +198,7 @@ class TrainingModule(LightningModule):
         clip(gradients, norm, self.options)
 
     def _account(self, loss: float) -> str:
-        """What is not finite before step number `step + 1`, in words that also say how the weights are."""
+        """Describe the value that is not finite before step `step + 1`, and the state of the weights."""
         where = f"epoch {self.course.epoch + 1}, step {self.course.step + 1}"
         name = first_unfinite(self.model.named_parameters())
         if name is not None:
@@ -210,7 +209,7 @@ class TrainingModule(LightningModule):
         return f"{where}: {what}; the weights are as before this step"
 
     def _check_weights(self) -> None:
-        """Nothing is validated, called the best or written whose weights are not finite."""
+        """Check that all weights are finite before they are validated or saved."""
         named = [(f"the weights of '{n}'", p) for n, p in self.model.named_parameters()]
         if self.average is not None:
             named += [(f"the averaged weights of '{n}'", a) for n, a in self.average.named()]
@@ -220,7 +219,7 @@ class TrainingModule(LightningModule):
             raise TrainingError(f"epoch {course.epoch + 1}, step {course.step}: {name} are no longer finite; {_ADVICE}")
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Count the step; checkpoint, stop or go on."""
+        """Count the step; save a checkpoint or stop if due."""
         course = self.course
         course.step += 1
         course.batch += 1
@@ -248,18 +247,18 @@ class TrainingModule(LightningModule):
     # validation
 
     def on_validation_epoch_start(self) -> None:
-        """New metrics; the averaged weights, if any, take the model's place."""
+        """Reset the metrics, and swap in the averaged weights if there are any."""
         self.reporter.validating()
         self.validation.start(self.device)
         if self.average is not None:
             self.average.swap()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch."""
+        """Add one batch to the validation."""
         self.validation.step(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """The pass's numbers; if the watched one is the best so far, the weights are kept."""
+        """Compute the validation's numbers; save the weights if the monitored value is the best so far."""
         world = self.trainer.world_size
         self._valid = self.validation.numbers(world)
         if (name := unfinite(self._valid)) is not None:
@@ -285,7 +284,7 @@ class TrainingModule(LightningModule):
     # the end of an epoch
 
     def on_train_epoch_end(self) -> None:
-        """One more row of the history; decide whether to go on; write the checkpoint."""
+        """Append a row to the history, apply early stopping, save the checkpoint."""
         course, options = self.course, self.options
         if not self.has_valid:
             course.best_epoch, self._improved = course.epoch + 1, False
@@ -320,7 +319,7 @@ class TrainingModule(LightningModule):
             raise Halt(course.epoch, course.step, saved=True)
 
     def _maybe_average(self, row: dict[str, float]) -> None:
-        """An average that waits for a trigger is shown the watched value, and says when it begins."""
+        """Pass the monitored value to the weight average, and report if it starts the averaging."""
         if self.average is None or not self.has_valid:
             return
         value = row[f"valid_{self.monitor}"]
@@ -337,11 +336,11 @@ class TrainingModule(LightningModule):
         return asked.item() > 0
 
     def on_train_end(self) -> None:
-        """The model is left holding the best weights, in every process."""
+        """Load the best weights into the model, in every process."""
         self.keeper.hold_best(self)
 
     def warn(self, name: str, what: str) -> None:
-        """Name a trouble, the first time it is seen."""
+        """Warn of a problem the first time it is found."""
         if name not in self.course.warnings:
             self.course.warnings[name] = f"{name}: {what}; {ADVICE[name]}"
             self.reporter.say(f"warning, {self.course.warnings[name]}")

@@ -1,4 +1,4 @@
-"""Training a model, from the first step or from where it was stopped."""
+"""Train a model, from the first step or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ _FREE = (
 
 @dataclass
 class Outcome:
-    """How a training went.
+    """Result of a training.
 
     Attributes:
         history: one row per epoch, as in `history.csv`: epoch, step, seconds, learning_rate, gradient_norm,
             train_loss, and of the validation data valid_loss and valid_<metric>.
         monitor: the value that chose the best weights.
         best_epoch: the epoch, from 1, whose weights the model now holds.
-        best_value: the watched value there; `None` without validation data, when the last weights are kept.
+        best_value: the monitored value there; `None` without validation data, when the last weights are kept.
         steps: optimizer steps taken.
-        seconds: time spent, all sittings together.
+        seconds: training time, including before a resume.
         stopped: "finished" (all epochs), "early" (patience) or "steps".
-        warnings: what the watch had to say, each trouble once.
+        warnings: the warnings of the training diagnostics, each once.
     """
 
     history: list[dict[str, float]]
@@ -80,33 +80,33 @@ def fit(
     seed: int = 0,
     identity: str = "",
 ) -> Outcome:
-    """Train `model`; it is left holding the weights that were best on the validation data.
+    """Train `model`; afterwards it holds the weights that were best on the validation data.
 
     Written under `folder`: `checkpoints/best` and `checkpoints/last` (safetensors and JSON), `history.csv`,
     `gradients.csv`, and `tensorboard/` if asked. The same model, data, options and seed give the same
-    weights bit for bit, also when the training was stopped, at any moment and by any means, and resumed.
-    PyTorch's random state and number of threads are afterwards what they were before.
+    weights bit for bit, also when the training was stopped (at any moment and in any way) and resumed.
+    PyTorch's random state and number of threads are restored afterwards.
 
     Args:
         model: any module that `objective.output` can call.
         objective: the loss and the metrics.
-        train: the training data; a shard of it is taken for each process.
-        valid: the data that chooses the best weights; without it the last ones are kept.
-        options: every setting.
-        folder: the run folder; made if absent.
-        resume: go on from the last checkpoint in `folder`, if there is one; without it an old one is removed.
-        quiet: say nothing.
-        seed: of the random numbers drawn in training, such as dropout's.
-        identity: names the data and whatever else must not change, such as a hash of them; a run is only resumed
-            with the identity that it was started with.
+        train: the training data; each process takes a shard of it.
+        valid: the validation data, which chooses the best weights; without it the last ones are kept.
+        options: the training options.
+        folder: the run folder; created if it does not exist.
+        resume: resume from the last checkpoint in `folder`, if there is one; if False, an old one is removed.
+        quiet: print nothing.
+        seed: seed of the random numbers drawn in training, such as dropout's.
+        identity: identifies the data and everything else that must not change, e.g. a hash of them; a run is only
+            resumed with the identity that it was started with.
 
     Raises:
         OptionError: options that do not fit the task, the data or the hardware, or (resuming) the run.
-        RunError: the folder cannot be written or the disk is full; or (resuming) the checkpoint is damaged,
+        RunError: the folder cannot be written or the disk is full; or (resuming) the checkpoint is damaged or
             belongs to another model, or the run had another identity.
-        TrainingError: a loss, a gradient or a weight that is not finite. The checkpoints are those from before it;
-            the sentence says how the model's weights are.
-        Interrupted: a person stopped it, by Ctrl-C or SIGTERM.
+        TrainingError: a loss, a gradient or a weight is not finite. The checkpoints are those from before it;
+            the message says what state the model's weights are in.
+        Interrupted: the user stopped it, by Ctrl-C or SIGTERM.
     """
     folder = Path(folder)
     monitor = check(objective, options, has_valid=valid is not None)
@@ -183,19 +183,19 @@ def _train(
     with halting(), silence(), contextlib.ExitStack() as stack:
         trainer = _trainer(options, folder, has_valid=valid is not None)
         rank, world = trainer.global_rank, trainer.world_size
-        own, own_valid = train.shard(rank, world), None if valid is None else valid.shard(rank, world)
+        batches, valid_batches = train.shard(rank, world), None if valid is None else valid.shard(rank, world)
         if restored is not None:
-            _restore_place(own, restored, course, keeper.last)
+            _restore_place(batches, restored, course, keeper.last)
             _check_world(restored, world, keeper.last)
         torch.manual_seed(seed + 1_000_003 * rank)
         quiet = quiet or not trainer.is_global_zero
-        reporter = Reporter(total_steps(options, len(own)), options.epochs, f"valid_{monitor[0]}", quiet=quiet)
+        reporter = Reporter(total_steps(options, len(batches)), options.epochs, f"valid_{monitor[0]}", quiet=quiet)
         request = StopRequest(stopped)
         module = TrainingModule(
             model,
             objective,
             options,
-            Feed(own, course),
+            Feed(batches, course),
             has_valid=valid is not None,
             monitor=monitor,
             course=course,
@@ -223,7 +223,7 @@ def _train(
             stack.enter_context(deterministic())
         stack.enter_context(flush_subnormals())
         model.train()
-        trainer.fit(module, Feed(own, course), own_valid if own_valid is not None else [])
+        trainer.fit(module, Feed(batches, course), valid_batches if valid_batches is not None else [])
     if trainer.strategy.root_device.type != "cpu":
         model.cpu()
     return _outcome(course, monitor)
@@ -267,10 +267,10 @@ def _continue(
 
 
 def _restore_place(batches: BatchSource, state: dict[str, Any], course: TrainingState, folder: Path) -> None:
-    """The data goes on where the counters stand.
+    """Restore the position in the data, which must agree with the counters.
 
     Raises:
-        RunError: it cannot.
+        RunError: it does not agree.
     """
     with checkpoints.restoring(folder, "place in the data"):
         batches.load_state_dict(state["data"])
@@ -287,7 +287,7 @@ def _check_world(state: dict[str, Any], world: int, folder: Path) -> None:
 
 
 def _start_at(trainer: Trainer, course: TrainingState) -> None:
-    """Lightning counts its epochs from where the checkpoint stood."""
+    """Set Lightning's epoch counters to the checkpoint's epoch."""
     progress = trainer.fit_loop.epoch_progress.current
     progress.ready = progress.completed = course.epoch
     progress.started = progress.processed = course.epoch  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""Find the first number that is not finite, and say where it appeared."""
+"""Find the first NaN or infinite value of a training step, and where it appeared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unroll.training.objective import Objective
 
 
 def first_unfinite(named: Iterable[tuple[str, Tensor]]) -> str | None:
-    """The name of the first tensor that holds a NaN or an infinite number; one wait for the device for all."""
+    """Find the name of the first tensor with a NaN or infinite value, in one device synchronization."""
     seen = [(name, t.detach()) for name, t in named if t.is_floating_point() and t.numel()]
     if not seen:
         return None
@@ -31,10 +31,10 @@ _FIELDS = {"x": "the input has a NaN or an infinite number", "target": "a target
 
 
 def blame(model: nn.Module, objective: Objective, batch: Batch, loss: float, data: str = "training") -> str:
-    """What is not finite, the first cause that can be named, and what to try; the weights are known to be finite.
+    """Describe the first cause of a NaN or infinite loss or gradient, with advice; the weights must be finite.
 
-    The order of the search is the order of the computation: the batch's tensors, the modules' outputs (by running
-    the batch once more), the loss, and at last the gradients, where the parameter nearest the output is named.
+    The search follows the computation: the batch's tensors, the modules' outputs (by running the batch once more),
+    the loss, and finally the gradients, where the parameter closest to the output is named.
     """
     for field in dataclasses.fields(batch):
         value = getattr(batch, field.name)
@@ -59,7 +59,7 @@ def blame(model: nn.Module, objective: Objective, batch: Batch, loss: float, dat
 def blame_validation(
     model: nn.Module, objective: Objective, batches: Iterable[Batch], device: torch.device, value: str
 ) -> str:
-    """Why the number called `value` of a validation pass is not finite, though the weights are."""
+    """Explain why the validation value named `value` is not finite although the weights are."""
     for batch in batches:
         there = batch.to(device)
         loss = float(objective.loss(objective.output(model, there), there))
@@ -73,7 +73,7 @@ def _finite(t: Tensor) -> bool:
 
 
 def _row(value: Tensor, batch: Batch) -> str:
-    """`row 5 `, if the tensor has a part for each row."""
+    """Name the first row that is not finite, as `row 5 `; empty if the tensor has no row dimension."""
     if value.dim() == 0 or len(value) != len(batch.rows):
         return ""
     wrong = (~torch.isfinite(value.reshape(len(value), -1))).any(1).cpu()
@@ -81,7 +81,7 @@ def _row(value: Tensor, batch: Batch) -> str:
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors of an output, however it is nested."""
+    """Iterate over the tensors of a nested output."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list)):
@@ -94,12 +94,12 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _first_module(model: nn.Module, objective: Objective, batch: Batch) -> str | None:
-    found: list[str] = []
+    unfinite: list[str] = []
 
     def hook(name: str) -> Any:
         def look(module: nn.Module, args: Any, output: Any) -> None:
             if not all(_finite(t) for t in _tensors(output)):
-                found.append(name)
+                unfinite.append(name)
 
         return look
 
@@ -110,4 +110,4 @@ def _first_module(model: nn.Module, objective: Objective, batch: Batch) -> str |
     finally:
         for h in hooks:
             h.remove()
-    return found[0] if found else None
+    return unfinite[0] if unfinite else None

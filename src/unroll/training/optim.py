@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, by the names of the options."""
+"""Make optimizers and learning-rate schedules from the options."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def make_optimizer(
     *,
     fused: bool = True,
 ) -> Optimizer:
-    """The optimizer that the options name.
+    """Make the optimizer chosen in the options.
 
     Args:
-        parameters: what to train, or groups of it ("params" and "lr", see `unroll.training.layerwise`); weight decay
-            is for all of them, biases included, as in `torch.optim`.
+        parameters: parameters to train, or parameter groups ("params" and "lr", see `unroll.training.layerwise`);
+            weight decay applies to all of them, biases included, as in `torch.optim`.
         options: optimizer, learning_rate, momentum, weight_decay.
         fused: update all weights in one pass over memory where their dtype allows it (rmsprop has no such form).
     """
@@ -50,17 +50,17 @@ def make_schedule(
     total: int,
     better: Literal["min", "max"],
 ) -> LRScheduler | ReduceLROnPlateau | None:
-    """The schedule that the options name; `None` is a constant rate.
+    """Make the learning-rate schedule chosen in the options; `None` is a constant rate.
 
-    All but the plateau are stepped after every optimizer step; the plateau is stepped with the watched
+    All but the plateau are stepped after every optimizer step; the plateau is stepped with the monitored
     value after every epoch.
 
     Args:
-        optimizer: whose rate is scheduled; each group's is scaled alike.
+        optimizer: the optimizer whose learning rate is scheduled; all groups are scaled by the same factor.
         options: schedule, warmup_share, schedule_gamma, schedule_every.
         per_epoch: steps of an epoch.
         total: steps of the whole training.
-        better: which way the watched value improves.
+        better: whether a lower ("min") or a higher ("max") monitored value is better.
     """
     gamma = 0.5 if options.schedule_gamma is None else options.schedule_gamma
     match options.schedule:
@@ -91,23 +91,23 @@ def make_schedule(
 
 
 def depends_on_length(options: TrainingOptions) -> bool:
-    """Whether the schedule is laid out over the whole training, so that its length cannot change later."""
+    """Whether the schedule spans the whole training, so that the length cannot change later."""
     return options.schedule in ("cosine", "warmup", "onecycle")
 
 
 def total_steps(options: TrainingOptions, per_epoch: int) -> int:
-    """Steps of the whole training, at most."""
+    """Return the maximal number of steps of the whole training."""
     steps = options.epochs * per_epoch
     return min(steps, options.max_steps) if options.max_steps else steps
 
 
 def _rise(rise: int) -> Callable[[int], float]:
-    """min(1, (n + 1) / rise) for step n, counted from 0."""
+    """Linear warmup: min(1, (n + 1) / rise) for step n, counted from 0."""
     return lambda n: min(1.0, (n + 1) / rise) if rise else 1.0
 
 
 def _rise_and_fall(rise: int, total: int) -> Callable[[int], float]:
-    """A linear rise over `rise` steps, then (1 + cos(pi u)) / 2 with u from 0 to 1 over the rest."""
+    """Cosine annealing with warmup: linear over `rise` steps, then (1 + cos(pi u)) / 2 with u from 0 to 1."""
 
     def factor(n: int) -> float:
         if n < rise:

@@ -1,4 +1,4 @@
-"""How a model is trained: every setting of a training run."""
+"""Options of training: every setting of a training run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Accelerator = Literal["auto", "cpu", "gpu"]
 class TrainingOptions:
     """The settings of one training run.
 
-    An option that only some choices use is `None` until it is set; setting it beside a choice that does
-    not use it is an error, so that nothing a person asked for is silently ignored.
+    An option that only some choices use is `None` until it is set; setting it together with a choice that does
+    not use it is an error, so that no setting is silently ignored.
 
     Raises:
         OptionError: a value that cannot be used, or an option that the chosen optimizer, schedule or

@@ -1,4 +1,4 @@
-"""Pictures of a training: its curves, its gradients, and what was taken for what.
+"""Plot learning curves, gradient norms and confusion matrices.
 
 The colours are those of Okabe and Ito, which people with any colour vision can tell apart; each line also
 has its own dash.
@@ -35,7 +35,7 @@ _WIDE_FONTS = (
 def plot_curves(
     history: Sequence[Mapping[str, float]], path: Path, *, monitor: str = "loss", best_epoch: int = 0
 ) -> None:
-    """Loss by epoch, and beside it the watched metric, with the kept epoch marked.
+    """Plot the loss and the monitored metric by epoch, with the best epoch marked.
 
     Args:
         history: `Outcome.history`.
@@ -76,7 +76,7 @@ def plot_curves(
 
 
 def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, max_grad_norm: float = 0.0) -> None:
-    """The gradient's norm over the steps, whole (grey) and per layer, on a logarithmic scale.
+    """Plot the gradient norm by step, global (grey) and per layer, on a logarithmic scale.
 
     Args:
         table: the columns of `gradients.csv`, as `read_table` gives them.
@@ -112,11 +112,11 @@ def plot_gradients(table: Mapping[str, Sequence[float]], path: Path, *, max_grad
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Which label (row) was taken for which (column): counts, coloured by their share of the row.
+    """Plot the confusion matrix: true labels by row, predicted by column; coloured by the share of the row.
 
     Args:
         matrix: (K, K) counts, rows are the true labels.
-        names: K labels; one with a character that no font here can draw appears as its number.
+        names: K labels; one with a character that no installed font can draw appears as its number.
         path: the picture to write.
 
     Raises:
@@ -153,19 +153,19 @@ def plot_confusion(matrix: Sequence[Sequence[int]] | np.ndarray, names: Sequence
 
 @functools.cache
 def text_fonts() -> list[str]:
-    """Matplotlib's own font, then those installed here that draw the most of Chinese, Japanese and Korean."""
+    """List Matplotlib's own font, then the installed fonts for Chinese, Japanese and Korean."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
 
 
 def drawable(text: str, fonts: Sequence[str]) -> bool:
-    """Whether these fonts have every character of a text."""
+    """Whether these fonts can draw every character of a text."""
     faces = [font_manager.get_font(font_manager.findfont(name)) for name in fonts]
     return all(any(face.get_char_index(ord(c)) for face in faces) for c in text)
 
 
 def new_figure(columns: int, *, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with panels beside and below each other."""
+    """Make a figure of `width` by `height` inches with a grid of panels."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
@@ -182,7 +182,7 @@ def _line(at: Axes, i: int, xs: Sequence[float], ys: Sequence[float], label: str
 
 
 def _widen(at: Axes) -> None:
-    """A logarithmic scale for values that begin far above where they end, as a perplexity does."""
+    """Use a logarithmic y axis for positive values that span more than a factor of 10, as a perplexity does."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in at.lines])
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and values.max() > 10 and values.max() > 10 * values.min():

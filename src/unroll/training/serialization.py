@@ -1,13 +1,13 @@
-"""Nested Python values as JSON beside a flat dictionary of tensors, and back, bit for bit.
+"""Serialize nested Python values to JSON and a flat dictionary of tensors, and back, bit for bit.
 
 JSON holds `None`, booleans, integers, finite floats, text, lists and dictionaries with text keys as they
-are. Everything else is an object with the one key "$" naming its kind:
+are. Everything else is an object whose key "$" names its kind:
 
     {"$": "tensor", "name": "t7"}, and "dtype", "shape" for a number format that safetensors stores as bytes
-    {"$": "tuple", "items": [...]}, likewise "set"; {"$": "dict", "items": [[key, value], ...]}
+    {"$": "tuple", "items": [...]}, the same for "set"; {"$": "dict", "items": [[key, value], ...]}
     {"$": "float", "bits": "7ff0000000000000"}; {"$": "bytes", "hex": "00ff"}
 
-A tensor that stands in several places is stored once and comes back as one tensor.
+A tensor that occurs in several places is stored once and comes back as one tensor.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _DTYPES = {str(d).removeprefix("torch."): d for d in vars(torch).values() if isi
 
 
 def encode(value: Any) -> tuple[Any, dict[str, Tensor]]:
-    """The JSON form of `value`, and the tensors it names (on the CPU, contiguous, none sharing memory).
+    """Encode `value` as JSON, and the tensors it names (on the CPU, contiguous, none sharing memory).
 
     Raises:
-        TypeError: a kind of object that is not listed above; the message says where it stands.
+        TypeError: a kind of object that is not listed above; the message says where it is.
     """
     tensors: dict[str, Tensor] = {}
     seen: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -81,12 +81,12 @@ def encode(value: Any) -> tuple[Any, dict[str, Tensor]]:
 
 
 def decode(node: Any, tensors: dict[str, Tensor]) -> Any:
-    """What `encode` was given.
+    """Decode the value that `encode` was given.
 
     Raises:
         RunError: a node that `encode` does not write, or a tensor that is missing.
     """
-    made: dict[str, Tensor] = {}
+    decoded: dict[str, Tensor] = {}
 
     def walk(node: Any) -> Any:
         if isinstance(node, list):
@@ -97,9 +97,9 @@ def decode(node: Any, tensors: dict[str, Tensor]) -> Any:
             return {k: walk(v) for k, v in node.items()}
         match node:
             case {"$": "tensor", "name": str(name)}:
-                if name not in made:
-                    made[name] = shaped(node, tensors[name])
-                return made[name]
+                if name not in decoded:
+                    decoded[name] = shaped(node, tensors[name])
+                return decoded[name]
             case {"$": "tuple", "items": list(items)}:
                 return tuple(walk(v) for v in items)
             case {"$": "set", "items": list(items)}:

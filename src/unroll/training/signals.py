@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly stop, the second stops at once."""
+"""Handle Ctrl-C and SIGTERM: the first signal asks for an orderly stop, the second stops at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 
 class StopRequest:
-    """Whether a person asked the training to stop.
+    """Record whether the user asked the training to stop.
 
     Args:
-        elsewhere: a further source to ask, such as another process's event.
+        elsewhere: another source to ask, such as another process's event.
     """
 
     def __init__(self, elsewhere: Callable[[], bool] | None = None) -> None:
@@ -23,18 +23,18 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """True from the first signal on."""
+        """Whether a stop was asked for."""
         return self._asked or (self._elsewhere is not None and self._elsewhere())
 
     @contextlib.contextmanager
     def listening(self, first: Callable[[], object], second: Callable[[], object]) -> Iterator[Callable[[], None]]:
-        """Handle SIGINT and SIGTERM within the context; the handlers that were there come back after it.
+        """Handle SIGINT and SIGTERM within the context, and restore the previous handlers after it.
 
         Outside the main thread, where Python allows no handlers, nothing is handled.
 
         Args:
             first: called at the first signal.
-            second: called at each further one; it may raise, out of whatever is running.
+            second: called at each further signal; it may raise, interrupting whatever is running.
 
         Yields:
             A function that puts the handlers in place (again), for use after someone else replaced them.

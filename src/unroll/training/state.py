@@ -1,4 +1,4 @@
-"""Training state: counters, running sums and the best value. Everything that a resumed run needs."""
+"""Keep the training state of a resumable run: counters, running sums and the best value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Stopped = Literal["", "finished", "early", "steps"]
 
 @dataclass
 class TrainingState:
-    """Counters, the sums of the current epoch, and the best value so far."""
+    """State of a training: counters, the sums of the current epoch, and the best value so far."""
 
     epoch: int = 0
     """Epochs that are over."""
@@ -48,11 +48,11 @@ class TrainingState:
     """Named troubles, each with its sentence."""
 
     def mean_loss(self) -> float:
-        """The epoch's loss so far."""
+        """Return the epoch's mean loss so far."""
         return self.loss / self.weight if self.weight else 0.0
 
     def judge(self, value: float, better: Literal["min", "max"], min_delta: float) -> bool:
-        """Whether `value` is the best so far (NaN never is); also counts the epochs that patience waits."""
+        """Return whether `value` is the best so far (NaN never is), and update the patience counter."""
         sign = 1.0 if better == "max" else -1.0
         comparable = not math.isnan(value)
         improved = comparable and (self.best_value is None or sign * value > sign * self.best_value)
@@ -66,19 +66,19 @@ class TrainingState:
         return improved
 
     def close_epoch(self, row: dict[str, float], *, whole: bool) -> None:
-        """Append the row (in place of an earlier one of the same epoch); a whole epoch leads to the next."""
+        """Append the row, replacing an earlier one of the same epoch; after a whole epoch start the next."""
         self.history = [r for r in self.history if r["epoch"] != row["epoch"]] + [row]
         if whole:
             self.epoch, self.batch = self.epoch + 1, 0
             self.loss, self.weight, self.norm = 0.0, 0.0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """All fields."""
+        """Return all fields."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_state(cls, state: Any) -> TrainingState:
-        """The course that `state_dict()` described.
+        """Restore the training state from a `state_dict()`.
 
         Raises:
             RunError: the state has other fields, or a field of another kind.
@@ -125,7 +125,7 @@ _KINDS = {
 
 
 class Feed:
-    """Batches remaining in this epoch, then whole epochs."""
+    """Iterate over the remaining batches of the current epoch, then over whole epochs."""
 
     def __init__(self, batches: BatchSource, course: TrainingState) -> None:
         self.batches = batches

@@ -1,4 +1,4 @@
-"""One pass over the validation data: its loss, its metrics, and a look at the outputs."""
+"""Compute the loss and the metrics of a validation pass, and check its outputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from unroll.training.objective import Objective, batch_weight, watched_output
 
 
 class Validation:
-    """The numbers of a pass, added up batch by batch on the device.
+    """Accumulate the loss and the metrics of a validation pass on the device.
 
     Args:
         objective: loss and metrics.
-        outputs: looks for dead outputs.
+        outputs: detects dead outputs.
     """
 
     def __init__(self, objective: Objective, outputs: OutputMonitor) -> None:
@@ -25,14 +25,14 @@ class Validation:
         self._outputs = outputs
 
     def start(self, device: torch.device) -> None:
-        """A new pass begins."""
+        """Start a new pass."""
         self._metrics = self._objective.metrics().to(device)
         self._loss = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
         self._weight: float | Tensor = 0.0
         self._outputs.start()
 
     def step(self, model: nn.Module, batch: Batch) -> None:
-        """Count one batch."""
+        """Add one batch."""
         output = self._objective.output(model, batch)
         weight = batch_weight(self._objective, batch)
         if isinstance(weight, Tensor):
@@ -45,7 +45,7 @@ class Validation:
             self._outputs.update(*seen)
 
     def numbers(self, world: int) -> dict[str, float]:
-        """valid_loss, and valid_ with each metric, over all of `world` processes."""
+        """Compute valid_loss and valid_<metric> for each metric, over all `world` processes."""
         if world > 1:
             torch.distributed.all_reduce(self._loss)
         weight = float(self._weight)
@@ -53,7 +53,7 @@ class Validation:
         return found | {f"valid_{name}": float(v) for name, v in self._metrics.compute().items()}
 
     def troubles(self, world: int) -> list[tuple[str, str]]:
-        """What is wrong with the outputs, as name and sentence."""
+        """Return the problems of the outputs, as (name, sentence)."""
         extremes = self._outputs.extremes()
         if world > 1 and extremes is not None:
             torch.distributed.all_reduce(extremes, op=torch.distributed.ReduceOp.MAX)
@@ -61,6 +61,6 @@ class Validation:
 
 
 def unfinite(numbers: dict[str, float]) -> str | None:
-    """The name of the first number that is not finite, without valid_."""
+    """Find the name of the first number that is not finite, without valid_."""
     wrong = next((name for name, v in numbers.items() if not math.isfinite(v)), None)
     return None if wrong is None else wrong.removeprefix("valid_")

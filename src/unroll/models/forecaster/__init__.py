@@ -1,1 +1,1 @@
-"""The forecaster: its strategies, its distributions and its options."""
+"""Forecasting models: strategies and output distributions."""

@@ -1,6 +1,6 @@
-"""What a forecaster says of each value: a number, quantiles, or a distribution.
+"""Forecast outputs: point forecasts, quantiles and distributions, with their losses.
 
-Shapes: raw and parameters (..., M), values (...). Raw is what the last linear map gives; parameters are raw with
+Shapes: raw and parameters (..., M), values (...). Raw is the output of the last linear layer; parameters are raw with
 widths made positive and the look-back's normalisation undone, in the units of the scaled targets.
 """
 
@@ -25,40 +25,40 @@ _LEAST = 1e-4
 
 
 class Output(abc.ABC):
-    """One kind of answer; `size` is M.
+    """Base class of forecast outputs; `size` is M, the number of parameters of each value.
 
-    `units` say what a scaled target is in the data's own units, y = scale * target + location; only counts need them.
+    `units` convert a scaled target to the data's own units, y = scale * target + location; only counts need them.
     """
 
     size: int
     is_distribution = True
-    """Whether quantiles and samples can be had."""
+    """Whether the output has quantiles and samples."""
 
     @abc.abstractmethod
     def parameters(self, raw: Float[Tensor, "... M"], value: Undo, width: Undo) -> Float[Tensor, "... M"]:
-        """Raw outputs to parameters; `value` and `width` undo the normalisation of values and of widths."""
+        """Convert raw outputs to parameters; `value` and `width` undo the normalisation of values and widths."""
 
     @abc.abstractmethod
     def loss(self, parameters: Float[Tensor, "... M"], target: Float[Tensor, "..."], units: LocScale) -> Tensor:
-        """What training makes small, for each value."""
+        """Compute the loss of each value."""
 
     @abc.abstractmethod
     def point(self, parameters: Float[Tensor, "... M"], units: LocScale) -> Float[Tensor, "..."]:
-        """The one number to give."""
+        """Compute the point forecast."""
 
     @abc.abstractmethod
     def quantiles(
         self, parameters: Float[Tensor, "... M"], levels: Sequence[float], units: LocScale
     ) -> Float[Tensor, "... Q"]:
-        """The values below which the target lies with these probabilities, never falling from level to level."""
+        """Compute the quantiles at `levels`; they never decrease from level to level."""
 
     @abc.abstractmethod
     def sample(self, parameters: Float[Tensor, "... M"], units: LocScale) -> Float[Tensor, "..."]:
-        """One draw for each value, by PyTorch's random state."""
+        """Draw one sample of each value, with PyTorch's global generator."""
 
 
 class Point(Output):
-    """A number. mse: (y - t)^2; mae: |y - t|; huber: (y - t)^2 / 2 up to a distance of 1, |y - t| - 1/2 beyond."""
+    """Point forecast. mse: (y - t)^2; mae: |y - t|; huber: (y - t)^2 / 2 if |y - t| <= 1, else |y - t| - 1/2."""
 
     size = 1
     is_distribution = False
@@ -67,23 +67,23 @@ class Point(Output):
         self._loss = {"mse": functional.mse_loss, "mae": functional.l1_loss, "huber": functional.huber_loss}[loss]
 
     def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
-        """The number itself."""
+        """Return the value."""
         return value(raw)
 
     def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
-        """As chosen."""
+        """Compute the chosen loss."""
         return self._loss(parameters.squeeze(-1), target, reduction="none")
 
     def point(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The number."""
+        """Return the value."""
         return parameters.squeeze(-1)
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """There are none."""
+        """Raise an `OptionError`: a point forecast has no quantiles."""
         raise OptionError(f"{_NOT_POINT} has no intervals")
 
     def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """There is nothing to draw from."""
+        """Raise an `OptionError`: a point forecast has no distribution."""
         raise OptionError(f"{_NOT_POINT} has no sample paths")
 
 
@@ -91,14 +91,14 @@ _NOT_POINT = "output 'point' gives one number a step; train with output quantile
 
 
 class Quantiles(Output):
-    """The quantiles at `levels`, each by its own pinball loss; the loss of a value is their mean.
+    """Quantile regression: the quantiles at `levels`, trained with the mean of their pinball losses.
 
         pinball_q(y, t) = q (t - y) if t > y, else (1 - q) (y - t)
 
-    Nothing in training keeps a higher quantile above a lower one. Where they cross they are put in order when they are
-    asked for, which never raises the pinball loss (Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and
-    probability curves without crossing"); the loss itself sees them as they are. Other levels and draws are
-    interpolated between neighbours; beyond the outermost levels there is nothing, so draws stop there.
+    Training does not prevent quantiles from crossing. `quantiles` and `sample` sort them, which never increases the
+    pinball loss (Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and probability curves without crossing");
+    the loss uses them unsorted. Other levels and samples are interpolated between neighbours; beyond the outermost
+    levels nothing is known, so samples stay within them.
 
     Koenker & Bassett 1978, "Regression quantiles"; of recurrent forecasts, Wen et al. 2017, "A multi-horizon quantile
     recurrent forecaster".
@@ -109,26 +109,26 @@ class Quantiles(Output):
         self.size = len(self.levels)
 
     def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
-        """The quantiles, in the order of the levels, not sorted."""
+        """Return the quantiles in the order of the levels, not sorted."""
         return value(raw)
 
     def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
-        """The mean pinball loss over the levels."""
+        """Compute the mean pinball loss over the levels."""
         over = target.unsqueeze(-1) - parameters
         q = over.new_tensor(self.levels)
         return torch.maximum(q * over, (q - 1.0) * over).mean(-1)
 
     def point(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The median."""
+        """Return the median."""
         return self.quantiles(parameters, (0.5,), units).squeeze(-1)
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """Sorted; levels between two trained ones are interpolated, those beyond are the outermost."""
+        """Interpolate the sorted quantiles; levels beyond the outermost get the outermost quantile."""
         wanted = parameters.new_tensor(list(levels)).expand(*parameters.shape[:-1], len(levels))
         return self._at(parameters, wanted)
 
     def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The quantile at a random level."""
+        """Sample the quantile at a random level."""
         return self._at(parameters, torch.rand_like(parameters[..., :1])).squeeze(-1)
 
     def _at(self, parameters: Tensor, levels: Tensor) -> Tensor:
@@ -143,62 +143,62 @@ class Quantiles(Output):
 
 
 class Normal(Output):
-    """Mean and standard deviation: y ~ N(mu, sigma^2), sigma = softplus(raw) + 1e-4 in normalised units."""
+    """Normal distribution: y ~ N(mu, sigma^2), sigma = softplus(raw) + 1e-4 in normalised units."""
 
     size = 2
 
     def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
-        """(mu, sigma)."""
+        """Return (mu, sigma)."""
         mean, spread = raw.split(1, -1)
         return torch.cat([value(mean), width(_positive(spread))], -1)
 
     def distribution(self, parameters: Tensor) -> torch.distributions.Normal:
-        """The distribution of the scaled targets."""
+        """Return the distribution of the scaled targets."""
         return torch.distributions.Normal(parameters[..., 0], parameters[..., 1], validate_args=False)
 
     def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
-        """-log p(t)."""
+        """Compute -log p(t)."""
         return -self.distribution(parameters).log_prob(target)
 
     def point(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The mean."""
+        """Return the mean."""
         return parameters[..., 0]
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """Mu + sigma z_q."""
+        """Compute mu + sigma z_q."""
         z = torch.special.ndtri(parameters.new_tensor(list(levels)))
         return parameters[..., :1] + parameters[..., 1:] * z
 
     def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """One draw."""
+        """Draw one sample."""
         return self.distribution(parameters).sample()
 
 
 class StudentT(Output):
-    """Heavier tails than the normal's: location, scale, and degrees of freedom above 2, so that the variance exists."""
+    """Student's t distribution: location, scale, and degrees of freedom above 2, so that the variance exists."""
 
     size = 3
 
     def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
-        """(mu, sigma, nu)."""
+        """Return (mu, sigma, nu)."""
         centre, spread, freedom = raw.split(1, -1)
         return torch.cat([value(centre), width(_positive(spread)), 2.0 + _positive(freedom)], -1)
 
     def distribution(self, parameters: Tensor) -> torch.distributions.StudentT:
-        """The distribution of the scaled targets."""
+        """Return the distribution of the scaled targets."""
         centre, spread, freedom = parameters.unbind(-1)
         return torch.distributions.StudentT(freedom, centre, spread, validate_args=False)
 
     def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
-        """-log p(t)."""
+        """Compute -log p(t)."""
         return -self.distribution(parameters).log_prob(target)
 
     def point(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The mean, which is the median too."""
+        """Return the mean, which is also the median."""
         return parameters[..., 0]
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """Mu + sigma t_q(nu)."""
+        """Compute mu + sigma t_q(nu)."""
         from scipy.special import stdtrit
 
         centre, spread, freedom = parameters.double().split(1, -1)
@@ -206,32 +206,32 @@ class StudentT(Output):
         return (centre + spread * t.to(centre.device)).to(parameters.dtype)
 
     def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """One draw."""
+        """Draw one sample."""
         return self.distribution(parameters).sample()
 
 
 class NegativeBinomial(Output):
-    """Counts, more widely spread than Poisson's: variance = mean + alpha mean^2.
+    """Negative binomial distribution of counts, overdispersed: variance = mean + alpha mean^2.
 
-    The distribution is of the targets in their own units, whole numbers from zero up. With m the raw mean, its
+    It models the targets in their own units, whole numbers from zero up. With m the raw mean, its
     normalisation undone, and y = scale * t + location:
 
         mean = scale softplus(m + location / scale),    alpha = softplus(raw) + 1e-4
 
-    so that the mean is positive and close to what m says where that is well above zero. The parameters kept are
+    so that the mean is positive, and close to m in the data's units if that is well above zero. The parameters are
     (m, alpha). As in Salinas et al. 2020, "DeepAR: probabilistic forecasting with autoregressive recurrent networks",
-    but for the mean, which there is scale softplus(m) of inputs that are only divided by a scale.
+    except for the mean: there it is scale softplus(m), of inputs that are only divided by a scale.
     """
 
     size = 2
 
     def parameters(self, raw: Tensor, value: Undo, width: Undo) -> Tensor:
-        """(m, alpha)."""
+        """Return (m, alpha)."""
         mean, spread = raw.split(1, -1)
         return torch.cat([value(mean), _positive(spread)], -1)
 
     def distribution(self, parameters: Tensor, units: LocScale) -> torch.distributions.NegativeBinomial:
-        """The distribution of the counts."""
+        """Return the distribution of the counts."""
         mean, alpha = self._mean(parameters, units), parameters[..., 1]
         return torch.distributions.NegativeBinomial(1.0 / alpha, logits=(mean * alpha).log(), validate_args=False)
 
@@ -240,16 +240,16 @@ class NegativeBinomial(Output):
         return mean + torch.finfo(mean.dtype).tiny
 
     def loss(self, parameters: Tensor, target: Tensor, units: LocScale) -> Tensor:
-        """-log p(count)."""
+        """Compute -log p(count)."""
         count = (target * units.scale + units.location).round().clamp(min=0.0)
         return -self.distribution(parameters, units).log_prob(count)
 
     def point(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """The mean, as a scaled target."""
+        """Return the mean, as a scaled target."""
         return (self._mean(parameters, units) - units.location) / units.scale
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """Whole counts, as scaled targets."""
+        """Compute the quantiles, whole counts as scaled targets."""
         from scipy.stats import nbinom
 
         mean, alpha = self._mean(parameters, units).double(), parameters[..., 1].double()
@@ -260,7 +260,7 @@ class NegativeBinomial(Output):
         return ((counts - units.location.unsqueeze(-1)) / units.scale.unsqueeze(-1)).to(parameters.dtype)
 
     def sample(self, parameters: Tensor, units: LocScale) -> Tensor:
-        """One count, as a scaled target."""
+        """Draw one count, as a scaled target."""
         return (self.distribution(parameters, units).sample() - units.location) / units.scale
 
 
@@ -269,7 +269,7 @@ def _positive(raw: Tensor) -> Tensor:
 
 
 def make_output(output: str, quantiles: Sequence[float], loss: str) -> Output:
-    """The kind called `output`; `quantiles` are of the kind quantile, `loss` is of the kind point."""
+    """Make the output named `output`; `quantiles` are for output quantile, `loss` for output point."""
     if output == "point":
         return Point(loss)
     if output == "quantile":

@@ -1,4 +1,4 @@
-"""The forecaster: a look-back in, what is said of every step of the horizon out, by one of four strategies."""
+"""Forecasting model: a look-back in, a forecast of every step of the horizon out, by one of four strategies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Choose = Callable[[Tensor, LocScale], Tensor]
 
 
 class ForecastInputs(NamedTuple):
-    """What a forecast is made from. All values are scaled; `units` bring targets back: y = scale * x + location."""
+    """Inputs of a forecast. All values are scaled; `units` undo the scaling of targets: y = scale * x + location."""
 
     x: Float[Tensor, "B L K"]
     past: Float[Tensor, "B L P"]
@@ -40,7 +40,7 @@ class ForecastInputs(NamedTuple):
 
 
 class Taught(NamedTuple):
-    """What the loss compares in training: answers, the truth for them, and which of it was observed."""
+    """Inputs of the training loss: parameters, their targets, and which targets were observed."""
 
     parameters: Float[Tensor, "B U K M"]
     target: Float[Tensor, "B U K"]
@@ -48,18 +48,17 @@ class Taught(NamedTuple):
 
 
 class Forecaster(nn.Module):
-    """Normalisation, a strategy, and an output.
+    """Forecast time series: normalisation, a forecasting strategy, and an output distribution.
 
-    `forward(window)` gives parameters (B, F, K, M) of the output, in the units of the scaled targets; it reads x, past,
-    static and known and nothing else. With `channels` independent every channel is a row of its own, of the same
-    weights, beside its row's covariates.
+    `forward(window)` returns parameters (B, F, K, M) of the output, in the units of the scaled targets. With `channels`
+    independent, every channel is a separate row with its row's covariates, and all channels share the weights.
 
-    Strategies recursive and attention feed on their own answers: on the point answer in `forward`, on draws in
-    `sample`. They go on beyond the trained horizon; direct and segment are asked again, for a look-back that ends with
-    their own point answers.
+    The strategies recursive and seq2seq read their own forecasts: the point forecast in `forward`, samples in
+    `sample`. They continue beyond the trained horizon; direct and segrnn are applied again, to a look-back that ends
+    with their own point forecasts.
 
     Raises:
-        OptionError: options that contradict each other, or inputs that the strategy cannot use.
+        OptionError: options that cannot be combined, or inputs that the strategy cannot use.
     """
 
     def __init__(self, options: ForecasterOptions, recurrent: RecurrentOptions, sizes: Sizes) -> None:
@@ -87,22 +86,22 @@ class Forecaster(nn.Module):
 
     @property
     def feeds(self) -> bool:
-        """Whether an answer depends on those before it, so that paths are drawn step by step."""
+        """Whether each step depends on the forecasts of earlier steps, so that paths are sampled step by step."""
         return self.options.strategy == "recursive" or (
             self.options.strategy == "seq2seq" and self.options.teacher_forcing > 0
         )
 
     @property
     def streams(self) -> bool:
-        """Whether it reads step by step and can carry its state: `start`, `read`, and `at` of the other methods."""
+        """Whether the strategy can stream: `start`, `read`, and the argument `at` of the other methods."""
         return isinstance(self.strategy, Recursive)
 
     def forward(
         self, window: ForecastInputs, horizon: int | None = None, at: DecoderState | None = None
     ) -> Float[Tensor, "B F K M"]:
-        """What is said of the next `horizon` steps (None: as many as were trained).
+        """Forecast the next `horizon` steps (None: the trained horizon).
 
-        With `at`, which stands at the end of the look-back, the look-back is not read again.
+        With `at`, the state at the end of the look-back, the look-back is not read again.
 
         Raises:
             OptionError: the horizon is beyond the trained one, and past covariates would be needed that far.
@@ -113,14 +112,13 @@ class Forecaster(nn.Module):
     def sample(
         self, window: ForecastInputs, paths: int, horizon: int | None = None, at: DecoderState | None = None
     ) -> Float[Tensor, "B N F K"]:
-        """N paths of scaled values, by PyTorch's random state.
+        """Sample N paths of scaled values, with PyTorch's global generator.
 
-        Where the strategy feeds on its answers each step of a path is drawn given the path before it (ancestral
-        sampling). Elsewhere the steps of a path are drawn each by itself: right for every step, but a path knows
-        nothing of how steps go together.
+        If `feeds`, each step of a path is drawn given the path before it (ancestral sampling). Otherwise the steps of
+        a path are drawn independently: correct for every single step, but without the dependence between steps.
 
         Raises:
-            OptionError: the output is one number; or as `forward`.
+            OptionError: the output is a point forecast; or as `forward`.
         """
         steps = horizon or self.horizon
         if not self.output.is_distribution:
@@ -140,20 +138,20 @@ class Forecaster(nn.Module):
         horizon: int | None = None,
         at: DecoderState | None = None,
     ) -> Float[Tensor, "B F K Q"]:
-        """The quantiles of every step, rising; of `options.paths` sample paths where the strategy feeds on its answers.
+        """Compute the quantiles of every step, never decreasing; from `options.paths` sample paths if `feeds`.
 
         Raises:
-            OptionError: the output is one number; or as `forward`.
+            OptionError: the output is a point forecast; or as `forward`.
         """
         if not self.feeds:
             return self.output.quantiles(self(window, horizon), levels, window.units)
         drawn = self.sample(window, self.options.paths, horizon, at).sort(1).values
         last = drawn.size(1) - 1
-        found = []
+        quantiles = []
         for level in levels:
             low = math.floor(level * last)
-            found.append(torch.lerp(drawn[:, low], drawn[:, min(low + 1, last)], level * last - low))
-        return torch.stack(found, -1)
+            quantiles.append(torch.lerp(drawn[:, low], drawn[:, min(low + 1, last)], level * last - low))
+        return torch.stack(quantiles, -1)
 
     def teach(
         self,
@@ -162,11 +160,11 @@ class Forecaster(nn.Module):
         observed: Bool[Tensor, "B F K"],
         seen: Bool[Tensor, "B L K"] | None = None,
     ) -> Taught:
-        """The answers that training compares with the truth; `seen` is what was observed in the look-back (all of it).
+        """Forecast with teacher forcing, for the loss; `seen`: the look-back's observed values (None: all).
 
-        Strategy recursive answers every step of the look-back but the first, and every step of the horizon, each given
-        the true steps before it; attention is given a share of them, and none out of training; direct and segment none.
-        In the place of a true value that was not observed stands the last one that was.
+        The strategy recursive forecasts every step of the look-back but the first, and every step of the horizon, each
+        given the true earlier steps; seq2seq is given a share of them, and none outside training; direct and segrnn
+        none. A true value that was not observed is replaced by the last observed one.
         """
         strategy = self.strategy
         given = _carried(window.x[:, -1:], target, observed)
@@ -188,7 +186,7 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def attention(self, window: ForecastInputs) -> Float[Tensor, "B F L"]:
-        """Where each step of the forecast looked: weights that sum to one over the look-back.
+        """Return the attention weights of each forecast step; they sum to one over the look-back.
 
         With independent channels, rows are B times the channels.
 
@@ -204,7 +202,7 @@ class Forecaster(nn.Module):
     # a stream
 
     def start(self, window: ForecastInputs) -> DecoderState:
-        """Read the window's history and stand at its end.
+        """Read the window's look-back and return the state at its end.
 
         Raises:
             OptionError: the strategy does not read step by step.
@@ -214,7 +212,7 @@ class Forecaster(nn.Module):
         return self._recursive().start(self._fold(window.x), known, static)
 
     def read(self, at: DecoderState, window: ForecastInputs) -> DecoderState:
-        """Read the values that came after; `window.x` holds them alone, and so does `window.known`."""
+        """Read further values; `window.x` and `window.known` hold only these."""
         U = window.x.size(1)
         known, static = self._beside(window.known[:, :U]), self._beside(window.static)
         return self._recursive().read(at, self._fold(window.x), known, static)
@@ -227,7 +225,7 @@ class Forecaster(nn.Module):
         return self.strategy
 
     def _ahead(self, at: DecoderState, window: ForecastInputs, horizon: int, choose: Choose) -> tuple[Tensor, Tensor]:
-        """As `_answer`; of `window` known (B, F, Q), static and units are used."""
+        """Forecast from a state, as `_answer`; uses only `window.known` (B, F, Q), `static` and `units`."""
         strategy, chosen = self._recursive(), []
 
         def respond(raw: Tensor, base: Tensor) -> Tensor:
@@ -241,7 +239,7 @@ class Forecaster(nn.Module):
     def _answer(
         self, window: ForecastInputs, horizon: int, choose: Choose, at: DecoderState | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Parameters (B, F, K, M), and the values (B, F, K) chosen from them."""
+        """Compute parameters (B, F, K, M), and the values (B, F, K) chosen from them."""
         if at is not None or isinstance(self.strategy, Recursive):
             ahead = window._replace(known=window.known[:, window.x.size(1) :])
             return self._ahead(self.start(window) if at is None else at, ahead, horizon, choose)
@@ -267,7 +265,7 @@ class Forecaster(nn.Module):
         return torch.cat(parts, 1)[:, :horizon], torch.cat(values, 1)[:, :horizon]
 
     def _whole(self, window: ForecastInputs) -> Tensor:
-        """The trained horizon by one call; where less is known, its last values stand for what nobody asked for."""
+        """Forecast the trained horizon in one call; if `known` is shorter, its last values are repeated."""
         need = self.lookback + self.horizon
         known = window.known[:, :need]
         if known.size(1) < need:
@@ -285,7 +283,7 @@ class Forecaster(nn.Module):
         return respond
 
     def _relative(self, base: Float[Tensor, "B U K"]) -> LocScale:
-        """What a recursive answer is relative to: the value before it, or nothing."""
+        """Return the offset of a recursive forecast: the value before it, or zero."""
         differences = cast("Recursive", self.strategy).differences
         return LocScale(base if differences else torch.zeros_like(base), torch.ones_like(base))
 
@@ -301,11 +299,11 @@ class Forecaster(nn.Module):
         return Steps(self._fold(x), *beside)
 
     def _fold(self, x: Float[Tensor, "B T K"]) -> Float[Tensor, "BK T 1"]:
-        """Each channel a row of its own, where channels are independent."""
+        """Make each channel a separate row, if channels are independent."""
         return x.transpose(1, 2).flatten(0, 1).unsqueeze(2) if self.independent else x
 
     def _unfold(self, y: Tensor) -> Tensor:
-        """(BK, T, 1, ...) back to (B, T, K, ...)."""
+        """Undo `_fold`: (BK, T, 1, ...) back to (B, T, K, ...)."""
         return y.squeeze(2).unflatten(0, (-1, self.channels)).transpose(1, 2) if self.independent else y
 
     def _beside(self, covariates: Tensor) -> Tensor:
@@ -313,10 +311,10 @@ class Forecaster(nn.Module):
 
 
 def segment_length(asked: int, lookback: int, horizon: int) -> int:
-    """The steps of a segment: those asked for, or the largest divisor of both up to 24.
+    """Return the segment length: as asked for, or the largest common divisor of look-back and horizon up to 24.
 
     Raises:
-        OptionError: what was asked for does not divide both.
+        OptionError: the length asked for does not divide both.
     """
     for name, steps in (("lookback", lookback), ("horizon", horizon)):
         if asked and steps % asked:
@@ -329,7 +327,7 @@ def segment_length(asked: int, lookback: int, horizon: int) -> int:
 def _carried(
     last: Float[Tensor, "B 1 K"], target: Float[Tensor, "B F K"], observed: Bool[Tensor, "B F K"]
 ) -> Float[Tensor, "B F K"]:
-    """The target with the last observed value where nothing was observed: what was filled in may know what follows."""
+    """Forward-fill unobserved targets with the last observed value; other fillings may leak future values."""
     values = torch.cat([last, target], 1)
     steps = torch.arange(values.size(1), device=values.device).view(1, -1, 1)
     seen = torch.cat([torch.ones_like(last, dtype=torch.bool), observed], 1)
@@ -337,6 +335,6 @@ def _carried(
 
 
 def _rows(window: ForecastInputs, change: Callable[[Tensor], Tensor]) -> ForecastInputs:
-    """The window with its rows changed."""
+    """Apply a change of rows to every tensor of the window."""
     units = LocScale(change(window.units.location), change(window.units.scale))
     return ForecastInputs(change(window.x), change(window.past), change(window.known), change(window.static), units)

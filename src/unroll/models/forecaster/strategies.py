@@ -1,8 +1,8 @@
-"""Four ways from a look-back to a horizon; `forecaster.Forecaster` puts normalisation and output around them.
+"""Forecasting strategies; `forecaster.Forecaster` adds the normalisation and the output.
 
-Shapes: B rows, L steps of look-back, F of horizon, K channels, P past, Q known and S static covariates, M numbers of an
-answer. `known` (B, L + F, Q) is known for all steps, `past` (B, L, P) for the look-back only. All values are as the
-layers see them, scaled and normalised.
+Shapes: B rows, L steps of look-back, F of horizon, K channels, P past, Q known and S static covariates, M parameters of
+each value. `known` (B, L + F, Q) is known for all steps, `past` (B, L, P) for the look-back only. All values are scaled
+and normalised.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LOCKED = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropo
 
 
 class Steps(NamedTuple):
-    """What a strategy reads."""
+    """Inputs of a strategy."""
 
     x: Float[Tensor, "B L K"]
     past: Float[Tensor, "B L P"]
@@ -38,7 +38,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The letters of this module."""
+    """Sizes of the inputs and outputs: L, F, K, P, Q, S and M of this module."""
 
     lookback: int
     horizon: int
@@ -50,7 +50,7 @@ class Sizes:
 
     @property
     def covariates(self) -> int:
-        """Values beside the channels that a step of the look-back has."""
+        """Number of covariates at a step of the look-back."""
         return self.past + self.known + self.static
 
 
@@ -59,13 +59,13 @@ def _every_step(static: Tensor, steps: int) -> Tensor:
 
 
 def _history(steps: Steps) -> Tensor:
-    """(B, L, K + P + Q + S): the look-back with its covariates."""
+    """Concatenate the look-back and its covariates: (B, L, K + P + Q + S)."""
     L = steps.x.size(1)
     return torch.cat([steps.x, steps.past, steps.known[:, :L], _every_step(steps.static, L)], 2)
 
 
 class DecoderState(NamedTuple):
-    """Where a recursive forecaster stands: all that is needed of what was read."""
+    """State of a recursive forecaster after the values read so far."""
 
     state: Any
     """Of the recurrent layers, after every value but the last."""
@@ -75,7 +75,7 @@ class DecoderState(NamedTuple):
     """The value before it."""
 
     def repeated(self, times: int, together: int = 1) -> DecoderState:
-        """Every group of so many rows that stand together, so many times over."""
+        """Repeat every group of `together` adjacent rows `times` times."""
         rows = torch.arange(len(self.last), device=self.last.device).view(-1, together)
         rows = rows.repeat_interleave(times, 0).flatten()
         state = _each(lambda s: s[0].index_select(1, rows), [self.state])
@@ -83,13 +83,13 @@ class DecoderState(NamedTuple):
 
 
 def joined(streams: Sequence[DecoderState]) -> DecoderState:
-    """The rows of all, one after the other."""
+    """Concatenate the rows of several states."""
     last, before = (torch.cat([getattr(at, name) for at in streams]) for name in ("last", "before"))
     return DecoderState(_each(lambda s: torch.cat(s, 1), [at.state for at in streams]), last, before)
 
 
 def _each(change: Callable[[list[Tensor]], Tensor], states: Sequence[Any]) -> Any:
-    """States of one form, (layers, B, H) tensors in tuples or None, to one."""
+    """Combine states of the same structure, (layers, B, H) tensors in tuples or None, with `change`."""
     if states[0] is None:
         return None
     if isinstance(states[0], tuple):
@@ -98,11 +98,11 @@ def _each(change: Callable[[list[Tensor]], Tensor], states: Sequence[Any]) -> An
 
 
 class Recursive(nn.Module):
-    """A model of one step, which forecasts by reading its own answers.
+    """Recursive strategy: forecast one step at a time, feeding each forecast back as the next input.
 
         y_t, state = layers([u_t, known_{t+1}, static], state),    raw_{t+1} = W y_t + b
 
-    u_t is x_t, or with `differences` x_t - x_{t-1} (zero at the first step), and the answer is then relative to x_t.
+    u_t is x_t, or with `differences` x_t - x_{t-1} (zero at the first step); the forecast is then relative to x_t.
     """
 
     def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, *, differences: bool) -> None:
@@ -128,7 +128,7 @@ class Recursive(nn.Module):
         return self.head(y).unflatten(-1, (self.sizes.channels, self.sizes.outputs))
 
     def teach(self, x: Float[Tensor, "B T K"], known: Tensor, static: Tensor) -> Float[Tensor, "B T-1 K M"]:
-        """The raw answers for steps 1 to T - 1, each given the true steps before it; known is (B, T, Q)."""
+        """Compute the raw outputs for steps 1 to T - 1, each given the true earlier steps; known is (B, T, Q)."""
         inputs = self._inputs(x[:, :-1], torch.cat([x[:, :1], x[:, :-2]], 1), known[:, 1:], static)
         return self._raw(self.recurrent(inputs)[0])
 
@@ -138,7 +138,7 @@ class Recursive(nn.Module):
         return first if x.size(1) == 1 else self.read(first, x[:, 1:], known[:, 1:], static)
 
     def read(self, at: DecoderState, x: Float[Tensor, "B U K"], known: Tensor, static: Tensor) -> DecoderState:
-        """Read U steps more; known is (B, U, Q)."""
+        """Read U more steps; known is (B, U, Q)."""
         values = torch.cat([at.last, x], 1)
         inputs = self._inputs(values[:, :-1], torch.cat([at.before, values[:, :-2]], 1), known, static)
         _, state = self.recurrent(inputs, at.state)
@@ -147,7 +147,7 @@ class Recursive(nn.Module):
     def answer(
         self, at: DecoderState, known: Float[Tensor, "B F Q"], static: Tensor, steps: int, respond: Respond
     ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F K"]]:
-        """Raw answers for the steps to come, each given the one before it, and the values that they are relative to."""
+        """Compute the raw outputs of the next steps, each given the one before it, and the value before each."""
         state, last, before = at
         raws, bases = [], []
         for f in range(steps):
@@ -160,11 +160,11 @@ class Recursive(nn.Module):
 
 
 class Direct(nn.Module):
-    """Every step of the horizon at once, from the layers' last outputs.
+    """Direct strategy: forecast every step of the horizon at once, from the layers' last outputs.
 
         c = layers([x_t, past_t, known_t, static]) at t = L,    raw_f = W_f c + b_f + G(known_f, c)
 
-    G, one hidden layer, is the same for every step, and is there where something is known of the future.
+    G, with one hidden layer, is shared by all steps, and present only if there are known covariates.
     """
 
     def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float) -> None:
@@ -180,7 +180,7 @@ class Direct(nn.Module):
             self.ahead = nn.Sequential(nn.Linear(width + sizes.known, width), nn.GELU(), nn.Linear(width, answers))
 
     def forward(self, steps: Steps) -> Float[Tensor, "B F K M"]:
-        """The raw answers."""
+        """Compute the raw outputs."""
         y, _ = self.recurrent(_history(steps))
         lengths = torch.full((len(y),), y.size(1), device=y.device)
         c = self.dropout(self.pool(y, lengths))
@@ -194,14 +194,14 @@ class Direct(nn.Module):
 
 
 class AttentionDecoder(nn.Module):
-    """An encoder over the look-back, and a decoder over the horizon that looks at all of it.
+    """Sequence-to-sequence strategy: an encoder over the look-back, and a decoder with attention over the horizon.
 
         m_t = encoder([x_t, past_t, known_t, static])
         s_f, state = decoder([y_{f-1}, known_f, static], state)     starting from W (encoder's last states) + b
         c_f, a_f = attention(s_f, m),    raw_f = V [s_f, c_f] + b
 
-    y_{f-1} is the value before: the last one of the look-back, then the model's own answers. In training each row is
-    given the true value instead at a random share `forcing` of the steps (Bengio et al. 2015, "Scheduled sampling for
+    y_{f-1} is the previous value: the last one of the look-back, then the model's own forecasts. In training each row
+    gets the true value instead at a random share `forcing` of the steps (Bengio et al. 2015, "Scheduled sampling for
     sequence prediction with recurrent neural networks"). The decoder has as many layers as the encoder, one direction,
     and no locked dropout: it runs step by step.
     """
@@ -227,7 +227,7 @@ class AttentionDecoder(nn.Module):
     def forward(
         self, steps: Steps, horizon: int, respond: Respond, target: Float[Tensor, "B F K"] | None = None
     ) -> tuple[Float[Tensor, "B F K M"], Float[Tensor, "B F L"]]:
-        """The raw answers, and where each looked; `target`, the true values, is used in training alone."""
+        """Compute the raw outputs and their attention weights; `target`, the true values, is used only in training."""
         L = steps.x.size(1)
         target = target if self.training else None
         memory, state = self.recurrent(_history(steps))
@@ -252,7 +252,7 @@ class AttentionDecoder(nn.Module):
         return torch.cat(raws, 1), torch.cat(looked, 1)
 
     def _bridge(self, state: Any) -> Any:
-        """The decoder's first state from all of the encoder's last ones, (layers * directions, B, H) each."""
+        """Map the encoder's final states, (layers * directions, B, H) each, to the decoder's initial state."""
         parts = state if isinstance(state, tuple) else (state,)
         made = []
         for part, bridge in zip(parts, self.bridges, strict=True):
@@ -267,16 +267,16 @@ class AttentionDecoder(nn.Module):
 
 
 class Segments(nn.Module):
-    """SegRNN: w steps at a time, each channel by itself, all segments of the horizon at once.
+    """SegRNN strategy: read segments of w steps, each channel separately; forecast all segments in parallel.
 
         e_i = relu(W x_{segment i} + b + covariates of the segment)        i = 1 ... L / w
         h = layers(e) at the last segment
-        q_j = [position_j, channel_k] + what is known of segment j         j = 1 ... F / w
+        q_j = [position_j, channel_k] + known covariates of segment j      j = 1 ... F / w
         raw_{segment j} = V layers(q_j, starting from h) + b               one step for each j
 
-    The layers are the same for both. Rows are B times the channels; K is 1 here, and `channels` says how many there
-    are. Lin et al. 2023, "SegRNN: segment recurrent neural network for long-term time series forecasting"; covariates,
-    which it has not, are added linearly.
+    Encoder and decoder share the layers. There are B times `channels` rows, and K is 1 here. Lin et al. 2023, "SegRNN:
+    segment recurrent neural network for long-term time series forecasting"; covariates, which the paper does not
+    have, are added linearly.
     """
 
     def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, segment: int, channels: int) -> None:
@@ -299,7 +299,7 @@ class Segments(nn.Module):
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(H, w * sizes.outputs))
 
     def forward(self, steps: Steps) -> Float[Tensor, "BC F 1 M"]:
-        """The raw answers; the rows are those of `folded`: the channels of a row stand together."""
+        """Compute the raw outputs; the channels of a row are adjacent, as in `Forecaster._fold`."""
         w, L, F = self.segment, steps.x.size(1), self.sizes.horizon
         C = len(self.channels)
         n, m = L // w, F // w
