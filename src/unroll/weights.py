@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,26 @@ _DTYPES = {
     "torch.int32": "I32",
     "torch.bool": "BOOL",
 }
+
+
+def without_memory(make: Callable[[], Any]) -> Any:
+    """Make a model whose weights have shapes and no memory, to be loaded; initial values are not drawn.
+
+    Drawing on the device `meta` would import PyTorch's compiler, which takes longer than PyTorch itself.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    drawing = {torch.Tensor.normal_, torch.Tensor.uniform_, torch.nn.init.normal_, torch.nn.init.uniform_}
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in drawing:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Undrawn():
+        return make()
 
 
 def write(path: Path, model: Any) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.data.files.early import check_files
 from unroll.tasks.registry import TASKS, entry
 
 
@@ -45,9 +46,14 @@ def main(arguments: Sequence[str]) -> int:
     chosen = entry(arguments[0])
     line = parser(arguments[0])
     given = line.read(arguments[1:])
+    options = {name: getattr(given, name) for name in line.named}
+    first = chosen.load_settings().from_flat(options)
+    check_files(given.data, first.columns(), first.source)
+    check_files((*given.valid, *given.test), (), first.source)
+
     from unroll.tasks.transfer import resolve_settings
 
-    settings = resolve_settings(chosen.load_settings(), {name: getattr(given, name) for name in line.named})
+    settings = resolve_settings(chosen.load_settings(), options)
 
     from unroll.tasks.base import DataPaths
     from unroll.tasks.train import train_from_files

@@ -22,6 +22,7 @@ from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.tasks.train import new_model, train
 from unroll.training.errors import Interrupted
+from unroll.weights import without_memory
 
 E = TypeVar("E", bound=type)
 
@@ -100,8 +101,7 @@ class Estimator(BaseEstimator):
         if name != cls._task_name:
             raise RunError(f"{path} holds a {name} run; {cls.__name__} reads {cls._task_name} runs")
         task = entry(name).load_task().from_run(run)
-        with torch.device("meta"):
-            model = task.network()
+        model = without_memory(task.network)
         run.read_weights(model)
         known = inspect.signature(cls).parameters
         self = cls(**{option: value for option, value in task.settings.flat().items() if option in known})

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import torch
 from torch import nn
 
 from unroll.data.files.dataset import Unreadable, stream
@@ -19,6 +18,7 @@ from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.runs import Run
 from unroll.tasks.base import BaseTask, RecordTask, Report
 from unroll.tasks.registry import TASKS
+from unroll.weights import without_memory
 
 if TYPE_CHECKING:
     import datasets
@@ -207,8 +207,7 @@ def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
     if name not in TASKS:
         raise RunError(f"{run.path} holds a task '{name}', not one of {', '.join(TASKS)}")
     task = TASKS[name].load_task().from_run(run)
-    with torch.device("meta"):
-        model = task.network()
+    model = without_memory(task.network)
     run.read_weights(model)
     return TASKS[name].load_predictor()(task, model)
 

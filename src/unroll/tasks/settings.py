@@ -93,6 +93,10 @@ class Settings:
         config = run.config()
         return config["task"], cls.from_flat(config["options"], str(run.path / CONFIG), every=True)
 
+    def columns(self) -> tuple[str, ...]:
+        """Name the columns that the data must have, as far as the options tell."""
+        return ()
+
     def flat(self) -> dict[str, Any]:
         """All options as one flat mapping."""
         every = flatten([getattr(self, name) for name in self._order()])

@@ -65,6 +65,10 @@ class ClassificationSettings(Settings):
     recurrent: RecurrentOptions = RecurrentOptions()
     transfer: TransferOptions = TransferOptions()
 
+    def columns(self) -> tuple[str, ...]:
+        """Name the input column, if it was given, and the label's."""
+        return tuple(name for name in (self.classification.column, self.classification.label) if name)
+
     def refuse_unused(self, *, text: bool, regression: bool) -> None:
         """Refuse options that were set but that this kind of input or target does not use.
 

@@ -1,0 +1,29 @@
+"""Check names, formats and headers of files before the libraries that read them are imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from unroll.data.files.delimited import delimited_rows
+from unroll.data.files.paths import DELIMITED, find, format_of, is_hub_name
+from unroll.data.options import SourceOptions
+from unroll.errors import DataError, nearest
+
+
+def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptions) -> None:
+    """Check that files exist in a known format, and that those of CSV and TSV have the named columns.
+
+    Raises:
+        DataError: one is missing, of no known format, or lacks a column.
+    """
+    for name in data:
+        if is_hub_name(name):
+            continue
+        for path in find(name):
+            if not columns or path.is_dir() or format_of(path) not in DELIMITED:
+                continue
+            for row in islice(delimited_rows(path, source), 1):
+                for column in columns:
+                    if row and column not in row:
+                        raise DataError(f"'{path}' has no column '{column}'{nearest(column, row)}")
