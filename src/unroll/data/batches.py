@@ -76,7 +76,7 @@ class BatchSource(Protocol):
         ...
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next; a position restored for this epoch is kept."""
+        """Set the epoch to iterate next; a position restored for this epoch is kept."""
         ...
 
     def shard(self, rank: int, world: int) -> Self:

@@ -69,7 +69,7 @@ class ResumableBatches(ABC, Generic[B]):
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next; a position restored for this epoch is kept."""
+        """Set the epoch to iterate next; a position restored for this epoch is kept."""
         if epoch != self.epoch:
             self.epoch, self.position, self._start = epoch, 0, 0
 

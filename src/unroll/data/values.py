@@ -14,7 +14,7 @@ from unroll.data.options import LengthOptions
 _HALF = re.compile("[\ud800-\udfff]")
 
 HALF_CHARACTER = "has half a character (a lone surrogate)"
-"""What to say of text for which `has_half_character` holds."""
+"""Message for text for which `has_half_character` is true."""
 
 
 def is_missing(value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from unroll.errors import RunError
 
 ENCODER = "encoder.json"
-"""How texts or sequences become arrays: a vocabulary or a scaler."""
+"""File of the encoder of texts or sequences: a vocabulary or a scaler."""
 
 
 def numbers(document: Mapping[str, Any], key: str, count: int, where: Path) -> np.ndarray:

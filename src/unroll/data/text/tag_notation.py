@@ -12,7 +12,7 @@ _SEPARATORS = "-_:/.|"
 
 
 class Notation(NamedTuple):
-    """How a tag's letter and type are joined; letters may be in lower case."""
+    """Notation of a tag: separator, and order of letter and type; letters may be in lower case."""
 
     separator: str = "-"
     letter_last: bool = False

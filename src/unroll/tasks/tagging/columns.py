@@ -1,4 +1,4 @@
-"""Check CoNLL column files whose first column may not be tokens, or whose last may not be tags."""
+"""Check CoNLL column files, where the first column may not be tokens, or the last not tags."""
 
 from __future__ import annotations
 
