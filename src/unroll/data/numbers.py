@@ -143,10 +143,10 @@ def as_float(value: Any) -> float:
         ValueError, TypeError, OverflowError: it is no number.
     """
     if isinstance(value, str):
-        found = number(value)
-        if found is None:
+        parsed = number(value)
+        if parsed is None:
             raise ValueError("no number")
-        return found
+        return parsed
     if isinstance(value, complex | np.complexfloating | bytes | np.datetime64 | np.timedelta64):
         raise TypeError("no number")  # NumPy would leave an imaginary part out, and count days
     return float(value)

@@ -184,8 +184,8 @@ def encode_to_examples(
         packed = []
         for start in range(0, len(dataset), ROWS_AT_ONCE):
             values = dataset.select_columns([column])[start : start + ROWS_AT_ONCE][column]
-            own = None if rows is None else rows[start : start + ROWS_AT_ONCE]
-            packed.append(_pack(encoder.encode(values, first=start, rows=own, where=where)))
+            row_numbers = None if rows is None else rows[start : start + ROWS_AT_ONCE]
+            packed.append(_pack(encoder.encode(values, first=start, rows=row_numbers, where=where)))
             if progress:
                 progress(start + len(values))
         return RaggedDataset(packed, targets)

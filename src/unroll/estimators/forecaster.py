@@ -114,7 +114,7 @@ class Forecaster(Estimator):
         """Backtest the model: forecast from successive origins, without retraining.
 
         Args:
-            X: the series (None: the history, including the training data).
+            X: the series (None: the history).
             origins: number of forecasts per series, the last ones (None: as many as fit, at most 10).
             stride: rows from one origin to the next (None: the horizon).
 

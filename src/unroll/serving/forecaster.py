@@ -91,12 +91,12 @@ class ForecastPredictor(Predictor):
             ahead = cast("pd.DataFrame", read(list(future_covariates), source=source).to_pandas())
         with warnings.catch_warnings(record=True) as left_out:
             warnings.simplefilter("always", ShortSeriesWarning)
-            found = self.predict(
+            forecast = self.predict(
                 frames, horizon=horizon, future_covariates=ahead, samples=samples, where=" ".join(future_covariates)
             )
         for warning in left_out:
             say(str(warning.message))
-        yield from found
+        yield from forecast
 
     def predict(
         self,

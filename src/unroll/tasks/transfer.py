@@ -106,19 +106,19 @@ def load_pretrained_weights(transfer: TransferOptions, model: nn.Module) -> list
     import torch
 
     path = transfer.init_from
-    theirs, own = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
-    names = [name for name in theirs if name.startswith(_PARTS) and name in own]
+    theirs, weights = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
+    names = [name for name in theirs if name.startswith(_PARTS) and name in weights]
     if not any(name.startswith("recurrent.") for name in names):
         raise OptionError(f"init_from names {path}, whose recurrent layers do not fit this model's")
     for name in names:
-        if theirs[name].shape != own[name].shape:
+        if theirs[name].shape != weights[name].shape:
             raise OptionError(
                 f"init_from names {path}, where '{name}' has shape {list(theirs[name].shape)};"
-                f" this model needs {list(own[name].shape)}"
+                f" this model needs {list(weights[name].shape)}"
             )
     with torch.no_grad():
         for name in names:
-            own[name].copy_(theirs[name])
+            weights[name].copy_(theirs[name])
     return names
 
 

@@ -171,9 +171,9 @@ def infer(stamps: np.ndarray) -> Frequency | None:
     """
     if len(stamps) < 2:
         return None
-    found = _commonest(stamps)
-    _, on = found.index(stamps)
-    return found if on.mean() > 0.5 else None
+    common = _commonest(stamps)
+    _, on = common.index(stamps)
+    return common if on.mean() > 0.5 else None
 
 
 def commonest_step(stamps: np.ndarray) -> str:
@@ -215,15 +215,15 @@ def season_length(frequency: str) -> int:
     A day for minutes and hours (h 24, 15min 96), an hour for seconds, a week for days (D 7, 24h 7, B 5), a year for
     weeks (52), months (12) and quarters (4); 1 for years, for `steps`, and where the step does not divide the cycle.
     """
-    own = parse(frequency)
-    if own == Frequency("h", 24):
-        own = Frequency("D")
-    if own.unit in ("h", "min"):
-        cycle, step = _DAY, own.n * _TICKS[own.unit]
-    elif own.unit == "s":
-        cycle, step = _TICKS["h"], own.n * _TICKS["s"]
-    elif own.months:
-        cycle, step = 12, own.months
+    freq = parse(frequency)
+    if freq == Frequency("h", 24):
+        freq = Frequency("D")
+    if freq.unit in ("h", "min"):
+        cycle, step = _DAY, freq.n * _TICKS[freq.unit]
+    elif freq.unit == "s":
+        cycle, step = _TICKS["h"], freq.n * _TICKS["s"]
+    elif freq.months:
+        cycle, step = 12, freq.months
     else:
-        cycle, step = {"D": 7, "B": 5, "W": 52}.get(own.unit, 1), own.n
+        cycle, step = {"D": 7, "B": 5, "W": 52}.get(freq.unit, 1), freq.n
     return cycle // step if cycle % step == 0 else 1

@@ -47,8 +47,8 @@ def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
     if (some % 1 == 0).all() and (np.abs(some) < 2.0**63).all():
         whole = some.astype(np.int64)
         for digits, way in ((6, "%Y%m"), (8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
-            if found := _written(whole, digits, way):
-                return Numbered(_spread(found.values, there), found.how)
+            if dates := _written(whole, digits, way):
+                return Numbered(_spread(dates.values, there), dates.how)
     for name, ticks in _UNIX:
         if (some >= 1e8 * ticks).all() and (some < 4.2e9 * ticks).all():
             return Numbered(_spread(_from_unix(some, 10**9 // ticks), there), f"unix {name}")

@@ -36,10 +36,10 @@ def canonical(name: str) -> str:
     """
     if name.upper() in ("Z", "UTC", "GMT", "ETC/UTC", "ETC/GMT"):
         return UTC
-    if found := _OFFSET.fullmatch(name):
-        hours, minutes = int(found[2]), int(found[3] or 0)
+    if offset := _OFFSET.fullmatch(name):
+        hours, minutes = int(offset[2]), int(offset[3] or 0)
         if hours < 24 and minutes < 60:
-            return UTC if not hours and not minutes else f"{found[1]}{hours:02d}:{minutes:02d}"
+            return UTC if not hours and not minutes else f"{offset[1]}{hours:02d}:{minutes:02d}"
     if name in _names():
         return name
     city = name.strip().lower().replace(" ", "_")

@@ -113,11 +113,11 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         firsts: list[int] = []
         counts: list[int] = []
         left: list[tuple[TimeSeries, range]] = []
-        for frame, own in zip(frames, rows, strict=True):
-            first = max(own.start, history) if reach_back else own.start + history
-            count = max(0, (own.stop - horizon - first) // stride + 1) if len(own) else 0
-            if len(own) and not count:
-                left.append((frame, own))
+        for frame, part_rows in zip(frames, rows, strict=True):
+            first = max(part_rows.start, history) if reach_back else part_rows.start + history
+            count = max(0, (part_rows.stop - horizon - first) // stride + 1) if len(part_rows) else 0
+            if len(part_rows) and not count:
+                left.append((frame, part_rows))
             firsts.append(first)
             counts.append(count)
         if left and (short == "error" or not any(counts)):
@@ -305,17 +305,17 @@ def latest_windows(frames: TimeSeriesSet, scaler: SeriesScaler, *, history: int,
 def _too_short(
     one: tuple[TimeSeries, range], many: int, history: int, horizon: int, reach_back: bool, part: str
 ) -> DataError:
-    frame, own = one
+    frame, part_rows = one
     whose = f"the {part} part of {frame.called}" if part else frame.called
     others = f" ({many} series are too short)" if many > 1 else ""
     if horizon > len(frame):
         return DataError(f"the horizon is {horizon} steps, but {frame.called} has only {_rows(len(frame))}{others}")
-    if len(own) < horizon:
+    if len(part_rows) < horizon:
         return DataError(
-            f"{whose} has {_rows(len(own))}, but the horizon is {horizon} steps{others}; give a shorter horizon, or "
-            "that part more rows"
+            f"{whose} has {_rows(len(part_rows))}, but the horizon is {horizon} steps{others}; give a shorter horizon, "
+            "or that part more rows"
         )
-    has = own.stop if reach_back else len(own)
+    has = part_rows.stop if reach_back else len(part_rows)
     before = " with the rows before it" if part and reach_back else ""
     return DataError(
         f"{whose}{before} has {_rows(has)}, but a history of {history} and a horizon of {horizon} need "
