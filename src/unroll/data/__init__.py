@@ -1,1 +1,1 @@
-"""From files to batches: sources, text, series, labels, examples, batches. Import from the modules."""
+"""Load data: files, text, series, labels, examples, batches. Import from the modules."""

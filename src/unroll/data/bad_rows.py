@@ -1,4 +1,4 @@
-"""Finding the rows that cannot be used, so that a task can stop and name them, or leave them out."""
+"""Report rows that cannot be used, so that a task can stop and list them, or skip them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BadRow = tuple[int, str]
 
 
 def describe(bad: Sequence[BadRow], total: int, where: str, shown: int = 5) -> str:
-    """One sentence: how many rows are bad and why the first few are; rows are counted from 1."""
+    """Describe in one sentence how many rows are bad and why the first few are; rows are counted from 1."""
     merged: dict[int, str] = {}
     for row, reason in sorted(bad):
         merged[row] = f"{merged[row]} and {reason}" if row in merged else reason
@@ -37,7 +37,7 @@ LEAVE_OUT_HERE = "skip_bad_rows=True leaves them out"
 
 
 def good_rows(bad: Sequence[BadRow], total: int, where: str, skip: bool, *, remedy: str = LEAVE_OUT) -> np.ndarray:
-    """The positions of the rows that can be used, int64.
+    """Return the positions of the rows that can be used, int64.
 
     Args:
         bad: from the functions above, joined.

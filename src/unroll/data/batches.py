@@ -1,4 +1,4 @@
-"""Rows of similar length together, in an order that depends on the seed and the epoch alone."""
+"""Batch rows of similar length (bucketing); the order depends only on the seed and the epoch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ON_CPU = {"on_cpu": True}
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's part of one global batch. A task that needs more than this derives a dataclass from it.
+    """Hold one process's part of a global batch. A task that needs more fields derives a dataclass from it.
 
-    Lengths and rows, and what else is declared `ON_CPU`, are always on the CPU.
+    Lengths, rows and every other field declared `ON_CPU` are always on the CPU.
 
     Attributes:
         x: (B, T) int64 token ids or (B, T, D) float32, zero beyond each row's length; T is at least 1.
         lengths: (B,) int64.
         target: (B,) int64, (B, K) float32 of 0 and 1, or (B, K) float64 numbers; None where there are none.
         rows: (B,) int64, positions in the data, such as `RaggedDataset`.
-        total: what the global batch counts, over all processes: its rows, or what `counts` names.
+        total: size of the global batch over all processes: its rows, or whatever `counts` names.
         all_targets: the global batch's targets, in the order of its rows.
     """
 
@@ -41,10 +41,10 @@ class Batch:
     all_targets: Tensor | None
 
     counts: ClassVar[str] = "rows"
-    """What `total` is a number of, for a person to read."""
+    """Unit of `total`, for messages."""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch with every tensor on `device` but those declared `ON_CPU`."""
+        """Move every tensor to `device`, except those declared `ON_CPU`."""
         moved = {
             f.name: value.to(device, non_blocking=non_blocking)
             for f in fields(self)
@@ -54,7 +54,7 @@ class Batch:
 
 
 class BatchSource(Protocol):
-    """What a training iterates, epoch after epoch; `Batches` is one.
+    """Iterate over the batches of each epoch of training; `Batches` is one such source.
 
     With several processes, `shard` gives each its part. All parts have the same number of batches, and batches
     number n of all parts are one global batch: they share its `total`.
@@ -68,31 +68,31 @@ class BatchSource(Protocol):
     position: int
 
     def __len__(self) -> int:
-        """Batches of an epoch; the same for every epoch and every process."""
+        """Return the number of batches in an epoch; the same for every epoch and every process."""
         ...
 
     def __iter__(self) -> Iterator[Batch]:
-        """The epoch's batches, once from the position that `load_state_dict` restored, else from the first."""
+        """Iterate over the epoch, once from the position restored by `load_state_dict`, else from the first batch."""
         ...
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next; a position restored for this very epoch is kept."""
+        """Set the epoch to iterate next; a position restored for this epoch is kept."""
         ...
 
     def shard(self, rank: int, world: int) -> Self:
-        """Process number `rank`'s part, of `world`, at the start of the first epoch.
+        """Return the part of process `rank` out of `world`, at the start of the first epoch.
 
         Raises:
-            UserError: there is not enough data for so many.
+            UserError: there is not enough data for that many processes.
         """
         ...
 
     def state_dict(self) -> dict[str, int]:
-        """Where the iteration stands, and what the order depends on; the same in every process."""
+        """Return the position and the settings that the order depends on; the same in every process."""
         ...
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken.
+        """Resume from the position in `state`.
 
         Raises:
             RunError: the state belongs to other data or other options, or is damaged.
@@ -101,7 +101,7 @@ class BatchSource(Protocol):
 
 
 class Batches(EpochSampler[Batch]):
-    """An epoch's batches, iterated any number of times.
+    """Iterate over the batches of an epoch, any number of times.
 
     With `shuffle` the rows are permuted by (seed, epoch), cut into pools of `bucket * batch_size` rows,
     sorted by length within a pool, cut into batches, and the batches put in random order; without it all rows
@@ -171,7 +171,7 @@ class Batches(EpochSampler[Batch]):
         )
 
     def padding_share(self) -> float:
-        """Share of the epoch's positions (all processes as one) that are padding."""
+        """Compute the share of padding among the epoch's positions, over all processes."""
         lengths = self.examples.lengths
         positions = sum(len(rows) * max(1, int(lengths[rows].max())) for rows in self.plan())
         return 1.0 - float(lengths.sum()) / positions

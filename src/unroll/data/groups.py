@@ -1,4 +1,4 @@
-"""Records in groups: as many as are answered at once, or as many as have arrived."""
+"""Group records: as many as are answered at once, or as many as have arrived."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 def grouped(records: Iterable[T], full: Callable[[list[T], T], bool]) -> Iterator[list[T]]:
-    """Gather records into groups; where the source fails, what came before is a group, and then the error is raised.
+    """Group records; if the source fails, the records before the failure form a group, and then the error is raised.
 
     Args:
         records: the source.
-        full: whether a group has no room for the record that comes next; asked once for each record.
+        full: returns whether a group has no room for the next record; called once for each record.
     """
     group: list[T] = []
     failure: Exception | None = None
@@ -39,10 +39,10 @@ def grouped(records: Iterable[T], full: Callable[[list[T], T], bool]) -> Iterato
 
 
 def arriving(records: Iterable[Any], most: int) -> Iterator[list[Any]]:
-    """Gather what a reading thread has already brought, so that a slow source is answered at once.
+    """Group the records that a reader thread has ready, so that records of a slow source do not wait.
 
     Args:
-        records: the source; where it fails, what came before is a group, and then the error is raised.
+        records: the source; if it fails, the records before the failure form a group, and then the error is raised.
         most: records in a group, and read ahead.
     """
     arrived: queue.Queue[Any] = queue.Queue(most)

@@ -1,4 +1,4 @@
-"""Labels and target numbers, to arrays and back."""
+"""Encode labels and target numbers as arrays, and decode them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FORMAT = "unroll.labels/1"
 
 
 class Labels:
-    """What is to be predicted.
+    """Encode the target labels or numbers of a task, and decode predictions.
 
     single: one label of K per row. multi: any number of K labels per row, given as a list or a set, or as a
     (N, K) array of 0 and 1. regression: one number or K numbers per row.
 
-    A label is known by its text in Unicode's composed form (NFC): 1, 1.0, "1" and "1.0" are one label, True
+    Labels are compared as text in Unicode's composed form (NFC): 1, 1.0, "1" and "1.0" are one label, True
     is "true". Names are sorted, as numbers if all are numbers.
 
     Attributes:
@@ -58,7 +58,7 @@ class Labels:
         where: str = "the training data",
         rows: np.ndarray | None = None,
     ) -> Labels:
-        """Find the labels in `values`.
+        """Learn the set of labels in `values`.
 
         Args:
             values: one per row.
@@ -77,30 +77,30 @@ class Labels:
             return cls(kind, ("value",) if width == 1 else tuple(str(k) for k in range(width)))
         if kind == "multi" and isinstance(values, np.ndarray) and values.ndim == 2:
             return cls(kind, tuple(str(k) for k in range(values.shape[1])))
-        found: set[str] = set()
+        labels: set[str] = set()
         total = 0
         for row, value in numbered(values, rows):
             names = _names(value, kind, row, where)
             if any(map(has_half_character, names)):
                 raise DataError(f"{row_of(row, where)} has a label that {HALF_CHARACTER}: {names!a:.40}")
-            found.update(names)
+            labels.update(names)
             total += 1
         if not total:
             raise DataError(f"{where} has no rows")
-        if kind == "single" and len(found) < 2:
+        if kind == "single" and len(labels) < 2:
             raise DataError(
-                f"all {total} rows of {where} have the one label '{next(iter(found))}'; "
+                f"all {total} rows of {where} have the one label '{next(iter(labels))}'; "
                 "a classifier needs at least two classes"
             )
-        if not found:
+        if not labels:
             raise DataError(f"no row of {where} has a label")
-        return cls(kind, _sorted(found))
+        return cls(kind, _sorted(labels))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def encode(self, values: Iterable[Any], *, where: str = "the data", rows: np.ndarray | None = None) -> np.ndarray:
-        """Targets of `values`: single int64 (N,); multi float32 (N, K) of 0 and 1; regression float64 (N, K).
+        """Encode `values` as targets: single int64 (N,); multi float32 (N, K) of 0 and 1; regression float64 (N, K).
 
         Args:
             values: one per row.
@@ -108,7 +108,7 @@ class Labels:
             rows: their row numbers in the data (N,), from 0, where some were left out.
 
         Raises:
-            DataError: labels that were not in the training data (named, with how many rows), rows without a
+            DataError: labels that were not in the training data (listed, with their number of rows), rows without a
                 label, numbers that are not finite, a wrong number of outputs.
         """
         if self.kind == "regression":
@@ -157,7 +157,7 @@ class Labels:
         )
 
     def decode(self, outputs: np.ndarray) -> list[Any]:
-        """Back to what a person reads.
+        """Decode outputs to label names or numbers.
 
         single: (N,) class numbers to names. multi: (N, K) of 0 and 1 (or booleans) to lists of names.
         regression: (N, K) to numbers, or lists of numbers where K > 1.
@@ -171,7 +171,7 @@ class Labels:
         return [row[0] for row in rows] if len(self) == 1 else rows
 
     def to_json(self) -> str:
-        """One JSON document."""
+        """Return a JSON document."""
         return json.dumps({"format": FORMAT, "kind": self.kind, "names": list(self.names)}, ensure_ascii=False)
 
     @classmethod
@@ -200,7 +200,7 @@ def _plain(name: str) -> str:
 
 
 def label_name(value: object) -> str | None:
-    """The text by which a label is known; None for null, NaN, NaT, NA and empty text."""
+    """Return a label's normalised text; None for null, NaN, NaT, NA and empty text."""
     if is_missing(value):
         return None
     if isinstance(value, np.generic):
@@ -213,10 +213,10 @@ def label_name(value: object) -> str | None:
 
 
 def spelling_notes(values: Iterable[Any]) -> list[str]:
-    """Say which labels are written in several ways, and which differ in upper and lower case alone.
+    """Report labels that are written in several ways, and labels that differ only in upper and lower case.
 
     Args:
-        values: one per row, as they stand in the data; lists hold several.
+        values: one per row, as in the data; lists hold several.
 
     Returns:
         A sentence for each kind that occurs.
@@ -275,7 +275,7 @@ def _sorted(names: Iterable[str]) -> list[str]:
 
 
 def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.ndarray:
-    found: list[list[float]] = []
+    targets: list[list[float]] = []
     first = 0
     for row, value in numbered(values, rows):
         items = value if isinstance(value, list | tuple | np.ndarray) else [value]
@@ -285,22 +285,22 @@ def _numbers(values: Iterable[Any], where: str, rows: np.ndarray | None) -> np.n
             raise DataError(f"{row_of(row, where)} needs a number to predict, but holds {value!r:.40}") from None
         if not numbers or not all(math.isfinite(n) for n in numbers):
             raise DataError(f"{row_of(row, where)} has a target that is not a finite number: {value!r:.40}")
-        if not found:
+        if not targets:
             first = row
-        elif len(numbers) != len(found[0]):
+        elif len(numbers) != len(targets[0]):
             raise DataError(
-                f"{row_of(row, where)} has {len(numbers)} target numbers, row {first + 1} has {len(found[0])}"
+                f"{row_of(row, where)} has {len(numbers)} target numbers, row {first + 1} has {len(targets[0])}"
             )
-        found.append(numbers)
-    if not found:
+        targets.append(numbers)
+    if not targets:
         raise DataError(f"{where} has no rows")
-    return np.array(found, dtype=np.float64)
+    return np.array(targets, dtype=np.float64)
 
 
 def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
-    """Rows whose label, or one in their list of labels, is null, NaN, empty, or text that cannot be stored.
+    """Find rows with a label, or a label in their list, that is null, NaN, empty, or text that cannot be stored.
 
-    An empty list is a label of its own: no class applies.
+    An empty list is valid: no class applies.
     """
     bad: list[BadRow] = []
     for row, value in enumerate(values):
@@ -316,7 +316,7 @@ def bad_labels(values: Iterable[Any], column: str = "label") -> list[BadRow]:
 
 
 def bad_numbers(values: Iterable[Any], column: str = "label") -> list[BadRow]:
-    """Rows whose target is null, not a number (or list of numbers), not finite, or unlike most rows' in number."""
+    """Find rows with a target that is null, not numeric, not finite, or of another width than most rows' targets."""
     bad: list[BadRow] = []
     counts: dict[int, int] = {}
     for row, value in enumerate(values):

@@ -1,7 +1,7 @@
-"""Numbers as people write them: with a point or a comma, in groups of digits, with any minus sign.
+"""Parse numbers: decimal point or comma, thousands separators, any minus sign.
 
-How a column is written is judged by all its cells; the way of writing never changes a number: `1.234,5` and `1234.5`
-are the same float64.
+The notation of a column is detected from all its cells, and does not change the value: `1.234,5` and `1234.5` are the
+same float64.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from unroll.errors import DataError
 Mark = Literal["point", "comma"]
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"})
-"""Words that stand, in any case, for no number."""
+"""Words for a missing number, in lower case; upper case is accepted too."""
 
 _SPACES = " \u00a0\u2007\u2009\u202f"
 _EXPONENT = r"(?:[eE][+-]?\d+)?"
 
 
 def _grammar(point: str, group: str) -> str:
-    """A number with `point` before its fraction, its digits in groups of three or not; `group`: what may part them."""
+    """Build the pattern of a number: `point` is the decimal mark, `group` the allowed thousands separators."""
     grouped = rf"[1-9]\d{{0,2}}(?P<g>[{group}])\d{{3}}(?:(?P=g)\d{{3}})*"
     return rf"(?:{grouped}|\d+)(?:{point}\d+)?|{point}\d+"
 
@@ -48,14 +48,14 @@ _DECORATED = re.compile(
 
 @dataclass(frozen=True)
 class NumericColumn:
-    """A column read as numbers.
+    """Hold a column parsed as numbers.
 
     Attributes:
         values: (N,) float64, NaN where a cell is empty or no number.
         empty: (N,) bool, cells without a value.
         wrong: positions of cells that hold something else than a finite number.
         note: how the numbers are written, if not plainly.
-        doubt: a cell that may be one number or another, with both; "" where there is none.
+        doubt: an ambiguous cell, one that can be read as two different numbers; "" where there is none.
         decorated: a cell that is a number with something around it, in a column of such cells; else "".
     """
 
@@ -68,13 +68,13 @@ class NumericColumn:
 
     @property
     def numeric(self) -> bool:
-        """Whether this is a column of numbers: of its cells with a value more than half are, and there is one."""
+        """Whether this is a numeric column: more than half of its cells with a value are numbers."""
         filled = int((~self.empty).sum())
         return len(self.wrong) * 2 < filled
 
 
 def number(text: str, mark: Mark = "point") -> float | None:
-    """One finite number, written with this decimal mark; None if the text is none."""
+    """Parse one finite number with this decimal mark; None if the text is not one."""
     text = text.strip().replace("\u2212", "-")
     if not (_POINT if mark == "point" else _COMMA).fullmatch(text):
         return None
@@ -85,7 +85,7 @@ def number(text: str, mark: Mark = "point") -> float | None:
 
 
 def evidence(texts: Iterable[str]) -> tuple[int, int]:
-    """How many texts are numbers with a decimal point alone, and how many with a decimal comma alone."""
+    """Count texts that are numbers only with a decimal point, and those that are numbers only with a decimal comma."""
     points = commas = 0
     for text in texts:
         text = text.strip().replace("\u2212", "-")
@@ -99,12 +99,12 @@ def evidence(texts: Iterable[str]) -> tuple[int, int]:
 def read_numbers(
     cells: Sequence[Any], decimal: Decimal = "auto", others: Iterable[Sequence[Any]] = ()
 ) -> NumericColumn:
-    """Read cells, texts or values, as numbers; true and false are 1 and 0.
+    """Read cells, texts or values, as numbers; booleans are 1 and 0.
 
     Args:
         cells: of one column.
-        decimal: what a person said of the decimal mark in texts.
-        others: the cells of the other columns, which tell the mark where these allow both.
+        decimal: the `decimal` option, for texts.
+        others: the cells of the other columns, which decide the mark where these allow both.
     """
     values = np.full(len(cells), np.nan)
     empty = np.zeros(len(cells), dtype=bool)
@@ -123,12 +123,12 @@ def read_numbers(
                 values[i] = as_float(cell)
     note, doubt, decorated = "", "", ""
     if texts:
-        found = _plain(list(texts.values())) if decimal == "auto" else None
-        if found is None:
+        numbers = _plain(list(texts.values())) if decimal == "auto" else None
+        if numbers is None:
             mark, note, doubt = _mark(list(texts.values()), decimal, others)
-            found = [number(text, mark) for text in texts.values()]
-        values[list(texts)] = [np.nan if value is None else value for value in found]
-        wrong = [text for text, value in zip(texts.values(), found, strict=True) if value is None]
+            numbers = [number(text, mark) for text in texts.values()]
+        values[list(texts)] = [np.nan if value is None else value for value in numbers]
+        wrong = [text for text, value in zip(texts.values(), numbers, strict=True) if value is None]
         decorated = _decorated(wrong, len(texts))
     finite = np.isfinite(values)
     return NumericColumn(
@@ -137,48 +137,48 @@ def read_numbers(
 
 
 def as_float(value: Any) -> float:
-    """A value as float64; a text is read with a decimal point.
+    """Convert a value to float; a text is read with a decimal point.
 
     Raises:
         ValueError, TypeError, OverflowError: it is no number.
     """
     if isinstance(value, str):
-        found = number(value)
-        if found is None:
+        parsed = number(value)
+        if parsed is None:
             raise ValueError("no number")
-        return found
+        return parsed
     if isinstance(value, complex | np.complexfloating | bytes | np.datetime64 | np.timedelta64):
         raise TypeError("no number")  # NumPy would leave an imaginary part out, and count days
     return float(value)
 
 
 def read_targets(values: Sequence[Any], decimal: Decimal, where: str) -> tuple[list[Any], str]:
-    """Values with the texts among them, as CSV has them, as numbers; texts that are none stay.
+    """Convert the texts among target values to numbers, as CSV files have them; texts that are not numbers stay.
 
     Args:
         values: of one column.
-        decimal: what a person said of the decimal mark.
+        decimal: the `decimal` option.
         where: the column, for messages.
 
     Returns:
         The values, and a note on how the numbers are written ("" where plainly).
 
     Raises:
-        DataError: the texts may be one number or another.
+        DataError: the texts are ambiguous.
     """
     at = [i for i, value in enumerate(values) if isinstance(value, str)]
-    found = read_numbers([values[i] for i in at], decimal)
-    if found.doubt:
-        raise DataError(f"{where}: {doubtful(found.doubt)}")
+    column = read_numbers([values[i] for i in at], decimal)
+    if column.doubt:
+        raise DataError(f"{where}: {doubtful(column.doubt)}")
     read = list(values)
-    for i, one in zip(at, found.values.tolist(), strict=True):
+    for i, one in zip(at, column.values.tolist(), strict=True):
         if one == one:
             read[i] = one
-    return read, found.note
+    return read, column.note
 
 
 def doubtful(cell: str) -> str:
-    """What to say of a column with a cell that may be two numbers."""
+    """Return the message for a column with an ambiguous cell."""
     return (
         f"{cell} may be a number with a decimal comma or one with digits in groups, and no cell tells which; give "
         "--decimal comma or --decimal point"
@@ -186,7 +186,7 @@ def doubtful(cell: str) -> str:
 
 
 def _plain(texts: list[str]) -> list[float | None] | None:
-    """The numbers, if all are plain ones with a decimal point, of which one can be nothing else; else None."""
+    """Parse the texts if all are plain numbers and the decimal mark is not in doubt; else return None."""
     if not _PLAIN.fullmatch(" ".join(texts)):
         return None
     try:
@@ -200,7 +200,7 @@ def _plain(texts: list[str]) -> list[float | None] | None:
 
 
 def _mark(texts: list[str], decimal: Decimal, others: Iterable[Sequence[Any]]) -> tuple[Mark, str, str]:
-    """The decimal mark, a note on it, and a cell that may be two numbers."""
+    """Detect the decimal mark; also return a note on it, and an ambiguous cell if any."""
     points, commas = evidence(texts)
     either = {match[1]: text for text in reversed(texts) if (match := _EITHER.fullmatch(text.replace("\u2212", "-")))}
     shown = next((text for text in texts if number(text, "comma") is not None and "," in text), "")

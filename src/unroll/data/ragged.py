@@ -1,4 +1,4 @@
-"""Ragged sequences and their targets, in memory or memory-mapped, read a few rows at a time."""
+"""Store ragged sequences and their targets, in memory or memory-mapped."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ ROWS_AT_ONCE = 1000
 
 
 class Encoder(Protocol):
-    """What turns a list of records' values into arrays: `TextEncoder`, `SeriesEncoder`."""
+    """Interface of encoders that turn a list of values into arrays."""
 
     def encode(
         self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
     ) -> list[np.ndarray]:
-        """One array per value; for messages, their row numbers (from `first` on, or `rows`) and the data's name."""
+        """Return one array per value; row numbers (from `first` on, or `rows`) and `where` are for messages."""
         ...
 
     def to_json(self) -> str:
-        """Everything that decides what `encode` gives."""
+        """Return all settings that determine the result of `encode`."""
         ...
 
     @property
     def features(self) -> int:
-        """D, or 0 where a step is a token id."""
+        """Number of features D, or 0 where a step is a token id."""
         ...
 
 
 class RaggedDataset:
-    """N sequences of any length with N targets.
+    """Store N sequences of any length with N targets.
 
     A chunk is `(offsets, values)`: row i of the chunk is `values[offsets[i]:offsets[i + 1]]`. The arrays may
-    be views of a memory-mapped file: only the rows that are taken are read from disk.
+    be views of a memory-mapped file: only the rows passed to `take` are read from disk.
 
     Args:
         chunks: pairs of offsets (n + 1,) and values (total,) or (total, D).
@@ -82,7 +82,7 @@ class RaggedDataset:
         return len(self.lengths)
 
     def take(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The sequences at `rows`, each (T,) or (T, D); views where possible, not to be written to."""
+        """Return the sequences at `rows`, each (T,) or (T, D); views where possible, so do not modify them."""
         at = np.asarray(rows, dtype=np.int64)
         if self._rows is not None:
             at = self._rows[at]
@@ -95,7 +95,7 @@ class RaggedDataset:
         return taken
 
     def subset(self, rows: np.ndarray) -> RaggedDataset:
-        """The same data, narrowed to `rows`, in that order."""
+        """Select `rows`, in that order."""
         at = np.asarray(rows, dtype=np.int64)
         part = object.__new__(RaggedDataset)
         part._chunks, part._starts = self._chunks, self._starts
@@ -106,7 +106,7 @@ class RaggedDataset:
         return part
 
     def fingerprint(self) -> Iterator[bytes]:
-        """Give every row and every target, some rows at a time."""
+        """Yield the bytes of every row and every target, for a hash."""
         yield self.lengths.tobytes()
         yield b"" if self.targets is None else self.targets.tobytes()
         for start in range(0, len(self), ROWS_AT_ONCE):
@@ -142,7 +142,7 @@ def _view(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def iter_column(dataset: datasets.Dataset, column: str, rows: np.ndarray | None = None) -> Iterator[Any]:
-    """The values of one column one by one, of all rows or of `rows`, holding only a few at a time."""
+    """Iterate over the values of one column, for all rows or for `rows`, reading a few at a time."""
     total = len(dataset) if rows is None else len(rows)
     only = dataset.select_columns([column])
     for start in range(0, total, ROWS_AT_ONCE):
@@ -162,17 +162,17 @@ def encode_to_examples(
     rows: np.ndarray | None = None,
     where: str = "",
 ) -> RaggedDataset:
-    """Encode one column of a dataset, in memory if it is small and else into datasets' cache on disk.
+    """Encode one column of a dataset, in memory if it is small, else in the `datasets` cache on disk.
 
-    The cached file is found again when the same data meets the same encoder.
+    The cached file is reused for the same data and the same encoder.
 
     Args:
         dataset: the rows.
         column: name of the column.
-        encoder: what makes arrays of its values.
+        encoder: converts the values to arrays.
         targets: (N,) or (N, K), if there are any.
         in_memory: whether to hold the arrays in memory; None decides by size.
-        progress: told the number of rows done.
+        progress: called with the number of rows done.
         rows: the rows' numbers (N,) in the data they were taken from, for messages.
         where: what to call that data in messages.
     """
@@ -184,8 +184,8 @@ def encode_to_examples(
         packed = []
         for start in range(0, len(dataset), ROWS_AT_ONCE):
             values = dataset.select_columns([column])[start : start + ROWS_AT_ONCE][column]
-            own = None if rows is None else rows[start : start + ROWS_AT_ONCE]
-            packed.append(_pack(encoder.encode(values, first=start, rows=own, where=where)))
+            row_numbers = None if rows is None else rows[start : start + ROWS_AT_ONCE]
+            packed.append(_pack(encoder.encode(values, first=start, rows=row_numbers, where=where)))
             if progress:
                 progress(start + len(values))
         return RaggedDataset(packed, targets)

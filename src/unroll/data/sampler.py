@@ -1,4 +1,4 @@
-"""Sample batches: resumable, shuffled by seed and epoch, divided among processes."""
+"""Sample batches: resumable, shuffled by seed and epoch, sharded over processes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ B = TypeVar("B")
 
 
 class ResumableBatches(ABC, Generic[B]):
-    """The part that all sources of batches share (see `unroll.data.batches.BatchSource`).
+    """Base class of resumable batch sources (see `unroll.data.batches.BatchSource`).
 
-    A class derived from it makes a batch from its number, the epoch and the process alone, so that an iteration can
-    begin with any of them.
+    A subclass makes a batch only from its number, the epoch and the process, so that an iteration can start at any
+    batch.
 
     Args:
-        size: rows, or what else `what` calls them.
+        size: number of rows, or of the units named by `what`.
         batch_size: rows of a global batch.
-        what: what is counted by `size`, for messages.
+        what: unit of `size`, for messages.
 
     Attributes:
         epoch, position: as `BatchSource` has them.
-        rank, world: which process this is, and of how many.
+        rank, world: index of this process, and number of processes.
 
     Raises:
         DataError: there is nothing.
@@ -49,32 +49,32 @@ class ResumableBatches(ABC, Generic[B]):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Batches of an epoch; the same for every epoch and every process."""
+        """Return the number of batches in an epoch; the same for every epoch and every process."""
 
     @abstractmethod
     def _make(self, number: int) -> B:
-        """This process's part of the epoch's global batch of that number."""
+        """Make this process's part of the epoch's global batch `number`."""
 
     @abstractmethod
     def _settings(self) -> dict[str, int]:
-        """What the epoch's batches depend on beside the epoch, by the names that a refusal uses."""
+        """Return the settings that the batches depend on, apart from the epoch; error messages use their names."""
 
     def __iter__(self) -> Iterator[B]:
-        """The epoch's batches, once from the position that `load_state_dict` restored, else from the first."""
+        """Iterate over the epoch, once from the position restored by `load_state_dict`, else from the first batch."""
         start, self._start = self._start, 0
         self.position = start
         for number in range(start, len(self)):
-            made = self._make(number)
+            batch = self._make(number)
             self.position = number + 1
-            yield made
+            yield batch
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next; a position restored for this very epoch is kept."""
+        """Set the epoch to iterate next; a position restored for this epoch is kept."""
         if epoch != self.epoch:
             self.epoch, self.position, self._start = epoch, 0, 0
 
     def shard(self, rank: int, world: int) -> Self:
-        """Rows `rank::world` of every global batch of the same data in the same order, from the start.
+        """Shard the batches: rows `rank::world` of every global batch, in the same order, from the start.
 
         Raises:
             DataError: fewer rows than processes.
@@ -92,19 +92,19 @@ class ResumableBatches(ABC, Generic[B]):
         return part
 
     def state_dict(self) -> dict[str, int]:
-        """Where the iteration stands: the epoch, the batches already handed out, and what they depend on."""
+        """Return the epoch, the number of batches already produced, and the settings they depend on."""
         return {"epoch": self.epoch, "position": self.position, **self._settings()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue where `state` was taken: the next iteration starts at its epoch and position.
+        """Resume from `state`: the next iteration starts at its epoch and position.
 
         Raises:
             RunError: the state belongs to other data or other options, or is damaged.
         """
-        own = self._settings()
-        if set(state) != {"epoch", "position", *own} or not all(type(v) is int for v in state.values()):
+        settings = self._settings()
+        if set(state) != {"epoch", "position", *settings} or not all(type(v) is int for v in state.values()):
             raise RunError(f"the saved position in the data is damaged: {state!r}")
-        for name, value in own.items():
+        for name, value in settings.items():
             if state[name] != value:
                 raise RunError(
                     f"cannot continue: {name} was {state[name]} when the checkpoint was written, now it is {value}"
@@ -116,7 +116,7 @@ class ResumableBatches(ABC, Generic[B]):
 
 
 class EpochSampler(ResumableBatches[B]):
-    """The order of N rows in batches.
+    """Split N rows into batches, in order or shuffled.
 
     With `shuffle` the rows are permuted by (seed, epoch), else they keep their order; they are cut into batches of
     `batch_size`. A last batch of fewer rows than processes joins the one before it. The order is made from raw PCG64
@@ -141,7 +141,7 @@ class EpochSampler(ResumableBatches[B]):
         return max(1, full + (rest >= self.world and rest > 0))
 
     def plan(self) -> list[np.ndarray]:
-        """The rows of every global batch of the epoch, in order."""
+        """Return the rows of every global batch of the epoch, in order."""
         made_for = (self.epoch if self.shuffle else 0, self.world)
         if self._planned is None or self._planned[0] != made_for:
             self._planned = (made_for, self._plan(np.random.PCG64(np.random.SeedSequence([self.seed, made_for[0]]))))

@@ -1,4 +1,4 @@
-"""Numeric sequences: checked, cut, and brought to mean 0 and standard deviation 1."""
+"""Encode numeric sequences: validate, truncate and standardize."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _WHOLE = LengthOptions(max_length=0, keep="tail")
 
 
 def as_array(value: Any) -> np.ndarray:
-    """One sequence as float64 (T, D), from (T,) or (T, D) lists, arrays or tensors, or JSON text of such a list.
+    """Convert a sequence to float64 (T, D), from (T,) or (T, D) lists, arrays or tensors, or JSON text of such a list.
 
-    An array of arrays, as pandas reads list columns of Parquet, is a list of them. Numbers are of any kind that has a
-    float: also decimals, fractions, half and extended precision.
+    An array of arrays, as pandas reads list columns of Parquet, is a list of them. Numbers may be of any
+    type that converts to float, including decimals, fractions, half and extended precision.
 
     Raises:
         ValueError: what is wrong with it, in words without the row: null, not numbers, ragged, not finite.
@@ -60,7 +60,7 @@ def as_array(value: Any) -> np.ndarray:
 
 
 def _without_wrapping(value: Any) -> Any:
-    """The array within a tensor, a Series, a DataFrame; NaN where a masked array hides an element."""
+    """Convert a tensor, Series, DataFrame or masked array to an array; masked elements become NaN."""
     if isinstance(value, np.ma.MaskedArray):
         return np.ma.filled(value.astype(np.float64), np.nan) if value.dtype.kind in "fiub" else value.filled()
     if isinstance(value, list | tuple | np.ndarray) or not hasattr(value, "__array__") or not hasattr(value, "ndim"):
@@ -71,7 +71,7 @@ def _without_wrapping(value: Any) -> Any:
 
 
 def _array(value: Any) -> np.ndarray:
-    """An array of numbers from nested lists, arrays of arrays, and numbers of any kind."""
+    """Convert nested lists, arrays of arrays, and numbers of any type to one array."""
     try:
         steps = np.asarray(value)
         if steps.dtype != object:
@@ -109,8 +109,8 @@ def _why_not(value: Any) -> str:
 
 
 class SequenceScaler:
-    """Standardises each feature: (x - mean) / scale, with scale the standard deviation over all steps of the
-    training part (divisor n), and 1 for a feature that never changes.
+    """Standardize each feature: (x - mean) / scale, where scale is the standard deviation over all steps of the
+    training part (divisor n), or 1 for a constant feature.
 
     Attributes:
         features: D.
@@ -154,10 +154,10 @@ class SequenceScaler:
                 raise DataError(
                     f"row {row + 1} has {steps.shape[1]} features per step, but row {first + 1} has {width}"
                 )
-            own = steps.mean(0)
-            delta = own - mean
+            step_mean = steps.mean(0)
+            delta = step_mean - mean
             total = n + len(steps)
-            square = square + ((steps - own) ** 2).sum(0) + delta**2 * (n * len(steps) / total)
+            square = square + ((steps - step_mean) ** 2).sum(0) + delta**2 * (n * len(steps) / total)
             mean = mean + delta * (len(steps) / total)
             n = total
         if not n:
@@ -165,19 +165,19 @@ class SequenceScaler:
         if not options.standardize:
             return cls(np.zeros(width), np.ones(width), options, length)
         scale = np.sqrt(square / n)
-        # What is left of a constant after rounding is not a deviation.
+        # The deviation of a constant feature is only rounding error.
         constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(mean))
         return cls(mean, np.where(constant, 1.0, scale), options, length)
 
     def encode(
         self, values: Sequence[Any], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
     ) -> list[np.ndarray]:
-        """Each sequence as float32 (T, D); an empty one gives (0, D).
+        """Encode each sequence as float32 (T, D); an empty one gives (0, D).
 
         Args:
             values: the sequences.
             first: row number of the first, from 0, for messages.
-            rows: row number of each, where they do not follow each other.
+            rows: row number of each, where they are not consecutive.
             where: what to call the data in messages.
 
         Raises:
@@ -201,7 +201,7 @@ class SequenceScaler:
         return encoded
 
     def to_json(self) -> str:
-        """One JSON document: options, mean and scale, exact to the last bit."""
+        """Return a JSON document: options, mean and scale, exact to the last bit."""
         return json.dumps(
             {
                 "format": FORMAT,
@@ -241,12 +241,12 @@ def _steps_of(value: Any, row: str) -> np.ndarray:
 
 
 def bad_series(sequences: Iterable[Any], column: str = "sequence", features: int = 0) -> list[BadRow]:
-    """Rows whose sequence is null, empty, not numeric, not finite, or of another number of features.
+    """Find rows with a sequence that is null, empty, not numeric, not finite, or has another number of features.
 
     Args:
         sequences: the rows' values.
         column: name, for the reasons.
-        features: D that is wanted; 0 takes the number that most rows have.
+        features: the required D; 0 takes the number that most rows have.
     """
     bad: list[BadRow] = []
     widths: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Holding rows out for validation."""
+"""Hold out rows for validation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from unroll.errors import DataError, OptionError
 
 
 def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide row numbers into a training and a validation part, the same for the same seed.
+    """Split row numbers into a training and a validation part, reproducibly for a seed.
 
-    Integer labels (N,) are stratified: every class has its share in both parts. A class of one row cannot be
-    in
-    both: such rows go to training and the rest is stratified. Where even that cannot be done (fewer rows to
-    hold out than classes), and for labels that are not classes (floating point, or (N, K)) or a bare number
-    of rows, the rows are divided at random.
+    Integer labels (N,) are stratified: every class has its share in both parts. A class with a single row cannot
+    be in both: such rows go to training and the rest is stratified. If that is impossible too (fewer rows to
+    hold out than classes), or labels are not classes (floating point, or (N, K)) or are just a number of rows,
+    the rows are split at random.
 
     Returns:
         `(train_rows, valid_rows)`, int64, each in rising order; with share 0 the second is empty.
@@ -29,8 +28,8 @@ def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray
     every = np.arange(n, dtype=np.int64)
     if share == 0:
         return every, every[:0]
-    held = round(n * share) or 1
-    if n - held < 1 or n < 2:
+    n_valid = round(n * share) or 1
+    if n - n_valid < 1 or n < 2:
         raise DataError(
             f"{n} row{'s' if n != 1 else ''} cannot be divided into training and validation ({share:g}); "
             "give validation 0 (--validation-fraction 0), or rows of its own (--valid DATA)"
@@ -43,10 +42,10 @@ def split(labels: np.ndarray | int, share: float, seed: int) -> tuple[np.ndarray
         _, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
         several = counts[index] > 1
         kinds = int((counts > 1).sum())
-        room = int(several.sum()) - held
-        if kinds and held >= kinds and room >= kinds:
+        room = int(several.sum()) - n_valid
+        if kinds and n_valid >= kinds and room >= kinds:
             candidates, classes = every[several], labels[several]
-    valid = train_test_split(candidates, test_size=held, random_state=seed % 2**32, stratify=classes)[1]
+    valid = train_test_split(candidates, test_size=n_valid, random_state=seed % 2**32, stratify=classes)[1]
     keep = np.ones(n, dtype=bool)
     keep[valid] = False
     return every[keep], np.sort(valid)

@@ -1,4 +1,4 @@
-"""What a program brings in memory: tables by column, and collections with a value a row."""
+"""Read in-memory data: columns of tables, and collections with one value per row."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def is_dataset(data: Any) -> bool:
 
 
 def is_table(data: Any) -> bool:
-    """Tell whether `data` has named columns that `column_of` reads."""
+    """Tell whether `data` is a table that `column_of` can read."""
     return is_frame(data) or is_dataset(data)
 
 
 def refuse_other_table(data: Any, what: str) -> None:
-    """Refuse a table of another library, whose iteration would give columns; `what` is what messages call it.
+    """Reject a table of another library, since iterating over it would give columns; `what` names it in messages.
 
     Raises:
         DataError: it is one.
@@ -36,7 +36,7 @@ def refuse_other_table(data: Any, what: str) -> None:
 
 
 def names_of(table: Any) -> list[str]:
-    """The columns' names as text."""
+    """Return the column names as text."""
     return [str(name) for name in (table.columns if is_frame(table) else table.column_names)]
 
 
@@ -66,24 +66,24 @@ def column_of(table: Any, name: str, where: str = "the table") -> list[Any]:
 
 
 def rows_in(values: Any, what: str) -> list[Any]:
-    """List the values of a collection with one a row: a list, a Series, an array, an iterator, a table of one column.
+    """List the values of a collection with one per row: a list, Series, array, iterator or one-column table.
 
-    Elements that a masked array hides are None.
+    Masked elements of a masked array become None.
 
     Args:
         values: the collection.
         what: what to call it in messages: "X".
 
     Raises:
-        DataError: it has no order of rows, or they are not values (one text, a mapping, a set, several columns).
+        DataError: it is not an ordered collection of values (one text, a mapping, a set, several columns).
     """
     refuse_other_table(values, what)
     if hasattr(values, "__array__") and not isinstance(values, Iterable):
         values = np.asarray(values)
     if isinstance(values, str | bytes | Mapping | Set) or not isinstance(values, Iterable):
         kind = type(values).__name__
-        found = {"str": "one text", "bytes": "one text in bytes", "NoneType": "None"}.get(kind, f"of type {kind}")
-        raise DataError(f"{what} is {found}; give a list with a value for each row")
+        given = {"str": "one text", "bytes": "one text in bytes", "NoneType": "None"}.get(kind, f"of type {kind}")
+        raise DataError(f"{what} is {given}; give a list with a value for each row")
     if is_table(values):
         names = names_of(values)
         if len(names) != 1:

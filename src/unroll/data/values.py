@@ -1,4 +1,4 @@
-"""What one value is: none at all, or text that cannot be stored."""
+"""Check values: missing, or text that cannot be stored; truncate rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from unroll.data.options import LengthOptions
 _HALF = re.compile("[\ud800-\udfff]")
 
 HALF_CHARACTER = "has half a character (a lone surrogate)"
-"""What to say of text for which `has_half_character` holds."""
+"""Message for text for which `has_half_character` is true."""
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value stands for none: None, NaN, NaT, pandas' NA, a masked element. Text never does."""
+    """Tell whether a value is missing: None, NaN, NaT, pandas' NA, a masked element. Text never is."""
     if isinstance(value, str):
         return False
     if value is None or value is np.ma.masked:
         return True
-    # Who has not imported pandas cannot have brought its NA.
+    # If pandas is not imported, the value cannot be its NA.
     pandas = sys.modules.get("pandas")
     if pandas is not None and value is getattr(pandas, "NA", None):
         return True

@@ -1,1 +1,1 @@
-"""Estimators: scikit-learn's contract over the tasks, one file each."""
+"""Estimators with the scikit-learn API for the tasks, one file each."""

@@ -1,4 +1,4 @@
-"""What every estimator has: parameters from options, a fitted task and model, and a way to a run folder."""
+"""Base class of estimators: parameters from options, a fitted task and model, saving and loading of runs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ E = TypeVar("E", bound=type)
 
 
 def takes(settings: type[Settings], *without: str) -> Callable[[E], E]:
-    """Give a class an `__init__` with a keyword parameter for each option of a task, as scikit-learn reads them.
+    """Add an `__init__` to a class with a keyword parameter for each option of a task, as scikit-learn requires.
 
-    Those of files and those `without` are no parameters; `random_state` and `verbose` are. The docstring gets a line
-    for each.
+    File options and those in `without` are not parameters; `random_state` and `verbose` are added. The docstring gets
+    a line for each.
     """
     texts = {"random_state": "Seed in place of `seed`, by scikit-learn's name.", "verbose": "Show the training."}
     defaults: dict[str, Any] = {}
@@ -66,13 +66,13 @@ def takes(settings: type[Settings], *without: str) -> Callable[[E], E]:
 
 
 class Estimator(BaseEstimator):
-    """Fitting a prepared task and keeping what came of it.
+    """Base class of estimators: train a prepared task and keep the result.
 
     Attributes:
-        task_, model_: what encodes and decodes, and the trained model.
+        task_, model_: the fitted task, which encodes and decodes, and the trained model.
         history_: a mapping for each epoch: losses and metrics.
-        warnings_: what the watch over the training had to say.
-        n_iter_: epochs.
+        warnings_: warnings of the training monitor.
+        n_iter_: number of epochs.
     """
 
     _task_name: ClassVar[str]
@@ -87,11 +87,11 @@ class Estimator(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path, *, trust_changed: bool = False) -> Self:
-        """Read a run folder as a fitted estimator; `unroll fit` wrote it, or `save`.
+        """Load a fitted estimator from a run folder, written by `unroll fit` or `save`.
 
         Args:
             path: the folder.
-            trust_changed: use it though its files are not as they were written, such as one that was edited by hand.
+            trust_changed: load the run even if its files were changed after it was written, for example edited by hand.
 
         Raises:
             RunError: the folder is missing, unfinished, changed or damaged, or holds another kind of task.
@@ -113,10 +113,10 @@ class Estimator(BaseEstimator):
         return self
 
     def _loaded(self) -> None:
-        """Set what `fit` would have set beside the task and the model."""
+        """Set the attributes that `fit` sets in addition to the task and the model."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the fitted model as a run folder, which the command line and `unroll.load` use.
+        """Save the fitted model as a run folder, for the command line and `unroll.load`.
 
         Raises:
             RunError: the folder holds something else, or a run and `overwrite` is off.
@@ -125,7 +125,7 @@ class Estimator(BaseEstimator):
         files = run_files()
         run = Run.claim(path, files=files, overwrite=overwrite)
         with run.writing():
-            Run.claim(path, files=files, overwrite=overwrite, held=True).begin()  # another may have come since
+            Run.claim(path, files=files, overwrite=overwrite, held=True).begin()  # another may have claimed it
             self.task_.save(run)
             run.write_config(self.task_.name, self.task_.settings.flat(), {"data": [], "valid": [], "test": []})
             run.write_json(METRICS, {"training": {"history": self.history_, "warnings": self.warnings_}})
@@ -134,7 +134,7 @@ class Estimator(BaseEstimator):
         return run.path
 
     def _options(self, **own: Any) -> dict[str, Any]:
-        """The parameters that are not at their defaults, as flat options, and `own` beside them."""
+        """Return the parameters that differ from their defaults as flat options, with `own` added."""
         standard = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
         set_to = {k: v for k, v in self.get_params(deep=False).items() if k not in ("verbose", "random_state")}
         if self.random_state is not None:

@@ -1,4 +1,4 @@
-"""`Classifier` and `Regressor`: sequence models with scikit-learn's contract."""
+"""`Classifier` and `Regressor`: sequence models with the scikit-learn API."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
-# what names columns means nothing to arrays; the loss over classes is the classifier's alone
+# column names do not apply to arrays; class weights and label smoothing only to the classifier
 _FILES = ("text", "sequence", "label", "label_separator")
 
 
 class _Labelled(Estimator):
-    """Fitting and answering, shared by the classifier and the regressor."""
+    """Base class of the classifier and the regressor: fit and predict."""
 
     def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
         own = {"text": "text"} if text else {"sequence": "values"}
@@ -49,23 +49,23 @@ class _Labelled(Estimator):
 
 @takes(ClassificationSettings, *_FILES)
 class Classifier(ClassifierMixin, _Labelled):
-    """A recurrent classifier of texts or numeric sequences.
+    """Recurrent classifier of texts or numeric sequences.
 
     Every option of `unroll fit classification` is a parameter, with the same name and default; `verbose` shows
     the training.
 
     X is a sequence of N texts, of N arrays (T,) or (T, D), or a table (N, T) or array (N, T, D). y holds N labels,
-    or is an indicator array (N, K) of zeros and ones for any number of labels a row.
+    or is an indicator array (N, K) of zeros and ones for multi-label classification.
 
     Attributes:
         classes_: the labels, sorted.
         history_: a mapping for each epoch: losses and metrics.
-        warnings_: what the watch over the training had to say.
-        model_, task_: the trained model and what encodes and decodes for it.
+        warnings_: warnings of the training monitor.
+        model_, task_: the trained model, and the task that encodes and decodes for it.
 
     Raises (in `fit` and `predict`):
         OptionError: a parameter's value cannot be used.
-        DataError: rows that cannot be used (named), fewer than two classes.
+        DataError: unusable rows, or fewer than two classes.
 
     Example:
         >>> texts, labels = ["a great film", "so dull"] * 20, ["good", "bad"] * 20
@@ -81,7 +81,7 @@ class Classifier(ClassifierMixin, _Labelled):
         def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None: ...
 
     def fit(self, X: Any, y: Any) -> Classifier:
-        """Train on X and y; a stratified share `validation_fraction` of the rows chooses the best epoch's weights."""
+        """Fit on X and y; a stratified share `validation_fraction` of the rows selects the best epoch."""
         y = read_labels(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True)
         check_consistent_length(values, y)
@@ -106,14 +106,14 @@ class Classifier(ClassifierMixin, _Labelled):
         self.classes_ = np.arange(len(self.task_.labels)) if several else np.array(self.task_.labels.names)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each row (N,), or zeros and ones (N, K)."""
+        """Predict the most probable label of each row (N,), or zeros and ones (N, K)."""
         answers = self._answer(X)
         if self.task_.labels.kind == "multi":
             return (answers >= 0.5).astype(int)
         return self.classes_[answers.argmax(1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each label (N, K), in the order of `classes_`."""
+        """Predict the probability of each label (N, K), in the order of `classes_`."""
         answers = self._answer(X).astype(np.float64)
         return answers if self.task_.labels.kind == "multi" else answers / answers.sum(1, keepdims=True)
 
@@ -125,7 +125,7 @@ class Classifier(ClassifierMixin, _Labelled):
 
 @takes(ClassificationSettings, *_FILES, "class_weights", "label_smoothing")
 class Regressor(RegressorMixin, _Labelled):
-    """A recurrent regressor of texts or numeric sequences.
+    """Recurrent regressor of texts or numeric sequences.
 
     Every option of `unroll fit regression` is a parameter; see `Classifier` for X. y is (N,) or (N, K) numbers.
 
@@ -143,7 +143,7 @@ class Regressor(RegressorMixin, _Labelled):
         def __init__(self, **parameters: Unpack[RegressorParameters]) -> None: ...
 
     def fit(self, X: Any, y: Any) -> Regressor:
-        """Train on X and y; a share `validation_fraction` of the rows chooses the best epoch's weights."""
+        """Fit on X and y; a share `validation_fraction` of the rows selects the best epoch."""
         y = read_numbers(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True, numeric=True)
         check_consistent_length(values, y)
@@ -156,7 +156,7 @@ class Regressor(RegressorMixin, _Labelled):
         self._flat = len(self.task_.labels) == 1
 
     def predict(self, X: Any) -> np.ndarray:
-        """The value of each row (N,), or values (N, K)."""
+        """Predict the value of each row (N,), or values (N, K)."""
         answers = self._answer(X).astype(np.float64)
         return answers[:, 0] if self._flat else answers
 

@@ -1,4 +1,4 @@
-"""`Forecaster`: fit a table of series, predict what follows."""
+"""`Forecaster`: fit time series and forecast the next steps."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 @takes(ForecastingSettings, "train_size", "test_size")
 class Forecaster(Estimator):
-    """A recurrent forecaster of one or many series.
+    """Recurrent forecaster of one or many time series.
 
-    Every option of `unroll fit forecasting` is a parameter, with the same name and default, but those of files and of
-    held-out test rows; `verbose` shows the training.
+    Every option of `unroll fit forecasting` is a parameter, with the same name and default, except file options,
+    `train_size` and `test_size`; `verbose` shows the training.
 
-    X is a DataFrame, wide (a column for each target) or long (with `series`, the column of the series' names), with a
+    X is a DataFrame, wide (a column for each target) or long (with `series_id`, the column of series names), with a
     column or an index of times; or a Series; or an array (N,) or (N, K) of equal steps; or files.
 
     Attributes:
         predictor_: the fitted model at the end of its history; see `unroll.serving.forecaster.ForecastPredictor`.
-        task_, model_: what makes windows and series of each other, and the trained model.
+        task_, model_: the fitted task, which encodes and decodes series, and the trained model.
         history_: a mapping for each epoch: losses and metrics.
-        warnings_: what the watch over the training had to say.
+        warnings_: warnings of the training monitor.
 
     Raises (in every method):
         OptionError: a parameter's value cannot be used.
-        DataError: rows, times or columns that cannot be used (named).
+        DataError: unusable rows, times or columns.
 
     Example:
         >>> sales = pd.DataFrame({"month": pd.date_range("2015-01", periods=96, freq="MS"), "sold": range(96)})
@@ -59,7 +59,7 @@ class Forecaster(Estimator):
         def __init__(self, **parameters: Unpack[ForecasterParameters]) -> None: ...
 
     def fit(self, X: Any, y: None = None) -> Self:
-        """Train on series, and stand at their end; `y` is not used."""
+        """Fit on series, and keep them as the history to forecast from; `y` is ignored."""
         settings = ForecastingSettings.from_flat(self._options())
         frames = read_history(X, settings.frame)
         say = print if self.verbose else _silent
@@ -83,36 +83,36 @@ class Forecaster(Estimator):
         future_covariates: pd.DataFrame | None = None,
         samples: int = 0,
     ) -> pd.DataFrame:
-        """Forecast the steps after the last that was seen, as a DataFrame with the columns of the data.
+        """Forecast the steps after the history, as a DataFrame with the columns of the data.
 
         Args:
-            X: series to stand at the end of, as in `fit` (None: those of `fit` and `update`).
-            horizon: steps (None: as many as were trained).
-            future_covariates: rows with the future covariates of the times to come, where the series have none.
-            samples: in place of forecasts and their quantiles, so many sample paths, numbered in a column `path`.
+            X: the history, as in `fit` (None: that of `fit` and `update`).
+            horizon: number of steps (None: as in training).
+            future_covariates: rows with the known future covariates, where the series have none.
+            samples: number of sample paths to draw instead of forecasts and quantiles, numbered in a column `path`.
 
         Returns:
             A row for each series, step and path: the series' name, the time, each target, and its quantiles as
             `target_0.1`, ... where the model has them. Series shorter than the look-back are left out with a warning.
         """
         check_is_fitted(self)
-        found = self.predictor_.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples)
-        return table(found.frames, found.stamps, found.answers, self.task_.settings.forecaster.quantiles)
+        forecast = self.predictor_.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples)
+        return table(forecast.frames, forecast.stamps, forecast.answers, self.task_.settings.forecaster.quantiles)
 
     def update(self, X: Any) -> Self:
-        """Go on by what was observed since; no weight changes."""
+        """Append new observations to the history; weights do not change."""
         check_is_fitted(self)
         self.predictor_.update(self._frames(X))
         return self
 
     def evaluate(self, X: Any) -> Report:
-        """Measure the forecasts of every window within series, beside the naive forecasts.
+        """Evaluate forecasts of every window of the series, compared with naive forecasts.
 
         Args:
             X: series of the training data; others are left out with a warning.
 
         Returns:
-            Figures by name, as `unroll evaluate` prints them.
+            Metrics by name, as in `unroll evaluate`.
         """
         check_is_fitted(self)
         windows = self.task_.encode(self._frames(X))
@@ -122,16 +122,16 @@ class Forecaster(Estimator):
     def backtest(
         self, X: Any = None, *, origins: int | None = None, stride: int | None = None
     ) -> tuple[Report, pd.DataFrame]:
-        """What the model would have said at successive origins, without training.
+        """Backtest the model: forecast from successive origins, without retraining.
 
         Args:
-            X: the series (None: those seen so far, the training data among them).
-            origins: forecasts of each series, the last ones (None: as many as fit, at most 10).
+            X: the series (None: the history).
+            origins: number of forecasts per series, the last ones (None: as many as fit, at most 10).
             stride: rows from one origin to the next (None: the horizon).
 
         Returns:
-            The figures beside those of the naive forecasts, also by origin and by step; and every forecast with its
-            truth, a row each. Series too short for it are left out with a warning.
+            Metrics of the model and the naive forecasts, also by origin and by step; and every forecast with its
+            truth, a row each. Series that are too short are left out with a warning.
         """
         import pandas as pd
 
@@ -139,12 +139,12 @@ class Forecaster(Estimator):
         frames = self.predictor_.frames if X is None else self._frames(X)
         if frames is None:
             raise DataError("there are no series to test on; give X")
-        found = backtest(self.task_, self.predictor_.model, frames, origins=origins, stride=stride)
-        _warn(found.notes)
-        return found.report, pd.DataFrame(records(found, self.task_))
+        result = backtest(self.task_, self.predictor_.model, frames, origins=origins, stride=stride)
+        _warn(result.notes)
+        return result.report, pd.DataFrame(records(result, self.task_))
 
     def _without(self, frames: TimeSeriesSet) -> list[str]:
-        """The series, and their rows, that the training was without."""
+        """List the series, with their number of rows, that were left out of training."""
         return [
             f"'{f.name}' ({len(f)} row{'s' * (len(f) != 1)})" for f in frames if f.name not in self.task_.scaler.series
         ]

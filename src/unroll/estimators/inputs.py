@@ -1,4 +1,4 @@
-"""X of an estimator: what a row is, be X a list, an array, a Series or a DataFrame."""
+"""Read X of an estimator: rows of a list, an array, a Series or a DataFrame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unroll.data.values import is_missing
 from unroll.errors import DataError
 
 Kind = Literal["text", "numbers", "unknown"]
-"""What rows hold; unknown where every one is null."""
+"""Kind of rows; unknown if all are null."""
 
 
 def read_inputs(
@@ -24,18 +24,18 @@ def read_inputs(
 ) -> tuple[list[Any], Kind]:
     """List the rows of X, and tell whether they are texts or numeric sequences.
 
-    A table of numbers (N, T), be it an array, lists or a DataFrame, is checked as scikit-learn checks it.
+    A numeric table (N, T) (array, lists or DataFrame) is validated by scikit-learn.
 
     Args:
-        estimator: the one whose `fit` or `predict` was called; learns the number of columns of a table.
-        X: texts, sequences, a table of numbers.
+        estimator: the calling estimator; remembers the number of columns of a table.
+        X: texts, sequences, or a numeric table.
         y: the targets, in `fit`.
         reset: whether this is `fit`.
-        numeric: whether y is to be numbers.
+        numeric: whether y must be numeric.
 
     Raises:
         DataError: X is neither.
-        ValueError, TypeError: scikit-learn's, for a table that is none.
+        ValueError, TypeError: from scikit-learn, for an invalid table.
     """
     name = type(estimator).__name__
     rows = _rows(X, name)
@@ -66,7 +66,7 @@ def read_inputs(
 
 
 def _sentence(error: ValueError, rows: Any) -> str:
-    """What scikit-learn says, without the array and the advice that follow; rows that are not finite are named."""
+    """Shorten an error message of scikit-learn; rows that are not finite are listed."""
     said = str(error).splitlines()[0]
     if said.startswith(("could not convert", "setting an array", "dtype='numeric' is")):
         return f"X is not a table of numbers: {said}"
@@ -77,7 +77,7 @@ def _sentence(error: ValueError, rows: Any) -> str:
 
 
 def _rows(X: Any, name: str) -> Any:
-    """A list with a value for each row; a table of numbers as it is."""
+    """Convert X to a list with a value for each row; a numeric table is unchanged."""
     if isinstance(X, list | tuple):
         return list(X)
     if isinstance(X, str):
@@ -87,7 +87,7 @@ def _rows(X: Any, name: str) -> Any:
     if isinstance(X, np.ma.MaskedArray) and X.ndim > 1 and X.dtype.kind in "fiub":
         X = np.ma.filled(X.astype(np.float64), np.nan)
     shape = getattr(X, "shape", None)
-    if shape is None:  # what only knows how to become an array is scikit-learn's matter
+    if shape is None:  # objects with only `__array__` are left to scikit-learn
         return X if hasattr(X, "__array__") else rows_in(X, "X")
     if hasattr(X, "sparse") or hasattr(X, "tocsr") or len(shape) == 0:
         return X
@@ -123,14 +123,14 @@ def _rows_of_table(X: Any, name: str) -> Any:
 
 
 def _first(column: Any) -> Any:
-    """The first value of a column that is not null."""
+    """Return the first value of a column that is not null."""
     if column.dtype.kind in "fiubc":
         return None
     return next((value for value in column if not is_missing(value)), None)
 
 
 def _is_row(value: Any) -> bool:
-    """Whether a cell holds a row by itself: a text, a sequence, or what is refused as one."""
+    """Tell whether a cell is a whole row: a text, a sequence, or a type that is rejected as a row."""
     return isinstance(value, str | bytes | dict) or _is_sequence(value)
 
 
@@ -141,7 +141,7 @@ def _is_sequence(value: Any) -> bool:
 
 
 def _is_numeric_table(rows: Sequence[Any]) -> bool:
-    """Whether rows are lists of one length with a number, or nothing, in each place, or numbers themselves."""
+    """Tell whether rows are lists of equal length with numbers or nulls, or are numbers themselves."""
     if all(isinstance(row, list | tuple) for row in rows):
         if len({len(row) for row in rows}) > 1:
             return False

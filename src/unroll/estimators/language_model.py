@@ -1,4 +1,4 @@
-"""`LanguageModel`: a language model of texts in memory, in scikit-learn's manner."""
+"""`LanguageModel`: a language model with the scikit-learn API, for texts in memory."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from unroll.tasks.language_modeling.task import LanguageTask
 
 @takes(LanguageSettings, "text")
 class LanguageModel(Estimator):
-    """A recurrent language model: how likely each token is to come next.
+    """Recurrent language model: predict the probability of each next token.
 
     Every option of `unroll fit language-model` is a parameter, with the same name and default; `verbose` shows the
     training.
 
-    X is one text, or a list of lines of text. The last share `validation_fraction` of it, by position, chooses
-    the best epoch's weights. A larger text than memory holds is for `unroll fit language-model`.
+    X is one text, or a list of texts, each ending a line. The last share `validation_fraction` of it selects the best
+    epoch. For text larger than memory use `unroll fit language-model`.
 
     Raises (in `fit`):
         OptionError: a parameter's value cannot be used.
-        DataError: X holds something that is no text, or is empty.
+        DataError: X is empty, or holds something other than text.
 
     Example:
         >>> model = unroll.LanguageModel(level="char", epochs=5, learning_rate=0.02).fit(["abcabcabc"] * 60)
@@ -46,29 +46,29 @@ class LanguageModel(Estimator):
         def __init__(self, **parameters: Unpack[LanguageModelParameters]) -> None: ...
 
     def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
-        """Train on the texts; `y` is not used."""
+        """Fit on the texts; `y` is ignored."""
         settings = LanguageSettings.from_flat(self._options())
         self._train(LanguageTask.prepare_records("language-model", settings, _lines(X)))
         return self
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
-        """What the model writes after `prompt`, piece by piece; options as in `LanguagePredictor.generate`."""
+        """Generate text after `prompt`, in pieces; options as in `LanguagePredictor.generate`."""
         return self._predictor().generate(prompt, **options)
 
     def score(self, X: str | Sequence[str], y: None = None) -> float:
-        """Minus the nats per token over all of X, read once: higher is better, as scikit-learn wants it."""
+        """Compute the negative loss in nats per token over all of X; higher is better, as in scikit-learn."""
         return -float(self.report(X)["nats_per_token"])
 
     def perplexity(self, X: str | Sequence[str]) -> float:
-        """exp(nats per token) over all of X, read once with the state carried."""
+        """Compute perplexity, exp(nats per token), over all of X, read once with the state carried."""
         return float(self.report(X)["perplexity"])
 
     def score_lines(self, X: Sequence[str]) -> list[dict[str, Any]]:
-        """The log-probabilities of each text's tokens; see `LanguagePredictor.score`."""
+        """Compute the log-probabilities of each text's tokens; see `LanguagePredictor.score`."""
         return list(self._predictor().score(rows_in(X, "X")))
 
     def report(self, X: str | Sequence[str]) -> Report:
-        """Every figure that `unroll evaluate` gives."""
+        """Compute all metrics of `unroll evaluate`."""
         check_is_fitted(self)
         return self.task_.evaluate(self.model_, self.task_.encode(_lines(X)))
 
@@ -78,7 +78,7 @@ class LanguageModel(Estimator):
 
 
 def _lines(X: Any) -> TextLines:
-    """The lines of X, each with its end."""
+    """Split X into lines, each with its end."""
     texts = [X] if isinstance(X, str) else rows_in(X, "X")
     bad = text_rows(texts, "X")
     if bad:

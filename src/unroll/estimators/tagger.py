@@ -1,4 +1,4 @@
-"""`Tagger`: a tag for each token, with scikit-learn's contract."""
+"""`Tagger`: sequence tagging with the scikit-learn API."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from unroll.tasks.transfer import resolve_settings
 
 @takes(TaggingSettings, "tokens", "tags")
 class Tagger(Estimator):
-    """A recurrent tagger of token lists.
+    """Recurrent tagger of token lists.
 
     Every option of `unroll fit tagging` is a parameter, with the same name and default; `verbose` shows the training.
 
-    X is a sequence of N token lists, or of texts that are split as `split` says. y is a sequence of N tag lists, each
-    as long as the sentence's tokens.
+    X is a sequence of N token lists, or of texts that are split according to `tokenize`. y is a sequence of N tag
+    lists, each as long as the sentence's tokens.
 
     Attributes:
         classes_: the tags, sorted.
         history_: a mapping for each epoch: losses and metrics.
-        warnings_: what the watch over the training had to say.
-        model_, task_: the trained model and what encodes and decodes for it.
+        warnings_: warnings of the training monitor.
+        model_, task_: the trained model, and the task that encodes and decodes for it.
 
     Raises (in `fit`, `predict` and `score`):
         OptionError: a parameter's value cannot be used.
-        DataError: sentences that cannot be used (named), or only one tag.
+        DataError: unusable sentences, or only one tag.
 
     Example:
         >>> X, y = [["Ada", "met", "Bob"], ["they", "slept"]] * 20, [["B-PER", "O", "B-PER"], ["O", "O"]] * 20
@@ -55,7 +55,7 @@ class Tagger(Estimator):
         def __init__(self, **parameters: Unpack[TaggerParameters]) -> None: ...
 
     def fit(self, X: Any, y: Any) -> Tagger:
-        """Train on X and y; a share `validation_fraction` of the sentences chooses the best epoch's weights."""
+        """Fit on X and y; a share `validation_fraction` of the sentences selects the best epoch."""
         if y is None:
             raise DataError("Tagger requires y to be passed, but the target y is None")
         tokens, tags = rows_in(X, "X"), rows_in(y, "y")
@@ -74,12 +74,12 @@ class Tagger(Estimator):
         self.classes_ = np.array(self.task_.labels.names)
 
     def predict(self, X: Any) -> list[list[str]]:
-        """The tags of each sentence."""
+        """Predict the tags of each sentence."""
         check_is_fitted(self)
         return [record["tags"] for record in self._answer(rows_in(X, "X"))]
 
     def score(self, X: Any, y: Any) -> float:
-        """The share of tokens whose tag is right."""
+        """Compute accuracy: the share of tokens with the right tag."""
         answered, wanted = self.predict(X), [as_tokens(tags) for tags in rows_in(y, "y")]
         check_consistent_length(answered, wanted)
         bad = [(row, reason) for row, tags in enumerate(wanted) if (reason := _wrong_tags(tags))]

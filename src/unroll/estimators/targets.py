@@ -1,4 +1,4 @@
-"""y of an estimator: labels or numbers, one or several for each row."""
+"""Read y of an estimator: labels or numbers, one or several for each row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_labels(y: Any) -> np.ndarray:
     """Read y as labels (N,), or as an indicator array (N, K) of zeros and ones.
 
     Raises:
-        DataError: rows without a label, or with one that cannot be used; they are named. Texts are mixed with others.
+        DataError: rows without a label or with an unusable one, or texts mixed with other types.
     """
     y = _one_or_several(y)
     if isinstance(y, np.ndarray) and y.ndim == 2:
@@ -45,7 +45,7 @@ def read_numbers(y: Any) -> np.ndarray:
     """Read y as target numbers (N,) or (N, K).
 
     Raises:
-        DataError: rows whose target is null, no number or not finite; they are named.
+        DataError: rows with a target that is null, not a number or not finite.
     """
     rows = rows_in(_one_or_several(y), "y")
     if any(isinstance(value, complex | np.complexfloating) for value in rows):
@@ -56,11 +56,11 @@ def read_numbers(y: Any) -> np.ndarray:
 
 
 def _one_or_several(y: Any) -> Any:
-    """Give an array (N, K) where each row of y has K values, of 2 or more, and else a collection of one value a row."""
+    """Return an array (N, K) if each row of y has K values, 2 or more, else a collection with one value per row."""
     if hasattr(y, "tocsr"):
         y = y.toarray()
     elif isinstance(y, np.ma.MaskedArray):
-        y = y.tolist()  # None where an element is hidden
+        y = y.tolist()  # None where an element is masked
     elif hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
     elif is_frame(y):

@@ -1,1 +1,1 @@
-"""Trained models in use."""
+"""Serving: predict with trained models."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """The steps after the end of each of S series.
+    """Hold forecasts of the steps after the end of each of S series.
 
     Attributes:
         frames: the series.
@@ -46,15 +46,15 @@ class Forecast:
 
 
 class ShortSeriesWarning(UserWarning):
-    """Series were left out of a training or a forecast, as they are too short."""
+    """Series were left out of training or a forecast because they are too short."""
 
 
 class ForecastPredictor(Predictor):
     """Forecast from a history with a trained model.
 
-    `predict` of a history puts it there; `update` moves it on by new observations. Strategy recursive carries its
-    state: after an update its forecast is that of all that came since the first look-back began, each value read once.
-    The others read the newest look-back again.
+    `predict` with a history sets it; `update` appends new observations. Strategy recursive carries its state: after an
+    update it forecasts from all values since the start of the first look-back, each read once. The other strategies
+    read the newest look-back again.
     """
 
     task: ForecastingTask
@@ -77,7 +77,7 @@ class ForecastPredictor(Predictor):
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[dict[str, Any]]:
-        """One record for each series and step after the history in files; see `predict`.
+        """Forecast from a history in files, with one record for each series and step; see `predict`.
 
         Raises:
             DataError: as `predict`.
@@ -91,12 +91,12 @@ class ForecastPredictor(Predictor):
             ahead = cast("pd.DataFrame", read(list(future_covariates), source=source).to_pandas())
         with warnings.catch_warnings(record=True) as left_out:
             warnings.simplefilter("always", ShortSeriesWarning)
-            found = self.predict(
+            forecast = self.predict(
                 frames, horizon=horizon, future_covariates=ahead, samples=samples, where=" ".join(future_covariates)
             )
         for warning in left_out:
             say(str(warning.message))
-        yield from found
+        yield from forecast
 
     def predict(
         self,
@@ -107,17 +107,17 @@ class ForecastPredictor(Predictor):
         samples: int = 0,
         where: str = "future_covariates",
     ) -> Any:
-        """Forecast the steps after the history, series by series, with the data's own columns.
+        """Forecast the steps after the history of each series, with the data's own columns.
 
         Args:
-            X: the history, at least the look-back of it: files, a DataFrame, a Series, an array or a TimeSeriesSet;
-                None: where the last call or `update` stood. A series that the training data had not is measured on its
+            X: the history, at least the look-back: files, a DataFrame, a Series, an array or a TimeSeriesSet; None: the
+                history of the last call or `update`. A series that is not in the training data is scaled by its
                 history; one shorter than the look-back is left out with a warning.
-            horizon: steps; None: as many as were trained. Beyond them strategies recursive and seq2seq go on, direct
-                and segrnn roll forward on their own answers.
-            future_covariates: rows with these columns at the times to come, where the history does not hold them.
-            samples: sample paths to draw; the same for the same seed of the run.
-            where: what to call `future_covariates` in messages.
+            horizon: steps; None: as in training. Beyond that, strategies recursive and seq2seq continue, direct and
+                segrnn roll forward on their own forecasts.
+            future_covariates: rows with the known future covariates, where the history does not have them.
+            samples: number of sample paths to draw; reproducible for the run's seed.
+            where: name of `future_covariates` in messages.
 
         Returns:
             For a DataFrame, a Series or an array, a DataFrame: a row for each series and step, with the series' name,
@@ -126,15 +126,14 @@ class ForecastPredictor(Predictor):
             of the same, with the paths of a step as `target_paths`.
 
         Raises:
-            DataError: the history is too short or has other columns, or known columns end too early (the missing times
-                are named).
-            OptionError: what was asked for cannot be had of this model.
+            DataError: the history is too short or has other columns, or known columns end too early.
+            OptionError: an option does not apply to this model.
         """
-        found = self.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples, where=where)
+        forecast = self.forecast(X, horizon=horizon, future_covariates=future_covariates, samples=samples, where=where)
         levels = self.task.settings.forecaster.quantiles
         if is_in_memory(X):
-            return table(found.frames, found.stamps, found.answers, levels)
-        return list(records(found.frames, found.stamps, found.answers, levels))
+            return table(forecast.frames, forecast.stamps, forecast.answers, levels)
+        return list(records(forecast.frames, forecast.stamps, forecast.answers, levels))
 
     def forecast(
         self,
@@ -145,7 +144,7 @@ class ForecastPredictor(Predictor):
         samples: int = 0,
         where: str = "future_covariates",
     ) -> Forecast:
-        """As `predict`, as arrays."""
+        """Forecast as `predict` does, but return arrays."""
         steps = self.task.settings.reach.horizon if horizon is None else _whole("horizon", horizon, 1)
         samples = _whole("samples", samples, 0)
         if X is not None:
@@ -165,7 +164,7 @@ class ForecastPredictor(Predictor):
         return Forecast(frames, stamps, answers)
 
     def _long_enough(self, frames: TimeSeriesSet) -> TimeSeriesSet:
-        """The series that fill a look-back; the others are named in a warning.
+        """Select the series that fill a look-back, and warn about the others.
 
         Raises:
             DataError: there is none.
@@ -186,16 +185,16 @@ class ForecastPredictor(Predictor):
         return replace(frames, series=tuple(frame for frame in frames if len(frame) >= lookback))
 
     def part(self, data: Any, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> ForecastWindows:
-        """Every window within data as `predict` takes it; see `Predictor.part`."""
+        """Cut every window of data in any form that `predict` takes; see `Predictor.part`."""
         return self.task.load(data, self.source(skip_bad_rows, encoding), say)
 
     def update(self, X: Any) -> Self:
-        """Move on by what has been observed since: what `predict` takes. No weight changes.
+        """Append new observations, in any form that `predict` takes. Weights do not change.
 
-        A series that was too short is forecast from when it fills a look-back.
+        A series that was too short is forecast once it fills a look-back.
 
         Raises:
-            DataError: there is no history yet, or the news do not follow it.
+            DataError: there is no history yet, or the new observations do not follow it.
         """
         if self.frames is None:
             raise DataError("there is no history to go on from; give it to predict first")
@@ -221,18 +220,18 @@ class ForecastPredictor(Predictor):
         )
 
     def stand(self, frames: TimeSeriesSet) -> None:
-        """At the end of these series, with nothing carried."""
+        """Set the history to these series, without carried state."""
         self.frames, self._streams = frames, None
         self._scaler = self.task.scaler
         self._measure(frames)
 
     def _measure(self, frames: TimeSeriesSet) -> None:
-        """Learn the size of new series, once they fill a look-back: fewer rows do not tell it."""
+        """Fit the scaler on new series that fill a look-back; shorter series are too short for that."""
         lookback = self.task.settings.reach.lookback
         self._scaler = self._scaler.extend(frames.only([f.name for f in frames if len(f) >= lookback]))
 
     def _standing(self, frames: TimeSeriesSet) -> dict[str, DecoderState]:
-        """The state of each series at the end of its history, read from the look-back before it if none is carried."""
+        """Return the state of each series after its history, read from the last look-back if none is carried."""
         if self._streams is None:
             self._streams = {}
         lookback = self.task.settings.reach.lookback
@@ -243,7 +242,7 @@ class ForecastPredictor(Predictor):
 
     @torch.inference_mode()
     def _read(self, at: DecoderState | None, frame: TimeSeries, first: int) -> DecoderState:
-        """The state after the rows from `first` on."""
+        """Read the rows from `first` on; return the new state."""
         scaled = self._scaler.transform(frame)
         rows = slice(first, len(frame))
         if at is not None and first == len(frame):

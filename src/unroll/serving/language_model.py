@@ -1,4 +1,4 @@
-"""A trained language model in use: text continued, and lines scored."""
+"""Serve a trained language model: generate text and score lines."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ _UNKNOWN_NAMED = 5
 
 
 class Continuation(NamedTuple):
-    """A text that a beam search found."""
+    """Result of a beam search."""
 
     text: str
-    """The prompt, where it was asked for, and what follows."""
+    """The prompt, if `echo` is set, and the generated text."""
     log_probability: float
-    """Of the tokens that follow, in nats."""
+    """Log-probability of the generated tokens, in nats."""
     score: float
     """The log-probability, divided by the length penalty."""
 
 
 class ModelStepper:
-    """A language model as the generation sees it: see `generation.Stepper`."""
+    """Adapt a language model to the interface of generation; see `generation.Stepper`."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.vocabulary = model.head.classes
         self._model = model
 
     def start(self, rows: int) -> Any:
-        """The state of `rows` texts of which nothing has been read."""
+        """Return the initial state of `rows` texts."""
         with torch.inference_mode():
             return self._model.start(rows)
 
     def read(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read ids (B, T), some hundred steps at a time."""
+        """Read ids (B, T), a few hundred steps at a time."""
         with torch.inference_mode():
             features = None
             for part in ids.to(_device(self._model)).split(_STEPS_AT_ONCE, dim=1):
@@ -62,21 +62,21 @@ class ModelStepper:
             return self._model.log_prob(features[:, -1]), state
 
     def step(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read one token more."""
+        """Read one more token."""
         with torch.inference_mode():
             return self._model.step(ids.to(_device(self._model)), state)
 
     def select(self, state: Any, rows: Tensor) -> Any:
-        """The state of some of the rows."""
+        """Select the state of some rows."""
         with torch.inference_mode():
             return self._model.select(state, rows)
 
 
 class LanguagePredictor(Predictor):
-    """A trained language model.
+    """Generate and score text with a trained language model.
 
-    Every text begins as the training text did: with the end of a line before its first token, or padding where the
-    vocabulary has no line ends.
+    As in training, the input before the first token of a text is a line end, or padding where the vocabulary has no
+    line ends.
     """
 
     task: LanguageTask
@@ -92,19 +92,19 @@ class LanguagePredictor(Predictor):
         dynamic_rate: float | None = None,
         dynamic_decay: float | None = None,
     ) -> Report:
-        """Compute perplexity and its like over the whole text, in files or a table.
+        """Compute perplexity and related metrics over the whole text, in files or a table.
 
         Args:
             data: files, a hub name, a DataFrame or a `datasets.Dataset`.
-            skip_bad_rows: leave out rows that cannot be used.
+            skip_bad_rows: skip unusable rows.
             encoding: of text files, if not that of the training data.
-            say: told which rows were left out.
-            dynamic_rate: go on learning at this rate from each window of the text, once it has been scored.
-            dynamic_decay: after each such step go back this share of the way to the trained weights.
+            say: called with notes on skipped rows.
+            dynamic_rate: learning rate of dynamic evaluation: learn from each window of the text after scoring it.
+            dynamic_decay: after each such step, move this share of the way back to the trained weights.
 
         Raises:
             DataError: the text cannot be used.
-            OptionError: dynamic evaluation of masked prediction, or with a rate with which the model diverges.
+            OptionError: dynamic evaluation of masked prediction, or a rate at which the model diverges.
         """
         if dynamic_decay is not None and dynamic_rate is None:
             raise OptionError("dynamic_decay goes with dynamic_rate")
@@ -132,20 +132,20 @@ class LanguagePredictor(Predictor):
         stop: Sequence[str] = (),
         echo: bool = False,
     ) -> Iterator[str]:
-        """What the model writes after `prompt`, piece by piece; see `generation.sample`.
+        """Generate text after `prompt`, in pieces; see `generation.sample`.
 
         Args:
             prompt: may be empty.
-            length: tokens, at most.
-            temperature: 0 takes the likeliest token each time.
-            top_k: draw from so many of the likeliest tokens; 0: from all.
-            top_p: draw from the fewest tokens that have this probability together; 1: from all.
+            length: maximum number of tokens.
+            temperature: sampling temperature; 0: greedy, the most likely token.
+            top_k: sample from this many most likely tokens; 0: from all.
+            top_p: sample from the fewest tokens with this total probability (nucleus sampling); 1: from all.
             seed: the same seed gives the same text.
-            stop: strings at which the text ends; they are left out.
-            echo: the prompt, as the vocabulary has it, comes first.
+            stop: strings at which the text ends; they are not returned.
+            echo: return the prompt first, as decoded from its tokens.
 
         Raises:
-            DataError: the prompt holds what the vocabulary does not have.
+            DataError: the prompt has tokens that are not in the vocabulary.
             OptionError: a value outside its range, or the run predicts masked tokens.
         """
         read, ids = self._read(prompt)
@@ -172,17 +172,17 @@ class LanguagePredictor(Predictor):
         stop: Sequence[str] = (),
         echo: bool = False,
     ) -> list[Continuation]:
-        """The likeliest texts after `prompt` that a beam search finds, best first; see `generation.beam`.
+        """Find the most likely texts after `prompt` by beam search, best first; see `generation.beam`.
 
         Raises:
-            DataError: the prompt holds what the vocabulary does not have.
+            DataError: the prompt has tokens that are not in the vocabulary.
             OptionError: a value outside its range, or the run predicts masked tokens.
         """
         read, ids = self._read(prompt)
 
         def decoder() -> Decoder:
             made = self.task.encoder.decoder()
-            for i in ids[-1:]:  # what follows depends on the last token alone
+            for i in ids[-1:]:  # decoding the next token depends only on the last one
                 made.push(i)
             return made
 
@@ -212,9 +212,9 @@ class LanguagePredictor(Predictor):
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[dict[str, Any]]:
-        """The score of each line or record of files; "-" is standard input, answered as it comes. See `score`.
+        """Score each line or record of files; "-" is standard input, scored as it arrives. See `score`.
 
-        `say` is told which lines of files were left out.
+        `say` is called with notes on skipped lines of files.
 
         Raises:
             DataError: the data cannot be read; a record has no text, and `skip_bad_rows` is off.
@@ -231,18 +231,18 @@ class LanguagePredictor(Predictor):
         return self._scorer.score(lines_of(passage), carry=carry, live=False)
 
     def score(self, lines: Iterable[Any], *, carry: bool = False) -> Iterator[dict[str, Any]]:
-        """How likely each line is, in order; only some lines are held at a time.
+        """Score each line: compute the log-probabilities of its tokens, a few lines at a time.
 
         A line's last token is its end, where the vocabulary has line ends. Logarithms are natural.
 
         Args:
             lines: texts, without the end of the line; or a DataFrame or a `datasets.Dataset` with the text column.
-            carry: each line is read after those before it, as one text; else each begins anew.
+            carry: carry the state over from line to line, as in one text; else each line starts anew.
 
         Yields:
-            `text`; `tokens`, readable; `log_probabilities` of each after those before it; `total`, their sum;
-            `per_token`, their mean; `perplexity`, exp(-per_token); `unknown`, how many tokens the vocabulary does not
-            have, each scored as the unknown token. The mean and the perplexity of no tokens are None.
+            `text`; `tokens`, readable; `log_probabilities` of each given those before it; `total`, their sum;
+            `per_token`, their mean; `perplexity`, exp(-per_token); `unknown`, the number of tokens not in the
+            vocabulary, each scored as the unknown token. Mean and perplexity of no tokens are None.
 
         Raises:
             DataError: a line is not text.
@@ -257,7 +257,7 @@ class LanguagePredictor(Predictor):
         return self._scorer.score(lines, carry=carry, live=False)
 
     def _read(self, prompt: str) -> tuple[list[int], list[int]]:
-        """What the model reads before it writes, and the prompt's own tokens."""
+        """Encode a prompt: return the ids that the model reads first, and the prompt's own ids."""
         self._check_next()
         if not isinstance(prompt, str):
             raise DataError(f"the prompt is of type {type(prompt).__name__}; give one text")

@@ -1,4 +1,4 @@
-"""A trained model in use: records in, answers out, in order."""
+"""Predict records with a trained model, in order."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ROWS_AT_ONCE = 2048
 
 
 class Predictor:
-    """A task and its trained model.
+    """Hold a task and its trained model for prediction.
 
     Attributes:
-        task: how data becomes arrays and outputs become answers.
+        task: encodes data and decodes outputs.
         model: the model, in evaluation mode.
-        written: how files are written, where a person says so rather than their lines.
+        written: how files are written, if given by the user rather than detected.
 
     Example:
         >>> path = unroll.Classifier(epochs=1).fit(["good", "bad"] * 10, ["+", "-"] * 10).save("runs/words")
@@ -56,9 +56,9 @@ class Predictor:
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Report:
-        """Every metric on data with the truth in it: files, a hub name, a DataFrame or a `datasets.Dataset`.
+        """Compute every metric on labelled data: files, a hub name, a DataFrame or a `datasets.Dataset`.
 
-        `say` is told which rows were left out.
+        `say` is called with notes on skipped rows.
 
         Raises:
             DataError: the data cannot be used.
@@ -76,7 +76,7 @@ class Predictor:
         )
 
     def part(self, data: Data, skip_bad_rows: bool, encoding: str | None, say: Callable[[str], None]) -> Any:
-        """Data with the truth in it, as the task holds it.
+        """Read and encode labelled data.
 
         Raises:
             DataError: the data cannot be used.
@@ -84,16 +84,16 @@ class Predictor:
         return self.task.load(_files_or_table(data), self.source(skip_bad_rows, encoding), say)
 
     def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
-        """How files are read: in the encoding of the training data, if no other is given, and as `written` says.
+        """Return how to read files: with the given encoding or that of the training data, and `written`.
 
-        A file need not be written as the training data was, so its delimiter and its numbers are judged anew.
+        A file may be written differently from the training data, so delimiter and number format are detected again.
         """
         encoding = encoding or self.task.settings.source.encoding
         return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding)
 
 
 class RecordPredictor(Predictor):
-    """A trained model that answers records one by one."""
+    """Predict records one by one with a trained model."""
 
     task: RecordTask[Any, Any]
 
@@ -105,7 +105,7 @@ class RecordPredictor(Predictor):
         encoding: str | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[dict[str, Any]]:
-        """An answer for each row of files; "-" is standard input, answered as it comes.
+        """Predict each row of files; "-" is standard input, predicted as it arrives.
 
         Raises:
             DataError: as `predict`.
@@ -128,17 +128,17 @@ class RecordPredictor(Predictor):
     ) -> Iterator[dict[str, Any]]: ...
 
     def predict(self, records: Any, *, skip_bad_rows: bool = False, live: bool = False) -> Any:
-        """An answer for each record, in order.
+        """Predict each record, in order.
 
         Args:
-            records: mappings that hold the input column, or values of that column; a `datasets.Dataset`, a Series or
+            records: mappings with the input column, or values of that column; a `datasets.Dataset`, a Series or
                 an array gives its rows one by one. Or a DataFrame with that column.
-            skip_bad_rows: answer a row that cannot be used with `{"error": ...}`.
-            live: answer what has arrived without waiting for more.
+            skip_bad_rows: answer an unusable row with `{"error": ...}`.
+            live: predict records as they arrive, without waiting for more.
 
         Returns:
-            An iterator that holds some thousand records at a time; what comes before a row that cannot be used is
-            answered first. For a DataFrame, one with its index, and a column for each name in the answers.
+            An iterator that holds a few thousand records at a time; rows before an unusable row are answered
+            first. For a DataFrame, one with its index, and a column for each name in the answers.
 
         Raises:
             DataError: a record lacks the input column, or cannot be used, and `skip_bad_rows` is off.
@@ -193,11 +193,11 @@ class RecordPredictor(Predictor):
 
 
 def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
-    """Load a run folder: the model and all that it needs to answer.
+    """Load the predictor of a run folder.
 
     Args:
         path: the folder.
-        trust_changed: use it though its files are not as they were written, such as one that was edited by hand.
+        trust_changed: load the run even if its files were changed after it was written, for example edited by hand.
 
     Raises:
         RunError: the folder is missing, unfinished, changed or damaged; nothing in it is executed.
@@ -216,11 +216,11 @@ def _files_or_table(data: Any) -> Any:
     if is_table(data):
         return data
     refuse_other_table(data, "the data")
-    found = [data] if isinstance(data, str | os.PathLike) or not isinstance(data, Iterable) else list(data)
-    for name in found:
+    names = [data] if isinstance(data, str | os.PathLike) or not isinstance(data, Iterable) else list(data)
+    for name in names:
         if not isinstance(name, str | os.PathLike):
             raise DataError(
                 f"the data is of type {type(data).__name__}, which holds {type(name).__name__}; "
                 "give files, a DataFrame or a datasets.Dataset"
             )
-    return [os.fspath(name) for name in found]
+    return [os.fspath(name) for name in names]

@@ -1,1 +1,1 @@
-"""Tasks: what records look like, the loss, the metrics, and how outputs become records again."""
+"""Tasks: read and encode records, define loss and metrics, and decode outputs."""

@@ -1,4 +1,4 @@
-"""The base of every task: what a task says, and what all of them have from here."""
+"""Base classes of tasks: the interface to implement, and the shared methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 Report = dict[str, Any]
-"""Figures by name, JSON values all. It begins with what was counted: `{"rows": 360, ...}`."""
+"""Metrics by name, all JSON values. The first entry is the size of the data: `{"rows": 360, ...}`."""
 
 R = TypeVar("R")
 B = TypeVar("B", bound="Batch")
@@ -28,16 +28,16 @@ P = TypeVar("P", bound="Part")
 
 
 class Part(Protocol):
-    """Encoded data: rows, sentences, a stream of tokens, windows over series. Only its task looks inside."""
+    """Encoded data: rows, sentences, a stream of tokens, windows over series. Opaque to all but its task."""
 
     def fingerprint(self) -> Iterable[bytes | memoryview]:
-        """Give everything that a training sees of it, piece by piece."""
+        """Yield the bytes of everything that affects training, for a hash."""
         ...
 
 
 @dataclass(frozen=True)
 class DataPaths:
-    """Where the data of a run is: training, validation (none: a share of the training data) and test data."""
+    """Paths of a run's training, validation (none: a share of the training data) and test data."""
 
     data: Sequence[str]
     valid: Sequence[str] = ()
@@ -46,7 +46,7 @@ class DataPaths:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A task that has learnt from its training part, and every part encoded."""
+    """Hold a fitted task and its encoded training, validation and test parts."""
 
     task: BaseTask[Any, Any]
     train: Any
@@ -59,11 +59,11 @@ def ignore(_: str) -> None:
 
 
 class BaseTask(ABC, Generic[R, P]):
-    """Records to batches, the network and the loss for them, and outputs back to records.
+    """Base class of tasks: encode records to batches, build model and loss, and decode outputs.
 
-    A task says how data is read (`read`), what is learnt from the training part (`learn`), how records become arrays
-    (`encode`) and these become batches (`batches`), the model (`network`), the loss and metrics (`objective`), and how
-    good a model is (`evaluate`). It says what it has learnt as files (`state`, `from_run`). The rest is here.
+    A subclass defines how to read data (`read`), learn from the training part (`learn`), encode records (`encode`),
+    batch them (`batches`), build the model (`network`), compute loss and metrics (`objective`), evaluate a model
+    (`evaluate`), and save and load what was learnt (`state`, `from_run`). This class implements the rest.
 
     Type parameters: R, the usable records; P, the same encoded.
 
@@ -87,9 +87,8 @@ class BaseTask(ABC, Generic[R, P]):
             name: of the task.
             settings: every option.
             data: names of files or of hub data, or a table (`data.tables`).
-            say: told what was left out.
-            known: the training records, or the task that has learnt from them, where these are others; its `labels`
-                are those that there are.
+            say: called with notes on what was left out.
+            known: the training records, or the task fitted on them, when reading other data; its `labels` are used.
 
         Raises:
             DataError: the data cannot be used.
@@ -110,31 +109,31 @@ class BaseTask(ABC, Generic[R, P]):
 
     @abstractmethod
     def batches(self, part: P, *, training: bool) -> BatchSource:
-        """Give a part's batches, in the order of training or of validation."""
+        """Return a part's batches, in training order or in validation order."""
 
     @abstractmethod
     def network(self, training: P | None = None) -> nn.Module:
-        """Make a new model; `training`, the training part, is given where it is about to be trained."""
+        """Build a new model; `training` is the training part, given if the model is to be trained."""
 
     @abstractmethod
     def objective(self, training: P | None = None) -> Objective:
-        """Give loss and metrics."""
+        """Return loss and metrics."""
 
     @abstractmethod
     def evaluate(self, network: Any, part: P) -> Report:
-        """Compute every metric on a part, a baseline's beside it."""
+        """Compute every metric on a part, for the model and a baseline."""
 
     @abstractmethod
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """Give the report as lines for a person; `full` with its tables."""
+        """Format the report as lines of text; `full` includes its tables."""
 
     @abstractmethod
     def counts(self, part: P) -> dict[str, int]:
-        """Count what a part holds: rows, tokens, windows; the first is what a person is told."""
+        """Count the rows, tokens or windows of a part; messages show the first count."""
 
     @abstractmethod
     def state(self) -> dict[str, str]:
-        """Give what was learnt, as files: name -> content."""
+        """Return what was learnt, as files: name -> content."""
 
     @classmethod
     @abstractmethod
@@ -146,12 +145,12 @@ class BaseTask(ABC, Generic[R, P]):
         """
 
     def learn_encoded(self, train: P) -> Self:
-        """Learn what needs the encoded training part, such as frequencies; here: nothing."""
+        """Learn from the encoded training part, such as token frequencies; by default nothing."""
         return self
 
     @classmethod
     def split(cls, settings: Any, records: R) -> tuple[R, R | None]:
-        """Divide training records into a training and a validation part; here: all of them train.
+        """Split training records into a training and a validation part; by default all are for training.
 
         Raises:
             DataError: there are too few.
@@ -159,15 +158,15 @@ class BaseTask(ABC, Generic[R, P]):
         return records, None
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Say what there is to train on and what was learnt from it, before the training starts."""
+        """Describe the training data and what was learnt from it, before the training starts."""
         yield self.describe_parts(prepared)
 
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
-        """Draw what the task has to show into the run folder; here: nothing."""
+        """Save the task's plots to the run folder; by default none."""
 
     @classmethod
     def prepare(cls, name: str, settings: Any, sources: DataPaths, say: Log) -> TrainingData:
-        """Read the data, divide it, learn from the training part, and encode every part.
+        """Read the data, split it, learn from the training part, and encode every part.
 
         Raises:
             UserError: the data or the options cannot be used.
@@ -181,7 +180,7 @@ class BaseTask(ABC, Generic[R, P]):
     def prepare_records(
         cls, name: str, settings: Any, main: R, valid: R | None = None, test: R | None = None, say: Log = ignore
     ) -> TrainingData:
-        """Prepare records that have been read; a share of `main` is held out if `valid` is not given.
+        """Prepare records already read; a share of `main` is held out if `valid` is not given.
 
         Raises:
             UserError: the records or the options cannot be used.
@@ -193,7 +192,7 @@ class BaseTask(ABC, Generic[R, P]):
         return TrainingData(task.learn_encoded(part), part, *others)
 
     def load(self, data: Any, source: SourceOptions, say: Log) -> P:
-        """Read and encode new data with the truth in it: names of files or of hub data, or a table (`data.tables`).
+        """Read and encode new labelled data: names of files or of hub data, or a table (`data.tables`).
 
         Raises:
             DataError: it cannot be used.
@@ -205,23 +204,23 @@ class BaseTask(ABC, Generic[R, P]):
         return self.read(self.name, replace(self.settings, source=source), data, say, self)
 
     def save(self, run: Run) -> None:
-        """Write what `from_run` needs beside config.yaml."""
+        """Write the files that `from_run` needs in addition to config.yaml."""
         for file, content in self.state().items():
             run.write(file, content)
 
     def fingerprint(self, part: P) -> Iterator[bytes | memoryview]:
-        """Give what a resumed training must find as it was, of a part and of what was learnt."""
+        """Yield the bytes of a part and of what was learnt, which must be unchanged to resume training."""
         for content in self.state().values():
             yield content.encode()
         yield from part.fingerprint()
 
     def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
-        """Say what is about to be trained, and on what."""
+        """Describe the model and the data before training."""
         yield from self.describe_data(prepared)
         yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(network):,} parameters"
 
     def describe_parts(self, prepared: TrainingData, more: str = "") -> str:
-        """`360 rows to train, 40 to validate, 50 to test`; `more` on the rows to train."""
+        """Format the sizes: `360 rows to train, 40 to validate, 50 to test`; `more` on the rows to train."""
         parts = [f"{counted(self.counts(prepared.train))}{more} to train"]
         for part, what in ((prepared.valid, "validate"), (prepared.test, "test")):
             if part is not None:
@@ -230,29 +229,29 @@ class BaseTask(ABC, Generic[R, P]):
 
 
 class RecordTask(BaseTask[R, P]):
-    """A task whose records are answered one by one."""
+    """Base class of tasks that predict records one by one."""
 
     @property
     @abstractmethod
     def column(self) -> str:
-        """The column that a record to answer must have."""
+        """Name of the input column of a record."""
 
     @property
     @abstractmethod
     def answer_keys(self) -> Sequence[str]:
-        """What every record of the answers has."""
+        """Keys of every predicted record."""
 
     @abstractmethod
     def validate(self, values: Sequence[Any]) -> Mapping[int, str]:
-        """Say why values of that column cannot be answered, by their position."""
+        """Find values of the input column that cannot be used; return reasons by position."""
 
     @abstractmethod
     def predict(self, network: Any, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """Answer values of that column: one record for each."""
+        """Predict one record for each value of the input column."""
 
 
 def run_batches(network: nn.Module, batches: Iterable[B]) -> Iterator[B]:
-    """Give batches on the network's device, for a network in evaluation mode and without gradients."""
+    """Yield batches on the network's device, with the network in evaluation mode and without gradients."""
     import torch
 
     device = next(network.parameters()).device
@@ -263,7 +262,7 @@ def run_batches(network: nn.Module, batches: Iterable[B]) -> Iterator[B]:
 
 
 def require_finite(*answers: Any) -> None:
-    """Refuse answers, numbers, tensors or arrays, that hold NaN or an infinity.
+    """Check that answers (numbers, tensors or arrays) have no NaN or infinity.
 
     Raises:
         RunError: one does.
@@ -282,13 +281,13 @@ def require_finite(*answers: Any) -> None:
 
 
 def counted(report: Mapping[str, Any]) -> str:
-    """What a report counted, in words: `360 rows`."""
+    """Format the size in a report: `360 rows`."""
     name, number = next(iter(report.items()))
     return f"{number:,} {name.removesuffix('s') if number == 1 else name}"
 
 
 def describe_lengths(lengths: np.ndarray, unit: str, row: str, padding: float) -> str:
-    """`3 to 80 tokens a row (median 12), 4.1% of the batches padding`."""
+    """Describe sequence lengths: `3 to 80 tokens a row (median 12), 4.1% of the batches padding`."""
     import statistics
 
     middle = int(statistics.median(lengths.tolist()))
@@ -299,12 +298,12 @@ def describe_lengths(lengths: np.ndarray, unit: str, row: str, padding: float) -
 
 
 def parameters(network: nn.Module) -> int:
-    """Number of trainable parameters."""
+    """Count the parameters of a network."""
     return sum(p.numel() for p in network.parameters())
 
 
 def recurrent_layers(options: RecurrentOptions) -> str:
-    """The recurrent layers in words: `2 bidirectional LSTM layers of 128`."""
+    """Describe the recurrent layers: `2 bidirectional LSTM layers of 128`."""
     both = "bidirectional " if options.bidirectional else ""
     last = f", the last of {options.last_hidden_size}" if options.last_hidden_size else ""
     layers = f"{both}{options.recurrence.upper()} layer{'s' * (options.num_layers > 1)}"

@@ -1,4 +1,4 @@
-"""The table of tasks: name -> where its parts are. Each part is imported when it is needed."""
+"""Registry of tasks by name. Classes are imported only when needed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ROWS = (
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command that only one task's runs take.
+    """Define a command-line flag that is specific to one task.
 
     Attributes:
-        name: of the argument that it becomes.
+        name: of the function argument.
         kind: `int` or `float`; None: names of files, one or more.
-        text: its help.
+        text: help text.
     """
 
     name: str
@@ -35,16 +35,16 @@ class Flag:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task in the table.
+    """Define a task of the registry.
 
     Attributes:
         text: what it does, in a sentence.
-        data: what its data may be, for the help.
-        settings, task, predictor: its options, itself, and what answers with a trained run; each a class, or
-            `module:Class`, which is imported when it is needed.
-        state: the files in which a run keeps what it has learnt.
-        plots: the pictures that it draws beside those of every training.
-        predict_flags, evaluate_flags: what `unroll predict` and `unroll evaluate` hand to the predictor's
+        data: accepted data, for the help.
+        settings, task, predictor: classes of its options, of the task, and of predictors for trained runs; each a
+            class, or `module:Class`, imported when needed.
+        state: files of a run with what the task has learnt.
+        plots: the task's plots, in addition to those of every training.
+        predict_flags, evaluate_flags: flags that `unroll predict` and `unroll evaluate` pass to the predictor's
             `predict_files` and `evaluate`.
     """
 
@@ -59,15 +59,15 @@ class TaskSpec:
     evaluate_flags: tuple[Flag, ...] = ()
 
     def load_settings(self) -> type[Settings]:
-        """The class of its options; imports no PyTorch."""
+        """Import the settings class; does not import PyTorch."""
         return _load(self.settings)
 
     def load_task(self) -> type[BaseTask[Any, Any]]:
-        """The task."""
+        """Import the task class."""
         return _load(self.task)
 
     def load_predictor(self) -> Any:
-        """What answers with a trained run; made from the task and the model."""
+        """Import the predictor class, which is created with the task and the model."""
         return _load(self.predictor)
 
 
@@ -130,15 +130,15 @@ TASKS = {
 
 
 def run_files() -> set[str]:
-    """Names of all files that tasks write into a run folder beside those of every run."""
+    """List the files that tasks write into a run folder, in addition to those of every run."""
     return {name for task in TASKS.values() for name in (*task.state, *task.plots)}
 
 
 def entry(name: str) -> TaskSpec:
-    """The task called `name`.
+    """Look up a task by name.
 
     Raises:
-        OptionError: there is none; the nearest is named.
+        OptionError: there is none; the message suggests the nearest name.
     """
     if name not in TASKS:
         raise OptionError(f"there is no task '{name}'{nearest(name, TASKS)}")

@@ -1,4 +1,4 @@
-"""Format reports: tables and figures for a person, and the confusion matrix as a picture."""
+"""Format reports as text, and plot the confusion matrix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unroll.tasks.base import Report
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Format the rows of a table as lines: the first column to the left, the others to the right."""
+    """Format a table as lines: the first column left-aligned, the others right-aligned."""
     widths = [max(len(row[c]) for row in table) for c in range(len(table[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
@@ -19,7 +19,7 @@ def aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Format four figures that matter, without exponents for what a person can read."""
+    """Format a number for reports, with an exponent only if very large or small."""
     if value is None:
         return "not defined"
     if value == 0 or 1e-4 <= abs(value) < 1e7:
@@ -29,7 +29,7 @@ def number(value: float | None) -> str:
 
 
 def score_table(head: str, scores: Mapping[str, Report], count: str, title: str) -> list[str]:
-    """Format precision, recall and F1 of each class, and how many there are (`count` of the scores), under `title`."""
+    """Format precision, recall, F1 and count of each class; `count` is a key of the scores, `title` its heading."""
     rows = [
         [name, *(f"{s[figure]:.4f}" for figure in ("precision", "recall", "f1")), str(s[count])]
         for name, s in scores.items()
@@ -38,7 +38,7 @@ def score_table(head: str, scores: Mapping[str, Report], count: str, title: str)
 
 
 def save_confusion(run: Run, metrics: Mapping[str, Any], names: str) -> None:
-    """Draw confusion.png of the test part, or of the validation part, whose `names` are the classes."""
+    """Plot confusion.png for the test or validation part; `names` is the metrics' key with the classes."""
     from unroll.training.plots import plot_confusion
 
     shown = metrics.get("test", metrics.get("validation", {}))

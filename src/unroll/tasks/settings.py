@@ -1,4 +1,4 @@
-"""Every option of a task, in its groups and as one flat set of names."""
+"""Settings of a task: all options, in groups or as one flat mapping."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class TransferOptions:
 
 @dataclass(frozen=True)
 class Settings:
-    """One instance of each option group; a task's own settings add groups to these."""
+    """Hold all option groups of a task; subclasses add task-specific groups."""
 
     source: SourceOptions = SourceOptions()
     batch: BatchOptions = BatchOptions()
     training: TrainingOptions = TrainingOptions()
 
     option_order: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand first in help and files."""
+    """Fields that come first in help and files."""
     common: ClassVar[tuple[str, ...]] = ()
-    """Options that most people set; help shows these first."""
+    """The most used options; help shows these first."""
     excluded: ClassVar[tuple[str, ...]] = ()
-    """Options of the groups that mean nothing to this task: they are neither shown nor taken."""
+    """Options of the groups that do not apply to this task: neither shown nor accepted."""
     pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {}
-    """Options that can only have one value beside `init_from`, and why."""
+    """Options that have a fixed value with `init_from`, and why."""
 
     @classmethod
     def _order(cls) -> list[str]:
@@ -55,18 +55,18 @@ class Settings:
 
     @classmethod
     def groups(cls) -> tuple[type, ...]:
-        """The option dataclasses, in the order in which a person reads them."""
+        """List the option dataclasses, in display order."""
         standard = {f.name: type(f.default) for f in fields(cls)}
         return tuple(standard[name] for name in cls._order())
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], where: str = "options", *, every: bool = False) -> Self:
-        """From flat names; what is not given keeps its default.
+        """Build settings from a flat mapping; missing options keep their defaults.
 
         Args:
             values: by name.
-            where: what messages call the place they stand in.
-            every: all of them must be given, as a run's config.yaml does.
+            where: name of the source in messages.
+            every: require all options, as in a run's config.yaml.
 
         Raises:
             OptionError: an unknown name, a value that an option refuses, or (with `every`) an option is missing.
@@ -75,17 +75,17 @@ class Settings:
             if name in values:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
-        found = cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
-        if every and (missing := [name for name in found.flat() if name not in values]):
+        settings = cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        if every and (missing := [name for name in settings.flat() if name not in values]):
             raise OptionError(
                 f"{where}: the option '{missing[0]}' is missing, and a run's options are all there; the file was cut"
                 " off or edited, or is of another version of unroll"
             )
-        return found
+        return settings
 
     @classmethod
     def of_run(cls, run: Run) -> tuple[str, Self]:
-        """The name of a run's task, and every option as config.yaml has it.
+        """Read a run's task name and settings from config.yaml.
 
         Raises:
             UserError: config.yaml is damaged, or an option is missing, unknown or refused.
@@ -98,17 +98,17 @@ class Settings:
         return ()
 
     def flat(self) -> dict[str, Any]:
-        """All options as one flat mapping."""
+        """Return all options as one flat mapping."""
         every = flatten([getattr(self, name) for name in self._order()])
         return {name: value for name, value in every.items() if name not in self.excluded}
 
     def changed(self) -> dict[str, Any]:
-        """The options that are not at their defaults."""
+        """Return the options that differ from their defaults."""
         standard = type(self)().flat()
         return {name: value for name, value in self.flat().items() if value != standard[name]}
 
     def refuse(self, unused: Mapping[str, str]) -> None:
-        """Refuse options that were set though nothing here uses them: name -> what they go with.
+        """Reject options that were set but are unused: name -> what they go with.
 
         Raises:
             OptionError: naming the option.

@@ -1,4 +1,4 @@
-"""Read what a task has learnt from its files, and refuse what is damaged."""
+"""Read learnt state from a task's files, and reject damaged files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from unroll.errors import RunError
 
 ENCODER = "encoder.json"
-"""How texts or sequences become arrays: a vocabulary or a scaler."""
+"""File of the encoder of texts or sequences: a vocabulary or a scaler."""
 
 
 def numbers(document: Mapping[str, Any], key: str, count: int, where: Path) -> np.ndarray:
     """Read `count` finite numbers as float64 (count,).
 
     Raises:
-        RunError: they are not there.
+        RunError: they are missing or invalid.
     """
     try:
         values = np.array(document.get(key), dtype=np.float64)

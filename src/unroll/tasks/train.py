@@ -1,4 +1,4 @@
-"""Train a task's model: from files to a run folder, or from where a run was stopped."""
+"""Train a task's model from files to a run folder, or resume an interrupted training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from unroll.training.plots import plot_curves, plot_gradients
 
 
 def new_model(prepared: TrainingData) -> nn.Module:
-    """The task's model as the seed and the training part make it; PyTorch's random state is set to the seed.
+    """Build the task's model for training; sets PyTorch's random state to the seed.
 
     Raises:
         OptionError: the model is too large for the memory.
@@ -48,7 +48,7 @@ def new_model(prepared: TrainingData) -> nn.Module:
 def train(
     prepared: TrainingData, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
 ) -> Outcome:
-    """Train `model` on the training part as the task's settings say; see `unroll.training.loop.fit`."""
+    """Train `model` on the training part with the task's settings; see `unroll.training.loop.fit`."""
     task = prepared.task
     return fit(
         model,
@@ -73,13 +73,13 @@ def train_from_files(
     overwrite: bool = False,
     say: Log = print,
 ) -> Report:
-    """Train a model on files and leave a run folder.
+    """Train a model on files and save it as a run folder.
 
-    Returns the figures that metrics.json holds.
+    Returns the metrics, as saved in metrics.json.
 
     Raises:
         UserError: the data, the options or the run folder cannot be used.
-        Interrupted: a person stopped the training; the checkpoint is written.
+        Interrupted: the user stopped the training; the checkpoint is written.
     """
     run = Run.claim(out, files=run_files(), overwrite=overwrite) if is_main() else Run(Path(out))
     prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else ignore)
@@ -89,7 +89,7 @@ def train_from_files(
         if is_main():
             Run.claim(
                 out, files=run_files(), overwrite=overwrite, held=True
-            ).begin()  # another run may have come there since
+            ).begin()  # another run may have claimed it since
             prepared.task.save(run)
             where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(DataPaths)}
             run.write_config(name, prepared.task.settings.flat(), where)
@@ -97,7 +97,7 @@ def train_from_files(
 
 
 def resume(path: str | Path, *, say: Log = print) -> Report:
-    """Go on with a training that was stopped, exactly where its last checkpoint stands.
+    """Resume an interrupted training exactly from its last checkpoint.
 
     Raises:
         RunError: there is no such run, it has ended, it is damaged, or its data has changed.
@@ -123,7 +123,7 @@ def resume(path: str | Path, *, say: Log = print) -> Report:
 
 @contextlib.contextmanager
 def _writing(run: Run, say: Log) -> Iterator[None]:
-    """Keep other trainings out of the run folder; one process of several sees to that."""
+    """Lock the run folder against other trainings; only the main process does so."""
     if not is_main():
         yield
         return
@@ -158,9 +158,9 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
     }
     model.cpu().eval()
     for part in ("validation", "test"):
-        held = prepared.valid if part == "validation" else prepared.test
-        if held is not None:
-            metrics[part] = task.evaluate(model, held)
+        data = prepared.valid if part == "validation" else prepared.test
+        if data is not None:
+            metrics[part] = task.evaluate(model, data)
     run.write_json(METRICS, metrics)
     plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")
@@ -180,7 +180,7 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
 
 
 def _as_written(run: Run, task: BaseTask[Any, Any]) -> bool:
-    """Whether what the task has learnt is what the run's files say."""
+    """Tell whether the task's learnt state equals the run's files."""
     with tempfile.TemporaryDirectory(prefix="unroll-") as folder:
         again = Run(Path(folder))
         task.save(again)
@@ -188,17 +188,17 @@ def _as_written(run: Run, task: BaseTask[Any, Any]) -> bool:
 
 
 def _identity(prepared: TrainingData) -> str:
-    """A hash of what a resumed training must find as it was: the options but the training's, and every example."""
+    """Hash everything that must be unchanged to resume: all options except the training's, and every example."""
     task = prepared.task
     ours = task.settings.flat()
     for field in fields(TrainingOptions):
         ours.pop(field.name, None)
-    found = hashlib.sha256(json.dumps([task.name, ours]).encode())
+    digest = hashlib.sha256(json.dumps([task.name, ours]).encode())
     for part in (prepared.train, prepared.valid):
         if part is not None:
             for piece in task.fingerprint(part):
-                found.update(piece)
-    return found.hexdigest()
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _absolute(data: Sequence[str]) -> list[str]:

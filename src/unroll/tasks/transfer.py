@@ -1,4 +1,4 @@
-"""Starting from a pre-trained run: its vocabulary, the sizes of its layers, and their weights."""
+"""Start from a pre-trained run: load its vocabulary, layer sizes and weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unroll.tasks.state import ENCODER
 if TYPE_CHECKING:
     from torch import nn
 
-# what decides the shapes and meaning of the weights that are taken over; dropout and the like stay a person's choice
+# options that determine the shapes and meaning of the copied weights; dropout and the like remain free
 _SIZES = (
     *("embedding_dim", "recurrence", "hidden_size", "num_layers", "last_hidden_size", "bidirectional", "proj_size"),
     *("nonlinearity", "reset_after", "residual", "layer_norm", "learn_initial_state"),
@@ -30,20 +30,19 @@ S = TypeVar("S", bound=Settings)
 
 
 def resolve_settings(kind: type[S], given: Mapping[str, Any]) -> S:
-    """The settings from the options that a person gave; with `init_from`, sizes come from the run that it names.
+    """Build settings from the given options; with `init_from`, sizes come from that run.
 
     Raises:
-        OptionError: as `Settings.from_flat`, and for an option that contradicts the run that `init_from` names.
+        OptionError: as `Settings.from_flat`, and for an option that contradicts the run.
         RunError: there is no such run, or it holds no text model.
     """
     return kind.from_flat(_resolve_pretrained(kind, given) if given.get("init_from") else given)
 
 
 def _resolve_pretrained(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that were given for a task, and those that the run settles that `init_from` names among them.
+    """Merge the given options with those that the `init_from` run determines.
 
-    These are the sizes of the layers and how text becomes ids, as far as the task has such options, and what
-    `kind.pretrained_overrides` says.
+    These are layer sizes and text options, as far as the task has them, and `kind.pretrained_overrides`.
 
     Raises:
         OptionError: an option was given that contradicts the run.
@@ -53,25 +52,25 @@ def _resolve_pretrained(kind: type[Settings], given: Mapping[str, Any]) -> dict[
     run, known = Run.open(path, trust_changed=given.get("trust_changed") is True), kind().flat()
     theirs = run.config()["options"]
     _text_encoder(run)
-    found = dict(given) | {"init_from": path}
+    options = dict(given) | {"init_from": path}
     for name, (value, why) in kind.pretrained_overrides.items():
         if name in given and given[name] != value:
             raise OptionError(f"{name} cannot be {given[name]!r} beside init_from: {why}")
-        found[name] = value
+        options[name] = value
     for name in (*_SIZES, *_TEXT):
         if name not in known or name not in theirs:
             continue
         if name in given and given[name] != theirs[name]:
             raise _contradiction(name, given[name], theirs[name], path)
-        found[name] = theirs[name]
-    return found
+        options[name] = theirs[name]
+    return options
 
 
 def pretrained_tokenizer(transfer: TransferOptions, text: TextOptions) -> TextTokenizer:
-    """The vocabulary of the run that `init_from` names.
+    """Load the tokenizer of the `init_from` run.
 
     Raises:
-        OptionError: `text` asks for another way from text to ids than the run's.
+        OptionError: `text` differs from the run's text options.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
     run = Run.open(transfer.init_from, trust_changed=transfer.trust_changed)
@@ -81,7 +80,7 @@ def pretrained_tokenizer(transfer: TransferOptions, text: TextOptions) -> TextTo
 
 
 def pretrained_words(transfer: TransferOptions, text: TextOptions) -> list[str]:
-    """The words of the run that `init_from` names, in the order of their ids from 2 on.
+    """Load the words of the `init_from` run, in the order of their ids from 2 on.
 
     Raises:
         OptionError: the run's tokens are not words.
@@ -98,7 +97,7 @@ def pretrained_words(transfer: TransferOptions, text: TextOptions) -> list[str]:
 
 
 def load_pretrained_weights(transfer: TransferOptions, model: nn.Module) -> list[str]:
-    """Copy the input stage's and the recurrent layers' weights of `init_from` into `model`; their names.
+    """Copy the weights of input stage and recurrent layers from `init_from` to `model`; return their names.
 
     Raises:
         OptionError: the model has none of them, or one of another shape.
@@ -107,19 +106,19 @@ def load_pretrained_weights(transfer: TransferOptions, model: nn.Module) -> list
     import torch
 
     path = transfer.init_from
-    theirs, own = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
-    names = [name for name in theirs if name.startswith(_PARTS) and name in own]
+    theirs, weights = Run.open(path, trust_changed=transfer.trust_changed).read_tensors(), model.state_dict()
+    names = [name for name in theirs if name.startswith(_PARTS) and name in weights]
     if not any(name.startswith("recurrent.") for name in names):
         raise OptionError(f"init_from names {path}, whose recurrent layers do not fit this model's")
     for name in names:
-        if theirs[name].shape != own[name].shape:
+        if theirs[name].shape != weights[name].shape:
             raise OptionError(
                 f"init_from names {path}, where '{name}' has shape {list(theirs[name].shape)};"
-                f" this model needs {list(own[name].shape)}"
+                f" this model needs {list(weights[name].shape)}"
             )
     with torch.no_grad():
         for name in names:
-            own[name].copy_(theirs[name])
+            weights[name].copy_(theirs[name])
     return names
 
 

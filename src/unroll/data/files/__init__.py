@@ -1,1 +1,1 @@
-"""Files to rows: which files, in which format, and the Arrow file that they become."""
+"""Read files: find them, detect their format, and convert them to an Arrow file."""

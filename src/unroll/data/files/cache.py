@@ -1,4 +1,4 @@
-"""Rows of any format into one Arrow file in the cache, a few thousand at a time."""
+"""Convert rows of any format to one Arrow file in the cache, a few thousand at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHARACTERS_AT_ONCE = 2**21
 
 
 def no_rows(paths: Sequence[Path], skipped: Sequence[str] = ()) -> DataError:
-    """What to say of files without a single row, or without another than those `skipped` for these reasons."""
+    """Build the error for files without rows, or with only rows that were `skipped` for these reasons."""
     if skipped:
         where = f"'{paths[0]}'" if len(paths) == 1 else f"the {len(paths)} files"
         if len(skipped) == 1:
@@ -41,7 +41,7 @@ def no_rows(paths: Sequence[Path], skipped: Sequence[str] = ()) -> DataError:
 
 
 def cache_file(paths: Sequence[Path], source: SourceOptions, root: Path) -> Path:
-    """Where the Arrow form of these files, as they are now, lies under `root`."""
+    """Return the path under `root` of the Arrow file for these files in their current state."""
     key = hashlib.sha256(f"{_READING}\n{replace(source, decimal='auto')!r}".encode())
     for path in paths:
         files = [file for _, file in class_files(path)] if path.is_dir() else [path]
@@ -62,14 +62,14 @@ class _WiderError(Exception):
 
 
 def skipped_file(cache: Path) -> Path:
-    """Where the reasons of rows that were left out lie, a JSON list beside the Arrow file."""
+    """Return the path of the JSON list with the reasons for skipped rows, next to the Arrow file."""
     return cache.with_suffix(".skipped.json")
 
 
 def write_arrow(cache: Path, paths: Sequence[Path], source: SourceOptions) -> None:
-    """Convert the files into one Arrow stream, beside `cache` and then renamed onto it.
+    """Convert the files to one Arrow stream, written to a temporary file and then renamed to `cache`.
 
-    With `source.skip_bad_rows`, lines that are no rows are left out and their reasons written to `skipped_file(cache)`.
+    With `source.skip_bad_rows`, invalid rows are skipped and the reasons written to `skipped_file(cache)`.
     """
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +112,10 @@ def _write_tables(
         for path in paths:
             for piece in _tables(path, source, skipped):
                 table = piece.replace_schema_metadata(None)
-                own = set(table.column_names)
-                if names is not None and names != own and _fixed_columns(path):
-                    raise _other_columns(path, paths[0], names, own)
-                names = names or own
+                columns = set(table.column_names)
+                if names is not None and names != columns and _fixed_columns(path):
+                    raise _other_columns(path, paths[0], names, columns)
+                names = names or columns
                 schema = schema or table.schema
                 fitted = _fitted(table, schema, path, rows)
                 writer = writer or stack.enter_context(pa.ipc.new_stream(file, schema))
@@ -140,7 +140,7 @@ def _other_columns(path: Path, first: Path, names: set[str], own: set[str]) -> D
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turn a full or read-only disk under datasets' cache into one sentence."""
+    """Turn errors of a full or read-only disk under the `datasets` cache into a `DataError`."""
     import datasets.config
 
     try:
@@ -156,7 +156,7 @@ def _unwritable(folder: Path, error: OSError) -> DataError:
 
 
 def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Table:
-    """`table` in the types of `schema`; the search for a common type starts the writing anew."""
+    """Cast `table` to `schema`; if it needs wider types, `_WiderError` restarts the writing."""
     import pyarrow as pa
 
     if table.schema == schema:
@@ -190,25 +190,25 @@ def _tables(path: Path, source: SourceOptions, skipped: list[str]) -> Iterator[p
         if is_tabular(path):
             yield from tables_of(path, source)
             return
-        held: list[Row] = []
+        rows: list[Row] = []
         size = done = 0
         skipped_here = skipped if source.skip_bad_rows else None
         for row in rows_of(path, source):
             if isinstance(row, Unreadable):
                 skipped.append(row.reason)
                 continue
-            held.append(row)
+            rows.append(row)
             size += sum(len(v) for v in row.values() if isinstance(v, str | list))
-            if len(held) >= ROWS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
-                yield from _table(held, path, done, skipped_here)
-                done += len(held)
-                held, size = [], 0
-        if held:
-            yield from _table(held, path, done, skipped_here)
+            if len(rows) >= ROWS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
+                yield from _table(rows, path, done, skipped_here)
+                done += len(rows)
+                rows, size = [], 0
+        if rows:
+            yield from _table(rows, path, done, skipped_here)
 
 
 def _table(rows: Sequence[Row], path: Path, done: int, skipped: list[str] | None) -> Iterator[pa.Table]:
-    """The rows as a table; with `skipped`, those with text that cannot be stored are left out, and none may be left."""
+    """Convert the rows to a table; with `skipped`, rows with text that cannot be stored are left out, perhaps all."""
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for row in rows for name in row))

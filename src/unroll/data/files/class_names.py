@@ -1,4 +1,4 @@
-"""What the numbers of a column of lists stand for, where the data says it."""
+"""Read the class names behind the numbers of a list column, where the data has them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dataset_names(dataset: Any, column: str) -> Names | None:
 
 
 def parquet_names(data: Sequence[str], column: str) -> Names | None:
-    """Read the class names that Parquet files give a column in what `datasets` writes beside their schema.
+    """Read a column's class names from the metadata that `datasets` writes into the schema of Parquet files.
 
     Args:
         data: files, or a hub name.
@@ -33,9 +33,9 @@ def parquet_names(data: Sequence[str], column: str) -> Names | None:
     if len(data) == 1 and is_hub_name(data[0]):
         return None
     paths = [path for path in find(data) if not path.is_dir() and format_of(path) == ".parquet"]
-    found = {path: _of_file(path, column) for path in paths}
-    first = next(iter(found.items()), None)
-    for path, names in found.items():
+    by_file = {path: _of_file(path, column) for path in paths}
+    first = next(iter(by_file.items()), None)
+    for path, names in by_file.items():
         if first is not None and names != first[1]:
             raise DataError(f"the numbers in column '{column}' stand for other names in '{path}' than in '{first[0]}'")
     return None if first is None else first[1]
@@ -54,7 +54,7 @@ def _of_file(path: Path, column: str) -> Names | None:
 
 
 def named(value: Any, names: Names) -> Any:
-    """Write the numbers of a row as names, None where there is none for a number; other values stay as they are."""
+    """Replace the numbers of a row by names, None where a number has no name; other values are unchanged."""
     if not isinstance(value, list | tuple):
         return value
     return [_name(number, names) if isinstance(number, int) else number for number in value]

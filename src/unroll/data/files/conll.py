@@ -1,6 +1,6 @@
-"""Sentences in column files: a token a line, what is said of it in columns, a blank line after each sentence.
+"""Read CoNLL column files: one token per line, its annotations in columns, a blank line after each sentence.
 
-A sentence becomes a row of list columns. `tokens` and `tags` are there in every format, so that what is trained on one
+A sentence becomes a row of list columns. Every format has `tokens` and `tags`, so that a model trained on one
 can be used on another.
 """
 
@@ -27,12 +27,12 @@ _NO_WORD = re.compile(r"[0-9]+-[0-9]+|[0-9]+\.[0-9]+")
 
 Cells = list[str]
 Parse = Callable[[str, int], Cells | str | None]
-"""From a line and the number of words before it: its columns, none for a line to pass over, or what is wrong; None
+"""From a line and the number of words before it: its columns, an empty list for a line to skip, or an error text; None
 where the sentence ends."""
 
 
 def column_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
-    """Read CoNLL files (2000, 2002, 2003, and the like): columns between tabs, or blanks if most lines have no tab.
+    """Read CoNLL files (2000, 2002, 2003, ...): columns separated by tabs, or by blanks if most lines have no tab.
 
     Every line has as many columns as most of the first 500 have (the first of them decides between equally common
     numbers, and between tabs and blanks); lines that begin with -DOCSTART-, and comments (see `conll_comments`), are
@@ -72,14 +72,14 @@ def column_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
 
 
 def conllu_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """CoNLL-U files (universaldependencies.org/format.html): ten columns parted by tabs, words numbered from 1.
+    """Read CoNLL-U files (universaldependencies.org/format.html): ten columns separated by tabs, words numbered from 1.
 
     Comments, multiword tokens (3-4) and empty nodes (8.1) are skipped. A sentence has the columns `CONLLU`, all text,
     and again `tokens` (the forms) and `tags` (the universal parts of speech; null where the file has "_", none).
     With a line that cannot be used it is an `Unreadable` with `skip`, else an error.
 
     Raises:
-        DataError: not ten columns, an empty column, an id that does not follow, bytes that are no characters.
+        DataError: not ten columns, an empty column, an id out of sequence, bytes that are not valid characters.
     """
 
     def parse(line: str, words: int) -> Cells | str:
@@ -105,7 +105,7 @@ def conllu_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
 
 
 def _layout(path: Path, encoding: str) -> tuple[int, bool]:
-    """How many columns most of the first lines have, and whether tabs part them."""
+    """Detect how many columns most of the first lines have, and whether tabs separate them."""
     with opened_text(path, encoding, lenient=True) as text:
         every = (line for block in _blocks(text) for _, line in block)
         lines = list(islice((line for line in every if not line.startswith("#")), _LINES_LOOKED_AT))
@@ -114,20 +114,20 @@ def _layout(path: Path, encoding: str) -> tuple[int, bool]:
             lines = list(islice((line for block in _blocks(text) for _, line in block), _LINES_LOOKED_AT))
     if not lines:
         return 0, False
-    # Of equally common ones a counter names the first.
+    # For equal counts, a Counter gives the first.
     tabs = Counter("\t" in line for line in lines).most_common(1)[0][0]
     return Counter(len(split_cells(line, tabs)) for line in lines).most_common(1)[0][0], tabs
 
 
 def _comment_rule(path: Path, source: SourceOptions) -> CommentRule:
-    """How the file is laid out, and how its lines that begin with a number sign are taken."""
+    """Detect the file's layout, and how to treat its lines that begin with a number sign."""
     columns, tabs = _layout(path, source.encoding)
     with opened_text(path, source.encoding, lenient=True) as text:
         return judge_comments(_blocks(text), source.comments, tabs, columns)
 
 
 def comment_notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
-    """What is to be said of the comments in a file."""
+    """Describe the comments that were skipped in a file."""
     rule = _comment_rule(path, source)
     if not rule.present:
         return ()
@@ -151,18 +151,18 @@ def comment_notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
 
 
 def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[list[Cells] | Unreadable]:
-    """The columns of each sentence's words, or what stands for a sentence with a line that cannot be used."""
+    """Yield the columns of each sentence's words, or an `Unreadable` for a sentence with an invalid line."""
     with opened_text(path, encoding, lenient=skip) as text:
         for block in _blocks(text):
             words: list[Cells] = []
             for number, line in block:
-                found = wrong_byte(line, encoding) or parse(line, len(words))
-                if isinstance(found, str):
-                    yield refused(f"'{path}', line {number}: {found}", skip)
+                parsed = wrong_byte(line, encoding) or parse(line, len(words))
+                if isinstance(parsed, str):
+                    yield refused(f"'{path}', line {number}: {parsed}", skip)
                     break
-                if found:
-                    words.append(found)
-                elif found is None and words:
+                if parsed:
+                    words.append(parsed)
+                elif parsed is None and words:
                     yield words
                     words = []
             else:
@@ -171,7 +171,7 @@ def _sentences(path: Path, encoding: str, skip: bool, parse: Parse) -> Iterator[
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
-    """Lines with their numbers, up to the next that is blank or begins a document."""
+    """Group numbered lines into blocks that end at a blank line or at the start of a document."""
     held: list[tuple[int, str]] = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("-DOCSTART-"):

@@ -1,4 +1,4 @@
-r"""Which lines of a column file are comments, and which begin with a token that is a number sign.
+r"""Detect which lines of a column file are comments, and which begin with the token "#".
 
     # sent_id = s0          a comment: it says a key and its value
     #begin document (x)     a comment, as is #end document
@@ -43,14 +43,14 @@ def split_cells(line: str, tabs: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class CommentRule:
-    """How a file's lines that begin with a number sign are taken.
+    """Decide whether a line of a file that begins with a number sign is a comment.
 
     Attributes:
-        choice: what the person said.
+        choice: the `comments` option.
         tabs: whether tabs separate the columns.
-        columns: how many there are.
-        tags: what stands in the last column of lines that are no comments.
-        others: how number signs with another tag are taken.
+        columns: number of columns.
+        tags: values in the last column of lines that are not comments.
+        others: how number signs with any other tag are treated.
         present: whether the file has lines that begin with a number sign.
     """
 
@@ -62,7 +62,7 @@ class CommentRule:
     present: bool = True
 
     def is_comment(self, line: str, words: int) -> bool | str:
-        """Tell whether a line is a comment, or what is wrong where it may be one or a token.
+        """Tell whether a line is a comment; where that is ambiguous, return an error text.
 
         Args:
             line: without its end.
@@ -94,12 +94,12 @@ class CommentRule:
         )
 
     def fits(self, cells: list[str]) -> bool:
-        """Whether a line has as many columns as the others, none of them empty."""
+        """Tell whether a line has as many columns as the others, none of them empty."""
         return len(cells) == self.columns and all(cells)
 
 
 def is_worded(cells: list[str]) -> bool:
-    """Whether what follows a number sign is as in comments: a key, a number, a key=value or an address."""
+    """Tell whether the words after a number sign look like a comment: a key, a number, key=value or a URL."""
     words = [*cells[0].split()[1:], *cells[1:]]
     return _is_key(words[0]) or words[0].isdigit() or any("=" in word or "://" in word for word in words)
 
@@ -113,7 +113,7 @@ def _stands_alone(line: str) -> bool:
 
 
 def judge_comments(blocks: Iterable[list[tuple[int, str]]], choice: Comments, tabs: bool, columns: int) -> CommentRule:
-    """Judge a file by all its sentences.
+    """Detect the comment rule of a file from all its sentences.
 
     Number signs with a tag of their own are comments if these tags are three or more, or if they stand before
     sentences only and say three things or more, or stand before nearly every sentence. They are tokens if the tag marks
@@ -121,13 +121,13 @@ def judge_comments(blocks: Iterable[list[tuple[int, str]]], choice: Comments, ta
 
     Args:
         blocks: lines with their numbers, up to a blank line each.
-        choice: what the person said.
+        choice: the `comments` option.
         tabs: whether tabs separate the columns.
-        columns: how many there are.
+        columns: number of columns.
     """
     rule = CommentRule(choice, tabs, columns)
     tags: set[str] = set()
-    own: dict[str, set[str]] = {}
+    by_tag: dict[str, set[str]] = {}
     sentences = present = 0
     before: dict[str, int] = {}
     inside: set[str] = set()
@@ -142,7 +142,7 @@ def judge_comments(blocks: Iterable[list[tuple[int, str]]], choice: Comments, ta
                 words += 1
                 tags.add(cells[-1])
             elif columns > 1 and cells[0] == "#" and not is_worded(cells):
-                lines = own.setdefault(cells[-1], set())
+                lines = by_tag.setdefault(cells[-1], set())
                 if len(lines) < _SEVERAL:
                     lines.add(line)
                 if words:
@@ -150,15 +150,15 @@ def judge_comments(blocks: Iterable[list[tuple[int, str]]], choice: Comments, ta
                 else:
                     before[cells[-1]] = before.get(cells[-1], 0) + 1
         sentences += words > 0
-    own = {tag: lines for tag, lines in own.items() if tag not in tags and tag != "#"}
+    by_tag = {tag: lines for tag, lines in by_tag.items() if tag not in tags and tag != "#"}
     if mark_spans(tags):
-        alike = {tag for tag in own if marks_span(tag)}
+        alike = {tag for tag in by_tag if marks_span(tag)}
         tags |= alike
-        own = {tag: lines for tag, lines in own.items() if tag not in alike}
-    within = not inside.isdisjoint(own)
-    said = sum(map(len, own.values()))
-    everywhere = sum(before.get(tag, 0) for tag in own) >= max(_ENOUGH, _OFTEN * sentences)
+        by_tag = {tag: lines for tag, lines in by_tag.items() if tag not in alike}
+    within = not inside.isdisjoint(by_tag)
+    said = sum(map(len, by_tag.values()))
+    everywhere = sum(before.get(tag, 0) for tag in by_tag) >= max(_ENOUGH, _OFTEN * sentences)
     others: Verdict = "token" if tabs or within else "unsure"
-    if len(own) >= _SEVERAL or (not within and (said >= _SEVERAL or everywhere)):
+    if len(by_tag) >= _SEVERAL or (not within and (said >= _SEVERAL or everywhere)):
         others = "comment"
     return CommentRule(choice, tabs, columns, frozenset(tags), others, bool(present))

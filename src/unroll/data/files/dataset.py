@@ -1,7 +1,7 @@
-"""A person's data as a memory-mapped data set, or as a stream of rows.
+"""Read the user's data as a memory-mapped data set, or as a stream of rows.
 
-CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per class; each also packed (.gz,
-.xz, .zst); several files, patterns, and 'owner/name' on the Hugging Face hub.
+CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per class; also compressed (.gz,
+.xz, .zst); several files, glob patterns, and 'owner/name' on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Unreadable", "read", "require_columns", "stream"]
 
 _SAYS = {**dict.fromkeys(DELIMITED, notes_of), **dict.fromkeys(COLUMNS, comment_notes)}
-"""What is to be said of how a file of a format is written."""
+"""Functions that describe how a file of a format is written."""
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -45,8 +45,8 @@ def read(
 ) -> datasets.Dataset:
     """Read `data` into a memory-mapped `datasets.Dataset`.
 
-    Files are converted once, a few rows at a time, into Arrow in datasets' cache (under `HF_HOME`) and read
-    anew when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
+    Files are converted once, a few rows at a time, to Arrow in the `datasets` cache (under `HF_HOME`), and again
+    when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
     has them; other formats keep their types. Text folders have the columns `text` and `label`, lines of text
     have `text`, and .npz files have their arrays' names (layout: `npz.npz_tables`).
 
@@ -55,8 +55,8 @@ def read(
         split: part of a hub data set; of no effect on files.
         encoding: of text files, where `source` is not given.
         source: how the files are written.
-        skipped: where given, lines that are no rows are left out and their reasons appended here.
-        notes: where given, what was found out of how files are written is appended here.
+        skipped: if given, invalid lines are skipped and the reasons appended here.
+        notes: if given, what was detected about how the files are written is appended here.
 
     Raises:
         DataError: one sentence about the file, line, row or column.
@@ -109,7 +109,7 @@ def stream(
     skip: bool = False,
     lines: str = "text",
 ) -> Iterator[Row]:
-    """The rows of `data` one by one, in order, never holding a file.
+    """Iterate over the rows of `data` in order, without loading whole files.
 
     Takes what `read` takes, and "-": standard input, as JSON lines if its first line that is not blank starts with
     `{` and else as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is
@@ -168,7 +168,7 @@ def _hub(name: str, split: str, *, streaming: bool) -> Any:
 
 @contextmanager
 def quiet_datasets() -> Iterator[None]:
-    """Silence datasets' log, and its progress bars too unless a person is watching."""
+    """Silence the log of `datasets`, and its progress bars unless stderr is a terminal."""
     import datasets
 
     level = datasets.logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""Rows of delimited text, CSV and TSV, a record at a time, with the line of whatever is wrong."""
+"""Read CSV and TSV files one record at a time; errors name the line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from unroll.data.options import SourceOptions
 from unroll.errors import DataError
 
 _FIELD_LIMIT = 2**31 - 1
-# So many lines within one pair of quotes are looked at before the quote is closed.
+# Lines within one pair of quotes after which an unclosed quote is suspected.
 _LONGEST = 1000
 
 
 def delimited_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
-    """Every cell as text. Blank lines are skipped; quoted fields may hold anything, line breaks included.
+    """Read rows with every cell as text. Blank lines are skipped; quoted fields may contain line breaks.
 
-    A record that is no row is an `Unreadable` with `source.skip_bad_rows`.
+    An invalid record is an `Unreadable` with `source.skip_bad_rows`.
 
     Raises:
         DataError: it is not to be left out, or the header cannot be used.
@@ -38,7 +38,7 @@ def delimited_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
 
 
 def notes_of(path: Path, source: SourceOptions) -> tuple[str, ...]:
-    """What is to be said of how a file is written, each with the file's name."""
+    """Describe how a file is written (delimiter, quoting, unnamed columns); each note has the file's name."""
     with opened_text(path, source.encoding, newline="", lenient=True) as text:
         head, complete = first_lines(iter(text))
     _check_header(head, path, source)
@@ -59,7 +59,7 @@ def _check_header(head: list[str], path: Path, source: SourceOptions) -> None:
 
 
 class _Records:
-    """The records of a file, whose header is the first of `lines`."""
+    """Parse the records of a file; the first of `lines` is the header."""
 
     def __init__(self, path: Path, source: SourceOptions, header: Header, lines: Iterator[str]) -> None:
         self._path, self._source, self._header = path, source, header

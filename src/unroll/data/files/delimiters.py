@@ -1,4 +1,4 @@
-"""How the fields of a file of delimited text are parted and quoted, judged by its first lines."""
+"""Detect the delimiter, quoting and column names of a CSV or TSV file from its first lines."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NEEDS_QUOTES = re.compile('[",\r\n\t]')
 
 @dataclass(frozen=True)
 class Dialect:
-    """What parts the fields.
+    """Delimiter and quoting of a file.
 
     Attributes:
         delimiter: one character.
         quoted: whether quotes enclose fields, rather than being text.
-        spaced: whether a blank follows each delimiter and belongs to no field.
+        spaced: whether a blank after each delimiter is dropped.
     """
 
     delimiter: str
@@ -36,7 +36,7 @@ class Dialect:
     spaced: bool = False
 
     def records(self, lines: Iterable[str]) -> Any:
-        """A `csv.reader` of lines."""
+        """Return a `csv.reader` over lines."""
         return csv.reader(
             lines,
             delimiter=self.delimiter,
@@ -49,13 +49,13 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Header:
-    """What the first lines of a file say.
+    """Hold what was detected from the first lines of a file.
 
     Attributes:
-        dialect: what parts the fields.
-        before: lines before the header.
+        dialect: delimiter and quoting.
+        before: number of lines before the header.
         names: of the columns; None for one that has neither a name nor, in the first lines, content.
-        notes: what was found other than the plain default.
+        notes: what differs from the defaults, for the user.
     """
 
     dialect: Dialect
@@ -71,7 +71,7 @@ def judge(head: Sequence[str], complete: bool, kind: str, source: SourceOptions,
         head: the first lines, with their ends.
         complete: whether these are all lines.
         kind: ".csv" or ".tsv".
-        source: what a person said.
+        source: the user's options.
         where: the file, for messages.
 
     Raises:
@@ -104,13 +104,13 @@ def judge(head: Sequence[str], complete: bool, kind: str, source: SourceOptions,
 
 
 def shown(delimiter: str) -> str:
-    """What to call a delimiter."""
+    """Return a delimiter's name for messages."""
     return "tabs" if delimiter == "\t" else f"'{delimiter}'"
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """The first records as a dialect gives them."""
+    """Hold the first records as parsed with a dialect."""
 
     dialect: Dialect
     records: list[list[str]]
@@ -122,7 +122,7 @@ class _Fit:
 
     @property
     def share(self) -> float:
-        """Of the rows, those with as many fields as the header."""
+        """Share of rows with as many fields as the header."""
         same = sum(len(record) == self.width for record in self.records[1:])
         return (same if len(self.records) > 1 else 1) / max(len(self.records) - 1 + self.broken, 1)
 
@@ -158,7 +158,7 @@ def _parsed(dialect: Dialect, lines: Sequence[str], complete: bool) -> _Fit:
 
 
 def _quoting(fit: _Fit, lines: Sequence[str], complete: bool, source: SourceOptions) -> _Fit:
-    """In a file parted by tabs quotes are text, unless a writer plainly put fields into them."""
+    """Take quotes in a tab-separated file as text, unless they clearly enclose fields."""
     if fit.dialect.delimiter != "\t" or source.quoting != "auto" or not any('"' in line for line in lines):
         return fit
     plain = _parsed(replace(fit.dialect, quoted=False), lines, complete)
@@ -173,7 +173,7 @@ def _quoting(fit: _Fit, lines: Sequence[str], complete: bool, source: SourceOpti
 
 
 def _best(fits: Sequence[_Fit], lines: Sequence[str], where: str) -> _Fit | None:
-    """The dialect under which the lines are a table; None where the header has one field under all.
+    """Choose the dialect that reads the lines as a table; None where the header has one field with every dialect.
 
     Raises:
         DataError: two of them give a table.
@@ -195,7 +195,7 @@ def _best(fits: Sequence[_Fit], lines: Sequence[str], where: str) -> _Fit | None
 
 
 def _strays(delimiter: str, lines: Sequence[str]) -> int:
-    """How many quotes in the first lines enclose no field."""
+    """Count quotes in the first lines that do not enclose a field."""
     at = re.escape(delimiter)
     enclosed = re.compile(rf'(?:(?<=^)|(?<={at})|(?<={at} ))"(?:[^"]|"")*"(?={at}|\r?\n|\r|$)', re.MULTILINE)
     text = "".join(lines[:_RECORDS])
@@ -203,7 +203,7 @@ def _strays(delimiter: str, lines: Sequence[str]) -> int:
 
 
 def _refuse_values(records: Sequence[Sequence[str]], where: str) -> None:
-    """Refuse a first line that is a row: numbers and dates above numbers and dates.
+    """Reject a first line that looks like data: numbers and dates above numbers and dates.
 
     Whole numbers that count up are names, as pandas writes them for columns without any.
     """
@@ -230,7 +230,7 @@ def _is_value(cell: str) -> bool:
 
 
 def _names(records: Sequence[Sequence[str]], where: str) -> tuple[tuple[str | None, ...], list[str]]:
-    """The columns' names; one without is named by its place where it has content, as pandas names it."""
+    """Return the column names; an unnamed column with content is named by its position, as in pandas."""
     if any("\0" in name for name in records[0]):
         raise DataError(f"{where}, in the header: a NUL character, so this is no text, or in an encoding like utf-16")
     names: list[str | None] = [name.strip() for name in records[0]]
@@ -251,7 +251,7 @@ def _names(records: Sequence[Sequence[str]], where: str) -> tuple[tuple[str | No
 
 
 def refuse_duplicates(names: Iterable[str], where: str) -> None:
-    """Check that no two columns have one name.
+    """Check that no two columns have the same name.
 
     Raises:
         DataError: two have.
@@ -262,7 +262,7 @@ def refuse_duplicates(names: Iterable[str], where: str) -> None:
 
 
 def joined_rows(lines: Sequence[str], dialect: Dialect, width: int) -> bool:
-    """Whether the lines of one record, which a quote holds together, each look like a row by themselves."""
+    """Tell whether the lines of one multi-line quoted record each look like a row of their own."""
     if len(lines) < 3 or (len(lines) - 1) * (width - 1) < 4:
         return False
     plain = replace(dialect, quoted=False)
@@ -270,7 +270,7 @@ def joined_rows(lines: Sequence[str], dialect: Dialect, width: int) -> bool:
 
 
 def first_lines(lines: Iterator[str], characters: int = 2**20) -> tuple[list[str], bool]:
-    """The lines of about so many characters, and whether there are no others."""
+    """Read the first lines, about `characters` long in all; also return whether the file ends there."""
     head: list[str] = []
     size = 0
     for line in lines:

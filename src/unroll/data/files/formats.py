@@ -1,7 +1,7 @@
-"""Each file format as rows or as Arrow tables, a piece at a time, with the line of whatever is wrong.
+"""Read each file format as rows or as Arrow tables, in chunks; errors name the line.
 
-`datasets`' own CSV and JSON readers are not used because they guess a column's type anew every 10,000 rows,
-read the text "NA" as a null, fill short rows up without a word, and name no line.
+The CSV and JSON readers of `datasets` are not used because they guess a column's type again every 10,000 rows,
+read the text "NA" as null, silently fill short rows, and do not name the line in errors.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ ROWS_AT_ONCE = 2000
 
 
 def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
-    """The rows of a file of text, or of a folder with a folder of texts per class, in order.
+    """Read the rows of a text file, or of a folder with one subfolder of texts per class, in order.
 
-    A line that is no row (a wrong number of fields, broken JSON, bytes that are no characters), or a sentence with such
-    a line, is an `Unreadable` with `source.skip_bad_rows`, else an error.
+    An invalid line (wrong number of fields, broken JSON, invalid bytes), or a sentence with such a line, is an
+    `Unreadable` with `source.skip_bad_rows`, else an error.
     """
     encoding, skip = source.encoding, source.skip_bad_rows
     if path.is_dir():
@@ -58,7 +58,7 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
 
 
 def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
-    """The contents of a Parquet or .npz file, a few thousand rows at a time, in order."""
+    """Read a Parquet or .npz file as tables of a few thousand rows, in order."""
     if format_of(path) == ".parquet":
         from unroll.data.files.parquet import parquet_tables
 
@@ -69,7 +69,7 @@ def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
 
 
 def is_tabular(path: Path) -> bool:
-    """Whether `tables_of` reads it rather than `rows_of`."""
+    """Tell whether `tables_of` reads the file, rather than `rows_of`."""
     return not path.is_dir() and format_of(path) in (".parquet", ".npz")
 
 
@@ -91,7 +91,7 @@ def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
 
 
 def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """One object per line; or, in .json, one list of objects, which is then held in memory."""
+    """Read one object per line; or, in .json, one list of objects, which is loaded into memory."""
     with opened_text(path, encoding, lenient=True) as text:
         start = list(_until_content(text)) if format_of(path) == ".json" else []
         if start and start[-1].lstrip().startswith("["):
@@ -106,7 +106,7 @@ def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
 
 
 def _until_content(lines: Iterable[str]) -> Iterator[str]:
-    """The blank lines at the start and the first that is not."""
+    """Yield the blank lines at the start and the first line that is not blank."""
     for line in lines:
         yield line
         if line.strip():
@@ -114,7 +114,7 @@ def _until_content(lines: Iterable[str]) -> Iterator[str]:
 
 
 def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> Iterator[Row]:
-    """One row per line; blank lines are skipped. With `skip` a broken line is an `Unreadable`.
+    """Read one row per line; blank lines are skipped. With `skip` an invalid line is an `Unreadable`.
 
     Raises:
         DataError: a line is not one JSON object, and `skip` is off.
@@ -130,7 +130,7 @@ def json_lines(lines: Iterable[str], where: str, encoding: str, skip: bool) -> I
 
 
 class _TwiceError(Exception):
-    """A key stands twice in an object."""
+    """A key occurs twice in a JSON object."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> Row:
@@ -171,8 +171,8 @@ def _json_list(document: str, path: Path) -> Iterator[Row]:
 
 
 def standard_input(stream: IO[bytes], encoding: str, skip: bool = False, column: str = "text") -> Iterator[Row]:
-    """Rows as they arrive: JSON lines if the first line that is not blank starts with `{`, else a row
-    `{column: line}` per line. With `skip` a line that is no row is an `Unreadable`.
+    """Read rows as they arrive: JSON lines if the first line that is not blank starts with `{`, else a row
+    `{column: line}` per line. With `skip` an invalid line is an `Unreadable`.
     """
     lines = _arriving_lines(stream, encoding, skip)
     start = list(_until_content(lines))

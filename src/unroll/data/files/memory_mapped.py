@@ -1,6 +1,6 @@
-"""Tables of large files, whose texts stay in the memory-mapped Arrow file that they were converted into.
+"""Read tables of large files; their texts stay in the memory-mapped Arrow file.
 
-A text is read from the file where it is looked at; columns of plain numbers are read beforehand, without their texts.
+Texts are read from the file on access; columns of plain numbers are parsed beforehand and hold no texts.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 _ISO_LENGTHS = (10, 16, 19)
 """Of 2020-02-25, 2020-02-25 12:00 and 2020-02-25 12:00:00."""
 _USUAL = (np.datetime64("1700-01-01"), np.datetime64("2200-01-01"))
-"""Times that are far from the ends of what can be counted in nanoseconds."""
+"""A range well within the limits of `datetime64[ns]`."""
 
 
 def lean_table(dataset: datasets.Dataset, decimal: Decimal) -> tuple[pd.DataFrame, dict[str, NumericColumn]]:
-    """The rows of a data set as a DataFrame, and those columns of texts that are plain numbers.
+    """Convert a data set to a DataFrame, and parse its text columns that hold only plain numbers.
 
     Args:
         dataset: in one Arrow file, or anywhere.
-        decimal: what a person said of the decimal mark.
+        decimal: the `decimal` option.
     """
     import pandas as pd
     import pyarrow as pa
@@ -55,7 +55,7 @@ def _column(cells: pa.ChunkedArray) -> Any:
 
 
 def is_lean(column: pd.Series) -> bool:
-    """Whether a column is of texts that stay in a file."""
+    """Tell whether a column is lean: texts that stay in the memory-mapped file."""
     import pandas as pd
     import pyarrow as pa
 
@@ -63,21 +63,21 @@ def is_lean(column: pd.Series) -> bool:
 
 
 def shared_texts(column: pd.Series) -> np.ndarray:
-    """The texts of a lean column (N,), stripped, None where empty; equal ones are one object."""
-    found: dict[str, str] = {}
+    """Return the texts of a lean column (N,), stripped, None where empty; equal texts share one object."""
+    unique: dict[str, str] = {}
     texts = np.empty(len(column), dtype=object)
     start = 0
     for piece in _pieces(column):
         coded = piece.dictionary_encode()
         kinds = [None if text is None else text.strip() or None for text in coded.dictionary.to_pylist()]
-        own = np.array([None if text is None else found.setdefault(text, text) for text in kinds], dtype=object)
-        texts[start : start + len(piece)] = own[coded.indices.to_numpy()]
+        values = np.array([None if text is None else unique.setdefault(text, text) for text in kinds], dtype=object)
+        texts[start : start + len(piece)] = values[coded.indices.to_numpy()]
         start += len(piece)
     return texts
 
 
 def iso_times(column: pd.Series) -> np.ndarray | None:
-    """The times of a lean column (N,), datetime64[s], if all are written as 2020-02-25 or 2020-02-25 12:00[:00]."""
+    """Parse a lean column (N,) to datetime64[s], if all times are written as 2020-02-25 or 2020-02-25 12:00[:00]."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -97,6 +97,6 @@ def iso_times(column: pd.Series) -> np.ndarray | None:
 
 
 def _pieces(column: pd.Series) -> Iterator[pa.Array]:
-    """The texts of a lean column, as they lie in the file."""
+    """Yield the chunks of a lean column, as stored in the file."""
     cells: Any = column.array
     yield from cells.__arrow_array__().chunks

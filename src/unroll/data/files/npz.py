@@ -1,4 +1,4 @@
-"""The arrays of an .npz file as Arrow tables, each read from front to back a piece at a time."""
+"""Read the arrays of an .npz file as Arrow tables, sequentially and in chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unroll.errors import DataError
 
 
 def npz_tables(path: Path, encoding: str, rows: int) -> Iterator[pa.Table]:
-    """Arrays by name, N rows each, so many rows at a time.
+    """Read arrays of N rows each as tables of `rows` rows, with a column per array.
 
     An array with first dimension N is a column: (N,) numbers or texts, (N, T) sequences of one length, (N, T,
     D) with D features. Sequences of several lengths lie end to end in one array (total,) or (total, D), with
@@ -81,7 +81,7 @@ def _tables(path: Path, members: dict[str, NpzArray], offsets: dict[str, np.ndar
 
 
 def _ragged(path: Path, columns: dict[str, NpzArray], offsets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The offsets of each array that has some."""
+    """Match ragged arrays with their offsets."""
     ragged: dict[str, np.ndarray] = {}
     for name, member in columns.items():
         for key in (f"{name}_offsets", f"{name}_offset"):
@@ -98,9 +98,9 @@ def _ragged(path: Path, columns: dict[str, NpzArray], offsets: dict[str, np.ndar
 
 
 def _sequences(path: Path, key: str, members: list[NpzArray], at: np.ndarray) -> str:
-    """Which of several arrays the offsets divide, where there are as many rows as steps: all others are labels.
+    """Choose the array that the offsets divide, where there are as many rows as steps: all others are labels.
 
-    Where every row has one step, nothing tells sequences from labels.
+    Where every row has one step, sequences and labels cannot be told apart.
     """
     labels = [m for m in members if len(m.shape) == 1 and m.dtype.kind != "f"]
     others = [m for m in members if m not in labels]
@@ -114,7 +114,7 @@ def _sequences(path: Path, key: str, members: list[NpzArray], at: np.ndarray) ->
 
 
 class NpzArray:
-    """An array inside an .npz file; what has been read is gone, as the pieces are asked for in order.
+    """Read an array inside an .npz file sequentially; its rows can be read only once, in order.
 
     Attributes:
         name: without ".npy".
@@ -156,11 +156,11 @@ class NpzArray:
 
     @property
     def divisible(self) -> bool:
-        """Whether offsets can divide it."""
+        """Whether offsets can split it into ragged rows."""
         return 0 < len(self.shape) < 3 and self.dtype.kind not in "US"
 
     def _read(self, count: int) -> np.ndarray:
-        """The next `count` items of the first dimension."""
+        """Read the next `count` items of the first dimension."""
         shape = (count, *self.shape[1:])
         size = prod(shape) * self.dtype.itemsize
         data = self._stream.read(size)
@@ -174,11 +174,11 @@ class NpzArray:
         return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def whole(self) -> np.ndarray:
-        """All of a 1-D array."""
+        """Read a whole 1-D array."""
         return self._read(self.shape[0])
 
     def column(self, start: int, stop: int) -> pa.Array:
-        """Rows `start` to `stop`: values, or lists of one length."""
+        """Read rows `start` to `stop`: values, or lists of one length."""
         array = self._read(stop - start)
         if array.dtype.kind in "US":
             if array.ndim != 1:
@@ -211,7 +211,7 @@ class NpzArray:
         return pa.array(texts, pa.string())
 
     def lists(self, offsets: np.ndarray) -> pa.Array:
-        """Ragged rows between `offsets` (rows + 1,)."""
+        """Read ragged rows between `offsets` (rows + 1,)."""
         if not self.divisible:
             raise DataError(f"{self._where} has offsets, so it must be numbers of (total,) or (total, features)")
         return self._listed(self._read(int(offsets[-1]) - self._at), offsets - offsets[0])

@@ -1,4 +1,4 @@
-"""Parquet files as Arrow tables, or one sentence, whatever is wrong with their bytes."""
+"""Read Parquet files as Arrow tables; damaged files raise a one-sentence error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from unroll.errors import DataError
 
 
 def parquet_tables(path: Path, rows: int) -> Iterator[pa.Table]:
-    """The contents of a file, so many rows at a time, in order; checksums of pages are verified where they are.
+    """Read a file as tables of `rows` rows, in order; page checksums are verified if the file has them.
 
     Raises:
-        DataError: it is damaged, or a column holds what has no place in a table.
+        DataError: it is damaged, or a column has an unsupported type.
     """
     with seekable(path) as plain:
         if plain.stat().st_size == 0:
@@ -54,7 +54,7 @@ def _pieces(path: Path, plain: Path, rows: int) -> Iterator[pa.Table]:
 
 
 def _without_place(kind: pa.DataType) -> pa.DataType | None:
-    """The type within a type, or itself, that data sets do not hold."""
+    """Return the type, or a type nested in it, that `datasets` does not support; else None."""
     if pa.types.is_map(kind) or pa.types.is_union(kind) or pa.types.is_interval(kind):
         return kind
     if pa.types.is_nested(kind):

@@ -1,4 +1,4 @@
-"""Which files were meant, and their bytes, whatever they are packed in."""
+"""Find data files, open them, decompress and decode them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".t
 DELIMITED = (".csv", ".tsv")
 PACKED = (".gz", ".xz", ".zst")
 
-# What the error handler "surrogateescape" makes of bytes.
+# Bytes as decoded by the error handler "surrogateescape".
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
 def format_of(path: Path) -> str:
-    """The format a file's name tells, without compression: ".csv", ".jsonl", ...; "" if none is known."""
+    """Return the format by a file's name, without compression: ".csv", ".jsonl", ...; "" if it is unknown."""
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
@@ -44,7 +44,7 @@ _LONGEST_NAME = 255
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether `name` can only be meant as 'owner/name' (or 'owner/name:configuration') on the hub."""
+    """Tell whether `name` can only mean 'owner/name' (or 'owner/name:configuration') on the hub."""
     check_name(name)
     if not _HUB.fullmatch(name) or Path(name).exists():
         return False
@@ -53,21 +53,21 @@ def is_hub_name(name: str) -> bool:
 
 
 def find(data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files and class folders that `data` names, in order; patterns and folders of files opened up.
+    """Find the files and class folders named by `data`, in order; patterns and folders of files are expanded.
 
     Raises:
         DataError: nothing is there, or it is of no known format.
     """
     if isinstance(data, str | os.PathLike):
         return _find_one(os.fspath(data))
-    found = [path for item in data for path in _find_one(os.fspath(item))]
-    if not found:
+    paths = [path for item in data for path in _find_one(os.fspath(item))]
+    if not paths:
         raise DataError("no data was named")
-    return found
+    return paths
 
 
 def check_name(name: str) -> None:
-    """Check that a file may have such a name.
+    """Check that a file name is not too long.
 
     Raises:
         DataError: it is longer than file systems take.
@@ -92,7 +92,7 @@ def _find_one(name: str) -> list[Path]:
 
 
 def check_regular(path: Path) -> None:
-    """Check that a path leads to a regular file, rather than to a device or a pipe, which may never end.
+    """Check that a path is a regular file, not a device or a pipe, which may never end.
 
     Raises:
         DataError: it does not.
@@ -126,7 +126,7 @@ def _missing(path: Path, name: str) -> DataError:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The folder itself if it holds a folder of texts per class, else the data files in it."""
+    """Return the folder itself if it has a subfolder of texts per class, else the data files in it."""
     if any(class_files(folder)):
         return [folder]
     files = sorted(_known(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
@@ -139,7 +139,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(class, file) for each text file in a folder whose subfolders are the classes, in order of name."""
+    """Yield (class, file) for each text file in a folder with one subfolder per class, in order of name."""
     for kind in sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")):
         for path in sorted(kind.iterdir()):
             if format_of(path) == ".txt" and not path.is_dir():
@@ -150,7 +150,7 @@ def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Turn what reading raises into one sentence about `path`."""
+    """Turn errors raised while reading into a one-sentence `DataError` about `path`."""
     try:
         yield
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
@@ -167,7 +167,7 @@ def blaming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's unpacked bytes, as a stream that need not be seekable."""
+    """Open a file for reading decompressed bytes; the stream may not be seekable."""
     check_regular(path)
     with ExitStack() as stack:
         packed = path.suffix.lower()
@@ -188,7 +188,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def seekable(path: Path) -> Iterator[Path]:
-    """A path to the file's unpacked bytes: itself, or a temporary copy of what was packed."""
+    """Give a path to the decompressed file: itself, or a temporary copy if it is compressed."""
     if path.suffix.lower() not in PACKED:
         check_regular(path)
         yield path
@@ -201,7 +201,7 @@ def seekable(path: Path) -> Iterator[Path]:
 
 
 def decoder_of(encoding: str) -> str:
-    """The codec's name, with a byte-order mark at the start of UTF-8 dropped.
+    """Return the codec's name; for UTF-8 one that drops a byte-order mark at the start.
 
     Raises:
         OptionError: there is no such encoding.
@@ -214,19 +214,19 @@ def decoder_of(encoding: str) -> str:
 
 
 def has_plain_lines(codec: str) -> bool:
-    """Whether the byte 0x0A ends a line, so that lines can be told apart though bytes in them are no characters."""
+    """Tell whether the byte 0x0A ends a line, so that lines can be split even if they have invalid bytes."""
     return codec == "utf-8-sig" or "\n".encode(codec) == b"\n"
 
 
 def wrong_byte(text: str, encoding: str) -> str:
-    """What to say of text that was decoded with `surrogateescape` and has a byte that is no character; else ""."""
-    found = None if text.isascii() else _ESCAPED.search(text)
-    return f"byte 0x{ord(found[0]) - 0xDC00:02X} is not {encoding}" if found else ""
+    """Describe the first invalid byte in text decoded with `surrogateescape`; "" if there is none."""
+    match = None if text.isascii() else _ESCAPED.search(text)
+    return f"byte 0x{ord(match[0]) - 0xDC00:02X} is not {encoding}" if match else ""
 
 
 @contextmanager
 def opened_text(path: Path, encoding: str, newline: str | None = None, lenient: bool = False) -> Iterator[IO[str]]:
-    """The file's characters; a byte that is none becomes a sentence with its line and what to try.
+    """Open a file as text; an invalid byte raises an error with its line and an encoding to try.
 
     With `lenient` such bytes are passed on for `wrong_byte` to find, if the encoding has plain lines.
     """
@@ -240,10 +240,10 @@ def opened_text(path: Path, encoding: str, newline: str | None = None, lenient: 
 
 
 def decoded(lines: Iterable[str], path: Path, encoding: str) -> Iterator[str]:
-    """Pass lines of `opened_text` on until one has a byte that is no character.
+    """Yield lines of `opened_text` until one has an invalid byte.
 
     Raises:
-        DataError: the one, with what to try.
+        DataError: a line has an invalid byte; the message gives an encoding to try.
     """
     for line in lines:
         if wrong_byte(line, encoding):
@@ -252,7 +252,7 @@ def decoded(lines: Iterable[str], path: Path, encoding: str) -> Iterator[str]:
 
 
 def undecodable(path: Path, encoding: str, error: UnicodeError | None = None) -> DataError:
-    """What to say of a file with a byte that is no character: its line, and the encoding that may be right."""
+    """Build the error for a file with an invalid byte: its line, and the encoding that may be right."""
     codec = decoder_of(encoding)
     with opened(path) as stream:
         for number, line in enumerate(stream, start=1):

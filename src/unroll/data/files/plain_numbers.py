@@ -1,7 +1,7 @@
-"""Columns of texts that are all plain numbers, read from an Arrow file piece by piece.
+"""Parse text columns that hold only plain numbers, from an Arrow file in chunks.
 
-What `numbers.read_numbers` finds in such columns, without a Python object for each cell: of a large file neither the
-texts nor its pages are held.
+The result is that of `numbers.read_numbers`, without a Python object for each cell: neither the texts nor the pages of
+a large file stay in memory.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 _BLANKS = " \t"
 _EITHER = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
-"""A number that with a decimal comma would be another."""
+"""A number that would have another value if the decimal mark were a comma."""
 
 
 def plain_columns(pieces: Iterable[pa.RecordBatch], rows: int, decimal: Decimal) -> dict[str, NumericColumn]:
-    """Read those columns of texts of which every cell is empty or a plain number.
+    """Read the text columns with only empty cells and plain numbers.
 
     Args:
         pieces: of a table.
         rows: of all pieces together.
-        decimal: what a person said of the decimal mark.
+        decimal: the `decimal` option.
 
     Returns:
-        By name the columns as `numbers.read_numbers` reads them; others, of which it has more to say, are not there.
+        Columns by name, as `numbers.read_numbers` reads them; columns that need its full rules are left out.
     """
     if decimal == "comma":
         return {}
-    held: dict[str, _Column] = {}
+    columns: dict[str, _Column] = {}
     start, first = 0, True
     for piece in pieces:
         if first:
-            held = {name: _Column(rows, decimal) for name in _texts(piece.schema)}
+            columns = {name: _Column(rows, decimal) for name in _texts(piece.schema)}
             first = False
-        for name in [name for name, column in held.items() if not column.read(piece.column(name), start)]:
-            del held[name]
+        for name in [name for name, column in columns.items() if not column.read(piece.column(name), start)]:
+            del columns[name]
         start += len(piece)
-    return {name: column.numbers() for name, column in held.items() if column.certain}
+    return {name: column.numbers() for name, column in columns.items() if column.certain}
 
 
 def _texts(schema: pa.Schema) -> list[str]:
@@ -54,7 +54,7 @@ def _texts(schema: pa.Schema) -> list[str]:
 
 
 class _Column:
-    """One column that has held plain numbers so far."""
+    """Parse one column, as long as it holds plain numbers."""
 
     def __init__(self, rows: int, decimal: Decimal) -> None:
         self._values = np.empty(rows)
@@ -64,11 +64,11 @@ class _Column:
 
     @property
     def certain(self) -> bool:
-        """Whether a cell tells that the point is the decimal mark, or none has a point."""
+        """Whether the decimal mark is certain: a cell shows that it is the point, or no cell has a point."""
         return self._one_way or not self._pointed
 
     def read(self, cells: pa.Array, start: int) -> bool:
-        """Take the next cells, the first of them in row `start`; whether all are empty or plain numbers."""
+        """Read the next cells, the first of them in row `start`; return whether all are empty or plain numbers."""
         import pyarrow as pa
         from pyarrow import compute
 

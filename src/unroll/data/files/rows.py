@@ -1,4 +1,4 @@
-"""Rows as they are read, what stands for one that cannot be, and what messages call them."""
+"""Rows as they are read, placeholders for unreadable rows, and row names for messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class Unreadable(Row):
-    """Stands, without columns, for a row that could not be read; `reason` is the sentence for it."""
+    """Placeholder without columns for a row that could not be read; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Unreadable(Row):
 
 
 def refused(reason: str, skip: bool) -> Unreadable:
-    """What stands for a row that could not be read, if such rows are left out.
+    """Return a placeholder for a row that could not be read, if such rows are skipped.
 
     Raises:
         DataError: they are not.
@@ -33,7 +33,7 @@ def refused(reason: str, skip: bool) -> Unreadable:
 
 
 def numbered(values: Iterable[Any], rows: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[int, Any]]:
-    """Pairs of a row's number, from 0, and its value.
+    """Yield pairs of a row's number, from 0, and its value.
 
     Args:
         values: one per row.
@@ -44,12 +44,12 @@ def numbered(values: Iterable[Any], rows: np.ndarray | None = None, first: int =
 
 
 def row_of(row: int, where: str = "") -> str:
-    """What to call the row with number `row` of the data `where`; people count from 1."""
+    """Name row number `row` of the data `where` in messages, which count from 1."""
     return f"row {row + 1} of {where}" if where else f"row {row + 1}"
 
 
 def grouped(names: Iterable[Any]) -> tuple[np.ndarray, list[Any]]:
-    """The number of each row's name, and the names, by first appearance."""
+    """Number the distinct names by first appearance; return each row's number, and the names."""
     numbers: dict[Any, int] = {}
     codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
     return codes, list(numbers)

@@ -1,1 +1,1 @@
-"""Text to token ids and back, documents, tagged sentences."""
+"""Tokenize and detokenize text, read documents, encode tagged sentences."""

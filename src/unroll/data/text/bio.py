@@ -1,9 +1,9 @@
-"""Tags that mark spans, and which of them may follow each other.
+"""Span tagging schemes (BIO, BIOES, ...), and which tags may follow each other.
 
-    BIO    (IOB2)   B-x begins a span of type x, I-x goes on with it, O is outside
-    IOB1            I-x is inside a span, and B-x only begins one that follows another of its type at once
-    IOE2            E-x ends a span of type x, I-x stands before it
-    IOE1            I-x is inside a span, and E-x only ends one that another of its type follows at once
+    BIO    (IOB2)   B-x begins a span of type x, I-x continues it, O is outside
+    IOB1            I-x is inside a span, and B-x only begins one directly after another of its type
+    IOE2            E-x ends a span of type x, I-x is before it
+    IOE1            I-x is inside a span, and E-x only ends one directly before another of its type
     BIOES  (IOBES)  B-x begins and E-x ends a span of several tokens, I-x is between, and S-x is a span of one
     BILOU  (BILUO)  the same with L for the last and U for the unit
     BMES            the same with M for the middle, as in Chinese corpora, with O or without
@@ -32,7 +32,7 @@ _LETTERS: dict[Scheme, str] = {
     "BMES": "BMES",
     "BMEWO": "BMEW",
 }
-# Read backwards, with B and E exchanged, the one is the other.
+# Reversed sequences with B and E swapped: each scheme becomes the other.
 _MIRRORED: dict[Scheme, Scheme] = {"IOE2": "BIO", "IOE1": "IOB1"}
 _TURNED = {"B": "E", "E": "B"}
 
@@ -43,11 +43,11 @@ ROLES: dict[str, Role] = {
     **dict.fromkeys("EL", "end"),
     **dict.fromkeys("SUW", "single"),
 }
-"""What a tag's letter says of its token's place in a span."""
+"""The role of a token in its span, by the letter of its tag."""
 
 
 class Part(NamedTuple):
-    """A tag's two halves; of what is outside a span, and of a tag that marks none, the type is empty."""
+    """Prefix and type of a tag; the type is empty outside a span, and for a tag that marks no span."""
 
     prefix: str
     kind: str
@@ -57,37 +57,37 @@ OUTSIDE = Part("O", "")
 
 
 class Steps(NamedTuple):
-    """A set of steps from tag to tag, as boolean arrays."""
+    """Allowed transitions between tags, as boolean arrays."""
 
     start: np.ndarray
-    """(K,): tags that stand first."""
+    """(K,): tags that may come first."""
     between: np.ndarray
-    """(K, K): [i, j] where tag j follows tag i."""
+    """(K, K): [i, j] where tag j may follow tag i."""
     end: np.ndarray
-    """(K,): tags that stand last."""
+    """(K,): tags that may come last."""
 
 
 def letters(scheme: Scheme) -> dict[Role, str]:
-    """The letters with which a scheme says where in a span a token is, those that it has."""
+    """Return the letter of each role in a span, for the roles that the scheme has."""
     return {ROLES[letter]: letter for letter in _LETTERS[scheme]}
 
 
 def part(tag: str) -> Part:
-    """Prefix and type of a span's tag, parted by its first hyphen."""
+    """Split a tag into prefix and type at its first hyphen."""
     prefix, _, kind = tag.partition("-")
     return Part(prefix, kind)
 
 
 def marks_span(tag: str) -> bool:
-    """Whether a tag is O, or one of the schemes' letters with or without a type."""
+    """Tell whether a tag is O, or one of the schemes' letters with or without a type."""
     here = part(tag)
     return here == OUTSIDE or here.prefix in ROLES
 
 
 def mark_spans(tags: Iterable[str]) -> bool:
-    """Whether each of `tags` is O, or a letter of the schemes with or without a type, and they tell spans.
+    """Tell whether `tags` are span tags: all pass `marks_span`, and together they mark spans.
 
-    They do if there is B or I among them, or O beside a letter with a type.
+    They do if B or I is among them, or O together with a letter that has a type.
     """
     every = list(tags)
     if not all(map(marks_span, every)):
@@ -97,12 +97,12 @@ def mark_spans(tags: Iterable[str]) -> bool:
 
 
 def is_tag(tag: Part, scheme: Scheme) -> bool:
-    """Whether `scheme` has such a tag."""
+    """Tell whether `tag` belongs to `scheme`."""
     return tag == OUTSIDE or tag.prefix in _LETTERS[scheme]
 
 
 def may_follow(scheme: Scheme, before: Part | None, after: Part | None) -> bool:
-    """Whether `after` may stand after `before`; None is the start or the end of a sentence."""
+    """Tell whether `after` may follow `before`; None is the start or the end of a sentence."""
     if not all(one is None or is_tag(one, scheme) for one in (before, after)):
         return False
     if scheme in _MIRRORED:
@@ -117,12 +117,12 @@ def may_follow(scheme: Scheme, before: Part | None, after: Part | None) -> bool:
 
 
 def _turned(tag: Part | None) -> Part | None:
-    """What a tag is where the sentence is read backwards."""
+    """Return the tag for the reversed sentence."""
     return None if tag is None else Part(_TURNED.get(tag.prefix, tag.prefix), tag.kind)
 
 
 def legal_steps(tags: Sequence[str], scheme: Scheme) -> Steps:
-    """The steps between `tags` that `scheme` allows."""
+    """Return the transitions between `tags` that `scheme` allows."""
     parts = [part(tag) for tag in tags]
     return Steps(
         np.array([may_follow(scheme, None, p) for p in parts]),
@@ -132,7 +132,7 @@ def legal_steps(tags: Sequence[str], scheme: Scheme) -> Steps:
 
 
 def breach(tags: Sequence[str], scheme: Scheme) -> str:
-    """The first step in a sentence's tags that `scheme` does not allow, in words; "" if there is none."""
+    """Describe the first transition in a sentence's tags that `scheme` does not allow; "" if there is none."""
     parts = [None, *(part(tag) for tag in tags), None]
     for i, (before, after) in enumerate(pairwise(parts)):
         if not may_follow(scheme, before, after):

@@ -1,4 +1,4 @@
-"""A long text as windows for truncated backpropagation through time."""
+"""Cut a long text into windows for truncated backpropagation through time (BPTT)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unroll.data.text.corpus import Corpus
 
 @dataclass(frozen=True)
 class BPTTBatch(Batch):
-    """One process's part of one window over all streams.
+    """Hold one process's part of a BPTT window over all streams.
 
     Attributes:
         x: (B, T) int64, the token before each target.
@@ -24,10 +24,10 @@ class BPTTBatch(Batch):
         target: (B, T) int64, zero beyond each row's length.
         rows: (B,) int64 on the CPU, the streams.
         total: targets of the window over all processes.
-        resets: (B, T) bool, true where a document begins: nothing before is remembered; None where none does.
+        resets: (B, T) bool, true where a document begins and the state is reset; None where none does.
         first: the window is the first of its epoch: its streams start from the zero state.
         nominal: the mean number of targets of a window, N / n.
-        longest: steps of the window's longest stream over all processes; T, but in a process of shorter ones.
+        longest: steps of the window's longest stream over all processes; T, except in processes with shorter streams.
         chosen: (B, T) bool, the targets that count; None where all within the lengths do.
     """
 
@@ -41,30 +41,30 @@ class BPTTBatch(Batch):
 
     @property
     def whole(self) -> bool:
-        """Whether no row is shorter than T."""
+        """Whether every row has length T."""
         return int(self.lengths.min()) == self.x.shape[1]
 
     def counted(self) -> Tensor:
-        """(B, T) bool, where `target` is: the targets that count."""
+        """Return the mask of the targets that count, (B, T) bool, on the device of the batch."""
         if self.chosen is not None:
             return self.chosen
         return torch.arange(self.x.shape[1], device=self.x.device) < self.lengths.to(self.x.device).unsqueeze(1)
 
 
 class BPTTBatches(ResumableBatches[BPTTBatch]):
-    """A text of N tokens as B streams that lie end to end, cut into n windows.
+    """Split a text of N tokens into B contiguous streams, and cut these into n BPTT windows.
 
-    Every token is a target exactly once an epoch. Row r has the targets floor(r N / B) to floor((r + 1) N / B) - 1 in
+    Every token is a target exactly once per epoch. Row r has the targets floor(r N / B) to floor((r + 1) N / B) - 1 in
     order, and window number w follows window w - 1 in every row, so that the state can be carried from one to the
-    next. The input of a step is the token before its target; before a document's first token stands the line end
-    (`Corpus.start`), whatever the document before ended with.
+    next. The input of a step is the token before its target; for a document's first token it is the line end
+    (`Corpus.start`), whatever the previous document ended with.
 
     The cuts lie L / n apart, with L = ceil(N / B), the longest row, and n = ceil(L / window). With `jitter` j each but
     the first and last is moved by up to j L / n steps, by (seed, epoch) alone, so that a window has (1 +- 2 j) L / n
     steps: backpropagation then does not end at the same tokens in every epoch. n is the same for every epoch.
 
     Varying lengths: Merity, Keskar & Socher 2018, "Regularizing and optimizing LSTM language models"; there lengths are
-    drawn anew, and the number of windows differs from epoch to epoch.
+    drawn at random, and the number of windows differs from epoch to epoch.
 
     Args:
         corpus: the text.
@@ -102,16 +102,16 @@ class BPTTBatches(ResumableBatches[BPTTBatch]):
 
     @property
     def streams(self) -> int:
-        """B."""
+        """Number of streams B."""
         return self.batch_size
 
     @property
     def mean(self) -> float:
-        """Steps of a window of the longest row, on the average."""
+        """Mean number of steps of a window of the longest row."""
         return self._longest / self._windows
 
     def cuts(self) -> np.ndarray:
-        """(n + 1,) int64, rising: the steps of the longest row at which the epoch's windows begin, and its end."""
+        """Return the window boundaries of the epoch in steps of the longest row, (n + 1,) int64, increasing."""
         cuts = np.arange(self._windows + 1, dtype=np.int64) * self._longest // self._windows
         if self._reach and self._windows > 1:
             bits = np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch])).random_raw(self._windows - 1)
@@ -138,9 +138,9 @@ class BPTTBatches(ResumableBatches[BPTTBatch]):
             target[i, :length] = tokens[low : low + length]
             x[i, 1:length] = target[i, : length - 1]
             x[i, 0] = tokens[low - 1] if low else before
-            found = documents[np.searchsorted(documents, low) : np.searchsorted(documents, low + length)] - low
-            x[i, found] = before
-            resets[i, found] = True
+            starts = documents[np.searchsorted(documents, low) : np.searchsorted(documents, low + length)] - low
+            x[i, starts] = before
+            resets[i, starts] = True
         return BPTTBatch(
             x=torch.from_numpy(x),
             lengths=torch.from_numpy(lengths),

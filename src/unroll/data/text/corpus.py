@@ -1,4 +1,4 @@
-"""A text as token ids in a memory-mapped file, made once and found again."""
+"""Cache a tokenized text as token ids in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _MAPPED = ("tokens", "documents")
 
 @dataclass(frozen=True)
 class Counts:
-    """What a text holds.
+    """Count the contents of a text.
 
     Attributes:
         tokens: N.
         rows: lines, or records.
         unknown: tokens that the vocabulary does not have.
-        characters, bytes: Unicode code points, and bytes in UTF-8, of the text as it was before it was cleaned.
-        documents: places, beside the start, where nothing before is remembered.
+        characters, bytes: Unicode code points, and bytes in UTF-8, of the text before cleaning.
+        documents: positions, apart from the start, where a document begins and the state is reset.
     """
 
     tokens: int
@@ -46,13 +46,13 @@ class Counts:
 
 
 class Corpus:
-    """A text of N tokens.
+    """Hold a tokenized text of N tokens.
 
     Attributes:
-        tokens: (N,) uint16 or int32, memory-mapped: only what is looked at is read from the disk.
-        documents: int64, rising: the positions, above 0, of tokens that are predicted from an empty memory.
-        counts: how much there is.
-        start: the id that stands before the first token: the line end's, or padding where the vocabulary has none.
+        tokens: (N,) uint16 or int32, memory-mapped: read from disk on access.
+        documents: int64, increasing: the positions, above 0, where a document begins and the state is reset.
+        counts: numbers of tokens, lines, characters, ...
+        start: the id before the first token: the line end's, or padding where the vocabulary has none.
         where: what to call the text in messages.
     """
 
@@ -67,7 +67,7 @@ class Corpus:
         return len(self.tokens)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Another process maps the same files; it is not sent what is in them."""
+        """Pickle the paths of memory-mapped files instead of their contents."""
         return {name: _as_file(value) for name, value in vars(self).items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -76,10 +76,10 @@ class Corpus:
 
     @classmethod
     def encode(cls, passage: TextSource, encoder: TextTokenizer) -> Corpus:
-        """The tokens of `passage`, from the cache if they have been made before.
+        """Tokenize `passage`, or read its tokens from the cache.
 
-        The file lies in datasets' cache (under `HF_HOME`), written beside and renamed. Memory does not grow with
-        the text.
+        The files are in the `datasets` cache (under `HF_HOME`), and appear there only once complete. Memory use does
+        not depend on the size of the text.
 
         Raises:
             DataError: the text cannot be read, has no tokens, or the cache cannot be written.
@@ -90,36 +90,36 @@ class Corpus:
         base = Path(datasets.config.HF_DATASETS_CACHE) / "unroll" / key.hexdigest()[:32]
         start = encoder.newline if encoder.newline is not None else encoder.PAD
         kind = np.dtype("<u2" if encoder.size <= 2**16 else "<i4")
-        found = _read(base, kind)
-        if found is None:
+        cached = _read(base, kind)
+        if cached is None:
             with writing():
                 _write(base, kind, passage, encoder)
-            found = _read(base, kind)
-            if found is None:
+            cached = _read(base, kind)
+            if cached is None:
                 raise DataError(f"the tokens of {passage.where} vanished from {base.parent} while they were written")
-        return cls(*found, start, passage.where)
+        return cls(*cached, start, passage.where)
 
     @classmethod
     def of(cls, tokens: np.ndarray, documents: Iterable[int] = (), start: int = 0, where: str = "the text") -> Corpus:
-        """A corpus of tokens in memory."""
+        """Create a corpus from tokens in memory."""
         at = np.asarray(sorted({p for p in documents if p > 0}), dtype=np.int64)
         unknown = int((tokens == TextTokenizer.UNK).sum())
         return cls(tokens, at, Counts(len(tokens), 1, unknown, 0, 0, len(at)), start, where)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The tokens, some million at a time."""
+        """Iterate over the tokens, a few million at a time."""
         for begin in range(0, len(self.tokens), _TOKENS_AT_ONCE):
             yield np.asarray(self.tokens[begin : begin + _TOKENS_AT_ONCE])
 
     def frequencies(self, vocabulary: int) -> np.ndarray:
-        """(V,) int64: how often each id occurs."""
-        found = np.zeros(vocabulary, dtype=np.int64)
+        """Count the occurrences of each token id, (V,) int64."""
+        counts = np.zeros(vocabulary, dtype=np.int64)
         for block in self.blocks():
-            found += np.bincount(block, minlength=vocabulary)
-        return found
+            counts += np.bincount(block, minlength=vocabulary)
+        return counts
 
     def fingerprint(self) -> Iterator[bytes]:
-        """All that decides what is learnt from it."""
+        """Yield the bytes of everything that affects training, for a hash."""
         yield repr((self.start, len(self.tokens), len(self.documents))).encode()
         for block in self.blocks():
             yield block.tobytes()
@@ -136,16 +136,16 @@ def _files(base: Path) -> tuple[Path, Path, Path]:
 
 
 def _read(base: Path, kind: np.dtype) -> tuple[np.ndarray, np.ndarray, Counts] | None:
-    """What `_write` left; None where it is not there, or not whole."""
+    """Read the files from `_write`; None if they are missing or incomplete."""
     tokens, documents, about = _files(base)
     try:
         counts = Counts(**json.loads(about.read_text(encoding="utf-8")))
-        found = np.memmap(tokens, dtype=kind, mode="r")
+        ids = np.memmap(tokens, dtype=kind, mode="r")
         at = np.memmap(documents, dtype="<i8", mode="r") if counts.documents else np.empty(0, dtype=np.int64)
     except (OSError, ValueError, TypeError):
         return None
-    whole = len(found) == counts.tokens and len(at) == counts.documents
-    return (found, at, counts) if whole else None
+    whole = len(ids) == counts.tokens and len(at) == counts.documents
+    return (ids, at, counts) if whole else None
 
 
 def _write(base: Path, kind: np.dtype, passage: TextSource, encoder: TextTokenizer) -> None:
@@ -175,17 +175,17 @@ def _write(base: Path, kind: np.dtype, passage: TextSource, encoder: TextTokeniz
         counts = Counts(n, rows, unknown, characters, size, places)
         parts[2].write_text(json.dumps(asdict(counts)), encoding="utf-8")
         for part, file in zip(parts, _files(base), strict=True):
-            os.replace(part, file)  # the description last: where it is, the others are
+            os.replace(part, file)  # the counts last: if they exist, so do the others
 
 
 def _groups(passage: TextSource) -> Iterator[list[Chunk]]:
-    held: list[Chunk] = []
+    group: list[Chunk] = []
     size = 0
     for piece in passage:
-        held.append(piece)
+        group.append(piece)
         size += len(piece.text)
         if size >= _CHARACTERS_AT_ONCE:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

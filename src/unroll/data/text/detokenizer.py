@@ -1,4 +1,4 @@
-"""Token ids back to text, as they come."""
+"""Detokenize: convert token ids to text incrementally."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unroll.data.options import TextOptions
 
 _FIRST_TOKEN = 2  # 0 is padding, 1 unknown
 
-# The marks of English, the western European languages, Chinese and Japanese that lean on the word before or after.
+# Marks of English, western European languages, Chinese and Japanese that attach to the word before or after.
 _CLOSING = frozenset(".,;:!?)]}%…’”»›。，、；：！？）】》」』〉％")
 _OPENING = frozenset("([{¿¡$£€#‘“«‹„（【《「『〈")
 _IDEOGRAPHS = (
@@ -23,8 +23,8 @@ _IDEOGRAPHS = (
 
 
 def _byte_signs() -> tuple[str, ...]:
-    """The character that stands for each byte in the vocabularies of `tokenizers` (and GPT-2): printable ones do for
-    themselves, the others are counted on from U+0100.
+    """Return the character for each byte in vocabularies of `tokenizers` (and GPT-2): printable bytes stand for
+    themselves, the others are numbered from U+0100.
     """
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
@@ -36,12 +36,12 @@ _BYTES = {sign: byte for byte, sign in enumerate(BYTE_SIGNS)}
 
 
 class TextDecoder:
-    """Text from ids that come one by one: what each adds is said as soon as it cannot change.
+    """Decode token ids to text one by one; text is returned as soon as it is final.
 
-    Characters stand for themselves. Bytes and byte-pair pieces are bytes of UTF-8: a character is given when it is
-    whole, and bytes that are none are U+FFFD. Words are joined by blanks, but not around line ends, nor, where
+    Characters stand for themselves. Bytes and byte-pair pieces are bytes of UTF-8: a character is returned when it
+    is complete, and invalid bytes become U+FFFD. Words are joined by blanks, but not around line ends, nor, where
     punctuation was split off, before closing marks, after opening ones, and between Chinese or Japanese characters.
-    Padding is nothing; what is unknown is `<unk>` among words and U+FFFD elsewhere.
+    Padding is dropped; unknown tokens are `<unk>` at the word level and U+FFFD elsewhere.
     """
 
     def __init__(self, token: Callable[[int], str | None], options: TextOptions) -> None:
@@ -53,7 +53,7 @@ class TextDecoder:
         self._before = ""
 
     def push(self, i: int) -> str:
-        """The text that is certain with one more id."""
+        """Decode one more id; return the text that is now final."""
         if i < _FIRST_TOKEN:
             text = self._unknown() if i else ""
         elif self._level == "word":
@@ -67,11 +67,11 @@ class TextDecoder:
         return text
 
     def finish(self) -> str:
-        """What is still to come after the last id: bytes that never became a character."""
+        """Flush after the last id: return bytes that never became a character."""
         return self._bytes.decode(b"", final=True)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The whole text of `ids`, which end here."""
+        """Decode `ids` to the end, with `finish`."""
         return "".join([*(self.push(int(i)) for i in ids), self.finish()])
 
     def _token(self, i: int) -> str:

@@ -1,4 +1,4 @@
-"""The text of files of any size, a piece at a time and as often as wanted, and its division by position."""
+"""Read the text of files of any size in chunks, any number of times, and split it by position."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _NAMED = 5
 
 
 class Chunk(NamedTuple):
-    """A line, or a part of one that is very long.
+    """Hold a line, or a part of a very long line.
 
     Attributes:
         text: with its line end, where it has one.
         row: whether a line or record begins here.
-        document: whether a document begins here, before which nothing is remembered.
+        document: whether a document begins here, and the state is reset.
     """
 
     text: str
@@ -47,18 +47,18 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class TextSource:
-    """A text in files, or the part of it from character `start` to `stop`; iterated any number of times.
+    """Iterate over a text in files, or over its characters `start` to `stop`, any number of times.
 
     A file with a known format of rows (CSV, TSV, JSON lines, JSON, Parquet, .npz, a folder of texts per class), or a
     hub name, is a text for each record: the `column`'s, and a line end. Any other file is plain text: all its lines, in
-    order, with line ends of all kinds as one. Nothing is held but a piece of at most some million characters.
+    order, with line ends of all kinds as one. At most about a million characters are in memory at once.
 
     Args:
-        data: files, folders, patterns, a hub name.
-        source: encoding, and whether unusable lines and records are left out.
+        data: files, folders, glob patterns, a hub name.
+        source: encoding, and whether invalid lines and records are skipped.
         column: of the text, in records.
         reset: where documents begin: nowhere but at the start, with every line or record, after blank lines.
-        last_line: whether a file's last line gets a line end that it lacks.
+        last_line: whether to add a missing line end to a file's last line.
     """
 
     data: tuple[str, ...]
@@ -71,25 +71,25 @@ class TextSource:
 
     @property
     def where(self) -> str:
-        """What to call the text in messages."""
+        """Name of the text in messages."""
         return ", ".join(self.data)
 
     def identity(self) -> str:
-        """Differs where the pieces may: the files as they are now, and what is taken of them."""
+        """Return a key that changes whenever the chunks may: the files in their current state, and the settings."""
         parts: list[str] = []
-        for found in self._found():
-            if isinstance(found, str):
-                parts.append(f"{found} {read(found)._fingerprint}")
+        for item in self._found():
+            if isinstance(item, str):
+                parts.append(f"{item} {read(item)._fingerprint}")
             else:
-                parts.append(cache_file([found], self.source, Path()).stem)
+                parts.append(cache_file([item], self.source, Path()).stem)
         return repr((parts, self.column, self.reset, self.last_line, self.start, self.stop))
 
     def characters(self) -> int:
-        """Unicode code points of all pieces."""
+        """Count the Unicode code points of all chunks."""
         return sum(len(piece.text) for piece in self)
 
     def __iter__(self) -> Iterator[Chunk]:
-        """The pieces, in order.
+        """Iterate over the chunks, in order.
 
         Raises:
             DataError: a file cannot be read, is no text, or a record has none.
@@ -107,19 +107,19 @@ class TextSource:
             yield piece
 
     def left_out(self) -> list[str]:
-        """The reasons of the lines and records that `skip_bad_rows` leaves out."""
+        """List the reasons for the lines and records that `skip_bad_rows` skips."""
         reasons: list[str] = []
         for _ in self._whole(reasons):
             pass
         return reasons
 
     def divided(self, share: float, cut: Cut) -> tuple[TextSource, TextSource]:
-        """The first part and the last `share` of the characters.
+        """Split the text: the first part, and the last `share` of the characters.
 
         Args:
             share: above 0 and below 1.
-            cut: where the text may be divided: at exactly that character; at the next white space after it; or where
-                the next row or document begins, or else the last one before.
+            cut: where the text may be split: at exactly that character; at the next white space after it; or at the
+                start of the next row or document, else of the last one before.
 
         Raises:
             DataError: there is no such place.
@@ -147,18 +147,18 @@ class TextSource:
             if begin >= wanted and piece.row and begin:
                 return begin
             if at > wanted:
-                found = _SPACE.search(piece.text, max(wanted - begin, 0))
-                if found and begin + found.start() > 0:
-                    return begin + found.start()
+                space = _SPACE.search(piece.text, max(wanted - begin, 0))
+                if space and begin + space.start() > 0:
+                    return begin + space.start()
         return wanted if cut == "space" else last
 
     @property
     def has_records(self) -> bool:
-        """Whether any of the data is records rather than plain text."""
+        """Whether any of the data has records rather than plain text."""
         return any(isinstance(found, str) or not _is_plain(found) for found in self._found())
 
     def _found(self) -> list[Path | str]:
-        """The files, and hub names as text."""
+        """List the files, and hub names as text."""
         if "-" in self.data:
             raise DataError("standard input cannot be read more than once; put the text into a file")
         decoder_of(self.source.encoding)
@@ -168,12 +168,12 @@ class TextSource:
         return found
 
     def _whole(self, reasons: list[str] | None) -> Iterator[Chunk]:
-        for found in self._found():
-            if isinstance(found, Path) and _is_plain(found):
-                with blaming(found):
-                    yield from self._plain(found, reasons)
+        for item in self._found():
+            if isinstance(item, Path) and _is_plain(item):
+                with blaming(item):
+                    yield from self._plain(item, reasons)
             else:
-                yield from self._records(str(found), reasons)
+                yield from self._records(str(item), reasons)
 
     def _plain(self, path: Path, reasons: list[str] | None) -> Iterator[Chunk]:
         encoding, skip = self.source.encoding, self.source.skip_bad_rows
@@ -222,7 +222,7 @@ class TextSource:
 
 
 def said(reasons: Sequence[str], where: str) -> str:
-    """One sentence about what was left out."""
+    """Describe in one sentence which lines or rows were left out."""
     more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
     return f"left out {len(reasons)} of the lines or rows of {where} ({'; '.join(reasons[:_NAMED])}{more})"
 
@@ -253,7 +253,7 @@ def _refuse_binary(path: Path, encoding: str) -> None:
 
 
 def _lines(text: IO[str]) -> Iterator[str]:
-    """Lines with their ends; a longer one than can be held comes in several, cut before white space."""
+    """Yield lines with their ends; a very long line comes in several chunks, cut before white space."""
     rest = ""
     while line := text.readline(_AT_ONCE):
         whole = line.endswith("\n") or len(line) < _AT_ONCE

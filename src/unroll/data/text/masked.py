@@ -1,4 +1,4 @@
-"""A long text with some of its tokens hidden, to be predicted from both sides."""
+"""Make masked language modelling windows: some tokens are hidden and predicted from both sides."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from unroll.data.text.tokenizer import TextTokenizer
 
 
 class MaskedWindows(BPTTBatches):
-    """Windows of a text in which a share of the tokens is replaced by the unknown token: those are to be predicted.
+    """Mask a share of the tokens in windows of a text with the unknown token, as targets.
 
-    The windows are those of `BPTTBatches`, each by itself: none remembers the one before. Here `x` are the tokens of
-    the window as they stand, but for the hidden ones, `target` the tokens, `chosen` (B, T) says which were hidden, and
-    `total` and `nominal` count these. Which they are follows from the seed, the window and, in training (`anew`), the
-    epoch; at least one of each window is.
+    The windows are those of `BPTTBatches`, but no state is carried over. `x` holds the tokens of the window with some
+    masked, `target` all its tokens, `chosen` (B, T) says which are masked, and `total` and `nominal` count these.
+    The choice depends on the seed, the window and, with `anew` (training), the epoch; every window has at least
+    one.
 
     Paper: Devlin et al. 2019, "BERT: Pre-training of deep bidirectional transformers for language understanding";
-    here every chosen token is hidden, none is kept or replaced by another.
+    here every chosen token is masked, none is kept or replaced by another.
 
     Args:
         corpus, batch_size, window, jitter, seed: as `BPTTBatches`.
-        share: of the tokens that are hidden.
-        anew: hide others in every epoch.
+        share: share of the tokens that are masked.
+        anew: mask other tokens in every epoch.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Text to pieces: what is cleaned, how it is normalized, and where it is split. The vocabulary comes after."""
+"""Clean, normalize and split text into pieces, before the vocabulary is applied."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from unroll.data.options import TextOptions
 from unroll.data.values import is_missing
 from unroll.errors import DataError
 
-# With a space inside, no text can produce these two: every level splits at white space.
+# These two contain a space, so no text can produce them: every level splits at white space.
 PADDING, UNKNOWN = "[padding token]", "[unknown token]"
 
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _LETTER = re.compile(r"[^\W_]")
 
-# Each of these characters is a word by itself.
+# Each of these characters is a word of its own.
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}\u30FC"
 # Letters, marks, digits, and the joiners that Persian and the Indic scripts have within words.
 _WORD = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]&&[^{_CJK}]]"
@@ -33,7 +33,7 @@ _MARKS = r"\p{P}$+<=>^`|~"
 
 
 def _pattern(options: TextOptions) -> str:
-    """What a piece of text is before the vocabulary is looked up; what is in no piece is left out."""
+    """Build the pattern of a piece of text (pre-token); text outside of pieces is dropped."""
     if options.level in ("char", "byte"):
         return rf"[^{_MARKS}]" if options.punctuation == "drop" else r"[\s\S]"
     if options.line_ends:
@@ -47,7 +47,7 @@ def _pattern(options: TextOptions) -> str:
 
 
 def _pattern_with_line_ends(options: TextOptions) -> str:
-    """Words and line ends; at the level bpe every character is in a piece, and white space only begins one."""
+    """Build the pattern with line ends; at level bpe every character is in a piece, and white space only starts one."""
     bpe = options.level == "bpe"
     lead, blank, space = (" ?", r"\s", r"\s") if bpe else ("", r"\n", _SPACE)
     if options.punctuation == "keep":
@@ -59,7 +59,7 @@ def _pattern_with_line_ends(options: TextOptions) -> str:
 
 
 def pipeline(options: TextOptions) -> Tokenizer:
-    """Normaliser and splitter of `options`, and a model without a vocabulary."""
+    """Build the normalizer and pre-tokenizer for `options`, with an empty vocabulary."""
     by_bytes = options.level in ("bpe", "byte")
     if by_bytes:
         tokenizer = Tokenizer(models.BPE())
@@ -71,7 +71,7 @@ def pipeline(options: TextOptions) -> Tokenizer:
     if options.lowercase:
         steps.append(normalizers.Lowercase())
     if options.level != "word" and not options.line_ends:
-        # White space is a token here (char) or part of one (bpe), and one kind of it is enough.
+        # White space is a token here (char) or part of one (bpe), so it is collapsed to one kind.
         steps += [normalizers.Replace(Regex(rf"[{_SPACE}]+"), " "), normalizers.Strip()]
         if options.level == "bpe":
             steps.append(normalizers.Prepend(" "))
@@ -85,17 +85,17 @@ def pipeline(options: TextOptions) -> Tokenizer:
 
 
 def token_check(options: TextOptions) -> Callable[[str], bool]:
-    """A function that tells whether anything of a text is left, known or unknown, once it is cleaned and split."""
-    held: list[Tokenizer] = []
+    """Return a function that tells whether a text has any tokens, known or unknown, after cleaning and splitting."""
+    cached: list[Tokenizer] = []
 
     def keeps_tokens(text: str) -> bool:
         text = clean(text, options)
-        # A letter or a digit is always part of a token, and there hardly is a text without one.
+        # A letter or a digit is always part of a token, and almost every text has one.
         if _LETTER.search(text):
             return True
-        if not held:
-            held.append(pipeline(options))
-        normalizer, splitter = held[0].normalizer, held[0].pre_tokenizer
+        if not cached:
+            cached.append(pipeline(options))
+        normalizer, splitter = cached[0].normalizer, cached[0].pre_tokenizer
         assert normalizer is not None  # noqa: S101 (`pipeline` sets both)
         assert splitter is not None  # noqa: S101
         return any(piece for piece, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
@@ -109,12 +109,12 @@ def _splitter() -> pre_tokenizers.PreTokenizer:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text as the level `word` finds them, punctuation marks too, but as they are written."""
+    """Split a text into words and punctuation as level `word` does, but without normalizing."""
     return [piece for piece, _ in _splitter().pre_tokenize_str(text)]
 
 
 def clean(text: str, options: TextOptions) -> str:
-    """Markup and entities as the options say, and nothing that cannot be stored."""
+    """Clean markup and entities as the options say, and replace what cannot be stored."""
     if options.html:
         if "<" in text:
             text = _BREAK.sub("\n", text)
@@ -127,20 +127,20 @@ def clean(text: str, options: TextOptions) -> str:
 def clean_all(
     texts: Iterable[Any], options: TextOptions, first: int = 0, rows: np.ndarray | None = None, where: str = ""
 ) -> Iterator[str]:
-    """Every text cleaned.
+    """Clean every text.
 
     Raises:
-        DataError: a row is null or not text; it is named.
+        DataError: a row is null or not text.
     """
     for row, text in numbered(texts, rows, first):
         if not isinstance(text, str):
-            found = "nothing (null)" if is_missing(text) else f"{type(text).__name__} {text!r:.40}"
-            raise DataError(f"{row_of(row, where)} holds {found} where text is needed")
+            given = "nothing (null)" if is_missing(text) else f"{type(text).__name__} {text!r:.40}"
+            raise DataError(f"{row_of(row, where)} holds {given} where text is needed")
         yield clean(text, options)
 
 
 def bad_texts(texts: Iterable[Any], column: str = "text", options: TextOptions | None = None) -> list[BadRow]:
-    """Rows whose text is null, not text, or empty; with `options`, also those that keep no token of theirs.
+    """Find rows with a null, an empty text or no text; with `options`, also those without tokens after cleaning.
 
     Args:
         texts: the rows' values.

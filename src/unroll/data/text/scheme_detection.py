@@ -1,4 +1,4 @@
-"""Which scheme tagged sentences are written in: the one that nearly all of them keep to."""
+"""Detect the tagging scheme of sentences: the one that nearly all of them follow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from unroll.data.text.bio import OUTSIDE, Steps, legal_steps, part
 from unroll.data.text.scheme_names import SCHEMES, Scheme
 
 NEARLY_ALL = 0.95
-"""Share of the sentences with spans that must keep to a scheme."""
+"""Share of the sentences with spans that must follow a scheme."""
 
 
 class Fit(NamedTuple):
-    """How well sentences keep to a scheme."""
+    """Count how many sentences follow a scheme."""
 
     scheme: Scheme
     kept: int
-    """Sentences with spans that keep to it."""
+    """Sentences with spans that follow it."""
     of: int
     """Sentences with spans."""
     first: int
@@ -27,21 +27,21 @@ class Fit(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of the sentences with spans, 1 where there are none."""
+        """Share of the sentences with spans that follow it; 1 if there are none."""
         return self.kept / self.of if self.of else 1.0
 
     @property
     def chosen(self) -> bool:
-        """Whether nearly all sentences keep to it."""
+        """Whether nearly all sentences follow it."""
         return self.share >= NEARLY_ALL
 
 
 def scheme_fits(tags: Sequence[str], sentences: Sequence[np.ndarray]) -> list[Fit]:
-    """Measure every scheme on sentences of tag numbers, the best first.
+    """Compute how well every scheme fits sentences of tag numbers, the best first.
 
     Args:
-        tags: what the numbers stand for.
-        sentences: numbers (T,) of each sentence's tags. Sentences with higher numbers say nothing.
+        tags: names of the tags by number.
+        sentences: tag numbers (T,) of each sentence. Sentences with higher numbers are ignored.
     """
     places = [i for i, numbers in enumerate(sentences) if len(numbers) and int(numbers.max()) < len(tags)]
     if not places:
@@ -59,7 +59,7 @@ def scheme_fits(tags: Sequence[str], sentences: Sequence[np.ndarray]) -> list[Fi
 
 
 def _breaks(flat: np.ndarray, ends: np.ndarray, allowed: Steps) -> np.ndarray:
-    """Whether each of N sentences, end to end in `flat`, takes a step that is not allowed, bool (N,)."""
+    """Tell for each of N sentences, concatenated in `flat`, whether it has a forbidden transition, bool (N,)."""
     starts = _starts(ends)
     wrong = np.zeros(len(flat), bool)
     wrong[1:] = ~allowed.between[flat[:-1], flat[1:]]

@@ -1,4 +1,4 @@
-"""What the schemes of span tags are called; nothing here imports a library, so that help is instant."""
+"""Names of span tagging schemes; nothing here imports a library, so that help is instant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SYNONYMS: dict[str, Scheme] = {
 
 
 def scheme_named(name: str, option: str) -> Scheme:
-    """Find the scheme that `name` means, in upper or lower case; `option` is what the message calls it.
+    """Look up a scheme by name, in upper or lower case; `option` is the option's name for messages.
 
     Raises:
         OptionError: there is none, or the name means two.

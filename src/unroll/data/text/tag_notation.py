@@ -1,4 +1,4 @@
-"""Span tags that are written otherwise than B-PER: B_PER, b-per, PER-B."""
+"""Convert span tags in other notations to B-PER: B_PER, b-per, PER-B."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _SEPARATORS = "-_:/.|"
 
 
 class Notation(NamedTuple):
-    """How a tag's letter and type are joined; letters may be in lower case."""
+    """Notation of a tag: separator, and order of letter and type; letters may be in lower case."""
 
     separator: str = "-"
     letter_last: bool = False
 
     def standard(self, tag: str) -> str:
-        """A tag as B-PER or O, if it is written so; another stays as it is."""
+        """Convert a tag in this notation to B-PER or O; any other tag is unchanged."""
         if self.letter_last:
             kind, _, letter = tag.rpartition(self.separator)
         else:
@@ -33,7 +33,7 @@ STANDARD = Notation()
 
 
 def notation_of(tags: Sequence[str]) -> Notation | None:
-    """Find how `tags` mark spans; None where they do not, however they are read."""
+    """Detect the notation of span tags; None if `tags` mark no spans in any notation."""
     if mark_spans(tags):
         return STANDARD
     for letter_last, separator in product((False, True), _SEPARATORS):

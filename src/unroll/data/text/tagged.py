@@ -1,4 +1,4 @@
-"""Sentences of tokens with a tag each, as arrays and as batches."""
+"""Encode tagged sentences as arrays and as batches."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from unroll.data.text.word_vocab import TokenTable, WordCharVocabulary
 from unroll.errors import DataError
 
 NO_TAG = -100
-"""The target beyond a row's length."""
+"""Target value of padding, beyond a row's length."""
 
 
 @dataclass(frozen=True)
 class TaggedSentences:
-    """N sentences.
+    """Hold N encoded sentences.
 
-    What a token is made of is kept once, however often it occurs.
+    The words and characters of each distinct token are stored once.
 
     Attributes:
         tokens: sequences (T,) int32 of numbers of distinct tokens, from 1.
-        table: what is known of each distinct token.
+        table: word and character ids of each distinct token.
         tags: sequences (T,) int32 of tag numbers; None where there are none.
         unseen_tags: tags that the training data did not have; their numbers follow those of the tags that it had.
     """
@@ -46,7 +46,7 @@ class TaggedSentences:
         tags: Sequence[np.ndarray] | None = None,
         unseen_tags: tuple[str, ...] = (),
     ) -> TaggedSentences:
-        """Encode lists of tokens, none of them empty, read once; `tags` has as many numbers for each.
+        """Encode lists of tokens, none of them empty, read once; `tags` has a tag number for each token.
 
         Raises:
             DataError: there are no sentences.
@@ -67,7 +67,7 @@ class TaggedSentences:
         return len(self.tokens)
 
     def fingerprint(self) -> Iterator[bytes]:
-        """Give every sentence, every tag and what is known of each distinct token."""
+        """Yield the bytes of every sentence, every tag and the token table, for a hash."""
         yield repr(self.unseen_tags).encode()
         yield self.table.words.tobytes()
         yield self.table.characters.tobytes()
@@ -77,20 +77,20 @@ class TaggedSentences:
 
     @property
     def count(self) -> int:
-        """Tokens of all sentences."""
+        """Number of tokens in all sentences."""
         return int(self.tokens.lengths.sum())
 
 
 @dataclass(frozen=True)
 class TaggingBatch(Batch):
-    """One process's part of one global batch of sentences; `total` is the tokens of the global batch.
+    """Hold one process's part of a global batch of sentences; `total` counts the tokens of the global batch.
 
     Attributes:
         x: (B, T) int64 word ids, 0 beyond each row's length.
         target: (B, T) int64 tag numbers, `NO_TAG` beyond each row's length; None where there are none.
-        chars: (N, C) int64 character ids of the batch's N distinct tokens; None where characters are not asked for.
-        places: (B, T) int64, which of them each token is; what is beyond a row's length is one without characters.
-        unseen_tags: as that of the sentences.
+        chars: (N, C) int64 character ids of the batch's N distinct tokens; None where characters are not used.
+        places: (B, T) int64, index of each token in `chars`; padding is a token without characters.
+        unseen_tags: as in `TaggedSentences`.
     """
 
     chars: Tensor | None = None
@@ -101,11 +101,11 @@ class TaggingBatch(Batch):
 
 
 class TaggingBatches(Batches):
-    """An epoch's batches of sentences, in the order that `Batches` gives them.
+    """Iterate over the batches of an epoch of sentences, in the order of `Batches`.
 
     Args:
         part: the sentences.
-        options, shuffle, batch_size: as those of `Batches`.
+        options, shuffle, batch_size: as in `Batches`.
         chars: whether the batches hold the tokens' characters.
     """
 

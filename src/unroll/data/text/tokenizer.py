@@ -1,4 +1,4 @@
-"""Text to token ids: normalise, split, look up. The vocabulary is learnt on the training part."""
+"""Tokenize text: normalise, split, look up. The vocabulary is learnt on the training part."""
 
 from __future__ import annotations
 
@@ -23,24 +23,23 @@ FORMAT = "unroll.text/1"
 _SPECIAL = 2
 _WHOLE = LengthOptions(max_length=0, keep="head")
 
-# `tokenizers` spends a hundred bytes and more on every token while it works.
+# `tokenizers` needs a hundred bytes or more of memory for every token while encoding.
 _CHARACTERS_AT_ONCE = 2**20
 _NO_LIMIT = 2**31
 
 
 class TextTokenizer:
-    """A vocabulary and the way to it. Id 0 is padding, id 1 unknown; neither ever stands for a token of text.
+    """Tokenize text with a learnt vocabulary. Id 0 is padding, id 1 unknown; neither is ever a token of text.
 
     Word level: runs of letters, marks and digits (an apostrophe within a word belongs to it), each Han or
     kana character by itself, punctuation marks as the options say. Scripts without spaces other than these
-    (Thai, Lao, Khmer) are better served by 'bpe' or 'char'. Byte-pair level: pieces of bytes (as in GPT-2),
-    so nothing is ever unknown. Byte level: the bytes of UTF-8, byte b as id b + 2; nothing is learnt. Character
-    level: Unicode code points. White space is made one at these three.
+    (Thai, Lao, Khmer) work better with 'bpe' or 'char'. Byte-pair level: pieces of bytes (as in GPT-2), so
+    nothing is ever unknown. Byte level: the bytes of UTF-8, byte b as id b + 2; nothing is learnt. Character
+    level: Unicode code points. These three collapse white space.
 
-    With `line_ends` white space is kept as it is at these three, so that tokens joined are the text again (as the
-    normalisation left it), and at the word level the end of a line is a token, shown as `<eos>`. Punctuation that is
-    kept then stays on its words whatever it is: words are what stands between white space, as in text that comes
-    tokenised (Penn Treebank, WikiText).
+    With `line_ends` these three keep white space, so that the joined tokens are the (normalised) text, and at the
+    word level the end of a line is a token, shown as `<eos>`. With `punctuation='keep'`, words are then separated
+    by white space alone, as in tokenised text (Penn Treebank, WikiText).
 
     Ids are ordered by falling count in the training texts and then by text, whatever the number of threads.
     """
@@ -63,8 +62,8 @@ class TextTokenizer:
         """Learn the vocabulary from `texts`, read once and one by one.
 
         Raises:
-            OptionError: `vocabulary` has room for the line end, but for no word.
-            DataError: a text is missing or not text, or no token (of words: but the line end) occurs `min_count` times.
+            OptionError: `vocab_size` has room for the line end, but for no word.
+            DataError: a text is missing or not text, or no token (no word, besides line ends) occurs `min_freq` times.
         """
         options = options or TextOptions()
         if options.level == "byte":
@@ -108,27 +107,27 @@ class TextTokenizer:
     def encode(
         self, values: Sequence[str], /, *, first: int = 0, rows: np.ndarray | None = None, where: str = ""
     ) -> list[np.ndarray]:
-        """Token ids of each text, int32 (T,); empty text gives length 0.
+        """Encode each text as token ids, int32 (T,); empty text gives length 0.
 
         Args:
             values: the texts.
             first: row number of the first, from 0, for messages.
-            rows: row number of each, where they do not follow each other.
+            rows: row number of each, where they are not consecutive.
             where: what to call the data in messages.
 
         Raises:
             DataError: a row is null or not text.
         """
         encoded: list[np.ndarray] = []
-        held: list[str] = []
+        texts: list[str] = []
         size = 0
         for text in clean_all(values, self.options, first, rows, where):
-            held.append(text)
+            texts.append(text)
             size += len(text)
             if size >= _CHARACTERS_AT_ONCE:
-                encoded += self._encode(held)
-                held, size = [], 0
-        return encoded + self._encode(held)
+                encoded += self._encode(texts)
+                texts, size = [], 0
+        return encoded + self._encode(texts)
 
     def _encode(self, texts: list[str]) -> list[np.ndarray]:
         if self._table is not None or _looks_up(self.options, "byte"):
@@ -137,7 +136,7 @@ class TextTokenizer:
         return [truncate(np.array(e.ids, dtype=np.int32), self.length) for e in found]
 
     def _look_up(self, text: str) -> np.ndarray:
-        """The ids of bytes or characters; what the tokenizer gives, a hundred times as fast."""
+        """Look up the ids of bytes or characters: the tokenizer's result, a hundred times faster."""
         assert self._tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
         text = self._tokenizer.normalizer.normalize_str(text)
         if self._table is None:
@@ -146,15 +145,15 @@ class TextTokenizer:
         return self._table[np.minimum(codes, len(self._table) - 1)]
 
     def with_truncation(self, length: LengthOptions) -> TextTokenizer:
-        """The same vocabulary, keeping so much of a long text."""
+        """Return a tokenizer with the same vocabulary and another truncation length."""
         return TextTokenizer(self._tokenizer, self.options, length)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Each id's token, readable; `<pad>` and `<unk>` for 0 and 1."""
+        """Convert ids to readable tokens; 0 and 1 give `<pad>` and `<unk>`."""
         return [self._token(int(i)) for i in ids]
 
     def entries(self) -> list[str]:
-        """The vocabulary as it is looked up, from id 2 on."""
+        """List the entries of the vocabulary in order, from id 2 on."""
         found = self._tokenizer.get_vocab()
         return sorted(found, key=found.__getitem__)[_SPECIAL:]
 
@@ -169,26 +168,26 @@ class TextTokenizer:
         return "<eos>" if self.options.level == "word" and token == "\n" else token  # noqa: S105 (no password)
 
     def unknown(self, text: str) -> list[str]:
-        """The pieces of a text that the vocabulary does not have, each once, as they are written."""
+        """List the pieces of a text that are not in the vocabulary, each once, as written."""
         text = clean(text, self.options)
-        found = self._tokenizer.encode(text, add_special_tokens=False)
-        at = (place for i, place in zip(found.ids, found.offsets, strict=True) if i == self.UNK)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        at = (place for i, place in zip(encoding.ids, encoding.offsets, strict=True) if i == self.UNK)
         return list(dict.fromkeys(text[begin:end] for begin, end in at))
 
     @property
     def newline(self) -> int | None:
-        """The id of the line end alone; None where the vocabulary has none."""
+        """Id of the line end; None where the vocabulary has none."""
         if not self.options.line_ends:
             return None
         by_bytes = self.options.level in ("bpe", "byte")
         return self._tokenizer.token_to_id(BYTE_SIGNS[10] if by_bytes else "\n")
 
     def decoder(self) -> TextDecoder:
-        """What makes text of ids, one by one."""
+        """Return an incremental decoder from ids to text."""
         return TextDecoder(self._tokenizer.id_to_token, self.options)
 
     def to_json(self) -> str:
-        """One JSON document: the options and the tokenizer in the `tokenizers` library's own form."""
+        """Return a JSON document: the options, and the tokenizer in the format of the `tokenizers` library."""
         document = {
             "format": FORMAT,
             "options": asdict(self.options),
@@ -201,8 +200,8 @@ class TextTokenizer:
     def from_json(cls, text: str) -> TextTokenizer:
         """Read what `to_json` wrote.
 
-        Only the vocabulary is taken from the document. How text is cleaned and split follows from the options, and
-        a document that says otherwise is refused: a pattern of its own could take for ever.
+        Only the vocabulary is taken from the document. The options determine how text is cleaned and split, and a
+        document with other patterns is rejected, since a malicious pattern could run for ever.
 
         Raises:
             RunError: the document is damaged or was edited into something that cannot be used.
@@ -210,8 +209,8 @@ class TextTokenizer:
         document = read_document(text, FORMAT, "the vocabulary")
         try:
             options, length = TextOptions(**document["options"]), LengthOptions(**document["length"])
-            found = document["tokenizer"]
-            vocabulary, merges = found["model"]["vocab"], found["model"].get("merges")
+            tokenizer_document = document["tokenizer"]
+            vocabulary, merges = tokenizer_document["model"]["vocab"], tokenizer_document["model"].get("merges")
             _check_ids(vocabulary)
             tokenizer = _assemble(options, vocabulary, merges)
             known = json.loads(tokenizer.to_str())
@@ -221,19 +220,19 @@ class TextTokenizer:
             raise RunError(f"the vocabulary is damaged: {error}") from None
         except Exception as error:  # `tokenizers` raises bare Exception
             raise RunError(f"the vocabulary is damaged: {type(error).__name__}: {error}") from None
-        for part in sorted({*known, *found}):
-            if known.get(part) != found.get(part):
+        for part in sorted({*known, *tokenizer_document}):
+            if known.get(part) != tokenizer_document.get(part):
                 raise RunError(f"the vocabulary is damaged: its '{part}' is not what its options give")
         return cls(tokenizer, options, length)
 
 
 def _looks_up(options: TextOptions, level: Level) -> bool:
-    """Whether this is the level, and a byte or character needs no more than its number to be found."""
+    """Tell whether the level is `level`, and a byte or character code can be looked up directly in a table."""
     return options.level == level and options.punctuation != "drop"
 
 
 def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions) -> dict[str, int]:
-    """The vocabulary of the characters in `texts`, in the order of the library's own trainer."""
+    """Build the vocabulary of the characters in `texts`, in the order of the trainer in `tokenizers`."""
     assert tokenizer.normalizer is not None  # noqa: S101 (`pipeline` sets it)
     counts: Counter[str] = Counter()
     for text in texts:
@@ -244,7 +243,7 @@ def _characters(texts: Iterable[str], tokenizer: Tokenizer, options: TextOptions
 
 
 def _character_table(tokenizer: Tokenizer) -> np.ndarray:
-    """The id of each code point; the last entry, beyond the highest, is for all others."""
+    """Build the table from code points to ids; the last entry, beyond the highest, is for all others."""
     characters = {ord(token): i for token, i in tokenizer.get_vocab().items() if len(token) == 1}
     table = np.full(max(characters, default=0) + 2, TextTokenizer.UNK, dtype=np.int32)
     table[list(characters)] = list(characters.values())
@@ -252,7 +251,7 @@ def _character_table(tokenizer: Tokenizer) -> np.ndarray:
 
 
 def _assemble(options: TextOptions, vocabulary: dict[str, int], merges: list[Any] | None) -> Tokenizer:
-    """The pipeline of `options` with this vocabulary."""
+    """Build the tokenizer of `options` with this vocabulary."""
     document = json.loads(pipeline(options).to_str())
     document["model"]["vocab"] = vocabulary
     if options.level in ("bpe", "byte"):

@@ -1,4 +1,4 @@
-"""Word vectors from text files, as GloVe and word2vec write them."""
+"""Read pre-trained word vectors from text files (GloVe, word2vec)."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ def read_vectors(
     word: Callable[[str], str] = str,
     encoding: str = "utf-8",
 ) -> Vectors:
-    """The vectors of wanted words, and of the first words of the file; the file is read once, line by line.
+    """Read the vectors of wanted words, and of the first words of the file; reads the file once, line by line.
 
-    A line is a word and D numbers, parted by blanks; the word may hold blanks itself. A first line of two whole
-    numbers, how many words and D, may stand before. The file may be packed (.gz, .xz, .zst).
+    A line is a word and D numbers, separated by blanks; the word may contain blanks. A header line with two whole
+    numbers, the number of words and D, is optional. The file may be compressed (.gz, .xz, .zst).
 
     Args:
         path: the file.
         dimension: the D that is needed.
         wanted: whether a word, in the form that `word` gives it, is needed.
-        first: so many words from the file's start are taken whether wanted or not; files begin with common words.
-        word: what a word of the file is looked up as. Of several that become the same the first is taken.
-        encoding: of the file. A word whose bytes are no characters is never taken.
+        first: number of words at the file's start to read even if not wanted; files begin with common words.
+        word: normalizes the file's words for look-up. Of several that become the same, the first is used.
+        encoding: of the file. Words with invalid bytes are skipped.
 
     Raises:
-        DataError: the file is not there or empty, or a line has another number of values or one that is no number.
+        DataError: the file is missing or empty, or a line has another number of values or one that is not a number.
         OptionError: the file's D is another.
     """
     path = Path(path).expanduser()
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
     with blaming(path), opened_text(path, encoding, lenient=True) as lines:
         for place, (number, line) in enumerate(_lines(lines, path, dimension)):
             text, *values = line.rsplit(" ", dimension)
             if len(values) != dimension:
                 raise DataError(f"'{path}', line {number}: a word and {dimension} values are needed, not {line!r:.40}")
             key = word(text)
-            if key in found or not (wanted(key) or place < first) or not key or wrong_byte(key, encoding):
+            if key in vectors or not (wanted(key) or place < first) or not key or wrong_byte(key, encoding):
                 continue
-            found[key] = _vector(values, f"'{path}', line {number}")
-    if not found:
+            vectors[key] = _vector(values, f"'{path}', line {number}")
+    if not vectors:
         return Vectors((), np.zeros((0, dimension), np.float32))
-    return Vectors(tuple(found), np.stack(list(found.values())))
+    return Vectors(tuple(vectors), np.stack(list(vectors.values())))
 
 
 def _lines(lines: Iterator[str], path: Path, dimension: int) -> Iterator[tuple[int, str]]:
-    """The numbered lines that hold vectors, once the first line has shown how long they are."""
+    """Yield the numbered lines with vectors, after checking their length in the first line."""
     start = 0
     for number, line in enumerate(lines, start=1):
         line = line.rstrip(" \t\r\n")
@@ -80,10 +80,10 @@ def _lines(lines: Iterator[str], path: Path, dimension: int) -> Iterator[tuple[i
             start = number
             cells = line.split(" ")
             header = len(cells) == 2 and all(c.isdecimal() for c in cells)
-            own = int(cells[1]) if header else len(cells) - 1
-            if own != dimension:
+            width = int(cells[1]) if header else len(cells) - 1
+            if width != dimension:
                 raise OptionError(
-                    f"embedding_dim is {dimension}, but the vectors in '{path}' have {own} values; set it so"
+                    f"embedding_dim is {dimension}, but the vectors in '{path}' have {width} values; set it so"
                 )
             if header:
                 continue

@@ -1,4 +1,4 @@
-"""Tokens that are given as such, to word ids and character ids. The vocabulary is learnt on the training part."""
+"""Encode given tokens as word ids and character ids. The vocabulary is learnt on the training part."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ FORMAT = "unroll.tokens/1"
 Split = Literal["space", "words"]
 
 MOST_CHARACTERS = 64
-"""Characters of a token that are looked at: of a longer one the first and the last 32."""
+"""Most characters of a token that are encoded: of a longer one, the first and the last 32."""
 
 
 @dataclass(frozen=True)
 class TokenTable:
-    """What is known of F distinct tokens, numbered from 1; row 0 is padding.
+    """Hold the ids of F distinct tokens, numbered from 1; row 0 is padding.
 
     Attributes:
         words: (F + 1,) int64, word ids.
         characters: (F + 1, C) int32, character ids, 0 after a token's last one; C is at least 1.
-        seen: (F + 1,) int64, places among the tokens of the training part; -1 for those that are not there.
+        seen: (F + 1,) int64, index among the tokens of the training part; -1 for unseen tokens.
     """
 
     words: np.ndarray
@@ -41,17 +41,17 @@ class TokenTable:
 
 
 class WordCharVocabulary:
-    """Vocabularies of words and of characters. In both id 0 is padding and id 1 unknown.
+    """Encode tokens with vocabularies of words and of characters. In both, id 0 is padding and id 1 unknown.
 
     A token's word is its Unicode normal form, folded into lower case if the options say so; its characters are those
-    of its normal form, in upper and lower case. Words, and characters, seen fewer than `min_count` times are unknown,
-    and of the words at most `vocabulary` have an id. Ids are ordered by falling count, then by text; words that were
-    added (`extended`) come last.
+    of its normal form, in upper and lower case. Words, and characters, seen fewer than `min_freq` times are unknown,
+    and at most `vocab_size` word ids exist. Ids are ordered by decreasing count, then by text; words that were added
+    (`extended`) come last.
 
     Attributes:
-        options: `vocabulary`, `min_count`, `normalize` and `lowercase` are used.
+        options: `vocab_size`, `min_freq`, `normalize` and `lowercase` are used.
         words: the words with an id of their own, from id 2 on.
-        characters: likewise.
+        characters: the characters with an id of their own, from id 2 on.
         seen: the normal forms of the training part's distinct tokens, whatever their count, ordered as ids are.
     """
 
@@ -81,10 +81,10 @@ class WordCharVocabulary:
         Args:
             sentences: the lists of tokens.
             options: how tokens become words.
-            known: the words, in the order of their ids, where they are not to be learnt.
+            known: the words, in the order of their ids, instead of learning them.
 
         Raises:
-            DataError: no word occurs `min_count` times.
+            DataError: no word occurs `min_freq` times.
         """
         options = options or TextOptions()
         counts: Counter[str] = Counter()
@@ -106,30 +106,30 @@ class WordCharVocabulary:
         return cls(known, _ordered(characters, options.min_freq), _ordered(seen, 1), options)
 
     def extended(self, words: Iterable[str]) -> WordCharVocabulary:
-        """The same with `words`, in the form of `word`, added at the end where they are not there yet."""
+        """Return the vocabulary with new words among `words`, in the form of `word`, added at the end."""
         added = [word for word in dict.fromkeys(words) if word not in self._words]
         return WordCharVocabulary((*self.words, *added), self.characters, self.seen, self.options)
 
     @property
     def size(self) -> int:
-        """Word ids, padding and unknown included."""
+        """Number of word ids, including padding and unknown."""
         return len(self.words) + 2
 
     @property
     def character_size(self) -> int:
-        """Character ids, padding and unknown included."""
+        """Number of character ids, including padding and unknown."""
         return len(self.characters) + 2
 
     def word(self, token: str) -> str:
-        """What a token is looked up as."""
+        """Return the form in which a token is looked up."""
         return _folded(_normal(token, self.options), self.options)
 
     def id_of(self, word: str) -> int:
-        """The id of a word in the form of `word`; 1 if it has none."""
+        """Return the id of a word in the form of `word`; 1 if it is unknown."""
         return self._words.get(word, self.UNK)
 
     def table(self, tokens: Sequence[str]) -> TokenTable:
-        """Ids of distinct tokens, numbered from 1 in their order."""
+        """Look up the ids of distinct tokens, numbered from 1 in their order."""
         words = np.zeros(len(tokens) + 1, np.int64)
         seen = np.full(len(tokens) + 1, -1, np.int64)
         spelt: list[list[int]] = [[]]
@@ -144,7 +144,7 @@ class WordCharVocabulary:
         return TokenTable(words, characters, seen)
 
     def to_json(self) -> str:
-        """One JSON document."""
+        """Return a JSON document."""
         document = {
             "format": FORMAT,
             "options": asdict(self.options),
@@ -168,19 +168,19 @@ class WordCharVocabulary:
             raise RunError(f"the vocabulary is damaged: its options cannot be used ({error})") from None
         lists: dict[str, list[str]] = {}
         for name in ("words", "characters", "seen"):
-            found = document.get(name)
-            if not isinstance(found, list) or not all(isinstance(w, str) and w for w in found):
+            items = document.get(name)
+            if not isinstance(items, list) or not all(isinstance(w, str) and w for w in items):
                 raise RunError(f"the vocabulary is damaged: its {name} are not a list of texts")
-            if len(set(found)) != len(found):
+            if len(set(items)) != len(items):
                 raise RunError(f"the vocabulary is damaged: one of its {name} is there twice")
-            lists[name] = found
+            lists[name] = items
         if not all(len(c) == 1 for c in lists["characters"]):
             raise RunError("the vocabulary is damaged: one of its characters is several")
         return cls(**lists, options=options)
 
 
 def as_tokens(value: Any, split: Split = "space") -> Any:
-    """The tokens of a text, at white space or as `split_words` finds them; what is no text stays as it is."""
+    """Split a text into tokens, at white space or with `split_words`; any other value is unchanged."""
     if not isinstance(value, str):
         return value
     if split == "space":
@@ -191,12 +191,12 @@ def as_tokens(value: Any, split: Split = "space") -> Any:
 
 
 def bad_tokens(values: Iterable[Any], column: str = "tokens") -> list[BadRow]:
-    """Rows of `values` that are not lists of tokens; `column` is what the reasons call them."""
+    """Find rows of `values` that are not lists of tokens; `column` is their name in the reasons."""
     return [(row, reason) for row, value in enumerate(values) if (reason := wrong_tokens(value, column))]
 
 
 def wrong_tokens(value: Any, column: str) -> str:
-    """Why a value is not a list of tokens: null, no list, empty, or with a token that is not text or empty; else ""."""
+    """Explain why a value is not a list of tokens (null, no list, empty, an invalid token); "" if it is one."""
     if is_missing(value):
         return f"'{column}' is null"
     if not isinstance(value, list | tuple | np.ndarray):

@@ -1,1 +1,1 @@
-"""Tables of times to series on a regular grid, and windows over them."""
+"""Convert tables to time series on a regular grid, and cut windows over them."""

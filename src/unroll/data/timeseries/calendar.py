@@ -1,4 +1,4 @@
-"""Where a stamp stands in the cycles of the calendar, as points on circles.
+"""Compute calendar features of timestamps: positions in cycles, as sine and cosine.
 
 Each cycle gives two features, sin and cos of 2 pi p, where p, from 0 to below 1, is how much of it has passed:
 
@@ -22,16 +22,16 @@ from unroll.data.timeseries.frequency import STEPS, parse
 
 _HOUR = 3600 * 10**9
 _THURSDAY = 3
-"""1970-01-01 was one, counted from Monday."""
+"""Weekday of 1970-01-01, with Monday as 0."""
 
 
 def names(cycles: Sequence[str]) -> tuple[str, ...]:
-    """What the features of these cycles are called, in order."""
+    """Return the names of the features of these cycles, in order."""
     return tuple(f"{cycle}_{part}" for cycle in cycles for part in ("sin", "cos"))
 
 
 def features(stamps: np.ndarray, cycles: Sequence[str]) -> np.ndarray:
-    """The features (N, 2 len(cycles)) of stamps (N,) datetime64."""
+    """Compute the features (N, 2 len(cycles)) of stamps (N,) datetime64."""
     points = np.zeros((len(stamps), 2 * len(cycles)))
     for i, cycle in enumerate(cycles):
         angle = 2 * np.pi * passed(stamps, cycle)
@@ -40,7 +40,7 @@ def features(stamps: np.ndarray, cycles: Sequence[str]) -> np.ndarray:
 
 
 def passed(stamps: np.ndarray, cycle: str) -> np.ndarray:
-    """The share of a cycle that has passed (N,), float64."""
+    """Compute the share of a cycle that has passed at each stamp (N,), float64."""
     stamps = stamps.astype("datetime64[ns]")
     days = stamps.astype("datetime64[D]")
     months = days.astype("datetime64[M]")
@@ -67,19 +67,19 @@ def passed(stamps: np.ndarray, cycle: str) -> np.ndarray:
 
 
 def automatic(frequency: str) -> tuple[str, ...]:
-    """The cycles longer than a step of this frequency that are worth telling; none for years and `steps`."""
+    """Choose the useful cycles for a frequency, all longer than its step; none for years and `steps`."""
     if frequency == STEPS:
         return ()
-    own = parse(frequency)
-    if own.unit in ("ns", "us", "ms", "s", "min"):
+    step = parse(frequency)
+    if step.unit in ("ns", "us", "ms", "s", "min"):
         longer = ("hour", "weekday", "year")
-        return longer if own.unit == "min" else ("minute", *longer)
+        return longer if step.unit == "min" else ("minute", *longer)
     chosen = {
         "h": ("hour", "weekday", "year"),
         "D": ("weekday", "day", "year"),
         "B": ("weekday", "day", "year"),
         "W": ("year",),
     }
-    if own.months:
-        return ("month",) if own.months < 12 and 12 % own.months == 0 else ()
-    return chosen[own.unit]
+    if step.months:
+        return ("month",) if step.months < 12 and 12 % step.months == 0 else ()
+    return chosen[step.unit]

@@ -1,4 +1,4 @@
-"""What a DataFrame holds beside its cells: the index of its rows, and names of columns on several levels."""
+"""Convert the index of a DataFrame to columns, and flatten multi-level column names."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _free(df: pd.DataFrame, name: str) -> str:
 
 
 def _is_counted(index: pd.Index) -> bool:
-    """Whether an index is the numbers of the rows, as pandas gives one where there is none."""
+    """Tell whether an index is the default of pandas, 0, 1, 2, ..."""
     import pandas as pd
 
     return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
@@ -73,7 +73,7 @@ def _is_times(index: pd.Index, name: str) -> bool:
     if pd.api.types.is_numeric_dtype(index.dtype):
         if not pd.api.types.is_integer_dtype(index.dtype) or (name and not kind_of(name)):
             return False
-        # as the column of an unknown name: months, days or unix times, not rows that are counted
+        # treated like a column of unknown name: months, days or unix times, not row numbers
         table = ColumnTable(pd.DataFrame({"index": index.to_numpy()}), "")
         return read_stamps(table, "index", numbers="times").values.dtype.kind == "M"
     texts = ColumnTable(pd.DataFrame({"index": index[:_LOOKED_AT].astype(object)}), "").texts("index")
@@ -81,7 +81,7 @@ def _is_times(index: pd.Index, name: str) -> bool:
 
 
 def _one_level(df: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Names of columns on several levels, as of prices and their shares, as one text each."""
+    """Flatten multi-level column names to one text each."""
     if df.columns.nlevels == 1:
         return df, ()
     names = [" ".join(str(part) for part in name if str(part)) for name in df.columns]

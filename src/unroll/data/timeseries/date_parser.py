@@ -1,10 +1,10 @@
-"""Times as people write them, taken apart into a date, a time of day and a zone.
+"""Parse written times into a date, a time of day and a time zone.
 
     12-Feb-21            02/12/2021 3:05 PM     2020-W05-3          Mon, 03 Feb 2020 12:00:00 GMT
     20200203T1200Z       2020年1月2日            Q1 2020             2020-02-03 12-AM
 
-Month names are English, in full or short. A two-digit year 69 to 99 is 1969 to 1999, 00 to 68 is 2000 to 2068, as POSIX
-has it. 24:00 is the end of its day.
+Month names are English, in full or short. Two-digit years 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068, as in
+POSIX. 24:00 is the end of its day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unroll.data import numbers
 _MISSING = numbers.MISSING | {"-"}
 
 READ = "2020-02-25, 25/02/2020, 02/25/20, 25-Feb-20, 25 Feb 2020, 2020-02, Feb 2020, 2020-W09, 2020Q1, 20200225"
-"""Examples of what is read, for messages; each but months, weeks and quarters also with a time of day."""
+"""Examples of readable dates, for messages; all except months, weeks and quarters may have a time of day."""
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL = [
@@ -50,7 +50,7 @@ _CJK_CLOCK = re.compile(r"(\d{1,2})[时時点시](?:\s?(\d{1,2})[分분](?:\s?(\
 _ZONE = r"(?P<zone>z|utc|gmt|(?:utc|gmt)?[+-]\d{2}(?::?\d{2})?)?"
 _COLONS = r"(?P<h>\d{1,2}):(?P<m>\d{2})(?::(?P<s>\d{2})(?:[.,:](?P<f>\d{1,9}))?)?"
 _HALF = r"(?P<half>[ap]\.?m\.?)"
-# What most files hold; the other patterns give the same parts of it, more slowly.
+# The format of most files; the other patterns would give the same parts, more slowly.
 _ISO = re.compile(rf"(?P<date>\d{{4}}-\d{{2}}(?:-\d{{2}})?)(?:[t ]{_COLONS}\s?{_ZONE})?", re.IGNORECASE | re.ASCII)
 _CLOCK_LAST = re.compile(rf"(?P<date>.*?)(?:(?<=\d)t|[\s,_-]+){_COLONS}(?:\s?{_HALF})?\s?{_ZONE}")
 _CLOCK_INSIDE = re.compile(rf"(?P<date>.*?[a-z].*?)\s{_COLONS}\s?{_ZONE}\s(?P<year>\d{{4}})")
@@ -66,18 +66,18 @@ _CLOCK_ONLY = re.compile(rf"{_COLONS}(?:\s?{_HALF})?")
 
 
 def is_missing(text: str | None) -> bool:
-    """Whether a cell of a column of times holds none: a null, or a word for it."""
+    """Tell whether a cell of a time column is missing: null, or a word for it."""
     return text is None or text.lower() in _MISSING
 
 
 @dataclass(frozen=True)
 class Written:
-    """A time taken apart.
+    """Hold the parts of a written time.
 
     Attributes:
-        date: in one spelling, for the formats of `date_formats`.
-        nanoseconds: since the day began.
-        zone: as it is written, in upper case; "" for none.
+        date: normalized, for `canonical_date` and `date_formats`.
+        nanoseconds: since the start of the day.
+        zone: as written, in upper case; "" for none.
         clock: whether there is a time of day.
     """
 
@@ -88,9 +88,9 @@ class Written:
 
 
 def take_apart(text: str) -> Written | None:
-    """The parts of a written time; None where the text cannot be one."""
-    if found := _ISO.fullmatch(text):
-        return _parts(found) if found["h"] else Written(text)
+    """Split a written time into its parts; None where the text cannot be one."""
+    if match := _ISO.fullmatch(text):
+        return _parts(match) if match["h"] else Written(text)
     text = _SPACES.sub(" ", text.strip().lower())
     if not any(c.isdigit() for c in text):
         return None
@@ -99,30 +99,30 @@ def take_apart(text: str) -> Written | None:
         text = _CJK_CLOCK.sub(lambda m: ":".join([m[1], m[2] or "00", *([m[3]] if m[3] else [])]), text).strip()
     text = _HYPHEN.sub(" ", text)
     for pattern in (_CLOCK_LAST, _COMPACT, _CLOCK_INSIDE, _HOUR_LAST, _CLOCK_FIRST):
-        if found := pattern.fullmatch(text):
-            return _parts(found)
+        if match := pattern.fullmatch(text):
+            return _parts(match)
     date = _spelled(text)
     return Written(date) if date else None
 
 
-def _parts(found: re.Match[str]) -> Written | None:
-    """A time with a time of day, as a pattern parts it."""
-    parts = found.groupdict()
+def _parts(match: re.Match[str]) -> Written | None:
+    """Convert the match of a pattern with a time of day; None where there is no such time."""
+    parts = match.groupdict()
     since = _nanoseconds(parts)
-    date = parts["date"] if found.re is _ISO else _spelled(" ".join(filter(None, (parts["date"], parts.get("year")))))
+    date = parts["date"] if match.re is _ISO else _spelled(" ".join(filter(None, (parts["date"], parts.get("year")))))
     if since is None or not date:
         return None
     return Written(date, since, (parts.get("zone") or "").upper(), True)
 
 
 def is_clock(text: str) -> bool:
-    """Whether the text is a time of day, such as 17:24:00 or 5:24 PM, and nothing else."""
+    """Tell whether the text is only a time of day, such as 17:24:00 or 5:24 PM."""
     found = _CLOCK_ONLY.fullmatch(_SPACES.sub(" ", text.strip().lower()))
     return found is not None and _nanoseconds(found.groupdict()) is not None
 
 
 def _nanoseconds(parts: dict[str, str | None]) -> int | None:
-    """The time of day; None where there is no such time."""
+    """Compute the time of day in nanoseconds; None where there is no such time."""
     hour, minute, second = (int(parts.get(name) or 0) for name in "hms")
     half = parts.get("half")
     if half:
@@ -136,7 +136,7 @@ def _nanoseconds(parts: dict[str, str | None]) -> int | None:
 
 @functools.lru_cache(maxsize=1024)
 def _spelled(date: str) -> str:
-    """A date in one spelling: no weekday, commas or ordinals, months of three letters."""
+    """Normalize a date: no weekday, commas or ordinals, months of three letters."""
     date = _WEEKDAY_FIRST.sub("", date.strip(" ,"))
     date = _WEEKDAY_LAST.sub("", date)
     date = _ORDINAL.sub("", date).replace(",", " ")
@@ -175,22 +175,22 @@ _QUARTER = re.compile(
 )
 _WEEK = re.compile(r"(?P<y>\d{4})[- ]?w(?P<w>\d{2})(?:-?(?P<d>[1-7]))?|w(?P<w2>\d{1,2})[- /](?P<y2>\d{4})")
 QUARTERS, WEEKS = "quarter %Y-%m", "week %G-%V-%u"
-"""The formats of quarters and weeks, in the spelling of `canonical_date`."""
+"""The formats of quarters and weeks, as `canonical_date` writes them."""
 
 
 def canonical_date(date: str) -> str:
-    """A date as the formats of `date_formats` read it: quarters as their first month, weeks as their first day."""
-    if found := _QUARTER.fullmatch(date):
-        year = found["y"] or found["y2"] or str((1900 if int(found["y3"]) > 68 else 2000) + int(found["y3"]))
-        quarter = int(found["q"] or found["q2"] or found["q3"] or found["q4"])
+    """Convert a date for the formats of `date_formats`: quarters to their first month, weeks to their first day."""
+    if match := _QUARTER.fullmatch(date):
+        year = match["y"] or match["y2"] or str((1900 if int(match["y3"]) > 68 else 2000) + int(match["y3"]))
+        quarter = int(match["q"] or match["q2"] or match["q3"] or match["q4"])
         return f"quarter {year}-{3 * quarter - 2:02d}"
-    if found := _WEEK.fullmatch(date):
-        return f"week {found['y'] or found['y2']}-{int(found['w'] or found['w2']):02d}-{found['d'] or 1}"
+    if match := _WEEK.fullmatch(date):
+        return f"week {match['y'] or match['y2']}-{int(match['w'] or match['w2']):02d}-{match['d'] or 1}"
     return date
 
 
 def date_formats(date: str) -> tuple[str, ...]:
-    """The formats, in strptime's words, that may fit a canonical date."""
+    """List the strptime formats that may fit a canonical date."""
     for kind in (QUARTERS, WEEKS):
         if date.startswith(kind.partition(" ")[0] + " "):
             return (kind,)
@@ -202,7 +202,7 @@ def date_formats(date: str) -> tuple[str, ...]:
 
 
 def in_words(way: str) -> str:
-    """A format for a message: %d/%m/%y is day/month/year."""
+    """Describe a format in a message: %d/%m/%y is day/month/year."""
     for kind in (QUARTERS, WEEKS):
         if way == kind:
             return kind.partition(" ")[0]

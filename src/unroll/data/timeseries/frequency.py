@@ -1,8 +1,8 @@
-"""How far apart the stamps of a series are: inferred, named, and counted on.
+"""Frequencies of time series: parse, infer, and generate timestamps.
 
 A frequency is a number and a unit, named as pandas names them: `ns us ms s min h D W` (fixed steps), `B` (Monday to
 Friday), `MS ME QS QE YS YE` (months, quarters, years by their first or last day), `steps` (whole numbers). Weeks,
-quarters and years are counted from the first stamp, so they have no anchors: `W` is a week from whatever day.
+quarters and years are counted from the first stamp, so they have no anchors: `W` may start on any day.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _WORDS = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "MS", "quarterl
 _MOST = 10**6
 _END = int((np.datetime64("2262-01-01") - np.datetime64("1970-01-01")).astype(np.int64))
 _LONGEST = 36525 * _DAY
-"""A hundred years; times are counted in nanoseconds, of which 64 bits hold 584 years."""
+"""A hundred years; 64-bit nanoseconds cover 584 years."""
 
 
 @dataclass(frozen=True)
 class Frequency:
-    """`n` units from a stamp to the next.
+    """Step of `n` units from one stamp to the next.
 
     Attributes:
         unit: one of the module's names.
-        n: how many of them, at least 1.
+        n: number of units, at least 1.
     """
 
     unit: str
@@ -57,27 +57,27 @@ class Frequency:
 
     @property
     def months(self) -> int:
-        """Months from a stamp to the next; 0 where months are not what is counted."""
+        """Months from a stamp to the next; 0 for units other than months, quarters and years."""
         return _MONTHS.get(self.unit, 0) * self.n
 
     @property
     def days(self) -> bool:
-        """Whether whole days are what is counted, which are as long as the clock says."""
+        """Whether the unit is whole days, which follow the local clock (23 to 25 hours)."""
         return self.unit in ("D", "W", "B", *_MONTHS)
 
     def elapsed(self) -> Frequency | None:
-        """The same in hours; None for months and business days, which have no number of them."""
+        """Convert to hours; None for months and business days, whose length varies, and for units below a day."""
         hours = _FIXED.get(self.unit, 0) // _TICKS["h"]
         return replace(self, unit="h", n=hours * self.n) if self.days and hours else None
 
     def index(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where stamps (N,), rising, stand on the grid of this frequency.
+        """Compute the grid positions of increasing stamps (N,).
 
-        The grid goes through the first stamp, or through as many of them as it can where steps are fixed.
+        The grid contains the first stamp or, for fixed steps, as many stamps as possible.
 
         Returns:
-            The stamps' numbers (N,) int64, and whether each lies on the grid (N,) bool; the number of one that does
-            not is that of the grid's stamp before it.
+            The stamps' positions (N,) int64, and whether each lies on the grid (N,) bool; a stamp off the grid has
+            the position of the grid's stamp before it.
         """
         if self.unit == STEPS or self.unit in _FIXED:
             ticks = stamps.astype(np.int64)
@@ -103,10 +103,10 @@ class Frequency:
         return count // self.months, on & (days == edge) & (count % self.months == 0)
 
     def stamps(self, origin: Any, numbers: np.ndarray) -> np.ndarray:
-        """The stamps of the grid through `origin` with these numbers (N,), 0 being `origin` itself.
+        """Return the stamps at these positions (N,) of the grid through `origin`, which is position 0.
 
         Raises:
-            DataError: one lies after the year 2261, which `datetime64[ns]` does not hold.
+            DataError: one lies after the year 2261, beyond the range of `datetime64[ns]`.
         """
         numbers = numbers.astype(np.int64) * self.n
         if self.unit == STEPS:
@@ -126,58 +126,58 @@ class Frequency:
 
 
 def _check_end(days: np.ndarray) -> None:
-    """Refuse days, counted from 1970, that are beyond `datetime64[ns]`, which would begin again at 1677."""
+    """Reject days, counted from 1970, beyond the range of `datetime64[ns]`, which would wrap around to 1677."""
     if days.size and days.max() >= _END:
         raise DataError("times are counted up to the year 2261, and these would go beyond; give a shorter horizon")
 
 
 def _edge(months: np.ndarray, unit: str) -> np.ndarray:
-    """The first or the last day of each month."""
+    """Return the first or the last day of each month."""
     if unit.endswith("S"):
         return months.astype("datetime64[D]")
     return (months + 1).astype("datetime64[D]") - 1
 
 
 def parse(text: str) -> Frequency:
-    """The frequency of that name.
+    """Parse the name of a frequency.
 
     Raises:
-        OptionError: there is none; what may be meant is named.
+        OptionError: there is no such frequency; the message suggests the nearest.
     """
     if text == STEPS:
         return Frequency(STEPS)
-    found = re.fullmatch(r"(\d{0,7})([A-Za-z]+)(-[A-Za-z]{3})?", text)
-    number = int(found[1] or 1) if found else 0
-    if found and found[2] in _UNITS and 0 < number <= _MOST:
-        months = _MONTHS.get(found[2], 0)
-        if number * _FIXED.get(found[2], months * _LONGEST / 1200 or _DAY) > _LONGEST:
+    match = re.fullmatch(r"(\d{0,7})([A-Za-z]+)(-[A-Za-z]{3})?", text)
+    number = int(match[1] or 1) if match else 0
+    if match and match[2] in _UNITS and 0 < number <= _MOST:
+        months = _MONTHS.get(match[2], 0)
+        if number * _FIXED.get(match[2], months * _LONGEST / 1200 or _DAY) > _LONGEST:
             raise OptionError(f"frequency is {text!r}; a step is at most a hundred years")
-        if found[3]:
-            raise OptionError(f"frequency is {text!r}; give '{found[1]}{found[2]}', the day or month is the data's own")
-        return Frequency(found[2], number)
-    unit = found[2] if found else text
-    hint = f"; did you mean {found[1]}{_WORDS[unit]}?" if found and unit in _WORDS else nearest(unit, (*_UNITS, STEPS))
+        if match[3]:
+            raise OptionError(f"frequency is {text!r}; give '{match[1]}{match[2]}', the day or month is the data's own")
+        return Frequency(match[2], number)
+    unit = match[2] if match else text
+    hint = f"; did you mean {match[1]}{_WORDS[unit]}?" if match and unit in _WORDS else nearest(unit, (*_UNITS, STEPS))
     raise OptionError(f"frequency is {text!r:.60}{hint or '; it must be such as 15min, h, D, B, W, MS, YS or steps'}")
 
 
 def infer(stamps: np.ndarray) -> Frequency | None:
-    """The frequency that most steps between stamps (N,), rising and all different, have.
+    """Infer the most common frequency of strictly increasing stamps (N,).
 
     Stamps may be missing, and some may lie off the grid: `Frequency.index` tells which.
 
     Returns:
-        None for fewer than two stamps, and where no step is common: no more than half of the stamps would lie on
-        the grid.
+        None for fewer than two stamps, and where at most half of the stamps would lie on the grid of the most common
+        step.
     """
     if len(stamps) < 2:
         return None
-    found = _commonest(stamps)
-    _, on = found.index(stamps)
-    return found if on.mean() > 0.5 else None
+    common = _commonest(stamps)
+    _, on = common.index(stamps)
+    return common if on.mean() > 0.5 else None
 
 
 def commonest_step(stamps: np.ndarray) -> str:
-    """The most common step as text, whether or not it makes a grid."""
+    """Return the most common step as text, whether or not the stamps fit its grid."""
     return str(_commonest(stamps)) if stamps.dtype.kind == "M" else str(_mode(np.diff(stamps)))
 
 
@@ -204,26 +204,26 @@ def _commonest(stamps: np.ndarray) -> Frequency:
 
 
 def _mode(values: np.ndarray) -> int:
-    """The most common number; of several the smallest."""
+    """Return the most common number; the smallest of equally common ones."""
     kinds, counts = np.unique(values, return_counts=True)
     return int(kinds[counts.argmax()])
 
 
 def season_length(frequency: str) -> int:
-    """Steps after which a series of this frequency usually repeats itself; 1 where there is no such number.
+    """Return the usual season length of a frequency, in steps; 1 where there is none.
 
     A day for minutes and hours (h 24, 15min 96), an hour for seconds, a week for days (D 7, 24h 7, B 5), a year for
     weeks (52), months (12) and quarters (4); 1 for years, for `steps`, and where the step does not divide the cycle.
     """
-    own = parse(frequency)
-    if own == Frequency("h", 24):
-        own = Frequency("D")
-    if own.unit in ("h", "min"):
-        cycle, step = _DAY, own.n * _TICKS[own.unit]
-    elif own.unit == "s":
-        cycle, step = _TICKS["h"], own.n * _TICKS["s"]
-    elif own.months:
-        cycle, step = 12, own.months
+    freq = parse(frequency)
+    if freq == Frequency("h", 24):
+        freq = Frequency("D")
+    if freq.unit in ("h", "min"):
+        cycle, step = _DAY, freq.n * _TICKS[freq.unit]
+    elif freq.unit == "s":
+        cycle, step = _TICKS["h"], freq.n * _TICKS["s"]
+    elif freq.months:
+        cycle, step = 12, freq.months
     else:
-        cycle, step = {"D": 7, "B": 5, "W": 52}.get(own.unit, 1), own.n
+        cycle, step = {"D": 7, "B": 5, "W": 52}.get(freq.unit, 1), freq.n
     return cycle // step if cycle % step == 0 else 1

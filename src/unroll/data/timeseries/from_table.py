@@ -1,4 +1,4 @@
-"""From the rows of a table to series: which row is whose, in the order of time, one row a time."""
+"""Convert the rows of a table to series: group by series, sort by time, merge duplicates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse_table(
     decimal: Decimal = "auto",
     numbers: dict[str, NumericColumn] | None = None,
 ) -> TimeSeriesSet:
-    """See `unroll.data.timeseries.reader.read_frames`; `numbers` are columns that have been read already."""
+    """Parse a table to series; see `unroll.data.timeseries.reader.read_frames`; `numbers` are columns already read."""
     options = options or TimeSeriesOptions(gaps=layout.gaps if layout else "error")
     indexed = with_index(df, where)
     table = ColumnTable(indexed.rows, where, decimal, numbers)
@@ -74,7 +74,7 @@ def parse_table(
 def _raws(
     table: ColumnTable, layout: Schema, options: TimeSeriesOptions, skip: bool, trained: bool
 ) -> tuple[Schema, list[RawSeries], list[str]]:
-    """The layout with its time zone, and each series' rows in the order of time; series by their first row.
+    """Return the layout with its time zone, and the rows of each series in order of time; series by first row.
 
     With a time zone, stamps are instants in UTC.
     """
@@ -94,7 +94,7 @@ def _raws(
         bad += read.wrong.items()
     elif options.time_zone and not trained:
         raise OptionError(f"time_zone is {options.time_zone}, but {table.where} has no column of times")
-    values = np.empty((len(table), len(numeric)), order="F")  # column by column, as they are taken from the table
+    values = np.empty((len(table), len(numeric)), order="F")  # column-major, since it is filled by columns
     for i, name in enumerate(numeric):
         column = table.certain(name)
         values[:, i] = column.values
@@ -108,14 +108,14 @@ def _raws(
     unsorted, merged = 0, 0
     for name, members in _by_series(names[keep] if layout.series else None, len(keep)):
         rows = keep[members] if len(keep) < len(table) else members
-        own = stamps[rows] if layout.time else np.arange(len(rows))
-        if (own[1:] < own[:-1]).any():
+        times = stamps[rows] if layout.time else np.arange(len(rows))
+        if (times[1:] < times[:-1]).any():
             unsorted += 1
-            by_time = np.argsort(own, kind="stable")
-            rows, own = rows[by_time], own[by_time]
-        raw = RawSeries(name, own, _rows_of(values, rows), np.zeros(0), rows)
-        if len(own) > 1 and (own[1:] == own[:-1]).any():
-            merged += int((own[1:] == own[:-1]).sum())
+            by_time = np.argsort(times, kind="stable")
+            rows, times = rows[by_time], times[by_time]
+        raw = RawSeries(name, times, _rows_of(values, rows), np.zeros(0), rows)
+        if len(times) > 1 and (times[1:] == times[:-1]).any():
+            merged += int((times[1:] == times[:-1]).sum())
             raw = _single(raw, options.duplicates, table, layout)
         raws.append(raw)
     if unsorted:
@@ -127,7 +127,7 @@ def _raws(
 
 
 def _by_series(names: np.ndarray | None, rows: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Each series' name and rows, by its first row; without names all rows are one series."""
+    """Yield each series' name and rows, ordered by first row; without names all rows are one series."""
     if names is None:
         yield "", np.arange(rows)
         return
@@ -137,14 +137,14 @@ def _by_series(names: np.ndarray | None, rows: int) -> Iterator[tuple[str, np.nd
 
 
 def _rows_of(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """These rows of values; a view where they follow each other, which spares large tables a copy."""
+    """Select rows of values; a view where they are consecutive, to avoid copying large tables."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and (rows[1:] > rows[:-1]).all():
         return values[rows[0] : rows[-1] + 1]
     return values[rows]
 
 
 def _single(raw: RawSeries, how: str, table: ColumnTable, layout: Schema) -> RawSeries:
-    """One row a time; `raw.stamps` are rising, some more than once."""
+    """Merge rows with the same time; `raw.stamps` are sorted, with duplicates."""
     again = np.flatnonzero(raw.stamps[1:] == raw.stamps[:-1])
     if how == "error":
         t = int(again[0])
@@ -169,7 +169,7 @@ def _single(raw: RawSeries, how: str, table: ColumnTable, layout: Schema) -> Raw
 
 
 def _perhaps(table: ColumnTable, layout: Schema) -> str:
-    """The column that may name the series: the first of texts that is nothing else."""
+    """Suggest the column that may name the series: the first text column without another role."""
     others = (n for n in table.names if n not in (layout.time, *layout.time_parts, *layout.static) and not kind_of(n))
     texts = (n for n in others if not table.numbers(n).numeric)
     found = next(texts, None)
@@ -179,37 +179,37 @@ def _perhaps(table: ColumnTable, layout: Schema) -> str:
 def _timed(
     raws: Sequence[RawSeries], layout: Schema, options: TimeSeriesOptions, where: str
 ) -> tuple[Schema, list[str]]:
-    """The layout with its frequency and calendar."""
+    """Return the layout with its frequency and calendar."""
     notes: list[str] = []
     if options.frequency:
-        found, step = parse(options.frequency), 0
-        if found.unit != STEPS and raws[0].stamps.dtype.kind != "M":
+        freq, step = parse(options.frequency), 0
+        if freq.unit != STEPS and raws[0].stamps.dtype.kind != "M":
             raise DataError(
-                f"{where}, column '{layout.time}' holds whole numbers, not dates, so the frequency cannot be {found}; "
+                f"{where}, column '{layout.time}' holds whole numbers, not dates, so the frequency cannot be {freq}; "
                 f"leave it out, or give"
             )
     elif not layout.time:
-        found, step = parse(STEPS), 0
+        freq, step = parse(STEPS), 0
     else:
         votes: dict[str, int] = {}
         kinds = {}
         for raw in raws:
-            own = _inferred(raw.stamps, layout.zone)
-            if own is not None:
-                kinds[repr(own)] = own
-                votes[repr(own)] = votes.get(repr(own), 0) + len(raw.stamps)
+            inferred = _inferred(raw.stamps, layout.zone)
+            if inferred is not None:
+                kinds[repr(inferred)] = inferred
+                votes[repr(inferred)] = votes.get(repr(inferred), 0) + len(raw.stamps)
         if not votes:
             raise _no_frequency(raws, layout, where)
-        found = kinds[max(votes, key=votes.__getitem__)]
-        step = found.n if found.unit == STEPS else 0
-        words = f"a step of {step}" if step else str(found)
+        freq = kinds[max(votes, key=votes.__getitem__)]
+        step = freq.n if freq.unit == STEPS else 0
+        words = f"a step of {step}" if step else str(freq)
         notes.append(f"the frequency is {words}, inferred from the times")
-    chosen, said = calendar_features(options, str(found))
-    return replace(layout, frequency=str(found), step=step, calendar=chosen), notes + said
+    chosen, said = calendar_features(options, str(freq))
+    return replace(layout, frequency=str(freq), step=step, calendar=chosen), notes + said
 
 
 def _rising(raw: RawSeries, layout: Schema) -> np.ndarray:
-    """The stamps of a series as they are counted."""
+    """Return the stamps of a series on the layout's clock, checked to be strictly increasing."""
     stamps = layout.clock.count(raw.stamps)
     again = np.flatnonzero(stamps[1:] <= stamps[:-1])
     if len(again):
@@ -222,14 +222,14 @@ def _rising(raw: RawSeries, layout: Schema) -> np.ndarray:
 
 
 def _inferred(stamps: np.ndarray, zone: str) -> Frequency | None:
-    """The frequency of a series: in days where it has one on the zone's clock, else by what elapses."""
-    found = infer(stamps)
+    """Infer the frequency of a series: in days where it has one on the local clock, else by elapsed time."""
+    elapsed = infer(stamps)
     if not zone:
-        return found
+        return elapsed
     local = infer(on_the_clock(stamps, zone))
     if local is not None and local.days:
         return local
-    return found.elapsed() if found is not None and found.days else found
+    return elapsed.elapsed() if elapsed is not None and elapsed.days else elapsed
 
 
 def _no_frequency(raws: Sequence[RawSeries], layout: Schema, where: str) -> DataError:
@@ -262,7 +262,7 @@ def _no_frequency(raws: Sequence[RawSeries], layout: Schema, where: str) -> Data
 
 
 def _day_of_months(stamps: np.ndarray) -> int:
-    """The day on which every stamp stands, each in another month; 0 where there is none."""
+    """Return the day of the month that all stamps share, each in another month; 0 where there is none."""
     if stamps.dtype.kind != "M":
         return 0
     months = stamps.astype("datetime64[M]")
@@ -271,17 +271,17 @@ def _day_of_months(stamps: np.ndarray) -> int:
 
 
 def _categories(table: ColumnTable, layout: Schema) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The categories of each static column that is not of numbers, sorted."""
-    found = []
+    """List the categories of each static column that is not numeric, sorted."""
+    categories = []
     for name in layout.static:
         numbers = table.numbers(name)
         if len(numbers.wrong) or numbers.empty.all():
-            found.append((name, tuple(sorted({text for text in table.texts(name) if text is not None}))))
-    return tuple(found)
+            categories.append((name, tuple(sorted({text for text in table.texts(name) if text is not None}))))
+    return tuple(categories)
 
 
 def _statics(table: ColumnTable, layout: Schema, raws: Sequence[RawSeries]) -> list[np.ndarray]:
-    """The static inputs of each series, (S,)."""
+    """Compute the static inputs of each series, (S,)."""
     columns: list[np.ndarray] = []
     categories = dict(layout.categories)
     for name in layout.static:

@@ -1,4 +1,4 @@
-"""What is known of the future, laid after the series that it belongs to."""
+"""Append future values of known covariates to the series."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def with_known(frames: TimeSeriesSet, known: pd.DataFrame, where: str) -> TimeSeriesSet:
-    """The series with their known columns as far as the rows of `known` go without a gap.
+    """Extend the series' known covariates with the rows of `known`, up to the first gap.
 
     `known` has the columns of the times, of the series' names and the known ones, as in the training data. Rows at or
-    before a series' last are left alone. Without a column of times the rows follow on.
+    before a series' last time are ignored. Without a column of times the rows follow the last.
 
     Raises:
         OptionError: the model has no known columns.
@@ -76,7 +76,7 @@ def _numbers(table: ColumnTable, name: str) -> np.ndarray:
 
 
 def _followed(frame: TimeSeries, frames: TimeSeriesSet, values: np.ndarray, stamps: np.ndarray | None) -> TimeSeries:
-    """The series with the values of the stamps after its last, as far as they follow each other."""
+    """Append the values of stamps after the series' last, as long as they are consecutive."""
     N, cycles = len(frame), frames.layout.calendar
     if stamps is not None:
         later = np.flatnonzero(stamps > frame.stamps[-1])
@@ -95,10 +95,10 @@ def _followed(frame: TimeSeries, frames: TimeSeriesSet, values: np.ndarray, stam
 
 
 def require_known(frames: TimeSeriesSet, horizon: int) -> None:
-    """That the known columns reach the horizon.
+    """Check that the known covariates reach the horizon.
 
     Raises:
-        DataError: naming the times that are missing.
+        DataError: they do not; the message names the missing times.
     """
     layout = frames.layout
     for frame in frames:

@@ -1,4 +1,4 @@
-"""Series as a program brings them: tables, arrays, files, or what has been read."""
+"""Read series from Python objects: tables, arrays, file paths or TimeSeriesSet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def is_in_memory(X: Any) -> bool:
-    """Whether `X` is a table, a Series or an array, rather than files or TimeSeriesSet."""
+    """Tell whether `X` is a table, a Series or an array, rather than files or a TimeSeriesSet."""
     return X is not None and not isinstance(X, TimeSeriesSet) and not _names_files(X)
 
 
@@ -41,13 +41,13 @@ def read_history(
     source: SourceOptions | None = None,
     where: str = "X",
 ) -> TimeSeriesSet:
-    """Read series from a DataFrame, a Series, an array (N,) or (N, K) of equal steps, files, or TimeSeriesSet.
+    """Read series from a DataFrame, a Series, an array (N,) or (N, K) of equal steps, files or a TimeSeriesSet.
 
     Args:
         X: the series.
         options: which column is what.
-        layout: of the data a model was trained on.
-        source: how files and numbers are read, and whether rows are left out that cannot be used.
+        layout: of the model's training data.
+        source: how files and numbers are read, and whether unusable rows are skipped.
         where: what to call `X` in messages.
 
     Raises:
@@ -72,7 +72,7 @@ def read_history(
 
 
 def _table(X: Any, layout: Schema | None, where: str) -> pd.DataFrame:
-    """An array as columns of equal steps, in the order of the targets."""
+    """Convert an array to columns with equal steps, in the order of the targets."""
     import pandas as pd
 
     if isinstance(X, int | float | np.number) and not isinstance(X, bool):

@@ -1,4 +1,4 @@
-"""A column of times as the stamps of a layout: in its time zone, or refused."""
+"""Localize a column of times to the time zone of a layout."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from unroll.errors import DataError, OptionError
 
 
 def moments(table: ColumnTable, layout: Schema, names: np.ndarray, trained: bool) -> tuple[Schema, Timestamps]:
-    """The column of times, as instants in UTC where the layout has a time zone.
+    """Read the column of times, as instants in UTC where the layout has a time zone.
 
     Args:
         table: the rows.
-        layout: that of the training, or one whose zone is the option.
+        layout: that of the training data, or one with the zone from the options.
         names: the name of each row's series, None where it has none.
-        trained: whether it is that of the training.
+        trained: whether the layout is that of the training data.
 
     Returns:
         The layout with the zone and whether it is assumed, and the times.
 
     Raises:
-        DataError: the times have another kind of zone, or are not of the kind that the training's were.
+        DataError: the times have another kind of zone, or another type than in the training data.
         OptionError: there is a zone, but the times are whole numbers.
     """
     steps = trained and bool(layout.step)
@@ -72,7 +72,7 @@ def moments(table: ColumnTable, layout: Schema, names: np.ndarray, trained: bool
 
 
 def _one_time_of_day(values: np.ndarray, wrong: dict[int, str]) -> bool:
-    """Whether several rows are all at one time of day: then they are days or longer apart."""
+    """Tell whether all rows, at least two, have the same time of day: then they are days or longer apart."""
     own = np.delete(values, list(wrong))
     times = own - own.astype("datetime64[D]")
     return len(np.unique(own)) > 1 and bool((times == times[0]).all())
@@ -81,14 +81,14 @@ def _one_time_of_day(values: np.ndarray, wrong: dict[int, str]) -> bool:
 def _told_apart(
     values: np.ndarray, names: np.ndarray, wrong: dict[int, str], zone: str
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """The instants of times on the clock of a zone, series by series, and which rows have none."""
+    """Convert local times to instants, series by series; also return the rows that have none."""
     usable = np.array([name is not None for name in names])
     usable[list(wrong)] = False
     rows = np.flatnonzero(usable)
     codes, _ = grouped(names[rows])
     order = rows[np.argsort(codes, kind="stable")]
     instants, more = values.copy(), {}
-    for own in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
-        instants[own], found = told_apart(values[own], zone)
-        more |= {int(own[at]): why for at, why in found.items()}
+    for members in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
+        instants[members], reasons = told_apart(values[members], zone)
+        more |= {int(members[at]): why for at, why in reasons.items()}
     return instants, more

@@ -1,8 +1,8 @@
-"""Align rows to a regular grid and fill what was not observed.
+"""Align rows to a regular grid and fill missing values.
 
-Filling never leaks future values. `fill` repeats the last observed value. `interpolate` draws a line to the value
-after, which only those may see who stand after it: `as_known_at` gives an array as it was known at a row, with the gap
-that reaches up to there carried on instead.
+Filling never leaks future values. `fill` repeats the last observed value. `interpolate` draws a line to the next
+value, which rows before that value must not see: `as_known_at` gives an array as it was known at a row, where a gap
+that reaches that row is forward-filled instead.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MOST_ADDED = 10
 
 @dataclass(frozen=True)
 class TimeGrid:
-    """Stamps without holes.
+    """Regular grid of stamps.
 
     Attributes:
         stamps: (N,) every stamp from the first to the last.
-        places: (n,) where on the grid each given stamp stands.
-        missing: (m,) the stamps that were not given.
+        places: (n,) position of each given stamp on the grid.
+        missing: (m,) the stamps of the grid that were not given.
     """
 
     stamps: np.ndarray
@@ -35,7 +35,7 @@ class TimeGrid:
 
 
 def format_timestamp(stamp: Any) -> str:
-    """A stamp for a person: no more digits than it needs."""
+    """Format a stamp with no more digits than needed."""
     if not isinstance(stamp, np.datetime64):
         return str(int(stamp))
     text = str(stamp.astype("datetime64[ns]"))
@@ -47,7 +47,7 @@ def format_timestamp(stamp: Any) -> str:
 def align(
     stamps: np.ndarray, frequency: Frequency, called: str, shown: Callable[[Any], str] = format_timestamp
 ) -> TimeGrid:
-    """The grid through stamps (n,), rising and all different; `shown` writes a stamp for a message.
+    """Align strictly increasing stamps (n,) to a grid; `shown` formats a stamp for messages.
 
     Raises:
         DataError: stamps lie off the grid (how many, and the first), or the grid would be far longer than the data.
@@ -77,7 +77,7 @@ def align(
 
 
 def scatter(values: np.ndarray, grid: TimeGrid) -> np.ndarray:
-    """Values (n, C) on the grid (N, C), NaN between; themselves where nothing is missing."""
+    """Scatter values (n, C) to the grid (N, C), NaN in between; the same array where nothing is missing."""
     if not len(grid.missing):
         return values
     full = np.full((len(grid.stamps), *values.shape[1:]), np.nan)
@@ -86,15 +86,15 @@ def scatter(values: np.ndarray, grid: TimeGrid) -> np.ndarray:
 
 
 def last_seen(observed: np.ndarray) -> np.ndarray:
-    """For every row and column (N, C) the last row up to it that was observed, (N, C) int64; -1 for none."""
+    """Return for every row and column (N, C) the last observed row up to it, (N, C) int64; -1 for none."""
     rows = np.arange(len(observed)).reshape(-1, *[1] * (observed.ndim - 1))
     return np.maximum.accumulate(np.where(observed, rows, -1), axis=0)
 
 
 def fill(values: np.ndarray, how: str) -> np.ndarray:
-    """Values (N, C) without NaN: `fill` or `interpolate`; the first row has none, at the end the last is carried on.
+    """Fill missing values (N, C) by `fill` or `interpolate`; the first row must have none, final gaps are carried on.
 
-    Themselves where nothing is missing.
+    Returns the same array where nothing is missing.
     """
     empty = np.isnan(values)
     if not empty.any():
@@ -105,13 +105,13 @@ def fill(values: np.ndarray, how: str) -> np.ndarray:
         rows = np.arange(len(values))
         for c in np.flatnonzero(empty.any(0)):
             there = np.flatnonzero(~empty[:, c])
-            # np.interp carries the last value on.
+            # np.interp repeats the last value at the end.
             filled[:, c] = np.interp(rows, there, values[there, c])
     return filled
 
 
 def as_known_at(values: np.ndarray, observed: np.ndarray, row: int) -> np.ndarray:
-    """The first `row` rows of filled values (N, C) as they were known then: nothing in them comes from later rows."""
+    """Return the first `row` rows of filled values (N, C) as known then: nothing in them comes from later rows."""
     known = values[:row].copy()
     if row and not observed[:row].all():
         rows = np.arange(row)[:, None]

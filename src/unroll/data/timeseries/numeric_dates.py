@@ -1,4 +1,4 @@
-"""Times written as one number: 202001, 20200131, unix seconds to nanoseconds, serial days of a spreadsheet."""
+"""Convert numbers to times: 202001, 20200131, unix seconds to nanoseconds, spreadsheet serial days."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 from unroll.data.timeseries.date_parser import in_words
 
 READ = "yyyymm, yyyymmdd, unix seconds, milliseconds, microseconds or nanoseconds, or serial days of a spreadsheet"
-"""What numbers are read as times, for messages."""
+"""Numbers that are read as times, for messages."""
 
 _UNIX = (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9))
 _SERIAL = (20000, 80000)
 _ORIGIN = np.datetime64("1899-12-30", "ns")
-"""Day 0 of spreadsheets, as their day 60, 29 February 1900, never was."""
+"""Day 0 of spreadsheets, shifted by a day because their day 60, 29 February 1900, never existed."""
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """Numbers understood as times.
+    """Hold numbers converted to times.
 
     Attributes:
         values: (N,) datetime64[ns], NaT where there was no number.
-        how: what they were taken for.
+        how: what the numbers were taken as.
     """
 
     values: np.ndarray
@@ -31,14 +31,14 @@ class Numbered:
 
 
 def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
-    """Numbers (N,), int64 or float64 with NaN, as times, where all of them can be one.
+    """Convert numbers (N,), int64 or float64 with NaN, to times, if all of them can be one.
 
     Args:
-        numbers: what stands in the column.
-        serial: whether numbers of a spreadsheet's days may be meant.
+        numbers: values of the column.
+        serial: whether they may be spreadsheet serial days.
 
     Returns:
-        None where they are no times.
+        None where they are not times.
     """
     there = np.isfinite(numbers.astype(np.float64))
     some = numbers[there]
@@ -47,13 +47,13 @@ def as_times(numbers: np.ndarray, *, serial: bool) -> Numbered | None:
     if (some % 1 == 0).all() and (np.abs(some) < 2.0**63).all():
         whole = some.astype(np.int64)
         for digits, way in ((6, "%Y%m"), (8, "%Y%m%d"), (10, "%Y%m%d%H"), (12, "%Y%m%d%H%M"), (14, "%Y%m%d%H%M%S")):
-            if found := _written(whole, digits, way):
-                return Numbered(_spread(found.values, there), found.how)
+            if dates := _written(whole, digits, way):
+                return Numbered(_spread(dates.values, there), dates.how)
     for name, ticks in _UNIX:
         if (some >= 1e8 * ticks).all() and (some < 4.2e9 * ticks).all():
             return Numbered(_spread(_from_unix(some, 10**9 // ticks), there), f"unix {name}")
     if serial and (some >= _SERIAL[0]).all() and (some < _SERIAL[1]).all():
-        # A spreadsheet holds days as float64, which tells about a microsecond apart.
+        # Spreadsheets store days as float64, with a resolution of about a microsecond.
         since = np.round(some.astype(np.float64) * 86400 * 10**3).astype(np.int64) * 10**6
         return Numbered(_spread(_ORIGIN + since.astype("timedelta64[ns]"), there), "serial days of a spreadsheet")
     return None
@@ -74,7 +74,7 @@ def _written(whole: np.ndarray, digits: int, way: str) -> Numbered | None:
 def _from_unix(some: np.ndarray, scale: int) -> np.ndarray:
     if some.dtype.kind in "iu" or (some % 1 == 0).all():
         return (some.astype(np.int64) * scale).astype("datetime64[ns]")
-    # float64 tells seconds of today apart to a quarter of a microsecond
+    # float64 resolves today's seconds to a quarter of a microsecond
     return (np.round(some * (scale / 1000)).astype(np.int64) * 1000).astype("datetime64[ns]")
 
 

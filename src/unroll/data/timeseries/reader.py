@@ -1,10 +1,10 @@
-"""Series with their times: from a table, wide or long, to arrays without holes.
+"""Read time series from wide or long tables into arrays without gaps.
 
-    x.csv: date,load,temp      ->  one series, targets load and temp, a row an hour
-    y.csv: shop,day,sales,open ->  a series for each shop
+    x.csv: date,load,temp      ->  one series, targets load and temp, one row per hour
+    y.csv: shop,day,sales,open ->  one series per shop
 
-Rows are put in the order of time and on the grid of their frequency. A missing time or value stops the reading, or is
-filled; what was filled is remembered, so that it is never counted as truth.
+Rows are sorted by time and aligned to the grid of their frequency. A missing time or value is an error, or is filled;
+filled values are marked as such, so that they never count as truth.
 """
 
 from __future__ import annotations
@@ -42,22 +42,21 @@ def read_frames(
     where: str = "",
     layout: Schema | None = None,
 ) -> TimeSeriesSet:
-    """The series in files (all that `unroll.data.files.dataset.read` takes), or in a DataFrame.
+    """Read series from files (anything that `unroll.data.files.dataset.read` takes) or a DataFrame.
 
     Args:
         data: where the rows are.
         options: which column is what.
-        source: how files are written, and whether bad rows are left out; takes the place of the next two.
+        source: how files are written, and whether bad rows are skipped; replaces the next two.
         encoding: of text files.
-        skip_bad_rows: leave out lines that are no rows, and rows whose time, name or numbers cannot be read, instead of
-            stopping; what is then missing is for `gaps`.
+        skip_bad_rows: skip invalid lines, and rows with an unreadable time, name or number, instead of raising an
+            error; the resulting gaps are handled by `gaps`.
         where: what to call the data in messages.
-        layout: of the data a model was trained on; it takes the place of what `options` says of columns, calendar and
-            frequency.
+        layout: of the model's training data; it replaces the columns, calendar and frequency in `options`.
 
     Raises:
         DataError: one sentence about the row, column or time.
-        OptionError: a frequency or a cycle that cannot be had.
+        OptionError: a frequency or a cycle that is not possible.
     """
     import pandas as pd
 
@@ -93,7 +92,7 @@ def from_dataframe(
     where: str = "",
     skip_bad_rows: bool = False,
 ) -> TimeSeriesSet:
-    """The series in a DataFrame, or the one in a Series; an index of times is the column of times.
+    """Read series from a DataFrame or a Series; an index of times is the column of times.
 
     Arguments and errors are those of `read_frames`.
     """
@@ -101,14 +100,14 @@ def from_dataframe(
 
 
 def append(frames: TimeSeriesSet, more: TimeSeriesSet) -> TimeSeriesSet:
-    """`frames` with the new observations of `more` after each series' last; series without news stay as they are.
+    """Append the new observations of `more` to the series in `frames`; series without new rows are unchanged.
 
-    Numbered rows (no column of times) follow on. Gaps, within and between, are filled as in `frames`. Known covariates
-    of `more` replace those that `frames` had for the same rows.
+    Numbered rows (no column of times) follow the last. Gaps, within and between, are filled as in `frames`. Known
+    covariates of `more` replace those that `frames` had for the same rows.
 
     Raises:
-        DataError: other columns or another frequency, a series that `frames` has not, a static value that changed,
-            times that `frames` already has, or a gap where gaps are refused.
+        DataError: other columns or another frequency, a series not in `frames`, a changed static value, times that
+            `frames` already has, or a gap where gaps are an error.
     """
     for what in ("targets", "past", "known", "static", "frequency"):
         own, new = getattr(frames, what), getattr(more, what)
@@ -147,20 +146,20 @@ def _appended(frame: TimeSeries, new: TimeSeries, frames: TimeSeriesSet) -> Time
                 f"{shown(last)}; give what is between, or fill it with --gaps fill"
             )
     if layout.gaps == "error":
-        layout = replace(layout, gaps="fill")  # nothing is missing but what either part had filled
+        layout = replace(layout, gaps="fill")  # only values that either part had filled are missing
     Q = len(layout.known)
-    held, known = np.full((len(frame) + len(new), Q), np.nan), frame.known[:, :Q]
-    held[: len(frame)], held[len(frame) :] = known[: len(frame)], new.known[: len(new), :Q]
+    covariates, known = np.full((len(frame) + len(new), Q), np.nan), frame.known[:, :Q]
+    covariates[: len(frame)], covariates[len(frame) :] = known[: len(frame)], new.known[: len(new), :Q]
     parts = [(f.target, f.observed, f.past, f.past_observed) for f in (frame, new)]
     values = [np.concatenate([np.where(o, t, np.nan), np.where(po, p, np.nan)], axis=1) for t, o, p, po in parts]
-    merged = np.concatenate([np.concatenate(values), held], axis=1)
+    merged = np.concatenate([np.concatenate(values), covariates], axis=1)
     raw = RawSeries(frame.name, np.concatenate([frame.stamps, stamps]), merged, frame.static, np.arange(len(merged)))
     whole, _ = regularize(raw, layout)
     return _with_ahead(whole, frame, new, layout, frames.frequency)
 
 
 def _with_ahead(whole: TimeSeries, old: TimeSeries, new: TimeSeries, layout: Schema, frequency: str) -> TimeSeries:
-    """The known covariates in gaps and after the last target, where either part had them; the new data's go first."""
+    """Merge known covariates in gaps and after the last target from both parts; the new data takes precedence."""
     Q, gap = len(layout.known), len(whole) - len(new)
     known = whole.known.copy()
     given = min(gap, len(old.known))

@@ -1,4 +1,4 @@
-"""A series laid on the grid of its frequency, and its holes closed."""
+"""Align a series to the grid of its frequency, and fill its gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from unroll.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class RawSeries:
-    """A series before it is laid on its grid: n rows in the order of time, NaN where a value is missing.
+    """Hold a series before alignment: n rows in order of time, NaN where a value is missing.
 
     Attributes:
         values: (n, K + P + known columns).
@@ -33,7 +33,7 @@ class RawSeries:
 
 @dataclass
 class FillCounts:
-    """What was done to a series, for the notes."""
+    """Count what was filled or left out in a series, for the notes."""
 
     stamps: int = 0
     values: int = 0
@@ -42,13 +42,13 @@ class FillCounts:
 
 
 def regularize(raw: RawSeries, layout: Schema, where: str = "") -> tuple[TimeSeries, FillCounts]:
-    """A series on its grid, filled as `layout.gaps` says.
+    """Align a series to its grid, and fill gaps according to `layout.gaps`.
 
-    Rows before every column has its first value are left out, as nothing could be carried into them. With known
+    Rows before every column has its first value are dropped, since there is nothing to fill them with. With known
     columns, rows after the last target are the future: they need no targets.
 
     Raises:
-        DataError: missing times or values where they are refused, a column without any value, times off the grid.
+        DataError: missing times or values where gaps are an error, a column without any value, times off the grid.
     """
     whose = f"series '{raw.name}' of {where}" if raw.name and where else where or called(raw.name)
     K, P, frequency, clock = len(layout.target), len(layout.past), layout_frequency(layout), layout.clock
@@ -78,10 +78,10 @@ def regularize(raw: RawSeries, layout: Schema, where: str = "") -> tuple[TimeSer
     none = empty[:N].all(0)
     if none.any():
         raise DataError(f"{whose} has no value in column '{names[none.argmax()]}'")
-    held = (rows >= 0)[:, None] & empty
-    done.values = int(held.sum())
+    missing = (rows >= 0)[:, None] & empty
+    done.values = int(missing.sum())
     if done.values and layout.gaps == "error":
-        t, c = np.argwhere(held)[0]
+        t, c = np.argwhere(missing)[0]
         more = f"; {done.values} values are missing in all" if done.values > 1 else ""
         raise DataError(
             f"{whose}, row {rows[t] + 1} ({clock.format_timestamp(stamps[t])}): column '{names[c]}' is empty{more};"
@@ -98,14 +98,14 @@ def regularize(raw: RawSeries, layout: Schema, where: str = "") -> tuple[TimeSer
 
 
 def layout_frequency(layout: Schema) -> Frequency | None:
-    """What stamps are counted by; None where rows are equal steps, whatever their stamps."""
+    """Return the frequency of a layout; None where rows are equal steps, whatever their stamps."""
     if layout.frequency == STEPS:
         return Frequency(STEPS, layout.step) if layout.step else None
     return parse(layout.frequency)
 
 
 def notes_of(done: Iterable[tuple[str, FillCounts]], gaps: str) -> list[str]:
-    """What was filled and left out, over all series."""
+    """Summarize what was filled and left out, over all series."""
     per_series: dict[str, list[tuple[str, int]]] = {}
     for name, filled in done:
         for what, count in vars(filled).items():

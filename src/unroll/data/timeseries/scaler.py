@@ -1,11 +1,11 @@
-"""Every series brought to one size, and forecasts brought back.
+"""Scale every series, and convert scaled forecasts back.
 
     scaled = (value - shift) / scale
 
-`standard`: shift is the mean and scale the standard deviation (divisor n); `minmax`: shift is the least value and scale
-the distance to the largest; `none`: 0 and 1. They are measured for each series and column on the rows of the training
-part alone, and there on what was observed, not on what was filled in. The calendar's features and static categories are
-left as they are; static numbers are measured over the training series.
+`standard`: shift is the mean and scale the standard deviation (divisor n); `minmax`: shift is the minimum and scale the
+range; `none`: 0 and 1. They are computed for each series and column only from observed values, not filled ones, in the
+rows of the training part. Calendar features and static categories are not scaled; static numbers are scaled over the
+training series.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class ShiftScale:
     scale: np.ndarray
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """(values - shift) / scale of (..., C)."""
+        """Scale values (..., C): (values - shift) / scale."""
         return (values - self.shift) / self.scale
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
-        """Values * scale + shift of (..., C)."""
+        """Unscale values (..., C): values * scale + shift."""
         return values * self.scale + self.shift
 
 
 class SeriesScaler:
-    """What `learn` measured. Nothing changes it: `extend` gives another.
+    """Scale series with parameters computed by `learn`. Immutable: `extend` returns a new scaler.
 
     Attributes:
         kind: `standard`, `minmax` or `none`.
@@ -75,15 +75,15 @@ class SeriesScaler:
     def learn(
         cls, frames: TimeSeriesSet, upto: Mapping[str, int] | None = None, kind: Scaling = "standard"
     ) -> SeriesScaler:
-        """Measure every series.
+        """Compute shift and scale of every series.
 
         Args:
             frames: the series.
             upto: rows of each series' training part, by its name; none given: all rows.
-            kind: how to scale.
+            kind: `standard`, `minmax` or `none`.
 
         Raises:
-            DataError: a column without an observed value in a training part, or with values beyond measure.
+            DataError: a column without an observed value in a training part, or with values too large.
         """
         columns = {"target": frames.targets, "past": frames.past, "known": frames.known, "static": frames.static}
         texts = {f"{name}={c}" for name, categories in frames.layout.categories for c in categories}
@@ -96,7 +96,7 @@ class SeriesScaler:
         return empty.extend(frames, upto)
 
     def extend(self, frames: TimeSeriesSet, upto: Mapping[str, int] | None = None) -> SeriesScaler:
-        """A scaler that knows the new series among `frames` too, measured on their first `upto` rows (all of them).
+        """Return a scaler that also has the new series in `frames`, computed on their first `upto` rows (default: all).
 
         Raises:
             DataError: other columns, or a column without an observed value.
@@ -142,10 +142,10 @@ class SeriesScaler:
         return groups, still
 
     def transform(self, frame: TimeSeries) -> TimeSeries:
-        """The series with all its columns scaled.
+        """Scale all columns of a series.
 
-        A series of an unknown name is measured on all its rows, which is right for a forecast from its end, where all
-        of them are history; for anything else `extend` says on which rows.
+        An unknown series is scaled by all its rows, which is right for a forecast from its end, where all rows are
+        history; otherwise choose the rows with `extend`.
         """
         groups = self.of(frame)
         return replace(
@@ -157,23 +157,23 @@ class SeriesScaler:
         )
 
     def of(self, frame: TimeSeries) -> dict[str, ShiftScale]:
-        """What a series' target, past and known columns are scaled by; see `transform`."""
+        """Return the scaling of a series' target, past and known columns; see `transform`."""
         return self.series.get(frame.name) or self._learn(frame, len(frame))[0]
 
     def apply(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Target values (..., K) of a series as the model has them."""
+        """Scale target values (..., K) of a series, as for the model."""
         return self._of(name).apply(np.asarray(values))
 
     def inverse(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Scaled target values (..., K) of a series in its own units."""
+        """Convert scaled target values (..., K) of a series to its own units."""
         return self._of(name).inverse(np.asarray(values, dtype=np.float64))
 
     def inverse_scale(self, name: str, deviations: np.ndarray) -> np.ndarray:
-        """Scaled standard deviations, or other distances, (..., K) in a series' own units."""
+        """Convert scaled standard deviations, or other distances, (..., K) to a series' own units."""
         return np.asarray(deviations, dtype=np.float64) * self._of(name).scale
 
     def table(self, names: tuple[str, ...]) -> ShiftScale:
-        """Shift and scale of the targets of several series, (S, K) each."""
+        """Return shift and scale of the targets of several series, (S, K) each."""
         each = [self._of(name) for name in names]
         return ShiftScale(np.stack([a.shift for a in each]), np.stack([a.scale for a in each]))
 
@@ -183,7 +183,7 @@ class SeriesScaler:
         return self.series[name]["target"]
 
     def to_json(self) -> str:
-        """One JSON document, exact to the last bit."""
+        """Return a JSON document, exact to the last bit."""
 
         def listed(affine: ShiftScale) -> list[list[float]]:
             return [affine.shift.tolist(), affine.scale.tolist()]
@@ -224,12 +224,12 @@ class SeriesScaler:
 
 
 def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[ShiftScale, np.ndarray]:
-    """Shift and scale of the columns of (n, C) over what is `there` (n, C), and which columns never change (C,)."""
+    """Compute shift and scale of columns (n, C) where `there` (n, C) is true, and which columns are constant (C,)."""
     C = values.shape[1]
     if kind == "none":
         return _identity(C), np.zeros(C, dtype=bool)
     shift, scale = np.zeros((2, C))
-    with np.errstate(over="ignore", invalid="ignore"):  # what is no finite number is refused by the caller
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller rejects results that are not finite
         for c in range(C):
             column = values[there[:, c], c]
             if kind == "minmax":
@@ -238,7 +238,7 @@ def _measure(values: np.ndarray, there: np.ndarray, kind: Scaling) -> tuple[Shif
             else:
                 shift[c] = column.mean()
                 scale[c] = column.std()
-    # What is left of a constant after rounding is not a deviation.
+    # The deviation of a constant column is only rounding error.
     constant = scale <= 1e-12 * np.maximum(1e-300, np.abs(shift))
     return ShiftScale(shift, np.where(constant, 1.0, scale)), constant
 

@@ -1,4 +1,4 @@
-"""Which column of a table is what: said by a person, found where they did not say, and kept with a run."""
+"""Schema of a table of series: the role of each column, given or inferred, and saved with a run."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FORMAT = "unroll.layout/2"
 
 @dataclass(frozen=True)
 class Schema:
-    """What the columns of a table of series are. A table for a trained model is read by the layout of its training.
+    """Roles of the columns of a table of series. Tables for a trained model are read with the schema of its training.
 
     Attributes:
         time: column of the times; "" where there is none and rows are numbered.
-        time_parts: columns that make up the times, where no one column holds them.
-        date_format: how the dates of the training were written, in strptime's words; "" for ISO 8601 and numbers.
+        time_parts: columns that make up the times, where no single column holds them.
+        date_format: strptime format of the training data's dates; "" for ISO 8601 and numbers.
         series: column of the series' names; "" where the table is one series.
         target, past, known, static: columns.
         categories: for each static column of texts, its name and its categories.
         calendar: cycles of the calendar that are inputs.
-        frequency: from a stamp to the next, as `unroll.data.timeseries.frequency` names it.
-        gaps: what is done with missing times and values.
-        step: with the frequency `steps`, how far apart whole numbers are; 0: rows are steps, whatever their times.
+        frequency: step from one stamp to the next, as named in `unroll.data.timeseries.frequency`.
+        gaps: how missing times and values are handled.
+        step: with frequency `steps`, difference of consecutive whole numbers; 0: rows are steps, whatever their times.
         zone: time zone of the times; "" where they have none.
-        zone_assumed: whether times without a zone are taken to be in it.
+        zone_assumed: whether times without a zone are assumed to be in it.
     """
 
     time: str = ""
@@ -58,17 +58,17 @@ class Schema:
 
     @property
     def clock(self) -> Clock:
-        """How the stamps are counted."""
+        """Clock of the stamps: time zone, and whether they are days."""
         return Clock(self.zone, parse(self.frequency).days)
 
     @property
     def known_names(self) -> tuple[str, ...]:
-        """The known inputs: columns, then two features for each cycle of the calendar."""
+        """Names of the known inputs: columns, then two features for each cycle of the calendar."""
         return (*self.known, *calendar.names(self.calendar))
 
     @property
     def static_names(self) -> tuple[str, ...]:
-        """The static inputs: a column of numbers is one, of texts as many as it has categories, `column=category`."""
+        """Names of the static inputs: numeric columns, and one-hot `column=category` for text columns."""
         categories = dict(self.categories)
         names: list[str] = []
         for column in self.static:
@@ -76,7 +76,7 @@ class Schema:
         return tuple(names)
 
     def to_json(self) -> str:
-        """One JSON document."""
+        """Return a JSON document."""
         return json.dumps({"format": FORMAT, **asdict(self)}, ensure_ascii=False)
 
     @classmethod
@@ -133,18 +133,18 @@ def _frozen(value: Any) -> Any:
 
 
 def infer_schema(table: ColumnTable, options: TimeSeriesOptions, indexed: Indexed) -> tuple[Schema, list[str]]:
-    """Which column is what; the frequency, the calendar and the categories are still to be found out.
+    """Infer the role of each column; frequency, calendar and categories are inferred later.
 
     Args:
         table: the rows.
-        options: what the person said.
-        indexed: what the DataFrame's index was.
+        options: the user's options.
+        indexed: the DataFrame's index.
 
     Returns:
-        The layout, and what was found without being said.
+        The layout, and notes on what was inferred.
 
     Raises:
-        DataError: a column is not there, there is no target, or the rows have no times that are understood.
+        DataError: a column is missing, there is no target, or no column of times can be found or read.
     """
     given = (
         options.series_id,
@@ -154,11 +154,11 @@ def infer_schema(table: ColumnTable, options: TimeSeriesOptions, indexed: Indexe
         *options.static_covariates,
     )
     _require(table, given)
-    found = find_times(table, options.time, indexed, given, options.series_id)
-    notes = list(found.notes)
-    time, parts = "".join(found.columns[:1]), ()
-    if len(found.columns) > 1:
-        parts = found.columns
+    times = find_times(table, options.time, indexed, given, options.series_id)
+    notes = list(times.notes)
+    time, parts = "".join(times.columns[:1]), ()
+    if len(times.columns) > 1:
+        parts = times.columns
         time = next(name for name in ("time", "datetime", "time of the row") if name not in table.names)
     if not time and options.frequency not in ("", STEPS):
         raise DataError(
@@ -176,7 +176,7 @@ def infer_schema(table: ColumnTable, options: TimeSeriesOptions, indexed: Indexe
 
 
 def with_times(table: ColumnTable, layout: Schema) -> ColumnTable:
-    """The table with the column of the times, where the layout makes it of several others."""
+    """Add the column of times, where the layout combines it from several others."""
     if not layout.time_parts or layout.time in table.names:
         return table
     _require(table, layout.time_parts)
@@ -184,7 +184,7 @@ def with_times(table: ColumnTable, layout: Schema) -> ColumnTable:
 
 
 def _targets(table: ColumnTable, taken: set[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The columns of numbers that are nothing else, and what is left out."""
+    """Choose the numeric columns without another role as targets; also return notes on what is left out."""
     free = [name for name in table.names if name not in taken]
     numeric = [name for name in free if table.numbers(name).numeric]
     counting = [name for name in numeric if numbers_the_rows(table, name)]
@@ -217,16 +217,16 @@ def check_columns(table: ColumnTable, layout: Schema) -> None:
     """Check that a table has the columns of a layout.
 
     Raises:
-        DataError: one is missing; the nearest is named.
+        DataError: one is missing; the message suggests the nearest name.
     """
     _require(table, (layout.time, layout.series, *layout.target, *layout.past, *layout.known, *layout.static))
 
 
 def calendar_features(options: TimeSeriesOptions, frequency: str) -> tuple[tuple[str, ...], list[str]]:
-    """The calendar's cycles that are inputs at this frequency, and what is to be said of them.
+    """Choose the calendar cycles that are inputs at this frequency; also return notes on them.
 
     Raises:
-        OptionError: the times of the future are not known, so neither is their place in the calendar.
+        OptionError: with frequency `steps` the dates of the future are not known.
     """
     if not options.calendar:
         return (), []

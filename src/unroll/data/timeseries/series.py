@@ -1,4 +1,4 @@
-"""Series with their times, as arrays without holes."""
+"""Time series as arrays without missing values."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class TimeSeries:
-    """One series of N rows. Nothing in its arrays is NaN.
+    """Hold one time series of N rows. Its arrays have no NaN.
 
     Attributes:
         name: "" where the data is one series.
-        stamps: (N,) datetime64[ns] or int64, rising; with a time zone, as `time_zones.Clock` counts them.
+        stamps: (N,) datetime64[ns] or int64, increasing; with a time zone, as in `time_zones.Clock`.
         target: (N, K) float64.
-        past: (N, P) float64, covariates known up to now.
-        known: (N + A, Q) float64, covariates also known in the future, and then the calendar's features; A rows (mostly
+        past: (N, P) float64, past covariates.
+        known: (N + A, Q) float64, covariates also known in the future, then the calendar features; A rows (mostly
             0) reach beyond the last target.
         static: (S,) float64.
-        observed: (N, K) bool, whether a target was there or has been filled in.
+        observed: (N, K) bool, false where a target was filled in.
         past_observed: (N, P) bool, the same of `past`.
     """
 
@@ -51,13 +51,13 @@ class TimeSeries:
 
     @property
     def called(self) -> str:
-        """What messages call it."""
+        """Name of the series in messages."""
         return called(self.name)
 
     def upto(self, rows: int) -> TimeSeries:
-        """The first `rows` rows as they were known then: a gap that lasts beyond them has no line drawn through it.
+        """Return the first `rows` rows as known then: a gap that reaches beyond them is not interpolated.
 
-        The known covariates keep what lies beyond.
+        Known covariates keep their later rows.
         """
         return replace(
             self,
@@ -71,14 +71,14 @@ class TimeSeries:
 
 @dataclass(frozen=True, eq=False)
 class TimeSeriesSet:
-    """Series of the same columns.
+    """Hold time series with the same columns.
 
     Attributes:
-        series: one or more, with names all different.
+        series: one or more, with distinct names.
         targets, past, known, static: the names of the K, P, Q and S columns of their arrays.
-        frequency: from a stamp to the next, as `unroll.data.timeseries.frequency` names it.
-        notes: what was inferred, filled or left out, for the person to read.
-        layout: which column is what, to read more data of the same kind.
+        frequency: step from one stamp to the next, as named in `unroll.data.timeseries.frequency`.
+        notes: what was inferred, filled or left out, for the user.
+        layout: roles of the columns, to read more data of the same kind.
     """
 
     series: tuple[TimeSeries, ...]
@@ -110,19 +110,19 @@ class TimeSeriesSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The series' names, in order."""
+        """Names of the series, in order."""
         return tuple(frame.name for frame in self.series)
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows of each series."""
+        """Number of rows of each series."""
         return {frame.name: len(frame) for frame in self.series}
 
     def named(self, name: str) -> TimeSeries:
-        """The series of that name.
+        """Return the series with that name.
 
         Raises:
-            DataError: there is none; the nearest is named.
+            DataError: there is none; the message suggests the nearest name.
         """
         for frame in self.series:
             if frame.name == name:
@@ -130,18 +130,18 @@ class TimeSeriesSet:
         raise DataError(f"there is no series '{name}'{nearest(name, self.names)}")
 
     def only(self, names: Iterable[str]) -> TimeSeriesSet:
-        """The series of these names, in their own order."""
+        """Select the series with these names, in the order of this set."""
         kept = set(names)
         return replace(self, series=tuple(frame for frame in self.series if frame.name in kept))
 
     def upto(self, rows: Mapping[str, int]) -> TimeSeriesSet:
-        """Every series' first rows, as `TimeSeries.upto` gives them."""
+        """Return the first rows of every series; see `TimeSeries.upto`."""
         return replace(self, series=tuple(frame.upto(rows[frame.name]) for frame in self.series))
 
     def extended(self, horizon: int) -> TimeSeriesSet:
-        """The same with the known covariates reaching exactly `horizon` rows beyond the last target.
+        """Extend or cut the known covariates to exactly `horizon` rows beyond the last target.
 
-        The calendar's features are computed; columns must have been given, in rows whose targets are empty.
+        Calendar features are computed; columns must have been given, in rows with empty targets.
 
         Raises:
             DataError: they were given for fewer steps.
@@ -165,7 +165,7 @@ class TimeSeriesSet:
         return replace(frame, known=known)
 
     def fingerprint(self) -> Iterator[bytes | memoryview]:
-        """Everything in the series, for a hash."""
+        """Yield the bytes of the layout and the series, for a hash."""
         yield self.layout.to_json().encode()
         for frame in self.series:
             yield frame.name.encode("utf-8", "surrogatepass")
@@ -176,10 +176,10 @@ class TimeSeriesSet:
 
 
 def future_stamps(frame: TimeSeries, frequency: str, horizon: int, *, step: int = 0) -> np.ndarray:
-    """The stamps (horizon,) after a series' last.
+    """Return the stamps (horizon,) after a series' last.
 
-    With the frequency `steps` whole numbers go on (by `step`, or as the last two stood apart), and dates, whose future
-    is not known, are followed by the numbers of the steps: 1, 2, ...
+    With frequency `steps`, whole numbers continue (by `step`, or by the difference of the last two), and dates, whose
+    future is not known, are followed by step numbers: 1, 2, ...
     """
     ahead = np.arange(1, horizon + 1)
     if frequency != STEPS:
@@ -191,5 +191,5 @@ def future_stamps(frame: TimeSeries, frequency: str, horizon: int, *, step: int 
 
 
 def called(name: str) -> str:
-    """What messages call a series."""
+    """Name a series in messages."""
     return f"series '{name}'" if name else "the series"

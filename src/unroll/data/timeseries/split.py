@@ -23,13 +23,13 @@ PARTS: tuple[Part, ...] = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Where the parts of each series lie.
+    """Hold the rows of each part, for each series.
 
     Attributes:
         names: the series.
         parts: for each series the rows of training, validation and test; validation and test may be empty.
-        rows: of each series; those after the test part are not used.
-        left_out: series without a row left for training, and how many they have.
+        rows: number of rows of each series; those after the test part are not used.
+        left_out: series with no row left for training, and their number of rows.
     """
 
     names: tuple[str, ...]
@@ -38,16 +38,16 @@ class Split:
     left_out: tuple[tuple[str, int], ...] = ()
 
     def of(self, part: Part) -> tuple[range, ...]:
-        """The rows of one part, of each series."""
+        """Return the rows of one part, for each series."""
         return tuple(own[PARTS.index(part)] for own in self.parts)
 
     @property
     def upto(self) -> dict[str, int]:
-        """Rows of each series' training part, which begins at row 0: what a scaler may measure."""
+        """Length of each series' training part, which begins at row 0: the rows that a scaler may use."""
         return {name: own[0].stop for name, own in zip(self.names, self.parts, strict=True)}
 
     def counts(self) -> dict[str, int]:
-        """Rows of each part over all series, those that are not used as `unused`."""
+        """Count the rows of each part over all series; rows in no part count as `unused`."""
         counts: dict[str, int] = {part: sum(map(len, self.of(part))) for part in PARTS}
         return {**counts, "unused": sum(self.rows) - sum(counts.values())}
 
@@ -60,18 +60,18 @@ def split(
     train: Border | None = None,
     short: Literal["error", "drop"] = "error",
 ) -> Split:
-    """Divide every series by position in time.
+    """Split every series by time into training, validation and test parts.
 
-    Test is the last part, validation the one before it, training what is left; a share or a number of rows is of each
-    series, a time is when the part begins, in every series. With `train` (a share or a number of rows) the training
-    part is the first rows, validation and test follow it, and what is left is not used: `split(frames, 2880, 2880,
-    train=8640)` are the customary parts of ETTh1. With `short` drop, series without a row left for training
-    have no parts, unless there is no other.
+    Test is the last part, validation the one before it, training the rest. A share or a number of rows applies to
+    each series; a time is the start of the part in every series. With `train` (a share or a number of rows) the
+    training part is the first rows, validation and test follow it, and the rest is not used: `split(frames, 2880,
+    2880, train=8640)` is the usual split of ETTh1. With `short="drop"`, series with no row left for training are
+    dropped, unless that would drop all.
 
     Raises:
-        OptionError: a share, number or time that cannot be one.
-        DataError: a series without a row left for training, or shorter than its parts (it is named), a time that no
-            series reaches.
+        OptionError: an invalid share, number or time.
+        DataError: a series with no row left for training, or shorter than its parts, or a time that no series
+            reaches.
     """
     borders = {"training": train, "validation": validation, "test": test}
     read = {name: _read(name, value) for name, value in borders.items() if value is not None}
@@ -87,19 +87,27 @@ def split(
     left_out: list[tuple[str, int]] = []
     for frame in frames:
         N = len(frame)
-        held = _rows(frame, read["test"], "test", N, frames.layout.clock)
-        kept = _rows(frame, read["validation"], "validation", N - held, frames.layout.clock)
-        own = N - kept - held if train is None else _rows(frame, read["training"], "training", N, frames.layout.clock)
-        if own < 1 or own + kept + held > N:
+        n_test = _rows(frame, read["test"], "test", N, frames.layout.clock)
+        n_val = _rows(frame, read["validation"], "validation", N - n_test, frames.layout.clock)
+        n_train = (
+            N - n_val - n_test if train is None else _rows(frame, read["training"], "training", N, frames.layout.clock)
+        )
+        if n_train < 1 or n_train + n_val + n_test > N:
             left_out.append((frame.name, N))
             if short == "drop" and len(left_out) < len(frames):
                 continue
-        if own + kept + held > N:
-            raise DataError(f"{frame.called} has {N} rows, but training, validation and test take {own + kept + held}")
-        if own < 1:
+        if n_train + n_val + n_test > N:
+            raise DataError(
+                f"{frame.called} has {N} rows, but training, validation and test take {n_train + n_val + n_test}"
+            )
+        if n_train < 1:
             rows = f"{N} row{'s' if N != 1 else ''}"
             raise DataError(f"{frame.called} has {rows}, of which validation and test leave none for training")
-        parts[frame.name] = (range(own), range(own, own + kept), range(own + kept, own + kept + held))
+        parts[frame.name] = (
+            range(n_train),
+            range(n_train, n_train + n_val),
+            range(n_train + n_val, n_train + n_val + n_test),
+        )
     rows = tuple(frames.rows[name] for name in parts)
     result = Split(tuple(parts), tuple(parts.values()), rows, tuple(left_out))
     for part in ("validation", "test"):
@@ -139,7 +147,7 @@ def _read(name: str, value: Border) -> Border:
 
 
 def _rows(frame: TimeSeries, value: Border, part: str, stop: int, clock: Clock) -> int:
-    """Rows of a part that ends at row `stop`; a time is one of the clock."""
+    """Count the rows of a part that ends at row `stop`; a time is local time of the clock."""
     if isinstance(value, str):
         if frame.stamps.dtype.kind != "M":
             raise DataError(

@@ -1,4 +1,4 @@
-"""A table's columns as numbers or as texts, and the row of whatever is neither."""
+"""Read the columns of a table as numbers or as texts; errors name the row."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class ColumnTable:
-    """A DataFrame's columns by name, each read once.
+    """Access a DataFrame's columns by name; numbers are parsed once per column.
 
     Empty cells are nulls, NaN and empty texts; among numbers also the texts NA, N/A, NaN, null and none (in any case).
 
     Args:
         frame: the rows.
         where: what to call the data in messages.
-        decimal: the decimal mark of numbers that are texts; auto: as a column's cells show, or the other columns'.
-        numbers: columns that have been read as numbers already; others are added to it.
+        decimal: the decimal mark of numbers in text cells; auto: detected from the column's cells, or the others'.
+        numbers: columns already parsed as numbers; others are added to it.
 
     Raises:
         DataError: two columns of one name.
@@ -54,15 +54,15 @@ class ColumnTable:
         return len(self.frame)
 
     def with_column(self, name: str, values: np.ndarray) -> ColumnTable:
-        """The same table with one more column."""
+        """Return the table with one more column."""
         return ColumnTable(self.frame.assign(**{name: values}), self.where, self._decimal, self._numbers)
 
     def column(self, name: str) -> pd.Series:
-        """The column as it is."""
+        """Return a column unchanged."""
         return cast("pd.Series", self.frame[name])
 
     def texts(self, name: str, first: int | None = None) -> np.ndarray:
-        """The column as texts (N,), stripped; None where a cell is empty. `first`: of so many rows."""
+        """Read a column as texts (N,), stripped; None where a cell is empty. `first`: only that many rows."""
         column = self.column(name).iloc[:first]
         if is_lean(column):
             return shared_texts(column)
@@ -72,16 +72,16 @@ class ColumnTable:
         return texts
 
     def numbers(self, name: str) -> NumericColumn:
-        """The column as numbers; true and false are 1 and 0."""
+        """Read a column as numbers; booleans are 1 and 0."""
         if name not in self._numbers:
             self._numbers[name] = self._read(name)
         return self._numbers[name]
 
     def certain(self, name: str) -> NumericColumn:
-        """The column as numbers that are to be computed with.
+        """Read a column as numbers, and reject ambiguous ones.
 
         Raises:
-            DataError: its cells may be one number or another.
+            DataError: the column is numeric, but the decimal mark is ambiguous.
         """
         numbers = self.numbers(name)
         if numbers.doubt and numbers.numeric:
@@ -89,7 +89,7 @@ class ColumnTable:
         return numbers
 
     def forget(self, name: str) -> None:
-        """Hold the numbers of a column no longer."""
+        """Free the cached numbers of a column."""
         self._numbers.pop(name, None)
 
     def _read(self, name: str) -> NumericColumn:
@@ -116,16 +116,16 @@ class ColumnTable:
         return [] if column.dtype.kind in "iufbmMc" else column.to_list()
 
     def at(self, row: int, name: str) -> str:
-        """What to call a cell: its row, counted from 1, and its column."""
+        """Name a cell in messages: its row, counted from 1, and its column."""
         return f"{row_of(row, self.where)}, column '{name}'"
 
     def shown(self, row: int, name: str) -> str:
-        """A cell's content for a message, kept short."""
+        """Return a cell's content for messages, truncated."""
         return f"'{self.frame[name].iloc[row]!s:.40}'"
 
 
 def _text(cell: Any) -> str | None:
-    """A cell as text; whole numbers have no point, so that a name is the same as an integer and as a float."""
+    """Convert a cell to text; whole floats lose their ".0", so that a name is the same as an integer and as a float."""
     if is_missing(cell):
         return None
     if isinstance(cell, float) and cell.is_integer():
@@ -135,14 +135,14 @@ def _text(cell: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A DataFrame whose index is columns.
+    """Hold a DataFrame with its index converted to columns.
 
     Attributes:
-        rows: with plain names of columns.
+        rows: the DataFrame, with single-level column names.
         time: column that was an index of times; "" for none.
         order: column that was an index of whole numbers other than 0, 1, 2, ...; "" for none.
-        ordered: whether the rows are known to be in the order of time: a Series without any times.
-        notes: what was done.
+        ordered: whether the rows are known to be in order of time: a Series without any times.
+        notes: what was changed.
     """
 
     rows: pd.DataFrame

@@ -1,7 +1,7 @@
-"""Which column of a table holds the times: said by a person, or found by its name and by what stands in it.
+"""Find the time column of a table: given by the user, or detected by its name and content.
 
-A column that is named like a time but cannot be read is an error: rows are numbered in the order they stand only where
-a person says that this is the order of time.
+A column that is named like a time but cannot be read is an error: rows are numbered in their order only if the user
+says that this is the order of time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unroll.data.timeseries.table import Indexed
 
 NONE = "none"
-"""What `--time` says where rows stand in the order of time and have no times."""
+"""Value of `--time` for rows in order of time without times."""
 
 Kind = Literal["", "steps", "time", "date", "part"]
 
@@ -73,11 +73,11 @@ _LOOKED_AT = 200
 
 @dataclass(frozen=True)
 class TimeColumns:
-    """Where the times are.
+    """Hold the columns of the times.
 
     Attributes:
-        columns: one; several whose parts make a time; none where rows are numbered.
-        notes: what was found without being said.
+        columns: one; several that together make a time; none where rows are numbered.
+        notes: what was detected, for the user.
     """
 
     columns: tuple[str, ...]
@@ -85,7 +85,7 @@ class TimeColumns:
 
 
 def kind_of(name: str) -> Kind:
-    """What a column's name says of times."""
+    """Classify a column by its name: the kind of time it suggests."""
     lower = column_key(name)
     if lower in _STEPS:
         return "steps"
@@ -105,7 +105,7 @@ def kind_of(name: str) -> Kind:
 
 
 def numbers_of(name: str) -> Numbers:
-    """What whole numbers in a column of that name may be."""
+    """Return what whole numbers in a column with that name may be."""
     kind = kind_of(name)
     if kind == "steps" or (kind == "part" and part_of(name) == "year"):
         return "steps"
@@ -113,13 +113,13 @@ def numbers_of(name: str) -> Numbers:
 
 
 def is_part_of_date(name: str) -> bool:
-    """Whether a column is named like a part of a date, such as a month or a weekday."""
+    """Tell whether a column is named like a part of a date, such as a month or a weekday."""
     lower = column_key(name)
     return lower in PARTS or lower in _DERIVED
 
 
 def numbers_the_rows(table: ColumnTable, name: str) -> bool:
-    """Whether a column only counts the rows."""
+    """Tell whether a column is just a row number."""
     lower = name.strip().lower()
     if lower not in _NUMBERS_ROWS and not re.fullmatch(r"__index_level_\d+__", lower):
         return False
@@ -132,13 +132,13 @@ def find_times(table: ColumnTable, said: str, indexed: Indexed, taken: Sequence[
 
     Args:
         table: the rows.
-        said: what the person said: a column, several with commas between, or `NONE`.
-        indexed: what the DataFrame's index was.
-        taken: columns that are something else.
+        said: the `time` option: a column, several separated by commas, or `NONE`.
+        indexed: the DataFrame's index.
+        taken: columns with another role.
         series: column of the series' names.
 
     Raises:
-        DataError: there is no such column, or it cannot be told which it is.
+        DataError: there is no such column, or it is ambiguous or unreadable.
     """
     where = table.where or "the table"
     if said and said in table.names:
@@ -180,7 +180,7 @@ _LAST_RANK = 4
 
 
 def _rank(table: ColumnTable, name: str) -> int | None:
-    """How likely a column is to be the time, 0 the likeliest; None where it cannot be."""
+    """Rank how likely a column is the time, 0 the likeliest; None where it cannot be."""
     import pandas as pd
 
     kind = kind_of(name)
@@ -207,7 +207,7 @@ def _rank(table: ColumnTable, name: str) -> int | None:
 
 
 def _the_one(table: ColumnTable, names: list[str]) -> str:
-    """The one column of several equally likely ones, where they hold the same times.
+    """Choose among equally likely columns the first, if all hold the same times.
 
     Raises:
         DataError: they do not.
@@ -227,14 +227,14 @@ def _the_one(table: ColumnTable, names: list[str]) -> str:
 
 
 def _clock_beside(table: ColumnTable, name: str, free: Sequence[str], series: str) -> str:
-    """The column of the time of day that goes with a column of days, where a day has several rows."""
+    """Find the time-of-day column that belongs to a date column, where a date has several rows."""
     by = [name, series] if series in table.names else [name]
     beside = _clock(table, name, free)
     return beside if beside and table.frame.duplicated(by).any() else ""
 
 
 def _clock(table: ColumnTable, name: str, free: Sequence[str]) -> str:
-    """The first other column of times of day."""
+    """Find the first other column of times of day."""
     import pandas as pd
 
     for other in free:
@@ -250,7 +250,7 @@ def _clock(table: ColumnTable, name: str, free: Sequence[str]) -> str:
 
 
 def _date_parts(table: ColumnTable, free: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the parts of a date, from the year on; none without a year and what divides it."""
+    """Find the columns with the parts of a date, from the year on; none without a year and month, quarter or week."""
     named: dict[str, str] = {}
     for name in free:
         if part := part_of(name):
@@ -296,7 +296,7 @@ def _said_parts(table: ColumnTable, parts: list[str], said: str) -> TimeColumns:
 
 
 def _unread(table: ColumnTable, free: Iterable[str]) -> str:
-    """A column that is named like times, or looks somewhat like them."""
+    """Find a column that is named like times, or looks somewhat like them."""
     named = [name for name in free if kind_of(name)]
     for name in sorted(named, key=lambda name: ("date", "time", "part", "steps").index(kind_of(name))):
         return name

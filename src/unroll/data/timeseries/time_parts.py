@@ -1,4 +1,4 @@
-"""Times whose parts stand in several columns, put together as texts."""
+"""Combine times from several columns, such as year and month, into texts."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ PARTS = {
     "hour": "hour", "hr": "hour", "stunde": "hour", "uhrzeit": "hour", "heure": "hour", "hora": "hour",
     "minute": "minute", "min": "minute", "second": "second", "sec": "second",
 }  # fmt: skip
-"""Names of columns, and the part of a date that they say they hold."""
+"""Column names, and the part of a date that they stand for."""
 
 
 def column_key(name: str) -> str:
-    """A column's name in small letters, with `_` for spaces and hyphens."""
+    """Normalize a column's name: lower case, with `_` for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def part_of(name: str) -> str:
-    """The part of a date that a column's name says it holds; "" for none."""
+    """Return the part of a date that a column's name stands for; "" for none."""
     return PARTS.get(column_key(name), "")
 
 
 def joined(table: ColumnTable, parts: Sequence[str]) -> np.ndarray:
-    """The parts of each time as one text (N,), None where one of them is empty."""
+    """Join the parts of each time to one text (N,), None where one of them is empty."""
     texts = [table.texts(part) for part in parts]
     roles = [part_of(part) for part in parts]
-    made = np.full(len(table), None, dtype=object)
+    times = np.full(len(table), None, dtype=object)
     for row, cells in enumerate(zip(*texts, strict=True)):
         if all(cell is not None for cell in cells):
-            made[row] = _one_text(cells, roles)
-    return made
+            times[row] = _one_text(cells, roles)
+    return times
 
 
 def _one_text(cells: Sequence[str], roles: Sequence[str]) -> str:

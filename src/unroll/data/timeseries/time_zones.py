@@ -1,8 +1,8 @@
-"""Time zones: instants, and what a zone's own clock shows of them.
+"""Convert between UTC instants and local times of a time zone.
 
-A run whose times have a zone counts hours and shorter steps as instants, so that a day of 23 or 25 hours has no gap and
-no row twice, and days, weeks and months on the zone's own clock, so that its midnights are regular. What people read,
-and the calendar's cycles, are of the clock.
+A run with a time zone counts hours and shorter steps as instants, so that a day of 23 or 25 hours has neither gaps nor
+duplicate rows, and days, weeks and months in local time, so that midnights are regular. Displayed times and calendar
+features are in local time.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _HOUR = np.timedelta64(3600 * 10**9, "ns")
 
 
 def canonical(name: str) -> str:
-    """The name of a zone: one of the IANA data base, an offset such as +08:00, or UTC.
+    """Normalize the name of a time zone: an IANA name, an offset such as +08:00, or UTC.
 
     Raises:
-        OptionError: there is none of that name; the nearest is named.
+        OptionError: there is no such zone; the message suggests the nearest.
     """
     if name.upper() in ("Z", "UTC", "GMT", "ETC/UTC", "ETC/GMT"):
         return UTC
-    if found := _OFFSET.fullmatch(name):
-        hours, minutes = int(found[2]), int(found[3] or 0)
+    if offset := _OFFSET.fullmatch(name):
+        hours, minutes = int(offset[2]), int(offset[3] or 0)
         if hours < 24 and minutes < 60:
-            return UTC if not hours and not minutes else f"{found[1]}{hours:02d}:{minutes:02d}"
+            return UTC if not hours and not minutes else f"{offset[1]}{hours:02d}:{minutes:02d}"
     if name in _names():
         return name
     city = name.strip().lower().replace(" ", "_")
@@ -50,12 +50,12 @@ def canonical(name: str) -> str:
 
 @cache
 def _names() -> frozenset[str]:
-    # "localtime" is another zone on another machine
+    # "localtime" differs between machines
     return frozenset(zoneinfo.available_timezones()) - {"localtime", "Factory"}
 
 
 def name_of(zone: datetime.tzinfo) -> str:
-    """The canonical name of a zone of a column of times; "" for one that has none."""
+    """Return the canonical name of a `tzinfo`; "" for one that has none."""
     offset = zone.utcoffset(None)
     file = str(getattr(zone, "_filename", "")).partition("zoneinfo/")[2]  # dateutil's zones know only their file
     for name in (getattr(zone, "key", None), getattr(zone, "zone", None), file, _offset_name(offset)):
@@ -84,17 +84,17 @@ def _tz(zone: str) -> datetime.tzinfo:
 
 
 def offset_of(zone: str) -> np.timedelta64:
-    """How far ahead of UTC the clock of an offset such as +08:00 is."""
+    """Return the difference from UTC of an offset such as +08:00."""
     return np.timedelta64(_tz(zone).utcoffset(None), "ns")
 
 
 def to_local(instants: np.ndarray, zone: str) -> np.ndarray:
-    """What the zone's clock shows at instants in UTC, (N,) datetime64[ns] both."""
+    """Convert UTC instants to local times, (N,) datetime64[ns] both."""
     return _plain(_aware(instants, zone).tz_localize(None))
 
 
 def to_instants(local: np.ndarray, zone: str) -> np.ndarray:
-    """When the zone's clock shows these times: the first time of two, the next there is for one that it never shows."""
+    """Convert local times to UTC instants: the first if ambiguous, the next valid one for nonexistent times."""
     first = np.ones(len(local), dtype=bool)
     index = _index(local).tz_localize(_tz(zone), ambiguous=first, nonexistent="shift_forward")
     return _plain(index.tz_convert(None))
@@ -115,9 +115,9 @@ def _plain(index: pd.DatetimeIndex) -> np.ndarray:
 
 
 def on_the_clock(instants: np.ndarray, zone: str) -> np.ndarray:
-    """What the clock shows at the days of a series (N,), each at the time of day that most of them have.
+    """Convert instants of a daily series to local times (N,), each at the series' usual time of day.
 
-    A day whose clocks went forward past that time, as at midnight in Sao Paulo, has a row at the next time there was.
+    Where a clock change skips that time, as at midnight in Sao Paulo, the row at the next valid time is moved to it.
     """
     local = to_local(instants, zone)
     days = local.astype("datetime64[D]")
@@ -135,12 +135,12 @@ def on_the_clock(instants: np.ndarray, zone: str) -> np.ndarray:
 
 
 def told_apart(local: np.ndarray, zone: str) -> tuple[np.ndarray, dict[int, str]]:
-    """When the zone's clock showed the times of one series (N,), in the order of its rows.
+    """Convert local times of one series (N,) to UTC instants, using the order of its rows.
 
-    Where the clock went back, rows in the order of time tell the first time that it showed an hour from the second.
+    Where the clock went back, the order of rows tells the first occurrence of an hour from the second.
 
     Returns:
-        The instants, and for each position that has none, or might have either of two, what is wrong.
+        The instants, and what is wrong at each position with no instant or two possible ones.
     """
     index, tz = _index(local), _tz(zone)
     first = index.tz_localize(tz, ambiguous=np.ones(len(local), dtype=bool), nonexistent="NaT").tz_convert(None)
@@ -180,21 +180,21 @@ def told_apart(local: np.ndarray, zone: str) -> tuple[np.ndarray, dict[int, str]
 def settled(
     found: Sequence[str], zone: str, assumed: bool, trained: bool, what: str, first: str
 ) -> tuple[str, bool, tuple[str, ...]]:
-    """The zone of times, given those that they are written in.
+    """Determine the time zone of a column from the data and the options.
 
     Args:
-        found: the zones that the times are written in, none where they are written without any.
-        zone: that of the option, or of the training.
-        assumed: whether times without a zone are taken to be in it.
-        trained: whether it is that of the training.
-        what: what to call the column in messages.
+        found: the zones in the data, none for times without a zone.
+        zone: from the option, or from the training data.
+        assumed: whether times without a zone are assumed to be in it.
+        trained: whether `zone` is from the training data.
+        what: name of the column in messages.
         first: one of the times, as an example.
 
     Returns:
-        The zone, whether times without one are taken to be in it, and what is to be said.
+        The zone, whether times without one are assumed to be in it, and notes.
 
     Raises:
-        DataError: the times are written in another way than can be used.
+        DataError: the zones in the data do not match the training data, or differ without a zone to convert to.
     """
     if trained and not zone and found:
         raise DataError(
@@ -227,9 +227,9 @@ def _listed(zones: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Clock:
-    """How the stamps of a run are counted, and what people read of them.
+    """Convert between UTC instants, the stamps of a run, and local times.
 
-    Stamps of a run without a zone, and whole numbers, are what they are.
+    Stamps of a run without a zone, and whole numbers, are unchanged.
 
     Attributes:
         zone: canonical name; "" for none.
@@ -240,31 +240,31 @@ class Clock:
     days: bool = False
 
     def count(self, instants: np.ndarray) -> np.ndarray:
-        """The stamps of a series at instants in UTC, (N,) both."""
+        """Convert UTC instants to the stamps of a series, (N,) both."""
         return on_the_clock(instants, self.zone) if self.zone and self.days else instants
 
     def local(self, stamps: np.ndarray) -> np.ndarray:
-        """What the clock shows at stamps (N,)."""
+        """Convert stamps (N,) to local times."""
         if not self.zone or self.days or stamps.dtype.kind != "M":
             return stamps
         return to_local(stamps, self.zone)
 
     def stamp(self, local: np.datetime64) -> np.datetime64:
-        """The stamp at which the clock first shows a time."""
+        """Convert a local time to a stamp, the first of two if ambiguous."""
         return local if not self.zone or self.days else to_instants(np.array([local]), self.zone)[0]
 
     def column(self, stamps: np.ndarray) -> np.ndarray | pd.DatetimeIndex:
-        """Stamps (N,) as a column of a DataFrame has them: with the zone, if there is one."""
+        """Convert stamps (N,) to a DataFrame column, with the time zone if there is one."""
         if not self.zone or stamps.dtype.kind != "M":
             return stamps
         return _aware(to_instants(stamps, self.zone) if self.days else stamps, self.zone)
 
     def texts(self, stamps: np.ndarray) -> list[str]:
-        """Stamps (N,), of a run with a zone, in ISO 8601 with the offset from UTC."""
+        """Format stamps (N,) of a run with a zone in ISO 8601 with the offset from UTC."""
         return [time.isoformat() for time in cast("Iterable[pd.Timestamp]", self.column(stamps))]
 
     def format_timestamp(self, stamp: Any) -> str:
-        """A stamp for a person: no more digits than it needs, and the offset from UTC where stamps are instants."""
+        """Format a stamp with no more digits than needed, and with the offset from UTC where stamps are instants."""
         if not self.zone or not isinstance(stamp, np.datetime64):
             return format_timestamp(stamp)
         one = np.array([stamp])

@@ -1,7 +1,7 @@
 """Parse a column of timestamps to `datetime64[ns]` or whole numbers.
 
-How dates are written is decided by the column as a whole; where day and month could be exchanged in every row, nothing
-is guessed.
+The date format is detected from the whole column; if day and month could be swapped in every row, this is an error, not
+a guess.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.\d*)?")
 _LOOKED_AT = 200
 
 Numbers = Literal["steps", "times", "dates"]
-"""What whole numbers may be: steps and nothing else, steps or times, or also serial days of a spreadsheet."""
+"""What whole numbers may be: only steps; steps or times; or also spreadsheet serial days."""
 
 
 @dataclass(frozen=True)
 class Timestamps:
-    """A column of times.
+    """Hold a parsed column of times.
 
     Attributes:
-        values: (N,) datetime64[ns] or int64; of no meaning in wrong rows.
+        values: (N,) datetime64[ns] or int64; undefined in wrong rows.
         wrong: position -> what is wrong with the cell.
-        notes: what was understood that could have been understood otherwise.
-        zones: the time zones that the cells are written in, by first appearance; where there are some, values are
+        notes: how cells were read, where that is not obvious.
+        zones: the time zones in the cells, by first appearance; if there are any, values are
             instants in UTC.
-        format: how dates are written, in strptime's words; "" for ISO 8601 and what is no text.
+        format: strptime format of the dates; "" for ISO 8601 and cells that are not text.
     """
 
     values: np.ndarray
@@ -57,12 +57,12 @@ def read_stamps(table: ColumnTable, name: str, *, date_format: str = "", numbers
     Args:
         table: the rows.
         name: the column.
-        date_format: how dates are written, in strptime's words: of whole cells, or of the dates in them.
+        date_format: strptime format, of whole cells or of the dates in them.
         numbers: what whole numbers may be.
 
     Raises:
-        DataError: day and month cannot be told apart, some times have a time zone and some have none, or dates are
-            written in another way than `date_format`.
+        DataError: day and month are ambiguous, some times have a time zone and some do not, or dates do not match
+            `date_format`.
     """
     import pandas as pd
 
@@ -92,14 +92,14 @@ def read_stamps(table: ColumnTable, name: str, *, date_format: str = "", numbers
 
 
 def looks_like_times(texts: np.ndarray) -> bool:
-    """Whether more than half of these texts (N,) that are not empty are written times, other than numbers."""
+    """Tell whether more than half of the texts (N,) that are not empty are times, other than numbers."""
     some = [text for text in texts if not is_missing(text)]
     written = [take_apart(text) for text in some if _NUMBER.fullmatch(text) is None]
     return sum(bool(one and date_formats(canonical_date(one.date))) for one in written) * 2 > len(some)
 
 
 def _as_given(table: ColumnTable, name: str, texts: np.ndarray, way: str) -> Timestamps | None:
-    """The texts by a format of whole cells; None where it does not fit any of them."""
+    """Parse texts with a format of whole cells; None where it does not fit any of them."""
     import pandas as pd
 
     cells = pd.Series(texts, dtype=object)
@@ -115,7 +115,7 @@ def _as_given(table: ColumnTable, name: str, texts: np.ndarray, way: str) -> Tim
 
 
 def _numbers(texts: np.ndarray) -> np.ndarray:
-    """Texts as numbers: int64 where all of them are whole, else float64 with NaN where they are none."""
+    """Convert texts to numbers: int64 where all of them are whole, else float64 with NaN for other texts."""
     values = np.full(len(texts), np.nan)
     whole = np.zeros(len(texts), dtype=np.int64)
     exact = True
@@ -131,10 +131,10 @@ def _numbers(texts: np.ndarray) -> np.ndarray:
 
 
 def _numbered(table: ColumnTable, name: str, values: np.ndarray, texts: np.ndarray, kind: Numbers) -> Timestamps:
-    """Numbers as times, or as whole steps."""
-    found = None if kind == "steps" else numeric_dates.as_times(values, serial=kind == "dates")
-    if found is not None:
-        return _checked(table, name, found.values, (f"column '{name}' was read as {found.how}",))
+    """Convert numbers to times, or to whole steps."""
+    converted = None if kind == "steps" else numeric_dates.as_times(values, serial=kind == "dates")
+    if converted is not None:
+        return _checked(table, name, converted.values, (f"column '{name}' was read as {converted.how}",))
     if values.dtype.kind == "i":
         return Timestamps(values, {})
     wrong: dict[int, str] = {}
@@ -150,19 +150,19 @@ def _numbered(table: ColumnTable, name: str, values: np.ndarray, texts: np.ndarr
 
 
 def _written(table: ColumnTable, name: str, texts: np.ndarray, wanted: str, given: Timestamps | None) -> Timestamps:
-    """Texts as times: the one format of dates that fits them all, with whatever time of day each has.
+    """Parse texts as times: one date format for all, and any time of day in each.
 
-    `given` is what the wanted format made of whole cells, if it fits some.
+    `given` is the result of the wanted format for whole cells, if it fits some.
     """
     import pandas as pd
 
     since = np.zeros(len(texts), dtype="timedelta64[ns]")
     offsets = np.zeros(len(texts), dtype="timedelta64[ns]")
     written = [take_apart(text) if text is not None else None for text in texts]
-    codes, found = pd.factorize(pd.Series([one and one.date for one in written], dtype=object))
-    kinds = [canonical_date(date) for date in found]
+    codes, dates = pd.factorize(pd.Series([one and one.date for one in written], dtype=object))
+    kinds = [canonical_date(date) for date in dates]
     formats = [date_formats(date) for date in kinds]
-    # A date that no format may fit is none, though a format for another one might take it.
+    # A date that has no format of its own is invalid, even if the format of another date would parse it.
     readable = np.array([bool(ways) for ways in (*formats, ())])
     codes = np.where(readable, np.cumsum(readable) - 1, -1)[codes]
     kinds, formats = ([item for item, ways in zip(items, formats, strict=True) if ways] for items in (kinds, formats))
@@ -188,23 +188,23 @@ def _written(table: ColumnTable, name: str, texts: np.ndarray, wanted: str, give
     )
 
 
-def _same_kind_of_zone(table: ColumnTable, name: str, row: int, own: str, zones: dict[str, str]) -> str:
-    """The zone of a cell, where the cells before have one too, or have none either."""
-    if zones and (own == "") != ("" in zones):
-        has, have = ("has no time zone", "have one") if own == "" else (f"has the time zone {own}", "have none")
+def _same_kind_of_zone(table: ColumnTable, name: str, row: int, zone: str, zones: dict[str, str]) -> str:
+    """Return the zone of a cell; either all cells have a zone or none has."""
+    if zones and (zone == "") != ("" in zones):
+        has, have = ("has no time zone", "have one") if zone == "" else (f"has the time zone {zone}", "have none")
         raise DataError(
             f"{table.at(row, name)}: {table.shown(row, name)} {has}, but the rows before {have}; write all times in"
             " one way"
         )
-    if own not in zones:
-        zones[own] = canonical(own) if own else ""
-    return zones[own]
+    if zone not in zones:
+        zones[zone] = canonical(zone) if zone else ""
+    return zones[zone]
 
 
 def _choose(
     table: ColumnTable, name: str, readings: dict[str, pd.Series], codes: np.ndarray, wanted: str
 ) -> tuple[str, str]:
-    """The format that fits most cells, and the reason where others fit some.
+    """Choose the format that fits most cells; also return the reason where others fit some.
 
     Raises:
         DataError: two fit equally well and disagree, or the wanted one fits less than another.
@@ -247,12 +247,12 @@ def _choose(
 
 
 def _order(way: str) -> str:
-    """The order of a format's parts, without what stands between them."""
+    """Return the order of a format's parts, without separators."""
     return re.sub("[^a-z]", "", way.lower())
 
 
 def _row_where(kinds: np.ndarray, codes: np.ndarray) -> int:
-    """The first row whose date is among the marked ones."""
+    """Return the first row with a date among the marked ones."""
     return int(np.flatnonzero((codes >= 0) & kinds[codes])[0])
 
 
@@ -261,10 +261,10 @@ _LEAP = 86400 * 10**9
 
 
 def _without_far_fetched(best: list[str], readings: dict[str, pd.Series], codes: np.ndarray) -> list[str]:
-    """Of formats that fit equally well, those that are left when year-first and year-last two-digit years compete.
+    """Choose between year-first and year-last formats with two-digit years that fit equally well.
 
-    25/01/20 is a day of 2020 and one of 2025. Read in the wrong way days become years: the reading that is in the order
-    of time, or spans less time by far, is the right one; not where both are in order with even steps.
+    25/01/20 is a day of 2020 or of 2025. In the wrong format days become years: the right one is in order of time, or
+    spans far less time; this cannot be decided where both are in order with even steps.
     """
     first = [f for f in best if f.startswith("%y")]
     last = [f for f in best if f not in first]
@@ -301,14 +301,14 @@ def _words(way: str) -> str:
 def _checked(
     table: ColumnTable, name: str, times: Any, notes: tuple[str, ...] = (), since: np.ndarray | None = None
 ) -> Timestamps:
-    """As `datetime64[ns]`, with the rows that have none and those beyond what it holds.
+    """Convert to `datetime64[ns]`, and find rows without a time or out of its range.
 
     Args:
         table: the rows.
         name: the column.
-        times: (N,), of whatever unit of time.
-        notes: what is to be said.
-        since: (N,) timedelta64[ns] to be added.
+        times: (N,), of any time unit.
+        notes: notes for the user.
+        since: (N,) timedelta64[ns] to add.
     """
     import pandas as pd
 

@@ -1,8 +1,8 @@
-"""Windows over series: some rows of history and, after them, the rows to forecast.
+"""Cut windows from series: rows of history, followed by the rows to forecast.
 
 Rows of a series are numbered from 0. A window's origin o is the first row to forecast: its history is the rows from
-o - L to before o, its future the rows from o to before o + F. Nothing that the model is given depends on rows from o
-on, but for the known covariates; a gap that lasts beyond o is closed as it was known at o (see `missing`).
+o - L to before o, its future the rows from o to before o + F. No model input depends on rows from o on, except
+known covariates; a gap that reaches beyond o is filled as it was known at o (see `missing`).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastBatch(Batch):
-    """Windows as tensors; x, past, known, static and target are float32 and scaled.
+    """Hold a batch of windows; x, past, known, static and target are float32 and scaled.
 
     Attributes:
         x: (B, L, K) the targets' history.
-        target: (B, F, K) what is to be forecast, with filled values where nothing was observed; None for a forecast.
+        target: (B, F, K) values to forecast, filled where nothing was observed; None for a forecast.
         rows: (B,) numbers of the windows.
         total: windows of the global batch, over all processes.
-        seen: (B, L, K) bool, where the history was observed and not filled in.
+        seen: (B, L, K) bool, where the history was observed, not filled.
         past: (B, L, P).
         known: (B, L + F, Q).
         static: (B, S).
-        observed: (B, F, K) bool, where the target was observed: what is counted in loss and metrics.
+        observed: (B, F, K) bool, where the target was observed: the values that count in loss and metrics.
         observed_total: observed targets in the global batch, over all processes.
         series: (B,) int64, positions in `TimeSeriesSet.series`.
         origin: (B,) int64, rows of the first step to forecast.
@@ -60,31 +60,30 @@ class ForecastBatch(Batch):
 
 
 class ForecastWindows(EpochSampler[ForecastBatch]):
-    """Every window over some rows of each series, in batches; see `EpochSampler` for their order.
+    """Iterate over batches of all windows in some rows of each series; see `EpochSampler` for their order.
 
-    They are numbered series by series, each from the earliest origin on, and cut out when a batch is made.
+    Windows are numbered series by series, each from the earliest origin on, and cut when a batch is made.
 
     Args:
         frames: the series, unscaled.
-        scaler: made on the training part; it must know every series (`SeriesScaler.extend`).
+        scaler: fitted on the training part; it must know every series (`SeriesScaler.extend`).
         history: L.
         horizon: F.
         rows: for each series the rows that futures may lie in; none given: all rows.
-        reach_back: let the history lie before `rows`, as in validation; else it too lies within, as in training.
+        reach_back: let the history lie before `rows`, as in validation; else it must lie within, as in training.
         stride: rows from one origin to the next.
         batch_size, shuffle, seed: see `EpochSampler`.
-        short: what to do with a series whose rows hold no window: refuse it, or drop it and say so in `notes`. A series
-            without any rows has no part in this.
-        part: what to call the rows in messages, such as "training".
-        arrays: of these frames and this scaler, if they are at hand already.
+        short: what to do with a series too short for a window: raise an error, or drop it and add a note to `notes`.
+            A series without any rows is ignored.
+        part: name of the rows in messages, such as "training".
+        arrays: of these frames and this scaler, to share them.
 
     Attributes:
         notes: series that were dropped.
         affine: shift and scale of the targets of each series, (S, K).
 
     Raises:
-        DataError: a series is shorter than history and horizon (it is named, with the rows it has and needs), or there
-            are no windows.
+        DataError: a series is shorter than history and horizon, or there are no windows.
         OptionError: a history, horizon or stride below 1.
     """
 
@@ -114,11 +113,11 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         firsts: list[int] = []
         counts: list[int] = []
         left: list[tuple[TimeSeries, range]] = []
-        for frame, own in zip(frames, rows, strict=True):
-            first = max(own.start, history) if reach_back else own.start + history
-            count = max(0, (own.stop - horizon - first) // stride + 1) if len(own) else 0
-            if len(own) and not count:
-                left.append((frame, own))
+        for frame, part_rows in zip(frames, rows, strict=True):
+            first = max(part_rows.start, history) if reach_back else part_rows.start + history
+            count = max(0, (part_rows.stop - horizon - first) // stride + 1) if len(part_rows) else 0
+            if len(part_rows) and not count:
+                left.append((frame, part_rows))
             firsts.append(first)
             counts.append(count)
         if left and (short == "error" or not any(counts)):
@@ -135,13 +134,13 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         return self._arrays.begins
 
     def fingerprint(self) -> Iterator[bytes | memoryview]:
-        """Give the series, and where the windows lie."""
+        """Yield the bytes of the series and the positions of the windows, for a hash."""
         yield from self.frames.fingerprint()
         yield self.firsts.tobytes()
         yield self.ends.tobytes()
 
     def locate(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The series' positions and the origins of the windows with these numbers (B,); none given: of all."""
+        """Return series positions and origins of the windows with these numbers (B,); default: all windows."""
         rows = np.arange(self.size) if rows is None else np.asarray(rows)
         series = np.searchsorted(self.ends, rows, side="right")
         before = np.concatenate([[0], self.ends])[series]
@@ -152,7 +151,7 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         return self.take(every[self.rank :: self.world], every)
 
     def take(self, rows: np.ndarray, every: np.ndarray | None = None) -> ForecastBatch:
-        """The windows with these numbers (B,), as a part of the global batch with the numbers `every`."""
+        """Cut the windows with these numbers (B,), as a part of the global batch with the numbers `every`."""
         L, F = self.history_rows, self.horizon
         target, past, known = self._arrays.target, self._arrays.past, self._arrays.known
         series, origins = self.locate(rows)
@@ -181,15 +180,15 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         )
 
     def truth(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
+        """Return the futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
         series, origins = self.locate(rows)
         ahead = (self._begins[series] + origins)[:, None] + np.arange(self.horizon)
         return self._arrays.target.values[ahead], self._arrays.target.observed(ahead)
 
     def history(self, rows: np.ndarray | Tensor | None = None, length: int | None = None) -> np.ndarray:
-        """What stood before windows in the data's units, (n, length, K) float64, as it was known at their origins.
+        """Return the history before windows in the data's units, (n, length, K) float64, as known at their origins.
 
-        The length need not be that of the model's history; rows before the series' first are NaN.
+        The length may differ from the model's history; rows before the series' first are NaN.
         """
         length = length or self.history_rows
         series, origins = self.locate(rows)
@@ -199,7 +198,7 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
 
 
 class SeriesArrays:
-    """The rows of all series end to end, and what they are scaled by; windows of several parts share them."""
+    """Concatenate the rows of all series, with their scaling; shared by the windows of several parts."""
 
     def __init__(self, frames: TimeSeriesSet, scaler: SeriesScaler) -> None:
         own = [scaler.of(frame) for frame in frames]
@@ -211,7 +210,7 @@ class SeriesArrays:
 
 
 class _Flat:
-    """All series' rows end to end, (N, C), cut at any rows.
+    """Concatenate the rows of all series, (N, C), for slicing at any rows.
 
     Raises:
         DataError: scaled values are too large for float32.
@@ -234,19 +233,19 @@ class _Flat:
             )
 
     def scaled(self, values: np.ndarray, series: np.ndarray) -> np.ndarray:
-        """Values (B, F, C) of these series (B,) as the model has them."""
+        """Scale values (B, F, C) of these series (B,), as for the model."""
         return ShiftScale(self._shift[series][:, None], self._scale[series][:, None]).apply(values).astype(np.float32)
 
     def observed(self, rows: np.ndarray) -> np.ndarray:
-        """Whether the values of these rows (B, F) were observed, (B, F, C)."""
+        """Tell whether the values of these rows (B, F) were observed, (B, F, C)."""
         if self._observed is None:
             return np.ones((*rows.shape, self.values.shape[1]), dtype=bool)
         return self._observed[rows]
 
     def history(self, at: np.ndarray, length: int) -> np.ndarray:
-        """The `length` rows before each row of `at` (B,), as they were known there: (B, length, C).
+        """Return the `length` rows before each row of `at` (B,), as known there: (B, length, C).
 
-        Rows before the first are the first's; it is the caller who knows where a series begins.
+        Rows before the first repeat the first; the caller must know where a series begins.
         """
         rows = np.maximum(at[:, None] + np.arange(-length, 0), 0)
         values = self.values[rows]
@@ -265,11 +264,11 @@ def _float32(values: np.ndarray) -> np.ndarray:
 
 
 def latest_windows(frames: TimeSeriesSet, scaler: SeriesScaler, *, history: int, horizon: int) -> ForecastBatch:
-    """One window for each series, with the future after its last row: what a forecast is made from.
+    """Cut one window for each series, with the future after its last row, to forecast from.
 
     Args:
-        frames: the series, unscaled; see `TimeSeriesSet.extended` for what known covariates must reach.
-        scaler: as in training; series that it does not know are measured on all their rows.
+        frames: the series, unscaled; see `TimeSeriesSet.extended` for how far known covariates must reach.
+        scaler: as in training; unknown series are scaled by all their rows.
         history: L.
         horizon: F.
 
@@ -306,17 +305,17 @@ def latest_windows(frames: TimeSeriesSet, scaler: SeriesScaler, *, history: int,
 def _too_short(
     one: tuple[TimeSeries, range], many: int, history: int, horizon: int, reach_back: bool, part: str
 ) -> DataError:
-    frame, own = one
+    frame, part_rows = one
     whose = f"the {part} part of {frame.called}" if part else frame.called
     others = f" ({many} series are too short)" if many > 1 else ""
     if horizon > len(frame):
         return DataError(f"the horizon is {horizon} steps, but {frame.called} has only {_rows(len(frame))}{others}")
-    if len(own) < horizon:
+    if len(part_rows) < horizon:
         return DataError(
-            f"{whose} has {_rows(len(own))}, but the horizon is {horizon} steps{others}; give a shorter horizon, or "
-            "that part more rows"
+            f"{whose} has {_rows(len(part_rows))}, but the horizon is {horizon} steps{others}; give a shorter horizon, "
+            "or that part more rows"
         )
-    has = own.stop if reach_back else len(own)
+    has = part_rows.stop if reach_back else len(part_rows)
     before = " with the rows before it" if part and reach_back else ""
     return DataError(
         f"{whose}{before} has {_rows(has)}, but a history of {history} and a horizon of {horizon} need "

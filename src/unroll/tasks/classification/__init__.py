@@ -1,1 +1,1 @@
-"""Classification and regression of sequences."""
+"""Sequence classification and regression."""

@@ -1,4 +1,4 @@
-"""Losses and metrics of the three heads: one label of K, any of K labels, K numbers.
+"""Losses and metrics for single-label and multi-label classification, and regression.
 
 Shapes: output (B, K); target (B,) class numbers, (B, K) zeros and ones, or (B, K) numbers. Each loss is the
 sum over this process's rows over the normaliser of the whole batch, so that the gradients of several
@@ -33,14 +33,14 @@ def _target(batch: Batch) -> Tensor:
 
 
 class _Head:
-    """What the three heads share: the model is called with a batch's tensors and its lengths."""
+    """Base class of the three objectives: call the model with a batch's inputs and lengths."""
 
     def output(self, model: nn.Module, batch: Batch) -> Float[Tensor, "B K"]:
-        """The model's logits or values."""
+        """Compute the model's logits or values."""
         return model(batch.x, batch.lengths)
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """What the loss was divided by: how much this batch counts in the mean loss of an epoch."""
+        """Return the normaliser of the loss, which is the batch's weight in the epoch's mean loss."""
         return float(batch.total)
 
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
@@ -49,7 +49,7 @@ class _Head:
 
 
 class SingleLabel(_Head):
-    """Softmax cross-entropy over K classes, weighted and smoothed on request.
+    """Softmax cross-entropy over K classes, with optional class weights and label smoothing.
 
     loss = sum_b w[y_b] CE_b / sum_b w[y_b]
     """
@@ -70,7 +70,7 @@ class SingleLabel(_Head):
         return total / self.weight(batch)
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """The rows of the batch, or the sum of their classes' weights."""
+        """Return the number of rows in the batch, or the sum of their class weights."""
         if self.weights is None:
             return float(batch.total)
         everyone = _target(batch) if batch.all_targets is None else batch.all_targets
@@ -87,7 +87,7 @@ class SingleLabel(_Head):
 
 
 class MultiLabel(_Head):
-    """A sigmoid and binary cross-entropy for each of K labels.
+    """Sigmoid and binary cross-entropy for each of K labels.
 
     loss = sum_b sum_k w_k BCE_bk / (B K), where w_k weighs label k's positive rows.
     """
@@ -147,14 +147,14 @@ class Regression(_Head):
         return functional.mse_loss(output, target, reduction="sum") / (batch.total * len(self.mean))
 
     def metrics(self) -> MetricCollection:
-        """MAE and RMSE; R2, which one row does not define, is in the report."""
+        """MAE and RMSE; R2, which is undefined for one row, is only in the report."""
         parts: dict[str, Metric] = {"mae": MeanAbsoluteError(), "rmse": _RootMeanSquaredError()}
         return MetricCollection(parts)  # pyright: ignore[reportArgumentType] (dict is invariant)
 
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         """Count a batch in the metrics."""
         mean, scale = self.mean.to(output.device), self.scale.to(output.device)
-        # Errors do not change when the mean is taken off both, and small numbers keep their digits.
+        # Subtracting the mean from both does not change errors, and keeps the precision of small numbers.
         values, target = (output.double() * scale).float(), (_target(batch).double() - mean).float()
         if values.size(1) == 1:
             values, target = values.squeeze(1), target.squeeze(1)
@@ -162,7 +162,7 @@ class Regression(_Head):
 
 
 def class_weights(targets: Tensor, classes: int) -> Float[Tensor, " K"]:
-    """Balanced weights from the training part's targets.
+    """Compute balanced class weights from the training part's targets.
 
     Single label: w_k = N / (K n_k). Multi-label: (N - n_k) / n_k for the positive rows of label k.
     """

@@ -1,4 +1,4 @@
-"""Which columns hold what, and how the loss weighs them."""
+"""Options of classification and regression: columns, class weights, label smoothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ClassificationOptions:
 
     @property
     def column(self) -> str:
-        """The input column, once it is settled which one that is."""
+        """Name of the input column, once it is resolved."""
         return self.text or self.sequence
 
 
@@ -70,7 +70,7 @@ class ClassificationSettings(Settings):
         return tuple(name for name in (self.classification.column, self.classification.label) if name)
 
     def refuse_unused(self, *, text: bool, regression: bool) -> None:
-        """Refuse options that were set but that this kind of input or target does not use.
+        """Reject options that were set but do not apply to this kind of input or target.
 
         Raises:
             OptionError: naming the option.

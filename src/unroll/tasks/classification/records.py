@@ -1,4 +1,4 @@
-"""From a data set to its usable rows: the columns, what they hold, and which rows must be left out."""
+"""Read labelled data: resolve columns and find usable rows."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Records:
-    """The usable rows of labelled data.
+    """Hold the usable rows of labelled data.
 
     Attributes:
         source: all rows as they were read, or the input values of all rows in memory.
-        rows: positions of the usable ones.
-        options: which columns hold what.
-        labels: the labels, or the targets' names: of the training data.
-        targets: the usable rows' targets as `labels` encodes them.
-        where: what to call the data in messages.
+        rows: positions of the usable rows.
+        options: the columns.
+        labels: labels or target names of the training data.
+        targets: the usable rows' targets, encoded by `labels`.
+        where: name of the data in messages.
     """
 
     source: datasets.Dataset | list[Any]
@@ -48,17 +48,17 @@ class Records:
     where: str
 
     def take(self, positions: np.ndarray) -> Records:
-        """The usable rows at `positions` among these."""
+        """Select the usable rows at `positions`."""
         return dataclasses.replace(self, rows=self.rows[positions], targets=self.targets[positions])
 
     def inputs(self) -> Iterator[Any]:
-        """The input values of the usable rows, a few at a time."""
+        """Iterate over the input values of the usable rows."""
         if isinstance(self.source, list):
             return (self.source[i] for i in self.rows)
         return iter_column(self.source, self.options.column, self.rows)
 
     def encode(self, encoder: Encoder) -> RaggedDataset:
-        """The usable rows as arrays with their targets."""
+        """Encode the usable rows as arrays with their targets."""
         rows = self.rows
         if isinstance(self.source, list):
             encoded = encoder.encode(list(self.inputs()), rows=rows, where=self.where)
@@ -68,7 +68,7 @@ class Records:
 
 
 def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
-    """The options with the input column settled: the one that was named, or a column called "text".
+    """Resolve the input column: the one given in the options, or a column called "text".
 
     Raises:
         DataError: the named column is not there.
@@ -86,7 +86,7 @@ def input_column(options: ClassificationOptions, names: Sequence[str], where: st
 
 
 def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
-    """Rows whose input cannot be used, be they texts or numeric sequences; `column` is what the reasons call it."""
+    """Find rows with unusable texts or numeric sequences; `column` is the name in the reasons."""
     if settings.classification.text:
         return bad_texts(values, column, settings.text)
     return bad_series(values, column, features)
@@ -107,9 +107,9 @@ def load_records(
         data: files or a hub name; or a table, with the columns that `settings` names.
         settings: every option.
         name: "classification" or "regression".
-        labels: those of the training data; None: these are the training data, whose labels are learnt.
-        features: D that sequences must have; 0: what most of them have.
-        say: told what was left out.
+        labels: labels of the training data; None: this is the training data, and labels are learnt.
+        features: required number of features D; 0: that of most sequences.
+        say: called with notes on what was left out.
 
     Raises:
         DataError: the data cannot be read, lacks a column, has unusable rows and `skip_bad_rows` is off, or has labels
@@ -145,7 +145,7 @@ def load_records(
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:
-    """Tell what the targets are: numbers for regression; lists, or a (N, K) array, are several labels a row."""
+    """Determine the kind of targets: numbers for regression; lists, or a (N, K) array, are multi-label."""
     if name == "regression":
         return "regression"
     if isinstance(targets, np.ndarray):
@@ -157,7 +157,7 @@ def label_kind(name: str, targets: Sequence[Any]) -> Kind:
 def _read(
     data: Sequence[str], settings: ClassificationSettings, say: Callable[[str], None]
 ) -> tuple[datasets.Dataset, ClassificationOptions, str]:
-    """All rows of files or of hub data, the options with the input column settled, and what to call the data."""
+    """Read all rows of files or hub data; also return the resolved options, and the data's name."""
     skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
     notes: list[str] = []
     dataset = read(data[0] if len(data) == 1 else data, source=settings.source, skipped=skipped, notes=notes)

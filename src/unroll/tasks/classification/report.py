@@ -1,4 +1,4 @@
-"""Compute the metrics of classification and regression, with a majority or mean baseline beside them."""
+"""Compute metrics of classification and regression, and of a majority or mean baseline."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from unroll.tasks.reporting import score_table
 def single_label(
     probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
 ) -> Report:
-    """Accuracy, precision, recall and F1 (macro, weighted, per class), ROC AUC, confusion matrix.
+    """Compute accuracy, precision, recall, F1 (macro, weighted, per class), ROC AUC, confusion matrix.
 
-    `prior` holds the classes' shares in the training part: the baseline always answers the largest.
+    `prior` holds the class shares in the training part: the baseline always predicts the most common class.
     """
     K = len(names)
     predicted = probabilities.argmax(1)
@@ -43,7 +43,7 @@ def single_label(
 def multi_label(
     probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
 ) -> Report:
-    """Exact-match and per-label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
+    """Compute exact-match and label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
     targets = targets.long()
     predicted = (probabilities >= 0.5).long()
     guess = torch.tensor([int(p >= 0.5) for p in prior])
@@ -67,9 +67,9 @@ def multi_label(
 def regression(
     values: Float[Tensor, "N K"], targets: Float[Tensor, "N K"], names: tuple[str, ...], mean: list[float]
 ) -> Report:
-    """MAE and RMSE over all targets, the mean of the targets' R2, and all three for each target.
+    """Compute MAE and RMSE over all targets, mean R2, and all three for each target.
 
-    R2 leaves out targets that are the same in every row. Beside them, what always answering the training mean gives.
+    R2 leaves out targets that are constant over the rows. The baseline always predicts the training mean.
     """
     values, targets = values.double(), targets.double()
     guess = torch.tensor(mean, dtype=torch.float64).expand_as(targets)
@@ -98,7 +98,7 @@ def _averages(
     names: tuple[str, ...],
     rows: Tensor,
 ) -> Report:
-    """Each figure as the mean over the classes (macro), the mean by their rows (weighted), and of each class."""
+    """Average each metric over the classes (macro) and by their rows (weighted), and list it per class."""
     K = len(names)
     report: Report = {}
     each: dict[str, list[float]] = {}
@@ -113,7 +113,7 @@ def _averages(
 
 
 def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
-    """Macro ROC AUC, one class against the rest, over the classes that some rows have and some have not."""
+    """Compute macro one-vs-rest ROC AUC over the classes with positive and negative rows."""
     both = [k for k in range(member.size(1)) if 0 < member[:, k].sum() < len(member)]
     if not both:
         return None
@@ -122,7 +122,7 @@ def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
 
 
 def format_report(report: Report, *, per_class: bool = True) -> list[str]:
-    """Format the report: a line a figure, the baseline beside its metric, and a table of the classes."""
+    """Format the report: one line per metric, with the baseline, and a table of the classes."""
     shown = []
     order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
     for name in (*order, "mae", "rmse", "r2"):

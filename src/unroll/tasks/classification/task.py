@@ -1,4 +1,4 @@
-"""Classification and regression: sequences with labels or numbers."""
+"""Sequence classification and regression task."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _FORMAT = "unroll.targets/1"
 
 
 class ClassificationTask(RecordTask[Records, RaggedDataset]):
-    """Classification (one label, or any number of labels) or regression of whole sequences.
+    """Classify sequences (single-label or multi-label), or predict numbers (regression).
 
     Attributes:
         name: "classification" or "regression".
         settings: every option.
-        encoder: text or numeric sequences to arrays, learnt on the training part.
-        labels: labels or target numbers to arrays and back.
+        encoder: encodes texts or numeric sequences, learnt on the training part.
+        labels: encodes and decodes labels or target numbers.
         mean, scale: (K,) of the training part's targets: the classes' shares (scale 1), or mean and standard deviation.
     """
 
@@ -99,7 +99,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
         Raises:
             DataError: the inputs cannot be used.
-            OptionError: an option that goes with another kind of input or target is set.
+            OptionError: an option is set that applies to another kind of input or target.
         """
         text = bool(train.options.text)
         settings = replace(settings, classification=train.options, length=settings.length.resolved(text=text))
@@ -130,7 +130,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return isinstance(self.encoder, TextTokenizer)
 
     def network(self, training: RaggedDataset | None = None) -> SequenceClassifier:
-        """Make a new model; `training` tells it which runs of tokens are common."""
+        """Build a new model; `training` provides common token n-grams."""
         options, K = self.settings, len(self.labels)
         parts = (options.model, options.recurrent, options.tokens)
         if not isinstance(self.encoder, TextTokenizer):
@@ -143,7 +143,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return model
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
-        """Give loss and metrics; the training part's targets give balanced class weights."""
+        """Return loss and metrics; balanced class weights are computed from the training targets."""
         options, K = self.settings.classification, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
@@ -154,7 +154,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return head(K, weights, options.label_smoothing)
 
     def batches(self, part: RaggedDataset, *, training: bool) -> Batches:
-        """Put rows of like length together."""
+        """Batch rows of similar length."""
         return Batches(part, self.settings.batch, shuffle=training)
 
     def counts(self, part: RaggedDataset) -> dict[str, int]:
@@ -162,7 +162,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return {"rows": len(part)}
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Rows, their lengths and the vocabulary."""
+        """Describe rows, their lengths and the vocabulary."""
         padding = self.batches(prepared.train, training=True).padding_share()
         unit = "tokens" if self.takes_text else "steps"
         yield f"{self.describe_parts(prepared)}; {describe_lengths(prepared.train.lengths, unit, 'row', padding)}"
@@ -172,9 +172,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
     def outputs(
         self, network: SequenceClassifier, examples: RaggedDataset, batch_size: int = 64
     ) -> Float[Tensor, "N K"]:
-        """Probabilities, or values in the target's units (float64), in the order of the examples.
+        """Compute probabilities, or values in the target's units (float64), in the order of the examples.
 
-        Rows of like length are computed together.
+        Rows are batched by similar length.
         """
         kind = torch.float64 if self.labels.kind == "regression" else torch.float32
         result = torch.empty(len(examples), len(self.labels), dtype=kind)
@@ -191,22 +191,22 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     @property
     def column(self) -> str:
-        """The column that a record to answer must have."""
+        """Name of the input column of a record."""
         return self.settings.classification.column
 
     @property
     def answer_keys(self) -> tuple[str, ...]:
-        """What every record of the answers has."""
+        """Keys of every predicted record."""
         if self.labels.kind == "regression":
             return ("value",)
         return ("label" if self.labels.kind == "single" else "labels", "probabilities")
 
     def validate(self, values: Sequence[Any]) -> Mapping[int, str]:
-        """Say why values of that column cannot be answered, by their position."""
+        """Find values of the input column that cannot be used; return reasons by position."""
         return dict(bad_inputs(values, self.settings, self.column, self.encoder.features))
 
     def predict(self, network: SequenceClassifier, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """Answer values: `label` or `labels` and `probabilities`, or `value`."""
+        """Predict `label` or `labels` and `probabilities`, or `value`, for each input value."""
         array = self.outputs(network, RaggedDataset.from_arrays(self.encoder.encode(values))).numpy()
         if self.labels.kind == "regression":
             return [{"value": value} for value in self.labels.decode(array)]
@@ -221,7 +221,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         ]
 
     def evaluate(self, network: SequenceClassifier, part: RaggedDataset) -> Report:
-        """Compute every metric of the model's answers, the baseline's beside them."""
+        """Compute every metric, for the model and the baseline."""
         compare = {
             "single": figures.single_label,
             "multi": figures.multi_label,
@@ -231,15 +231,15 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return compare[self.labels.kind](outputs, targets, self.labels.names, self.mean.tolist())
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """A line a figure, and a table of the classes."""
+        """Format one line per metric, and a table of the classes."""
         return figures.format_report(report, per_class=full)
 
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
-        """The confusion matrix of the test part, or of the validation part."""
+        """Plot the confusion matrix of the test part, or of the validation part."""
         save_confusion(run, metrics, "per_class")
 
     def state(self) -> dict[str, str]:
-        """encoder.json and labels.json."""
+        """Return encoder.json and labels.json."""
         document = {
             "format": _FORMAT,
             "labels": json.loads(self.labels.to_json()),

@@ -1,6 +1,6 @@
-"""Rolling-origin backtest: what the model would have said at one time after the other, held against what came.
+"""Rolling-origin backtest: forecast from successive origins, and compare with the truth.
 
-The weights stay as they are. Each forecast is made from the rows before its origin alone.
+The weights do not change. Each forecast uses only the rows before its origin.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _BY_ORIGIN = ("mae", "rmse", "mase", "mse_scaled", "mae_scaled")
 
 @dataclass(frozen=True, eq=False)
 class Backtest:
-    """What a backtest found.
+    """Hold the result of a backtest.
 
     Attributes:
-        report: as `report.report`, and `by_origin`: for each origin its figures and the naive forecasts'.
+        report: as from `report.evaluate`, and `by_origin`: metrics of model and naive forecasts for each origin.
         windows: with the truth.
-        rows: (N,) numbers of the windows answered, in the order of series and time.
-        answers: of these.
+        rows: (N,) numbers of the forecast windows, in the order of series and time.
+        answers: forecasts of these windows.
         notes: series that were left out, and why.
     """
 
@@ -58,18 +58,18 @@ def backtest(
     origins: int | None = None,
     stride: int | None = None,
 ) -> Backtest:
-    """Forecast the horizon from the last origins of each series.
+    """Run a backtest over the last origins of each series.
 
     Args:
         task: of the model.
         model: trained.
         frames: series that the training data had.
-        origins: how many, counted from the end (None: as many as fit, at most 10).
-        stride: rows from one to the next (None: the horizon, so that forecasts do not overlap).
+        origins: number of origins per series, the last ones (None: as many as fit, at most 10).
+        stride: rows from one origin to the next (None: the horizon, so that forecasts do not overlap).
 
     Raises:
         OptionError: a number below 1.
-        DataError: no series of the training data is among them, or has rows enough.
+        DataError: no series is from the training data, or none is long enough.
     """
     stride = task.settings.reach.horizon if stride is None else stride
     for name, value in (("origins", ORIGINS if origins is None else origins), ("stride", stride)):
@@ -90,28 +90,28 @@ def backtest(
         "levels": task.settings.forecaster.quantiles,
         "targets": task.layout.target,
     }
-    found = report.evaluate(answers, windows, rows=rows, **parts)
+    result = report.evaluate(answers, windows, rows=rows, **parts)
     series, firsts = windows.locate(rows)
-    found["in_training"] = task.in_training(windows, rows)
+    result["in_training"] = task.in_training(windows, rows)
     at = np.array([str(_told(windows.frames, s, o)) for s, o in zip(series, firsts, strict=True)])
     times = {text: windows.frames.series[s].stamps[o] for text, s, o in zip(at.tolist(), series, firsts, strict=True)}
-    found["by_origin"] = []
+    result["by_origin"] = []
     for origin in sorted(times, key=times.__getitem__):
-        own = np.flatnonzero(at == origin)
-        some = Forecasts(answers.point[own], None if answers.quantiles is None else answers.quantiles[own])
-        one = report.evaluate(some, windows, rows=rows[own], **parts)
+        members = np.flatnonzero(at == origin)
+        some = Forecasts(answers.point[members], None if answers.quantiles is None else answers.quantiles[members])
+        one = report.evaluate(some, windows, rows=rows[members], **parts)
         figures = {name: one[name] for name in _BY_ORIGIN if name in one}
         beside = {n: {k: b[k] for k in _BY_ORIGIN if k in b} for n, b in one["baselines"].items()}
         cover = {"coverage": one["coverage"]} if "coverage" in one else {}
-        found["by_origin"].append({"origin": origin, "windows": len(own), **figures, **cover, "baselines": beside})
-    return Backtest(found, windows, rows, answers, notes)
+        result["by_origin"].append({"origin": origin, "windows": len(members), **figures, **cover, "baselines": beside})
+    return Backtest(result, windows, rows, answers, notes)
 
 
 def _last(windows: ForecastWindows, origins: int | None, stride: int) -> tuple[np.ndarray, list[str]]:
-    """The numbers of the windows with the last origins of each series, in the order of time.
+    """Find the windows with the last origins of each series, in order of time.
 
     Returns:
-        Them, and the series that have room for some origins, but not for so many.
+        Their numbers, and the series with room for some origins, but not for all.
     """
     rows, short = [], []
     begins = np.concatenate([[0], windows.ends])
@@ -136,7 +136,7 @@ def _told(frames: TimeSeriesSet, series: int, row: int) -> Any:
 
 
 def lines(found: Report) -> list[str]:
-    """The report in words, and a row for each origin."""
+    """Format the report, with a table row for each origin."""
     text = report.format_report(found)
     heads = ["MAE, scaled, from", "windows", "model", *(called(name, found["season"]) for name in found["baselines"])]
     table = [heads]
@@ -147,7 +147,7 @@ def lines(found: Report) -> list[str]:
 
 
 def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
-    """Every forecast with its truth (None where there is none): a record for each window, step and target."""
+    """Yield every forecast with its truth (None where missing): a record for each window, step and target."""
     frames, levels = test.windows.frames, task.settings.forecaster.quantiles
     truth, observed = test.windows.truth(test.rows)
     series, origins = test.windows.locate(test.rows)
@@ -170,7 +170,7 @@ def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
 
 
 def write(test: Backtest, task: ForecastingTask, folder: Path) -> None:
-    """Write forecasts.csv, backtest.json, backtest.png and horizon.png into a folder, which is made.
+    """Write forecasts.csv, backtest.json, backtest.png and horizon.png to a folder, created if needed.
 
     Raises:
         RunError: a file cannot be written.
@@ -196,7 +196,7 @@ def write(test: Backtest, task: ForecastingTask, folder: Path) -> None:
 
 
 def _apart(forecasts: list[Any]) -> list[Any]:
-    """Those that do not overlap, the last among them: forecasts over each other cannot be read."""
+    """Select forecasts that do not overlap in the plot, from the last backwards."""
     kept = []
     for one in reversed(forecasts):
         if not kept or one.origin + len(one.point) <= kept[-1].origin:

@@ -1,4 +1,4 @@
-"""What a forecasting run keeps of its series: columns, scales, naive errors, and where training ended."""
+"""Learnt state of a forecasting run: columns, scaler, naive errors, and where training ended."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Stamp = np.datetime64 | np.int64
 
 @dataclass(frozen=True, eq=False)
 class FittedSeries:
-    """Everything that is known of the series of the training data; nothing in it is from after their training parts.
+    """Hold what is learnt from the training series; nothing in it comes from after their training parts.
 
     Attributes:
-        layout: which column of a table is what.
-        scaler: of every series.
-        errors: for each series (K,), the seasonal naive error, which MASE divides by.
-        trained: for each series the last stamp that was trained on.
+        layout: roles of the columns.
+        scaler: scaling of every series.
+        errors: for each series (K,), the seasonal naive error, the denominator of MASE.
+        trained: for each series the last stamp of its training part.
     """
 
     layout: Schema
@@ -40,7 +40,7 @@ class FittedSeries:
 
     @classmethod
     def learn(cls, frames: TimeSeriesSet, upto: Mapping[str, int], *, season: int, scaling: Scaling) -> Self:
-        """Measure the first `upto` rows of each series."""
+        """Compute scaler and naive errors from the first `upto` rows of each series."""
         return cls(
             frames.layout,
             SeriesScaler.learn(frames, upto, scaling),
@@ -49,11 +49,11 @@ class FittedSeries:
         )
 
     def error_table(self, names: Sequence[str]) -> np.ndarray:
-        """The naive errors of these series (S, K)."""
+        """Return the naive errors of these series (S, K)."""
         return np.stack([self.errors[name] for name in names])
 
     def to_json(self) -> str:
-        """Give the content of scaler.json."""
+        """Return the content of scaler.json."""
         stamps = [[name, str(s) if isinstance(s, np.datetime64) else int(s)] for name, s in self.trained.items()]
         document = {
             "format": _FORMAT,
@@ -66,7 +66,7 @@ class FittedSeries:
 
     @classmethod
     def from_run(cls, run: Run) -> Self:
-        """Read what scaler.json of a run folder holds.
+        """Read scaler.json from a run folder.
 
         Raises:
             RunError: it is missing, damaged, or of another kind of task.
@@ -86,24 +86,24 @@ class FittedSeries:
 def _errors(value: Any, scaler: SeriesScaler, where: str) -> dict[str, np.ndarray]:
     try:
         # a series that has no naive error is written as null
-        found = {str(name): np.array(error, dtype=np.float64) for name, error in value}
+        errors = {str(name): np.array(error, dtype=np.float64) for name, error in value}
     except (TypeError, ValueError):
-        found = {}
+        errors = {}
     K = len(scaler.columns["target"])
-    if found.keys() != scaler.series.keys() or any(
-        e.shape != (K,) or (e <= 0).any() or np.isinf(e).any() for e in found.values()
+    if errors.keys() != scaler.series.keys() or any(
+        e.shape != (K,) or (e <= 0).any() or np.isinf(e).any() for e in errors.values()
     ):
         raise RunError(f"{where} is damaged: 'errors' must hold {K} numbers for each series")
-    return found
+    return errors
 
 
 def _trained(value: Any, scaler: SeriesScaler, where: str) -> dict[str, Stamp]:
     try:
-        found = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
+        stamps = {str(name): np.int64(s) if type(s) is int else np.datetime64(s, "ns") for name, s in value}
     except (TypeError, ValueError, OverflowError):
-        found = {}
-    if found.keys() != scaler.series.keys() or any(
-        isinstance(s, np.datetime64) and np.isnat(s) for s in found.values()
+        stamps = {}
+    if stamps.keys() != scaler.series.keys() or any(
+        isinstance(s, np.datetime64) and np.isnat(s) for s in stamps.values()
     ):
         raise RunError(f"{where} is damaged: 'trained' must hold a time for each series")
-    return found
+    return stamps

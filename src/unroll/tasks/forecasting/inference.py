@@ -1,4 +1,4 @@
-"""Windows to a forecaster and its answers back as arrays in the data's units."""
+"""Run a forecaster on windows, and convert its output to the data's units."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _ROWS = 2048
 
 
 class Units:
-    """Shift and scale of the targets (S, K) of several series, at hand as tensors."""
+    """Hold shift and scale of the targets (S, K) of several series as tensors."""
 
     def __init__(self, scale: ShiftScale) -> None:
         self.shift = torch.from_numpy(scale.shift).float()
         self.scale = torch.from_numpy(scale.scale).float()
 
     def place(self, series: Tensor) -> LocScale:
-        """(B, 1, K) of the rows' series, on their device."""
+        """Return shift and scale (B, 1, K) of each row's series, on their device."""
         at = series.cpu()
         return LocScale(*(t[at].unsqueeze(1).to(series.device) for t in (self.shift, self.scale)))
 
     def window(self, batch: ForecastBatch) -> ForecastInputs:
-        """What the model reads of a batch: nothing that lies after the look-back but what is known of the future."""
+        """Select the model's inputs from a batch: the look-back, and the known future covariates."""
         return ForecastInputs(batch.x, batch.past, batch.known, batch.static, self.place(batch.series))
 
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """Forecasts of N windows in the data's units, float64.
+    """Hold forecasts of N windows in the data's units, float64.
 
     Attributes:
         point: (N, F, K).
-        quantiles: (N, F, K, Q), rising along Q; None where the output is one number.
-        paths: (N, P, F, K) sample paths, where they were asked for.
+        quantiles: (N, F, K, Q), increasing along Q; None for point output.
+        paths: (N, P, F, K) sample paths, if requested.
     """
 
     point: np.ndarray
@@ -61,30 +61,30 @@ def answer_batch(
     paths: int = 0,
     at: DecoderState | None = None,
 ) -> Forecasts:
-    """The model's answers to one batch; draws are by PyTorch's random state.
+    """Forecast one batch of windows; sampling uses PyTorch's random state.
 
     Args:
         model: in evaluation mode.
         batch: the windows.
-        scale: (S, K), of the series that `batch.series` counts.
-        horizon: steps; None: those of training.
-        paths: sample paths to draw.
-        at: where a model that carries its state stands; else the look-backs are read.
+        scale: (S, K), of the series that `batch.series` indexes.
+        horizon: steps; None: as in training.
+        paths: number of sample paths to draw.
+        at: carried state of the model; None: read the look-backs.
 
     Raises:
         RunError: an answer is not finite.
-        OptionError: paths of an output that is one number, or a horizon that the strategy cannot reach.
+        OptionError: sample paths of point output, or a horizon that the strategy cannot reach.
     """
     window = Units(scale).window(batch.to(next(model.parameters()).device))
     rows = batch.series.numpy()
     shift, size = scale.shift[rows], scale.scale[rows]
 
     def back(values: Tensor, before: int, after: int) -> np.ndarray:
-        """To the data's units; K has `before` axes between it and the rows, and `after` axes after it."""
+        """Convert to the data's units; K has `before` axes between it and the rows, and `after` axes after it."""
         shape = (len(rows), *(1,) * before, shift.shape[1], *(1,) * after)
-        found = values.double().cpu().numpy() * size.reshape(shape) + shift.reshape(shape)
-        require_finite(found)
-        return found
+        forecasts = values.double().cpu().numpy() * size.reshape(shape) + shift.reshape(shape)
+        require_finite(forecasts)
+        return forecasts
 
     with torch.inference_mode():
         point = back(model.output.point(model(window, horizon, at), window.units), 1, 0)
@@ -99,16 +99,16 @@ def answer_batch(
 def answer(
     model: Forecaster, windows: ForecastWindows, scale: ShiftScale, *, seed: int, rows: np.ndarray | None = None
 ) -> Forecasts:
-    """The model's answers to all windows, or to those numbered `rows`, in order; the same for the same seed."""
-    found = list(answer_in_pieces(model, windows, scale, seed=seed, rows=rows))
-    quantiles = [f.quantiles for f in found if f.quantiles is not None]
-    return Forecasts(np.concatenate([f.point for f in found]), np.concatenate(quantiles) if quantiles else None)
+    """Forecast all windows, or those numbered `rows`, in order; reproducible for a seed."""
+    pieces = list(answer_in_pieces(model, windows, scale, seed=seed, rows=rows))
+    quantiles = [f.quantiles for f in pieces if f.quantiles is not None]
+    return Forecasts(np.concatenate([f.point for f in pieces]), np.concatenate(quantiles) if quantiles else None)
 
 
 def answer_in_pieces(
     model: Forecaster, windows: ForecastWindows, scale: ShiftScale, *, seed: int, rows: np.ndarray | None = None
 ) -> Iterator[Forecasts]:
-    """The same, some windows after others."""
+    """Forecast as `answer` does, yielding the windows in chunks."""
     numbers = np.arange(windows.size) if rows is None else rows
     most = 256 if not (model.output.is_distribution and model.feeds) else max(1, _ROWS // model.options.paths)
     model.eval()
@@ -119,7 +119,7 @@ def answer_in_pieces(
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within, PyTorch's random state starts at `seed`; afterwards it is what it was."""
+    """Set PyTorch's random seed within the context, and restore the random state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

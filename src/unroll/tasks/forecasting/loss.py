@@ -1,4 +1,4 @@
-"""What training makes small, and what validation watches."""
+"""Loss and metrics of forecasting."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ from unroll.tasks.forecasting.inference import Units
 
 
 class Said(NamedTuple):
-    """A model's answer to a batch."""
+    """Hold a model's output for a batch."""
 
     taught: Taught
     point: Float[Tensor, "B F K"] | None
-    """The forecast with nothing given of the truth; None in training."""
+    """The forecast without teacher forcing; None in training."""
 
 
 class _Error(MeanMetric):
-    """A mean of errors: the less the better."""
+    """Mean of errors; lower is better."""
 
     higher_is_better = False
 
 
 class ForecastObjective:
-    """The output's loss over what was observed, and the errors of the scaled forecast.
+    """Compute the output's loss over observed values, and the errors of the scaled forecast.
 
-        loss = sum over observed values of the output's loss, over how many they are
+        loss = sum over observed values of the output's loss, divided by their number
 
-    What strategy recursive answers in the look-back counts too (there, values that were filled in have no loss, and are
-    counted among those that the sum is divided by). The metrics are the mean squared and absolute error of
-    the scaled values, as tables of long-horizon benchmarks state them; every forecast in them is made from the
-    look-back alone.
+    Predictions of strategy recursive in the look-back count too (there, filled values have no loss, but count in the
+    number that the sum is divided by). The metrics are the mean squared and absolute error of the scaled values, as
+    in tables of long-horizon benchmarks; they use only forecasts from the look-back, without teacher forcing.
 
     Args:
         options: of the model.
@@ -56,7 +55,7 @@ class ForecastObjective:
         self._read = (lookback - 1) * scale.shift.shape[1] if options.strategy == "recursive" else 0
 
     def output(self, model: nn.Module, batch: ForecastBatch) -> Said:
-        """Answers for the loss and, out of training, the forecast."""
+        """Compute the output for the loss and, in evaluation, the forecast."""
         if not isinstance(model, Forecaster) or batch.target is None:
             raise TypeError("a forecaster and windows with their futures are needed")
         window = self.units.window(batch)
@@ -68,23 +67,23 @@ class ForecastObjective:
         return Said(taught, model.output.point(free, window.units))
 
     def loss(self, output: Said, batch: ForecastBatch) -> Tensor:
-        """The mean over the observed values of the whole batch."""
+        """Compute the mean loss over the observed values of the whole batch."""
         parameters, target, observed = output.taught
         each = self._output.loss(parameters, target, self.units.place(batch.series))
         return each.masked_fill(~observed, 0.0).sum() / self.weight(batch)
 
     def weight(self, batch: ForecastBatch) -> float:
-        """How many values the loss is a mean over."""
+        """Count the values that the loss is averaged over."""
         return float(max(1, batch.observed_total + self._read * batch.total))
 
     def metrics(self) -> MetricCollection:
         """Mean squared and mean absolute error of the scaled values."""
         parts: dict[str, Metric] = {"mse": _Error(), "mae": _Error()}
-        # each has its own weights and sum, so there is nothing to share
+        # the metrics have separate states, so there is nothing to share
         return MetricCollection(parts, compute_groups=False)  # pyright: ignore[reportArgumentType] (dict is invariant)
 
     def update(self, metrics: MetricCollection, output: Said, batch: ForecastBatch) -> None:
-        """Count what was observed."""
+        """Update the metrics with the observed values of a batch."""
         if output.point is None or batch.target is None:
             raise TypeError("the forecast is made out of training, and held against windows with their futures")
         seen = batch.observed.to(output.point)
@@ -93,5 +92,5 @@ class ForecastObjective:
             metrics[name].update(each, weight=seen)
 
     def watched(self, output: Said, batch: ForecastBatch) -> tuple[Tensor, None] | None:
-        """The forecasts, which should differ from window to window."""
+        """Return the forecasts, which should differ between windows."""
         return None if output.point is None else (output.point.flatten(1), None)

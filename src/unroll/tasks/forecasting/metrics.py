@@ -1,13 +1,12 @@
-"""How good forecasts are: functions on arrays (N, F, K), N windows, F steps, K columns.
+"""Forecast metrics: functions on arrays (N, F, K), N windows, F steps, K columns.
 
-y is the forecast, t the truth. `observed` (N, F, K) bool says which truths count; none given: all. A mean over nothing
-is None. MAPE and sMAPE are not torchmetrics', which puts a small number in place of zero.
+y is the forecast, t the truth. `observed` (N, F, K) bool selects the truths that count; default: all. A mean over no
+values is None. MAPE and sMAPE differ from torchmetrics, which replaces zeros by a small number.
 
-The functions `absolute_error` to `inside` give a value for each truth, NaN where it is not defined; `Means` takes such
-values of some windows after others, so that those of all windows need not be held at once. `mae` to `width` are the
-means of one array.
+The functions `absolute_error` to `inside` return a value for each truth, NaN where undefined; `Means` averages such
+values over windows in chunks, to save memory. `mae` to `width` are means over one array.
 
-A forecast is compared with what costs nothing: `repeat_last` and `seasonal_naive`.
+Forecasts are compared with naive baselines: `repeat_last` and `seasonal_naive`.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ Mean = float | None
 
 
 class Means:
-    """The mean of values (N, F, K) over all windows, for each step and column."""
+    """Accumulate the mean of values (N, F, K) over windows, for each step and column."""
 
     def __init__(self) -> None:
         self._sums: np.ndarray | None = None
         self._counts = np.zeros(0, dtype=np.int64)
 
     def add(self, values: np.ndarray, observed: np.ndarray | None = None) -> Self:
-        """Take the values (n, F, K) of more windows; those that are NaN or not `observed` do not count."""
+        """Add the values (n, F, K) of more windows; values that are NaN or not `observed` do not count."""
         kept = ~np.isnan(values)
         if observed is not None:
             kept &= observed
@@ -40,17 +39,17 @@ class Means:
         return self
 
     def mean(self, column: int | None = None) -> Mean:
-        """Over everything, or one column."""
+        """Compute the mean over everything, or over one column."""
         sums, counts = self._of(column)
         return float(sums.sum() / counts.sum()) if counts.sum() else None
 
     def by_step(self) -> list[Mean]:
-        """Of each of the F steps."""
+        """Compute the mean of each of the F steps."""
         sums, counts = self._of(None)
         return [float(s / n) if n else None for s, n in zip(sums.sum(1), counts.sum(1), strict=True)]
 
     def count(self, column: int | None = None) -> int:
-        """Values that count."""
+        """Count the values in the mean."""
         return int(self._of(column)[1].sum())
 
     def _of(self, column: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -60,32 +59,32 @@ class Means:
 
 
 def absolute_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """|y - t|."""
+    """Compute |y - t|."""
     return np.abs(forecast - truth)
 
 
 def squared_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(y - t)^2."""
+    """Compute (y - t)^2."""
     return (forecast - truth) ** 2
 
 
 def percentage_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """100 |y - t| / |t|; NaN where t is 0."""
+    """Compute 100 |y - t| / |t|; NaN where t is 0."""
     return 100 * np.abs(forecast - truth) / np.where(truth == 0, np.nan, np.abs(truth))
 
 
 def symmetric_percentage_error(forecast: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """200 |y - t| / (|y| + |t|), 0 where both are 0; 0 to 200.
+    """Compute 200 |y - t| / (|y| + |t|), 0 where both are 0; 0 to 200.
 
-    Makridakis 1993, "Accuracy measures: theoretical and practical concerns", with absolute values below, as in the M4
-    competition.
+    Makridakis 1993, "Accuracy measures: theoretical and practical concerns", with absolute values in the denominator,
+    as in the M4 competition.
     """
     size = np.abs(forecast) + np.abs(truth)
     return 200 * np.abs(forecast - truth) / np.where(size == 0, 1.0, size)
 
 
 def absolute_scaled_error(forecast: np.ndarray, truth: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """|y - t| / scale, the scale (K,) or (N, K) from `naive_scale`; NaN where that is."""
+    """Compute |y - t| / scale, with scale (K,) or (N, K) from `naive_scale`; NaN where the scale is NaN."""
     return np.abs(forecast - truth) / (scale[:, None] if scale.ndim == 2 else scale)
 
 
@@ -97,7 +96,7 @@ def pinball_loss(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[floa
 
 
 def inside(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """1 where the truth lies in the interval from `lower` to `upper`, both ends counted, else 0."""
+    """Return 1 where the truth lies in the closed interval from `lower` to `upper`, else 0."""
     return ((lower <= truth) & (truth <= upper)).astype(np.float64)
 
 
@@ -129,27 +128,27 @@ def smape(forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray | None =
 def mase(forecast: np.ndarray, truth: np.ndarray, scale: np.ndarray, observed: np.ndarray | None = None) -> Mean:
     """Mean absolute scaled error: the mean of |y - t| / scale.
 
-    The scale (K,) or (N, K) comes from `naive_scale`: below 1 the forecast is better than the seasonal naive one is on
-    the training part. Where it is NaN errors are left out. Hyndman & Koehler 2006, "Another look
+    The scale (K,) or (N, K) comes from `naive_scale`: below 1 the forecast is better than the seasonal naive forecast
+    on the training part. Errors with a NaN scale are left out. Hyndman & Koehler 2006, "Another look
     at measures of forecast accuracy".
     """
     return _mean(absolute_scaled_error(forecast, truth, scale), observed)
 
 
 def naive_scale(history: np.ndarray, season: int = 1, observed: np.ndarray | None = None) -> np.ndarray:
-    """What `mase` divides by: the mean of |t_i - t_(i - season)| over a training part (T, K), for each column (K,).
+    """Compute the scale of `mase`: the mean of |t_i - t_(i - season)| over a training part (T, K), per column (K,).
 
-    NaN for a column that repeats itself exactly, such as a constant, and for one without two observed values a season
-    apart: neither has an error to compare with.
+    NaN for a column that repeats exactly, such as a constant, and for one without two observed values a season apart:
+    neither has an error to compare with.
     """
-    found = np.full(history.shape[1], np.nan)
+    scale = np.full(history.shape[1], np.nan)
     for k in range(history.shape[1]):
         apart = np.abs(history[season:, k] - history[:-season, k])
         if observed is not None:
             apart = apart[observed[season:, k] & observed[:-season, k]]
         if len(apart) and apart.sum() > 0:
-            found[k] = apart.sum() / len(apart)
-    return found
+            scale[k] = apart.sum() / len(apart)
+    return scale
 
 
 def pinball(
@@ -163,12 +162,12 @@ def pinball(
 
 
 def coverage(lower: np.ndarray, upper: np.ndarray, truth: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Share of the truths that lie in the interval from `lower` to `upper`, both ends counted."""
+    """Share of the truths that lie in the closed interval from `lower` to `upper`."""
     return _mean(inside(lower, upper, truth), observed)
 
 
 def width(lower: np.ndarray, upper: np.ndarray, observed: np.ndarray | None = None) -> Mean:
-    """Mean width of intervals: of two with the same coverage the narrower tells more."""
+    """Mean width of intervals; at the same coverage, narrower is better."""
     return _mean(upper - lower, observed)
 
 
@@ -178,14 +177,14 @@ def root(value: Mean) -> Mean:
 
 
 def repeat_last(history: np.ndarray, horizon: int) -> np.ndarray:
-    """The last value of each history (N, L, K), at every step: (N, F, K)."""
+    """Forecast the last value of each history (N, L, K) at every step: (N, F, K)."""
     return np.repeat(history[:, -1:], horizon, axis=1)
 
 
 def seasonal_naive(history: np.ndarray, horizon: int, season: int) -> np.ndarray:
-    """The last season of each history (N, L, K), over and over: step f is the value `season` before it, (N, F, K).
+    """Repeat the last season of each history (N, L, K): each step is the value `season` steps before it, (N, F, K).
 
-    Where the history does not reach back so far (L < season, or NaN there) it is the last value.
+    Where the history is too short (L < season, or NaN there) it is the last value.
     """
     N, L, K = history.shape
     cycle = np.full((N, season, K), np.nan)

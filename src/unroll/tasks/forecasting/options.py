@@ -1,4 +1,4 @@
-"""How far a forecast looks, what is held out, and every option of the task."""
+"""Options of forecasting: horizon, look-back, held-out rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ForecastingSettings(Settings):
     recurrent: RecurrentOptions = RecurrentOptions()
 
     def refuse_unused(self) -> None:
-        """Refuse options that were set though the strategy or the output chosen does not use them.
+        """Reject options that were set but are unused by the chosen strategy or output.
 
         Raises:
             OptionError: naming the option.

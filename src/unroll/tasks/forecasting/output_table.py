@@ -1,4 +1,4 @@
-"""Forecasts as records and as tables: what their columns are called, and that no two are called the same."""
+"""Convert forecasts to records and tables, with unique column names."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ _DAYS = ("D", "B", "W", "M", "Q", "Y")
 
 
 def quantile_column(target: str, level: float) -> str:
-    """The column of a quantile of a target."""
+    """Name the column of a quantile of a target."""
     return f"{target}_{level:g}"
 
 
 def paths_column(target: str) -> str:
-    """The column of a target's sample paths in a record."""
+    """Name the column of a target's sample paths in a record."""
     return f"{target}_paths"
 
 
 def check_names(layout: Schema, options: ForecasterOptions) -> None:
-    """Check that no two columns of the forecasts to come are called the same.
+    """Check that the columns of the forecasts will have unique names.
 
     Raises:
-        DataError: two are; the column to rename is named.
+        DataError: two have the same name; the message says which column to rename.
     """
-    taken = {layout.series: "the names of the series"} if layout.series else {}
-    taken |= {layout.time: "the times"} if layout.time else {STEP: "the numbers of the steps"}
+    used = {layout.series: "the names of the series"} if layout.series else {}
+    used |= {layout.time: "the times"} if layout.time else {STEP: "the numbers of the steps"}
     drawn = options.output != "point"
     if drawn:
-        taken[PATH] = "the numbers of sample paths"
+        used[PATH] = "the numbers of sample paths"
     for target in layout.target:
         if drawn:
-            taken |= {
+            used |= {
                 quantile_column(target, level): f"the quantile {level:g} of '{target}'" for level in options.quantiles
             }
-            taken[paths_column(target)] = f"the sample paths of '{target}'"
+            used[paths_column(target)] = f"the sample paths of '{target}'"
     for target in layout.target:
-        if target in taken:
+        if target in used:
             raise DataError(
-                f"the target '{target}' is called as the column of a forecast that holds {taken[target]}; rename the"
+                f"the target '{target}' is called as the column of a forecast that holds {used[target]}; rename the"
                 " column"
             )
     for name in (layout.series, layout.time):
         own = {layout.series: "the names of the series", layout.time: "the times"}.get(name)
-        if name and taken[name] != own:
-            raise DataError(f"the column '{name}' is called as that of a forecast that holds {taken[name]}; rename it")
+        if name and used[name] != own:
+            raise DataError(f"the column '{name}' is called as that of a forecast that holds {used[name]}; rename it")
 
 
 def records(
     frames: TimeSeriesSet, stamps: list[np.ndarray], answers: Forecasts, levels: tuple[float, ...]
 ) -> Iterator[dict[str, Any]]:
-    """One record for each series and step."""
+    """Yield one record for each series and step."""
     layout = frames.layout
     for s, frame in enumerate(frames):
         for f, time in enumerate(_texts(stamps[s], layout)):
@@ -81,7 +81,7 @@ def records(
 def table(
     frames: TimeSeriesSet, stamps: list[np.ndarray], answers: Forecasts, levels: tuple[float, ...]
 ) -> pd.DataFrame:
-    """A row for each series, step and sample path, with the columns of the data; with paths, they alone are told."""
+    """Build a table with a row for each series, step and sample path; with paths, it has no point or quantiles."""
     import pandas as pd
 
     layout = frames.layout
@@ -104,7 +104,7 @@ def table(
 
 
 def _texts(stamps: np.ndarray, layout: Schema) -> list[str] | list[int]:
-    """Stamps for records: ISO 8601, a day without a clock where steps are days or more, or whole numbers."""
+    """Format stamps for records: ISO 8601, only the date where steps are days or more, or whole numbers."""
     if stamps.dtype.kind != "M":
         return [int(stamp) for stamp in stamps]
     if layout.zone:

@@ -1,4 +1,4 @@
-"""Pictures of forecasts: what was observed, what was forecast, how wide its bands are, and the error by step."""
+"""Plot forecasts with observations and intervals, and the error by step of the horizon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unroll.tasks.forecasting.report import called
 from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
 _PANELS = 4
-# by what ticks count: years, months, days, hours, minutes, seconds; a day is told with its month
+# by tick unit: years, months, days, hours, minutes, seconds; days include the month
 _FORMATS = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
 _ZERO = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
 _OFFSET = ["", "%Y", "%Y", "%d %b %Y", "%d %b %Y", "%d %b %Y %H:%M"]
@@ -28,13 +28,13 @@ _BLUE, _ORANGE, _GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A forecast of one column of one series: F steps from row `origin` on.
+    """Hold a forecast of one column of one series to plot: F steps from row `origin` on.
 
     Attributes:
         series, column: positions in the frames.
         origin: the first row forecast.
         point: (F,).
-        quantiles: (F, Q) rising, or None.
+        quantiles: (F, Q) increasing, or None.
         beside: (F,) another forecast, such as the naive one, or None.
     """
 
@@ -49,7 +49,7 @@ class Drawn:
 def drawn(
     answers: Forecasts, series: np.ndarray, origins: np.ndarray, beside: np.ndarray | None = None
 ) -> list[list[Drawn]]:
-    """The forecasts of N windows by column of a series, at most four of those: targets of the first, or series."""
+    """Group the forecasts of N windows by series and column, at most four panels: targets of the first, then series."""
     K = answers.point.shape[2]
     names = list(dict.fromkeys(series.tolist()))
     pairs = [(names[0], k) for k in range(K)] + [(s, 0) for s in names[1:]]
@@ -81,14 +81,14 @@ def plot_forecasts(
     beside: str = "",
     history: int = 0,
 ) -> None:
-    """One panel for each column of a series: the rows before the first forecast, the forecasts, and what came.
+    """Plot forecasts and observed values, with one panel for each column of a series.
 
     Args:
-        panels: forecasts of one column each, in the order of time.
+        panels: forecasts of one column each, in order of time.
         frames: the series.
-        path: the picture to write.
+        path: image file to write.
         levels: of the quantiles.
-        beside: what the other forecast is called.
+        beside: legend label of the other forecast.
         history: rows shown before the first forecast (0: twice the horizon).
 
     Raises:
@@ -121,7 +121,7 @@ def plot_forecasts(
 
 
 def plot_horizon(report: Report, path: Path) -> None:
-    """The scaled error by step of the horizon, the naive forecasts' beside the model's.
+    """Plot the scaled error by step of the horizon, for the model and the naive forecasts.
 
     Raises:
         RunError: the file cannot be written.
@@ -145,7 +145,7 @@ def plot_horizon(report: Report, path: Path) -> None:
 def _forecast(
     at: Axes, stamps: np.ndarray, forecast: Drawn, levels: Sequence[float], beside: str | None, style: dict[str, Any]
 ) -> None:
-    """One forecast with its bands; the first has names in the legend, `beside` is None for the others."""
+    """Plot one forecast with its intervals; only the first has legend labels, `beside` is None for the others."""
     named = beside is not None
     if forecast.beside is not None:
         at.plot(stamps, forecast.beside, color=GREY, linewidth=1.0, linestyle="--", label=beside, zorder=2)

@@ -29,7 +29,7 @@ _FIGURES = {
 
 
 def naive(windows: ForecastWindows, rows: np.ndarray, season: int) -> dict[str, np.ndarray]:
-    """The forecasts (N, F, K) that need no model; seasonal naive only where there is a season."""
+    """Compute the naive forecasts (N, F, K); seasonal naive only if the season is above 1."""
     history = windows.history(rows, length=season)
     made = {REPEAT: metrics.repeat_last(history, windows.horizon)}
     if season > 1:
@@ -48,55 +48,55 @@ def evaluate(
     targets: Sequence[str],
     rows: np.ndarray | None = None,
 ) -> Report:
-    """Every figure of forecasts and of the naive ones beside them.
+    """Compute all metrics of forecasts and of naive forecasts.
 
     `mae`, `rmse`, `mape`, `smape`, `mase`, `pinball` and `width` are in the data's units; `mse_scaled` and `mae_scaled`
-    are of the values as the model has them, as tables of long-horizon benchmarks state them. With intervals, `coverage`
-    is the share of truths between the lowest and the highest level, `nominal` what it should be. `by_horizon` has the
-    model's figures for each step, `by_step` the scaled MAE for each step beside the naive ones'. A model beats a naive
-    forecast where both its scaled errors are smaller.
+    are of the scaled values, as in tables of long-horizon benchmarks. With intervals, `coverage` is the share of truths
+    between the lowest and the highest level, `nominal` its target value. `by_horizon` has the model's metrics for each
+    step, `by_step` the scaled MAE for each step, also of naive forecasts. A model beats a naive forecast if both its
+    scaled errors are smaller.
 
     Args:
-        answers: of the windows, all at once or in pieces, one after the other; a piece is let go when it is counted.
+        answers: forecasts of the windows, all at once or in chunks; only one chunk is kept in memory.
         windows: with the truth.
         scale: (S, K) of the series' targets.
-        error: (S, K) the seasonal naive errors of the training part, which MASE divides by.
+        error: (S, K) the seasonal naive errors of the training part, the denominator of MASE.
         season: of the seasonal naive forecast.
         levels: of the quantiles.
         targets: names of the K columns.
-        rows: numbers of the windows answered; None: all.
+        rows: numbers of the forecast windows; None: all.
     """
     rows = np.arange(windows.size) if rows is None else rows
     errors: dict[str, _Errors] = {}
     intervals = _Intervals(levels)
     start = 0
     for piece in [answers] if isinstance(answers, Forecasts) else answers:
-        own = rows[start : start + len(piece.point)]
-        start += len(own)
-        truth, observed = windows.truth(own)
-        series, _ = windows.locate(own)
-        for name, forecast in {_MODEL: piece.point, **naive(windows, own, season)}.items():
+        piece_rows = rows[start : start + len(piece.point)]
+        start += len(piece_rows)
+        truth, observed = windows.truth(piece_rows)
+        series, _ = windows.locate(piece_rows)
+        for name, forecast in {_MODEL: piece.point, **naive(windows, piece_rows, season)}.items():
             errors.setdefault(name, _Errors()).add(forecast, truth, observed, scale.scale[series], error[series])
         if piece.quantiles is not None:
             intervals.add(piece.quantiles, truth, observed)
     mine = errors.pop(_MODEL)
-    found: Report = {"windows": len(rows), "horizon": windows.horizon, "season": season, **mine.figures()}
+    result: Report = {"windows": len(rows), "horizon": windows.horizon, "season": season, **mine.figures()}
     if intervals.some:
-        found |= intervals.figures()
-    found["baselines"] = {name: one.figures() for name, one in errors.items()}
-    found["beats"] = {name: _beats(found, found["baselines"][name]) for name in errors}
-    found["by_horizon"] = mine.by_horizon() | (intervals.by_horizon() if intervals.some else {})
-    found["by_step"] = {name: one.by_step() for name, one in ((_MODEL, mine), *errors.items())}
+        result |= intervals.figures()
+    result["baselines"] = {name: one.figures() for name, one in errors.items()}
+    result["beats"] = {name: _beats(result, result["baselines"][name]) for name in errors}
+    result["by_horizon"] = mine.by_horizon() | (intervals.by_horizon() if intervals.some else {})
+    result["by_step"] = {name: one.by_step() for name, one in ((_MODEL, mine), *errors.items())}
     if len(targets) > 1:
-        found["per_target"] = {
+        result["per_target"] = {
             name: {**mine.figures(k), "baselines": {n: one.figures(k) for n, one in errors.items()}}
             for k, name in enumerate(targets)
         }
-    return found
+    return result
 
 
 class _Errors:
-    """The errors of one forecast, in the data's units and scaled."""
+    """Accumulate the errors of one forecast, in the data's units and scaled."""
 
     def __init__(self) -> None:
         self._means = {name: metrics.Means() for name in _MEANS}
@@ -104,7 +104,7 @@ class _Errors:
     def add(
         self, forecast: np.ndarray, truth: np.ndarray, observed: np.ndarray, size: np.ndarray, error: np.ndarray
     ) -> None:
-        """Count some windows (n, F, K); size and naive error are (n, K)."""
+        """Add windows (n, F, K); size and naive error are (n, K)."""
         pair, scaled = (forecast, truth), (forecast / size[:, None], truth / size[:, None])
         values = {
             "mae": metrics.absolute_error(*pair),
@@ -119,37 +119,37 @@ class _Errors:
             means.add(values[name], observed)
 
     def figures(self, column: int | None = None) -> dict[str, Any]:
-        """Over everything, or of one column; `..._left_out` counts the truths that a figure is not defined for."""
+        """Compute metrics over everything, or one column; `..._left_out` counts truths where it is undefined."""
         means = {name: means.mean(column) for name, means in self._means.items()}
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             "mae": means["mae"],
             "rmse": metrics.root(means["mse"]),
             "mape": means["mape"],
             "smape": means["smape"],
         }
         if zeros := self._left_out("mape", column):
-            found["mape_left_out"] = zeros
-        found["mase"] = means["mase"]
+            values["mape_left_out"] = zeros
+        values["mase"] = means["mase"]
         if unscaled := self._left_out("mase", column):
-            found["mase_left_out"] = unscaled
-        return found | {"mse_scaled": means["mse_scaled"], "mae_scaled": means["mae_scaled"]}
+            values["mase_left_out"] = unscaled
+        return values | {"mse_scaled": means["mse_scaled"], "mae_scaled": means["mae_scaled"]}
 
     def _left_out(self, name: str, column: int | None) -> int:
         return self._means["mae"].count(column) - self._means[name].count(column)
 
     def by_step(self) -> list[metrics.Mean]:
-        """The scaled MAE of each step."""
+        """Compute the scaled MAE of each step."""
         return self._means["mae_scaled"].by_step()
 
     def by_horizon(self) -> dict[str, list[metrics.Mean]]:
-        """The figures of each step, in the data's units."""
+        """Compute the metrics of each step, in the data's units."""
         each = {name: self._means[name].by_step() for name in ("mae", "mse", "mape", "smape", "mase")}
         each["rmse"] = [metrics.root(value) for value in each.pop("mse")]
         return {name: each[name] for name in ("mae", "rmse", "mape", "smape", "mase")}
 
 
 class _Intervals:
-    """How good quantiles are, and the interval from the lowest to the highest."""
+    """Accumulate metrics of quantiles, and of the interval from the lowest to the highest."""
 
     def __init__(self, levels: Sequence[float]) -> None:
         self.some = False
@@ -157,7 +157,7 @@ class _Intervals:
         self._pinball, self._coverage, self._width = metrics.Means(), metrics.Means(), metrics.Means()
 
     def add(self, quantiles: np.ndarray, truth: np.ndarray, observed: np.ndarray) -> None:
-        """Count those of some windows, (n, F, K, Q)."""
+        """Add the quantiles of windows, (n, F, K, Q)."""
         self.some = True
         low, high = quantiles[..., 0], quantiles[..., -1]
         self._pinball.add(metrics.pinball_loss(quantiles, truth, self._levels), observed)
@@ -165,7 +165,7 @@ class _Intervals:
         self._width.add(high - low, observed)
 
     def figures(self) -> dict[str, Any]:
-        """Over everything."""
+        """Compute the metrics over everything."""
         return {
             "pinball": self._pinball.mean(),
             "nominal": self._levels[-1] - self._levels[0],
@@ -174,79 +174,79 @@ class _Intervals:
         }
 
     def by_horizon(self) -> dict[str, list[metrics.Mean]]:
-        """Of each step."""
+        """Compute the metrics of each step."""
         return {"pinball": self._pinball.by_step(), "coverage": self._coverage.by_step()}
 
 
 def _beats(model: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
-    """Whether both scaled errors are smaller; None where nothing was observed."""
+    """Tell whether both scaled errors are smaller; None where nothing was observed."""
     pairs = [(model[name], other[name]) for name in ("mse_scaled", "mae_scaled")]
     return None if any(a is None for a, _ in pairs) else all(a < b for a, b in pairs)
 
 
 def called(baseline: str, season: int) -> str:
-    """A naive forecast's name for a person."""
+    """Return a naive forecast's display name."""
     return f"seasonal naive ({season})" if baseline == SEASONAL else "repeat last"
 
 
-def format_report(found: Report, *, full: bool = True) -> list[str]:
-    """Format the report: a row a figure, the naive forecasts beside the model's, and what that means."""
-    season, baselines = found["season"], found["baselines"]
+def format_report(report: Report, *, full: bool = True) -> list[str]:
+    """Format the report: one row per metric, for model and naive forecasts, and a verdict."""
+    season, baselines = report["season"], report["baselines"]
     heads = ["model", *(called(name, season) for name in baselines)]
     table = [["", *heads]]
     for name, text in _FIGURES.items():
-        values = [found.get(name), *(b.get(name) for b in baselines.values())]
+        values = [report.get(name), *(b.get(name) for b in baselines.values())]
         if any(v is not None for v in values):
             table.append([text, *map(number, values)])
     shown = aligned(table)
-    if "coverage" in found:
-        inside = "not defined" if found["coverage"] is None else f"{found['coverage']:.1%}"
+    if "coverage" in report:
+        inside = "not defined" if report["coverage"] is None else f"{report['coverage']:.1%}"
         shown.append(
-            f"{inside} of the truths lie in the {found['nominal']:.0%} interval, {number(found['width'])} wide;"
-            f" pinball loss {number(found['pinball'])}"
+            f"{inside} of the truths lie in the {report['nominal']:.0%} interval, {number(report['width'])} wide;"
+            f" pinball loss {number(report['pinball'])}"
         )
     for name, text in (("mape_left_out", "MAPE leaves out {} truths that are 0"),
                        ("mase_left_out", "MASE leaves out {} truths of series without a naive error")):  # fmt: skip
-        if name in found:
-            shown.append(text.format(f"{found[name]:,}"))
-    if found.get("in_training"):
+        if name in report:
+            shown.append(text.format(f"{report[name]:,}"))
+    if report.get("in_training"):
         shown.append(
-            f"{found['in_training']:,} of {found['windows']:,} windows begin in the rows that the model was trained on;"
-            " their figures are too good"
+            f"{report['in_training']:,} of {report['windows']:,} windows begin in the rows that the model was trained"
+            " on; their figures are too good"
         )
     if full:
-        shown += _steps(found, heads) + _targets(found, heads)
-    return shown + verdict(found)
+        shown += _steps(report, heads) + _targets(report, heads)
+    return shown + verdict(report)
 
 
-def verdict(found: Report) -> list[str]:
-    """Whether the model is worth having: a sentence for each naive forecast that it does not beat."""
-    names = {name: called(name, found["season"]) for name in found["baselines"]}
-    lost = [name for name, won in found["beats"].items() if won is False]
+def verdict(report: Report) -> list[str]:
+    """Say whether the model beats the naive forecasts: a sentence for each that it does not beat."""
+    names = {name: called(name, report["season"]) for name in report["baselines"]}
+    lost = [name for name, won in report["beats"].items() if won is False]
     shown = []
     for name in lost:
-        other = found["baselines"][name]
-        both = [f"{t} {number(found[k])} against {number(other[k])}"
+        other = report["baselines"][name]
+        both = [f"{t} {number(report[k])} against {number(other[k])}"
                 for k, t in (("mse_scaled", "squared error"), ("mae_scaled", "absolute error"))]  # fmt: skip
         shown.append(f"the model does not beat {names[name]}: {', '.join(both)}")
-    if not lost and all(found["beats"].values()):
+    if not lost and all(report["beats"].values()):
         shown.append(f"the model beats {' and '.join(names.values())}")
     return shown
 
 
-def _steps(found: Report, heads: Sequence[str]) -> list[str]:
-    """The scaled MAE at some steps of the horizon."""
-    F = found["horizon"]
+def _steps(report: Report, heads: Sequence[str]) -> list[str]:
+    """Format the scaled MAE at some steps of the horizon."""
+    F = report["horizon"]
     if F == 1:
         return []
     at = sorted({1, *(max(1, round(F * share)) for share in (0.25, 0.5, 0.75)), F})
     table = [["MAE, scaled", *heads]]
-    table += [[f"step {f}", *(number(values[f - 1]) for values in found["by_step"].values())] for f in at]
+    table += [[f"step {f}", *(number(values[f - 1]) for values in report["by_step"].values())] for f in at]
     return ["", *aligned(table)]
 
 
-def _targets(found: Report, heads: Sequence[str]) -> list[str]:
+def _targets(report: Report, heads: Sequence[str]) -> list[str]:
     table = [["MAE", *heads]]
-    for name, scores in found.get("per_target", {}).items():
+    for name, scores in report.get("per_target", {}).items():
         table.append([name, number(scores["mae"]), *(number(b["mae"]) for b in scores["baselines"].values())])
     return ["", *aligned(table)] if len(table) > 1 else []

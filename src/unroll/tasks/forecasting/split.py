@@ -1,4 +1,4 @@
-"""Which rows of which series are for training, validation and test."""
+"""Split the series of a run into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTS = ("training", "validation", "test")
 def divided(
     frames: TimeSeriesSet, settings: ForecastingSettings, sources: DataPaths, say: Log
 ) -> tuple[TimeSeriesSet, Rows, dict[str, int]]:
-    """Divide the series by time, and read what follows them in files for validation and test.
+    """Split the series by time, and append the rows of validation and test files.
 
-    A series that is too short to have a window in any part is left out, and that is said: nothing would be learnt from
-    it, and so few rows do not tell its size.
+    A series that is too short for a window in any part is left out with a note: nothing can be learnt from it, and its
+    scale cannot be estimated.
 
     Returns:
         The series, the rows of each part for each of them, and the rows of their training parts.
@@ -34,9 +34,9 @@ def divided(
     for part, files in (("valid_size", sources.valid), ("test_size", sources.test)):
         if files and getattr(reach, part):
             raise OptionError(f"{part} is set, and so are files for it; give one of them")
-    held = 0 if sources.test else reach.test_size or 0
+    n_test = 0 if sources.test else reach.test_size or 0
     kept = 0 if sources.valid else reach.valid_size or _enough(frames, reach)
-    parts = split(frames, kept, held, train=reach.train_size or None, short="drop")
+    parts = split(frames, kept, n_test, train=reach.train_size or None, short="drop")
     if parts.left_out:
         named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
         say(f"left out, with no row for training beside validation and test: {named}")
@@ -56,7 +56,7 @@ def divided(
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
+    """List the first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -65,14 +65,14 @@ def _rows(count: int) -> str:
 
 
 def _enough(frames: TimeSeriesSet, reach: HorizonOptions) -> float | int:
-    """The rows held out for validation where nothing was said; series too short for a window have no say in it."""
+    """Choose the default validation size; series too short for a window do not count."""
     rows = [len(frame) for frame in frames]
     long = [n for n in rows if n >= reach.lookback + reach.horizon] or rows
     return 0.1 if all(round(0.1 * n) >= reach.horizon for n in long) else reach.horizon
 
 
 def _has_window(reach: HorizonOptions, training: range, *later: range) -> bool:
-    """Whether history and horizon fit into the rows of a series; in later parts the history may lie before them."""
+    """Tell whether any part of a series holds a window; in later parts the history may lie before them."""
     within = len(training) >= reach.lookback + reach.horizon
     return within or any(len(own) > 0 and own.stop - max(own.start, reach.lookback) >= reach.horizon for own in later)
 
@@ -80,7 +80,7 @@ def _has_window(reach: HorizonOptions, training: range, *later: range) -> bool:
 def _followed(
     frames: TimeSeriesSet, files: list[str], settings: ForecastingSettings, say: Log, without: set[str]
 ) -> tuple[TimeSeriesSet, tuple[range, ...]]:
-    """The series with what follows them in other files, and the rows of it; those left out have no part in it."""
+    """Append the rows in other files to the series; also return their ranges. Series in `without` are ignored."""
     source = settings.source
     more = read_frames(
         files,

@@ -1,4 +1,4 @@
-"""Forecasting: the next steps of one or many series."""
+"""Forecasting task: predict the next steps of one or many series."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from unroll.tasks.forecasting.output_table import check_names
 
 
 class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
-    """Forecasts of one or many series, several targets at once, from a look-back and covariates.
+    """Forecast one or many series, with one or more targets, from a look-back and covariates.
 
     Attributes:
         name: "forecasting".
-        settings: every option; horizon, lookback, season and segment are those used, never 0.
-        measured: the columns, and what was measured of each series on its training part.
+        settings: every option; horizon, lookback, season and segment are resolved, never 0.
+        measured: columns, scaler and naive errors, learnt from the training parts.
     """
 
     settings: ForecastingSettings
@@ -48,19 +48,19 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     @property
     def layout(self) -> Schema:
-        """Which column of a table is what."""
+        """Roles of the columns of a table."""
         return self.measured.layout
 
     @property
     def scaler(self) -> SeriesScaler:
-        """Of every series, measured on its training part."""
+        """Scaler of every series, fitted on its training part."""
         return self.measured.scaler
 
     @classmethod
     def read(
         cls, name: str, settings: ForecastingSettings, data: Any, say: Log, known: TimeSeriesSet | Self | None = None
     ) -> TimeSeriesSet:
-        """Read series, in whatever `read_history` takes; see `BaseTask.read`."""
+        """Read series, from anything that `read_history` takes; see `BaseTask.read`."""
         if known is None:
             frames = read_frames(list(data), settings.frame, source=settings.source)
         else:
@@ -71,9 +71,9 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     @classmethod
     def prepare(cls, name: str, settings: ForecastingSettings, sources: DataPaths, say: Log) -> TrainingData:
-        """Read the series, divide them by time, measure them on the training part, and cut windows.
+        """Read the series, split them by time, fit the scaler on the training part, and cut windows.
 
-        Validation and test files hold what follows the training data.
+        Validation and test files hold the rows after the training data.
 
         Raises:
             UserError: the data or the options cannot be used.
@@ -84,7 +84,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
     def learn(
         cls, name: str, settings: ForecastingSettings, train: TimeSeriesSet, valid: TimeSeriesSet | None, say: Log
     ) -> Self:
-        """Measure whole series."""
+        """Fit the scaler and naive errors on whole series."""
         return cls._measure(name, settings, train, {frame.name: len(frame) for frame in train}, say)
 
     @classmethod
@@ -100,7 +100,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
     def prepare_frames(
         cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
     ) -> TrainingData:
-        """The same of series that are already at hand; of `sources`, validation and test files are read."""
+        """Prepare series already read; of `sources`, only validation and test files are read."""
         settings.refuse_unused()
         settings = _settled(settings, frames)
         check_names(frames.layout, settings.forecaster)
@@ -112,8 +112,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             task._windows(frames, rows[part], part, arrays) if any(map(len, rows[part])) else None
             for part in ("validation", "test")
         )
-        for made in (train, valid, test):
-            for note in () if made is None else made.notes:
+        for windows in (train, valid, test):
+            for note in () if windows is None else windows.notes:
                 say(note)
         return TrainingData(task, train, valid, test)
 
@@ -137,17 +137,17 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         )
 
     def load(self, data: Any, source: SourceOptions, say: Log) -> ForecastWindows:
-        """Every window within new data of series that the training had; see `BaseTask.load`."""
+        """Read new data and cut every window of series that were trained on; see `BaseTask.load`."""
         made = super().load(data, source, say)
         for note in made.notes:
             say(note)
         return made
 
     def encode(self, records: TimeSeriesSet) -> ForecastWindows:
-        """Cut every window within the series; those that the training was without are left out, and named in its notes.
+        """Cut every window of the series; series that were not trained on are left out, with a note.
 
         Raises:
-            DataError: there is no other series, or nothing is long enough.
+            DataError: no series was trained on, or none is long enough.
         """
         known = tuple(self.scaler.series)
         new = [name for name in records.names if name not in self.scaler.series]
@@ -156,14 +156,14 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
                 f"{called(new[0])} was not in the training data, which its errors are measured by"
                 f"{nearest(new[0], known)}"
             )
-        made = self._windows(records.only(known), None, "")
+        windows = self._windows(records.only(known), None, "")
         if new:
             note = f"left out, as the training was without them: {split.listed([repr(name) for name in new])}"
-            made.notes = (*made.notes, note)
-        return made
+            windows.notes = (*windows.notes, note)
+        return windows
 
     def network(self, training: ForecastWindows | None = None) -> Forecaster:
-        """Make a new model."""
+        """Build a new model."""
         settings, layout = self.settings, self.layout
         sizes = Sizes(
             lookback=settings.reach.lookback,
@@ -177,12 +177,12 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         return Forecaster(settings.forecaster, settings.recurrent, sizes)
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
-        """Give the output's loss; the batches' series are those of the training part."""
+        """Return the output's loss; the batches' series index those of the training part."""
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
 
     def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
-        """Give the windows, each epoch in another order or in that of time."""
+        """Return the windows, shuffled in every epoch for training, else in order."""
         again = part.shard(0, 1)
         again.shuffle = training
         return again
@@ -192,7 +192,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         return {"windows": part.size}
 
     def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
-        """Series, rows and windows of each part, and the model."""
+        """Describe series and windows of each part, and the model."""
         reach, chosen, layout = self.settings.reach, self.settings.forecaster, self.layout
         named = (("train", prepared.train), ("validate", prepared.valid), ("test", prepared.test))
         counts = [f"{counted(self.counts(part))} to {word}" for word, part in named if part is not None]
@@ -212,10 +212,10 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         )
 
     def evaluate(self, network: nn.Module, part: ForecastWindows) -> Report:
-        """Compute every metric on every window of a part, the naive forecasts' beside them."""
+        """Compute every metric on every window of a part, for the model and the naive forecasts."""
         names = part.frames.names
         scale = self.scaler.table(names)
-        found = figures.evaluate(
+        report = figures.evaluate(
             answer_in_pieces(_forecaster(network), part, scale, seed=self.settings.batch.seed),
             part,
             scale=scale,
@@ -224,11 +224,11 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             levels=self.settings.forecaster.quantiles,
             targets=self.layout.target,
         )
-        found["in_training"] = self.in_training(part)
-        return found
+        report["in_training"] = self.in_training(part)
+        return report
 
     def in_training(self, part: ForecastWindows, rows: np.ndarray | None = None) -> int:
-        """Windows, or those numbered `rows`, whose first step lies in the rows that were trained on."""
+        """Count windows, or those numbered `rows`, with a first step in the rows that were trained on."""
         if not self.layout.time:
             return 0
         series, origins = part.locate(rows)
@@ -240,11 +240,11 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         return count
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """The figures in a table, and whether the model is better than what costs nothing."""
+        """Format the metrics as a table, and say whether the model beats the naive forecasts."""
         return figures.format_report(report, full=full)
 
     def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
-        """forecast.png: the last windows of the test or validation part; horizon.png: the error by step."""
+        """Plot forecast.png, the last windows of the test or validation part, and horizon.png, the error by step."""
         from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
 
         shown, part = ("test", prepared.test) if prepared.test is not None else ("validation", prepared.valid)
@@ -267,7 +267,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         plot_horizon(metrics[shown], run.path / "horizon.png")
 
     def state(self) -> dict[str, str]:
-        """scaler.json: the layout, what was measured of each series, its naive error and where training ended."""
+        """Return scaler.json: layout, scaler, naive error of each series, and where its training ended."""
         return {FILE: self.measured.to_json()}
 
     @classmethod
@@ -285,7 +285,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
 
 def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:
-    """The settings with horizon, lookback, season and segment as they are used."""
+    """Resolve the defaults of horizon, lookback, season and segment."""
     reach, chosen = settings.reach, settings.forecaster
     season = reach.season or season_length(frames.frequency)
     horizon = reach.horizon or season

@@ -1,1 +1,1 @@
-"""Language modelling."""
+"""Language modelling: next-token and masked prediction."""

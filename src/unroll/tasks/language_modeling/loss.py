@@ -1,4 +1,4 @@
-"""The loss and the metrics of language modelling: the next token, with the state carried on, or masked tokens."""
+"""Loss and metrics of language modelling: next token with carried state (BPTT), or masked tokens."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Monitor = tuple[str, Literal["min", "max"]]
 
 
 class Scored(NamedTuple):
-    """A window's negative log-likelihoods.
+    """Hold a window's negative log-likelihoods.
 
     Attributes:
         nll: (B, T), in nats.
         counted: (B, T), which of them count.
-        penalty: what the activations add to their sum; None out of training.
+        penalty: activation regularization (AR, TAR), added to their sum; None in evaluation.
     """
 
     nll: Float[Tensor, "B T"]
@@ -32,17 +32,16 @@ class Scored(NamedTuple):
 
 
 class NextToken:
-    """-log p of every token given all before it in its stream.
+    """Negative log-likelihood of every token given all tokens before it in its stream.
 
         loss = (sum_bt nll_bt + n (alpha AR + beta TAR)) / nominal
         AR = mean over b, t, e of d(y)_bte^2;  TAR = mean over b, t > 1, e of (y_bte - y_b(t-1)e)^2
 
-    with n the window's tokens. `nominal` is the mean number of tokens of a window and the same for all, so that a
-    longer window has a larger loss, which with SGD, where the gradient is not clipped, has the effect of a learning
-    rate scaled by its length. AR and TAR, of what the softmax is given after and before dropout, belong to training
-    only.
+    where n is the number of tokens in the window. `nominal` is the mean number of tokens of a window, the same for all,
+    so that a longer window has a larger loss: with SGD without gradient clipping this scales the learning rate by the
+    window's length. AR and TAR, of the softmax's input after and before dropout, apply only in training.
 
-    The state goes on from window to window, its history is cut, and training and validation each have their own.
+    The state is carried from window to window, detached, and separately for training and validation.
     Truncated backpropagation: Williams & Peng 1990, "An efficient gradient-based algorithm for on-line training of
     recurrent network trajectories". AR, TAR and the scaled rate: Merity, Keskar & Socher 2018, "Regularizing and
     optimizing LSTM language models".
@@ -60,7 +59,7 @@ class NextToken:
         self._carried: dict[bool, Any] = {}
 
     def output(self, model: LanguageModel, batch: BPTTBatch) -> Scored:
-        """Every token's negative log-likelihood; the state is taken from the window before and kept for the next."""
+        """Compute every token's negative log-likelihood, carrying the state from the last window to the next."""
         features, raw, state = model(
             batch.x, None if batch.whole else batch.lengths, self._state(model, batch), batch.resets
         )
@@ -86,23 +85,23 @@ class NextToken:
         if self.slowness and batch.longest > 1:
             pairs = there[:, 1:] if batch.resets is None else there[:, 1:] & ~batch.resets[:, 1:]
             changes = (raw[:, 1:] - raw[:, :-1]).square().mean(2)
-            # of T steps T - 1 have one before them
+            # T - 1 of T steps have a predecessor
             added = added + self.slowness * batch.longest / (batch.longest - 1) * (changes * pairs).sum()
         return added
 
     def loss(self, output: Scored, batch: BPTTBatch) -> Tensor:
-        """This process's part of the window's loss."""
+        """Compute this process's part of the window's loss."""
         total = (output.nll * output.counted).sum()
         if output.penalty is not None:
             total = total + output.penalty
         return total / batch.nominal
 
     def weight(self, batch: BPTTBatch) -> float:
-        """What the loss was divided by."""
+        """Return the normaliser of the loss."""
         return batch.nominal
 
     def watched(self, output: Scored, batch: BPTTBatch) -> None:
-        """Nothing: outputs over a vocabulary are not looked at for dead ones."""
+        """Return None: outputs over a vocabulary are not checked for dead ones."""
 
     def metrics(self) -> MetricCollection:
         """Perplexity, and bits per token."""
@@ -114,29 +113,29 @@ class NextToken:
         metrics.update(output.nll, output.counted)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state that the training's next window starts from."""
+        """Return the carried state, from which the next training window starts."""
         return {"state": self._carried.get(True)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`."""
+        """Restore the state from `state_dict()`."""
         self._carried = {True: state["state"]}
 
 
 class MaskedTokens(NextToken):
-    """-log p of hidden tokens, given all that stands around them in their window.
+    """Negative log-likelihood of masked tokens, given the other tokens in their window.
 
-    loss = sum over the hidden of nll_bt / their number, AR and TAR as in `NextToken`; every window starts from zero.
+    loss = sum of nll_bt over masked tokens / their number, AR and TAR as in `NextToken`; windows start from zero state.
     """
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing is carried on."""
+        """Return nothing, since no state is carried."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing, since no state is carried."""
 
     def output(self, model: LanguageModel, batch: BPTTBatch) -> Scored:
-        """Every token's negative log-likelihood."""
+        """Compute every token's negative log-likelihood."""
         features, raw, _ = model(batch.x, None if batch.whole else batch.lengths, None, batch.resets)
         return Scored(
             model.nll(features, _target(batch)), batch.counted(), self._activation(model, features, raw, batch)
@@ -144,7 +143,7 @@ class MaskedTokens(NextToken):
 
 
 class _Likelihood(Metric):
-    """The sum and the number of negative log-likelihoods."""
+    """Accumulate the sum and the number of negative log-likelihoods."""
 
     higher_is_better = False
     is_differentiable = False
@@ -163,7 +162,7 @@ class _Likelihood(Metric):
 
 
 class Perplexity(_Likelihood):
-    """exp of the mean negative log-likelihood of a token."""
+    """Perplexity: exp of the mean negative log-likelihood of a token."""
 
     def compute(self) -> Tensor:
         """The value so far."""
@@ -171,7 +170,7 @@ class Perplexity(_Likelihood):
 
 
 class Bits(_Likelihood):
-    """The mean negative log-likelihood of a token in bits."""
+    """Bits per token: the mean negative log-likelihood of a token in bits."""
 
     def compute(self) -> Tensor:
         """The value so far."""

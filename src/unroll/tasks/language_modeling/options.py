@@ -1,4 +1,4 @@
-"""What a language model is given, what it predicts, and its loss."""
+"""Options of language modelling: text, objective, BPTT, softmax and regularization."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class LanguageOptions:
 
     @property
     def masked(self) -> float:
-        """The share of the tokens that are masked."""
+        """Share of the tokens that are masked."""
         return 0.15 if self.mask_share is None else self.mask_share
 
 

@@ -1,4 +1,4 @@
-"""Read the text of a language model: files as they are, or the column of a table as lines."""
+"""Read text for a language model: text files, or the column of a table as lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unroll.tasks.language_modeling.options import LanguageSettings
 
 @dataclass(frozen=True)
 class TextLines:
-    """Lines in memory, each with its end, and what to call them in messages."""
+    """Hold lines in memory, each with its end, and their name in messages."""
 
     lines: Sequence[str]
     where: str
@@ -51,28 +51,28 @@ def load_text(data: Any, settings: LanguageSettings, say: Log) -> Text:
 
 
 def divide_text(text: Text, settings: LanguageSettings) -> tuple[Text, Text | None]:
-    """Hold out the last share of the characters.
+    """Hold out the last share of the characters for validation.
 
     Raises:
-        DataError: there is too little text to be divided.
+        DataError: there is too little text to split.
     """
     share = settings.batch.validation_fraction
     if not share:
         return text, None
     if isinstance(text, TextSource):
         return text.divided(share, _cut(text, settings))
-    lines, held = _divide_lines(list(text.lines), share, text.where)
-    parts = (lines[: len(lines) - held], lines[len(lines) - held :])
+    lines, n_valid = _divide_lines(list(text.lines), share, text.where)
+    parts = (lines[: len(lines) - n_valid], lines[len(lines) - n_valid :])
     return TextLines(parts[0], text.where), TextLines(parts[1], text.where) if parts[1] else None
 
 
 def texts_of(text: Text) -> Iterable[str]:
-    """Give the text piece by piece."""
+    """Iterate over the text in chunks."""
     return text.lines if isinstance(text, TextLines) else (piece.text for piece in text)
 
 
 def encode_text(text: Text, encoder: TextTokenizer, settings: LanguageSettings) -> Corpus:
-    """Encode the text as one stream of tokens, with documents where `reset_state` says.
+    """Encode the text as one stream of tokens, with documents according to `reset_state`.
 
     Raises:
         DataError: there are no tokens.
@@ -96,12 +96,12 @@ def encode_text(text: Text, encoder: TextTokenizer, settings: LanguageSettings) 
 
 
 def text_rows(values: Sequence[Any], column: str) -> list[BadRow]:
-    """Name the rows of `values` that are no text; an empty text is a blank line."""
+    """Find the rows of `values` that are not text; an empty text is allowed as a blank line."""
     return [bad for bad in bad_texts(values, column) if not isinstance(values[bad[0]], str)]
 
 
 def lines_of_texts(texts: Iterable[str]) -> list[str]:
-    """List the lines of texts, each with its end; line ends of all kinds are one, as in files."""
+    """List the lines of texts, each with its end; all kinds of line ends become one, as in files."""
     lines = (line for text in texts for line in (io.StringIO(text, newline=None) if text else ("",)))
     return [line if line.endswith("\n") else f"{line}\n" for line in lines]
 
@@ -124,7 +124,7 @@ def _text_source(data: Sequence[str], settings: LanguageSettings, source: Source
 
 
 def _cut(passage: TextSource, settings: LanguageSettings) -> Cut:
-    """Where the text may be divided: between records or documents, else between words, else anywhere."""
+    """Choose where the text may be split: between records or documents, else between words, else anywhere."""
     if passage.has_records:
         return "row"
     if settings.language.reset_state != "never":
@@ -133,10 +133,10 @@ def _cut(passage: TextSource, settings: LanguageSettings) -> Cut:
 
 
 def _divide_lines(lines: list[str], share: float, where: str) -> tuple[list[str], int]:
-    """The lines, one of them cut where that is needed, and how many of them are the last `share` of the characters.
+    """Return the lines, one of them cut if needed, and how many of them form the last `share` of the characters.
 
     Raises:
-        DataError: there is too little text to be divided.
+        DataError: there is too little text to split.
     """
     ends = np.cumsum([len(line) for line in lines])
     wanted = int(ends[-1] * (1 - share))

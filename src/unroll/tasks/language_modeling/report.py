@@ -1,4 +1,4 @@
-"""Compute perplexity and bits per character over a text: every token once, in one stream, with the state carried."""
+"""Compute perplexity and bits per character over a text, read once as one stream with the state carried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEPS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Dynamic:
-    """Dynamic evaluation: the model goes on learning from the text that it is measured on, window by window.
+    """Options of dynamic evaluation: the model keeps learning from the evaluated text, window by window.
 
     Each window is scored first; then, with the gradient of its mean nll and the trained weights theta_0,
 
@@ -51,19 +51,19 @@ class Dynamic:
 def next_tokens(
     model: LanguageModel, corpus: Corpus, frequencies: np.ndarray, *, window: int, dynamic: Dynamic | None = None
 ) -> Report:
-    """Figures of next-token prediction over the whole text; the model is left as it was.
+    """Evaluate next-token prediction over the whole text; the model is not changed.
 
     Args:
-        model: any; it is put into evaluation mode for the time.
+        model: a language model; temporarily set to evaluation mode.
         corpus: the text.
-        frequencies: (V,) how often each token stands in the training part.
-        window: tokens of a step of dynamic evaluation; otherwise of no effect.
-        dynamic: go on learning.
+        frequencies: (V,) how often each token occurs in the training part.
+        window: tokens of a step of dynamic evaluation; otherwise unused.
+        dynamic: options of dynamic evaluation, if wanted.
 
     Returns:
-        tokens, rows, unknown (tokens that the vocabulary does not have); nats_per_token, bits_per_token, perplexity;
-        bits_per_character and bits_per_byte of the text as it was before it was cleaned; baseline_perplexity of the
-        model that knows only how often each token occurs.
+        tokens, rows, unknown (tokens not in the vocabulary); nats_per_token, bits_per_token, perplexity;
+        bits_per_character and bits_per_byte of the text before cleaning; baseline_perplexity of a unigram model of
+        the training part.
     """
     was_training = model.training
     if dynamic is None:
@@ -86,7 +86,7 @@ def next_tokens(
 
 
 def masked_tokens(model: LanguageModel, windows: MaskedWindows, frequencies: np.ndarray) -> Report:
-    """Figures of masked prediction over all windows: as `next_tokens`, of the hidden tokens alone, and `accuracy`."""
+    """Evaluate masked prediction over all windows: as `next_tokens`, but only masked tokens; adds `accuracy`."""
     was_training = model.training
     model.eval()
     nats, right, total = 0.0, 0, 0
@@ -98,10 +98,10 @@ def masked_tokens(model: LanguageModel, windows: MaskedWindows, frequencies: np.
             features, _, _ = model(batch.x, None if batch.whole else batch.lengths, None, batch.resets)
             assert batch.chosen is not None  # noqa: S101 (MaskedWindows gives both)
             assert batch.target is not None  # noqa: S101
-            found = model.log_prob(features[batch.chosen])
+            log_probs = model.log_prob(features[batch.chosen])
             target = batch.target[batch.chosen]
-            nats -= float(found.gather(1, target.unsqueeze(1)).double().sum())
-            right += int((found.argmax(1) == target).sum())
+            nats -= float(log_probs.gather(1, target.unsqueeze(1)).double().sum())
+            right += int((log_probs.argmax(1) == target).sum())
             total += len(target)
             seen += np.bincount(target.cpu().numpy(), minlength=len(seen))
     model.train(was_training)
@@ -112,7 +112,7 @@ def masked_tokens(model: LanguageModel, windows: MaskedWindows, frequencies: np.
 
 
 def format_report(report: Report) -> list[str]:
-    """Format the report: a line a figure."""
+    """Format the report: one line per metric."""
     beside = f"{report['baseline_perplexity']:.2f} for {report['baseline']}"
     shown = [
         f"perplexity          {report['perplexity']:.2f}   ({beside})",
@@ -159,9 +159,9 @@ def _dynamic(model: LanguageModel, corpus: Corpus, window: int, dynamic: Dynamic
                 raise OptionError(
                     f"dynamic_rate is {dynamic.rate:g}, with which the model diverges; give a smaller one"
                 )
-            found = torch.autograd.grad(total / batch.total, [p for p, _ in weights], allow_unused=True)
+            gradients = torch.autograd.grad(total / batch.total, [p for p, _ in weights], allow_unused=True)
             with torch.no_grad():
-                for (p, trained), gradient in zip(weights, found, strict=True):
+                for (p, trained), gradient in zip(weights, gradients, strict=True):
                     if gradient is not None:
                         p.sub_(gradient, alpha=dynamic.rate)
                     p.lerp_(trained, dynamic.decay)
@@ -178,7 +178,7 @@ def _figures(nats: float) -> Report:
 
 
 def _baseline(seen: np.ndarray, frequencies: np.ndarray) -> Report:
-    """The perplexity of p(k) = (count_k + 1) / (sum + V - 1), padding left out, on tokens that occur `seen` times."""
+    """Compute the perplexity of p(k) = (count_k + 1) / (sum + V - 1), without padding, on tokens with counts `seen`."""
     shares = (frequencies + 1.0) / (frequencies[1:].sum() + len(frequencies) - 1.0)
     nats = -float((seen[1:] * np.log(shares[1:])).sum()) / float(seen.sum())
     return {"baseline_perplexity": math.exp(nats), "baseline": "each token's share in the training part"}

@@ -1,4 +1,4 @@
-"""Language modelling: the next token of a text, or tokens that were masked."""
+"""Language modelling task: predict the next token, or masked tokens."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CUTS_TRIED = 40
 
 
 class LanguageTask(BaseTask[Text, Corpus]):
-    """The next token of a text, or tokens that were masked.
+    """Predict the next token of a text, or masked tokens.
 
     Attributes:
         name: "language-model".
         settings: every option.
-        encoder: text to token ids, learnt on the training part.
-        frequencies: (V,) int64, how often each token stands in the training part.
+        encoder: tokenizer, learnt on the training part.
+        frequencies: (V,) int64, how often each token occurs in the training part.
     """
 
     settings: LanguageSettings
@@ -67,7 +67,7 @@ class LanguageTask(BaseTask[Text, Corpus]):
         return cls(name, settings, encoder, np.zeros(encoder.size, dtype=np.int64))
 
     def learn_encoded(self, train: Corpus) -> Self:
-        """Learn how often each token occurs, and the softmax's clusters from that.
+        """Count token frequencies, and choose the clusters of an adaptive softmax from them.
 
         Raises:
             DataError: the vocabulary is too small for clusters.
@@ -84,7 +84,7 @@ class LanguageTask(BaseTask[Text, Corpus]):
         return encode_text(records, self.encoder, self.settings)
 
     def network(self, training: Corpus | None = None) -> LanguageModel:
-        """Make a new model."""
+        """Build a new model."""
         options = self.settings.language
         return build_language_model(
             self.settings.tokens,
@@ -97,13 +97,13 @@ class LanguageTask(BaseTask[Text, Corpus]):
         )
 
     def objective(self, training: Corpus | None = None) -> NextToken:
-        """Give loss and metrics."""
+        """Return loss and metrics."""
         options = self.settings.language
         kind = MaskedTokens if options.objective == "masked" else NextToken
         return kind(options.activation_penalty, options.activation_slowness)
 
     def batches(self, part: Corpus, *, training: bool) -> BPTTBatches:
-        """Cut windows from contiguous streams; in training they move, and other tokens are masked, every epoch."""
+        """Cut BPTT windows from contiguous streams; in training, boundaries and masks change every epoch."""
         options, batch = self.settings.language, self.settings.batch
         shared: dict[str, Any] = {"jitter": options.bptt_jitter if training else 0.0, "seed": batch.seed}
         if options.objective == "masked":
@@ -115,7 +115,7 @@ class LanguageTask(BaseTask[Text, Corpus]):
         return {"tokens": len(part), "rows": part.counts.rows}
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Tokens, windows and the vocabulary."""
+        """Describe tokens, windows and the vocabulary."""
         yield self.describe_parts(prepared)
         windows = self.batches(prepared.train, training=True)
         fewer = (
@@ -133,10 +133,10 @@ class LanguageTask(BaseTask[Text, Corpus]):
             yield f"adaptive softmax: clusters from {' and '.join(f'{c:,}' for c in options.cutoffs)} on"
 
     def evaluate(self, network: LanguageModel, part: Corpus, dynamic: Dynamic | None = None) -> Report:
-        """Compute perplexity and its like over the whole text, every token once; `dynamic` goes on learning from it.
+        """Compute perplexity and related metrics over the whole text; `dynamic` keeps learning from it.
 
         Raises:
-            OptionError: dynamic evaluation of masked prediction, or with a rate with which the model diverges.
+            OptionError: dynamic evaluation of masked prediction, or a rate at which the model diverges.
         """
         options = self.settings.language
         if options.objective == "masked":
@@ -148,11 +148,11 @@ class LanguageTask(BaseTask[Text, Corpus]):
         return figures.next_tokens(network, part, self.frequencies, window=options.bptt, dynamic=dynamic)
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """A line a figure."""
+        """Format one line per metric."""
         return figures.format_report(report)
 
     def state(self) -> dict[str, str]:
-        """encoder.json and frequencies.json."""
+        """Return encoder.json and frequencies.json."""
         document = {"format": _FORMAT, "counts": self.frequencies.tolist()}
         return {ENCODER: self.encoder.to_json(), FREQUENCIES: json_text(document)}
 
@@ -175,10 +175,10 @@ class LanguageTask(BaseTask[Text, Corpus]):
 
 
 def cheapest_cutoffs(frequencies: np.ndarray) -> tuple[int, ...]:
-    """Two cutoffs for an adaptive softmax over V tokens that make the fewest multiplications a token.
+    """Choose two cutoffs for an adaptive softmax over V tokens with the fewest multiplications per token.
 
-    A token costs a + 2 for the head of the ids below a (and two clusters), and with the probability of each cluster the
-    cluster's size: a + 2 + p(a <= k < b) (b - a) + p(k >= b) (V - b), with the shares of the training part.
+    A token costs a + 2 for the head (the ids below a, and two clusters), plus each cluster's size times its
+    probability: a + 2 + p(a <= k < b) (b - a) + p(k >= b) (V - b), with the token shares of the training part.
 
     Raises:
         DataError: the vocabulary is too small for clusters.

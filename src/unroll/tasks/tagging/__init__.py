@@ -1,1 +1,1 @@
-"""A tag for each token."""
+"""Sequence tagging: a tag for each token."""

@@ -1,4 +1,4 @@
-"""Column files whose first column is no token, or whose last is no tag."""
+"""Check CoNLL column files, where the first column may not be tokens, or the last not tags."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST_TAGS = 200
 
 
 def check_columns(dataset: datasets.Dataset, options: TaggingOptions, where: str) -> None:
-    """Check that the first and the last column of a column file are tokens and tags, where no others were named.
+    """Check that the default columns of a column file, the first and the last, are tokens and tags.
 
     Raises:
-        DataError: the first numbers the tokens, or every tag is the same; the columns that may be meant are named.
+        DataError: the first numbers the tokens, or every tag is the same; the message suggests other columns.
     """
     names = [name for name in dataset.column_names if name.removeprefix("column").isdigit()]
     if "column1" not in names or len(names) < 2:
@@ -44,7 +44,7 @@ def check_columns(dataset: datasets.Dataset, options: TaggingOptions, where: str
 
 
 def _all_alike(seen: set[Any], dataset: datasets.Dataset) -> bool:
-    """Whether every tag is the one that was seen, in what was not looked at too."""
+    """Tell whether all tags of the data set are the one that was seen."""
     rows = iter_column(dataset, "tags")
     return len(seen) == 1 and all(tag in seen for row in rows for tag in row or [])
 
@@ -54,6 +54,6 @@ def _counts(row: list[str] | None) -> bool:
 
 
 def _likely(names: list[str], kinds: dict[str, set[str]]) -> str:
-    """The first column whose values mark spans; failing that, the one with the fewest of several values."""
+    """Suggest a tag column: the first with span tags, else the one with the fewest distinct values (at least two)."""
     several = [name for name in names if 1 < len(kinds[name]) <= _MOST_TAGS] or names
     return next((name for name in several if mark_spans(kinds[name])), min(several, key=lambda name: len(kinds[name])))

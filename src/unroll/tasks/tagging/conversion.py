@@ -1,4 +1,4 @@
-"""Spans written anew in another scheme."""
+"""Convert span tags to another tagging scheme."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from unroll.tasks.tagging.spans import spans, written
 
 
 def convert(tags: Sequence[str], scheme: Scheme) -> list[str]:
-    """Write the spans of a sentence's tags in `scheme`; tags that break every scheme are read as `spans` reads them."""
+    """Convert a sentence's tags to `scheme`; tags invalid in every scheme are read by the rules of `spans`."""
     return written(spans(tags), len(tags), scheme)
 
 
 def convert_tags(
     names: Sequence[str], sentences: Sequence[np.ndarray], scheme: Scheme, known: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], list[np.ndarray | str]]:
-    """Write the spans of many sentences in `scheme`; tags may be in another notation, as B_PER or PER-B.
+    """Convert the tags of many sentences to `scheme`; tags may be in another notation, such as B_PER or PER-B.
 
     Args:
         names: the tags.
-        sentences: numbers (T,) of each sentence's tags among them.
-        scheme: the wanted one.
+        sentences: tag numbers (T,) of each sentence, indexes into `names`.
+        scheme: the target scheme.
         known: tags in that scheme that come first.
 
     Returns:
@@ -42,6 +42,6 @@ def convert_tags(
         if stray is not None:
             converted.append(f"cannot be converted to {scheme}: '{tags[stray]:.40}' at token {stray + 1} marks no span")
             continue
-        found = convert(tags, scheme)
-        converted.append(np.array([places.setdefault(tag, len(places)) for tag in found], np.int32))
+        new_tags = convert(tags, scheme)
+        converted.append(np.array([places.setdefault(tag, len(places)) for tag in new_tags], np.int32))
     return tuple(places), converted

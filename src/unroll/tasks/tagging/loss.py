@@ -1,4 +1,4 @@
-"""The tagger's loss and metrics, over tokens."""
+"""Loss and metrics of tagging."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from unroll.tasks.tagging.spans import Counts, count, total
 
 
 class Scored(NamedTuple):
-    """A batch's scores (B, T, K), and the model that knows what they mean."""
+    """Hold a batch's scores (B, T, K), and the model to decode them."""
 
     scores: Float[Tensor, "B T K"]
     model: Tagger
 
 
 class TaggingObjective:
-    """Cross-entropy of each token's tag, or the random field's negative log-likelihood of each sentence's.
+    """Cross-entropy of each token's tag, or a CRF's negative log-likelihood of each sentence's tags.
 
-        loss = sum over sentences of -log p(tags) / tokens of the batch, those of all processes
+        loss = sum over sentences of -log p(tags) / number of tokens in the batch, over all processes
 
     which for the softmax is the mean over tokens of -log p(tag). Accuracy counts tokens; for tags that mark spans
-    `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights. A tag that the training data did not
-    have is a wrong answer to both; to the loss its token, or with the random field its sentence, adds nothing. Nor does
-    a sentence whose tags the random field does not allow.
+    `span_f1` counts spans as the CoNLL scorer does, and chooses the best weights. A tag that is not in the training
+    data counts as wrong in both; its token, or with the CRF its sentence, adds nothing to the loss. Nor does a sentence
+    with tags that the CRF does not allow.
 
     Args:
         names: the tags.
@@ -46,15 +46,15 @@ class TaggingObjective:
 
     @property
     def monitor(self) -> tuple[str, Literal["min", "max"]]:
-        """Accuracy, or the F1 of spans."""
+        """Metric to monitor: accuracy, or the F1 of spans."""
         return ("span_f1" if self.spans else "accuracy", "max")
 
     def output(self, model: Tagger, batch: TaggingBatch) -> Scored:
-        """The tags' scores."""
+        """Compute the scores of the tags."""
         return Scored(model(batch.x, batch.lengths, batch.chars, batch.places), model)
 
     def loss(self, output: Scored, batch: TaggingBatch) -> Tensor:
-        """This process's sum over the tokens of all processes."""
+        """Compute this process's sum, divided by the number of tokens of all processes."""
         target, crf = _target(batch), output.model.crf
         unseen_tags = target >= len(self.names)
         if crf is not None:
@@ -87,14 +87,14 @@ class TaggingObjective:
             metrics["span_f1"].update(answered, target, batch.lengths, batch.unseen_tags)
 
     def watched(self, output: Scored, batch: TaggingBatch) -> tuple[Tensor, Tensor]:
-        """The scores and the tags of the tokens, without the padding and tags that the training data did not have."""
+        """Return scores and tags of the tokens, without padding and tags that are not in the training data."""
         target = _target(batch)
         inside = (target != NO_TAG) & (target < len(self.names))
         return output.scores[inside], target[inside]
 
 
 class SpanF1(Metric):
-    """2 right / (found + there), over all spans; 0 where none is right."""
+    """Span F1: 2 right / (found + gold), over all spans; 0 where none is right."""
 
     full_state_update = False
     right: Tensor
@@ -121,7 +121,7 @@ class SpanF1(Metric):
         self.either += counts.found + counts.gold
 
     def compute(self) -> Tensor:
-        """The score."""
+        """Compute the F1 so far."""
         return 2.0 * self.right / self.either.clamp(min=1)
 
 

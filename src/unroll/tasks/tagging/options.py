@@ -1,4 +1,4 @@
-"""Where tokens and tags are, what the tags mean, and word vectors to start from."""
+"""Options of tagging: columns, tagging scheme and word vectors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class VectorOptions:
 
     vectors: str = ""
     """Text file of word vectors, as GloVe and word2vec write them (also .gz, .xz, .zst). Every word of the training
-    part that has a vector is known, whatever min_count and vocabulary say."""
+    part that has a vector is known, whatever min_freq and vocab_size say."""
     vector_words: int = 50000
     """Words at the start of that file, the common ones, that are known though the training part lacks them."""
     freeze_vectors: bool = False

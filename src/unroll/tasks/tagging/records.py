@@ -1,4 +1,4 @@
-"""From a data set to the sentences that can be used, with a tag for each token."""
+"""Read tagged data: find usable sentences, with a tag for each token."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from unroll.tasks.tagging.conversion import convert_tags
 from unroll.tasks.tagging.options import TaggingOptions
 
 Values = Callable[[np.ndarray | None], Iterator[Any]]
-"""Gives a column's values at given rows of the data, or all, one by one."""
+"""Iterates over a column's values at the given rows of the data, or all."""
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """The usable sentences of tagged data.
+    """Hold the usable sentences of tagged data.
 
     Attributes:
-        values: gives the token lists.
+        values: iterates over the token lists.
         rows: the usable rows' numbers in the data.
-        tags: numbers (T,) int32 of each usable sentence's tags among `names`.
+        tags: tag numbers (T,) int32 of each usable sentence, indexes into `names`.
         names: the tags.
-        where: what to call the data in messages.
-        whole: the sentences that these are a share of.
+        where: name of the data in messages.
+        whole: the sentences from which these were selected.
     """
 
     values: Values
@@ -55,15 +55,15 @@ class Sentences:
         return len(self.rows)
 
     def take(self, positions: np.ndarray) -> Sentences:
-        """The usable sentences at `positions` among these."""
+        """Select the usable sentences at `positions`."""
         return replace(self, rows=self.rows[positions], tags=[self.tags[i] for i in positions], whole=self)
 
     def tokens(self) -> Iterator[list[str]]:
-        """The tokens of the usable sentences."""
+        """Iterate over the tokens of the usable sentences."""
         return self.values(self.rows)
 
     def encode(self, encoder: WordCharVocabulary, labels: Labels) -> TaggedSentences:
-        """The usable sentences as arrays; `unseen_tags` are those beside the labels."""
+        """Encode the usable sentences as arrays; tags not in `labels` become `unseen_tags`."""
         places = {name: i for i, name in enumerate(labels.names)}
         unseen = tuple(name for name in self.names if name not in places)
         numbers = np.array([places.setdefault(name, len(places)) for name in self.names], np.int32)
@@ -81,10 +81,10 @@ def load_sentences(
 
     Args:
         data: files, or a hub name, or a table.
-        options: the columns, the scheme that is to be kept, and the one in which spans are written anew.
+        options: the columns, the required scheme, and the scheme to convert to.
         source: how to read.
-        say: told what was left out, and which tags the training data did not have.
-        known: the tags of the training data, which come first; None: these are they.
+        say: called with notes on what was left out, and on tags that are not in the training data.
+        known: the tags of the training data, which come first; None: this is the training data.
 
     Raises:
         DataError: the data cannot be read, lacks a column, has unusable sentences and `skip_bad_rows` is off, or has
@@ -130,30 +130,28 @@ def checked(
     say: Log = lambda _: None,
     known: Sequence[str] | None = None,
 ) -> Sentences:
-    """The usable sentences among `total` values.
+    """Find the usable sentences among `total` values.
 
     Args:
-        values: gives the values of the tokens' column.
-        tags: the values of the tags' column.
-        total: how many there are.
-        options: what the columns are called, how texts are split, the scheme that is to be kept, and the one in
-            which spans are written anew.
-        where: what to call the data in messages.
-        skip: leave sentences out that cannot be used.
-        remedy: what a person can do about them.
-        say: told what was left out, and which tags the training data did not have.
-        known: the tags of the training data, which come first; None: these are they.
+        values: iterates over the values of the token column.
+        tags: the values of the tag column.
+        total: number of values.
+        options: names of the columns, how texts are split, the required scheme, and the scheme to convert to.
+        where: name of the data in messages.
+        skip: leave out unusable sentences.
+        remedy: what the user can do about them.
+        say: called with notes on what was left out, and on tags that are not in the training data.
+        known: the tags of the training data, which come first; None: this is the training data.
 
     Raises:
-        DataError: there are sentences that cannot be used and `skip` is off, or no other is left; no token has a
-            known tag.
+        DataError: there are unusable sentences and `skip` is off, or no sentence is left; no token has a known tag.
     """
 
     def tokens(rows: np.ndarray | None = None) -> Iterator[Any]:
         return (as_tokens(value, options.tokenize) for value in values(rows))
 
     convert = scheme_named(options.convert, "convert") if options.convert else None
-    # Tags that are converted are the known ones only then.
+    # Known tags are in the target scheme: with `convert`, they apply only after the conversion.
     numbering = _Numbering(options, None if convert else known)
     bad: list[BadRow] = []
     numbers: list[np.ndarray] = []
@@ -181,10 +179,10 @@ def checked(
 def _describe_unseen(
     rows: np.ndarray, numbers: list[np.ndarray], names: tuple[str, ...], known: int, where: str
 ) -> str:
-    """One sentence on the tokens whose tags are not among the first `known` names.
+    """Describe in one sentence the tokens with tags that are not among the first `known` names.
 
     Raises:
-        DataError: that is every token.
+        DataError: these are all tokens.
     """
     each = [int((tags >= known).sum()) for tags in numbers]
     row = int(rows[next(i for i, n in enumerate(each) if n)]) + 1
@@ -197,7 +195,7 @@ def _describe_unseen(
 
 
 class _Numbering:
-    """Numbers of tags in the order in which they appear, after those of the known ones."""
+    """Number the tags by first appearance, after the known ones."""
 
     def __init__(self, options: TaggingOptions, known: Sequence[str] | None) -> None:
         self.places: dict[str, int] = {} if known is None else {name: i for i, name in enumerate(known)}
@@ -208,7 +206,7 @@ class _Numbering:
         self._names: dict[Any, str | None] = {}
 
     def read(self, tags: Any, tokens: int) -> np.ndarray | str:
-        """The numbers of a sentence's tags, or what is wrong with them."""
+        """Return the numbers of a sentence's tags, or what is wrong with them."""
         column = self._column
         if not isinstance(tags, list | tuple | np.ndarray):
             return f"'{column}' {'is null' if tags is None else f'holds {type(tags).__name__}, not a list of tags'}"
@@ -217,12 +215,12 @@ class _Numbering:
         names = [self._name(tag) for tag in tags]
         if None in names:
             return f"'{column}' has no tag at token {names.index(None) + 1}"
-        found = [str(name) for name in names]
-        if half := next((i for i, name in enumerate(found, 1) if has_half_character(name)), 0):
+        texts = [str(name) for name in names]
+        if half := next((i for i, name in enumerate(texts, 1) if has_half_character(name)), 0):
             return f"'{column}' {HALF_CHARACTER} at token {half}"
-        if self._scheme and (wrong := breach(found, self._scheme)):
+        if self._scheme and (wrong := breach(texts, self._scheme)):
             return f"'{column}' is not in the scheme {self._scheme}: {wrong}"
-        return np.array([self.places.setdefault(name, len(self.places)) for name in found], np.int32)
+        return np.array([self.places.setdefault(name, len(self.places)) for name in texts], np.int32)
 
     def _name(self, tag: Any) -> str | None:
         if isinstance(tag, str):

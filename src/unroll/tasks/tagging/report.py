@@ -1,4 +1,4 @@
-"""Compute the metrics of tagging: tokens, unseen words, sentences and spans, with a majority-tag baseline."""
+"""Compute tagging metrics over tokens, unseen words, sentences and spans, and for a majority-tag baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from unroll.tasks.tagging.spans import count, total
 
 @dataclass(frozen=True)
 class MajorityTagBaseline:
-    """What a tagger must beat: the most common tag of each word.
+    """Majority-tag baseline: predict the most common tag of each word.
 
     Attributes:
         tags: (S,) int64, of each distinct token of the training part.
@@ -30,10 +30,10 @@ class MajorityTagBaseline:
 
     @classmethod
     def learn(cls, part: TaggedSentences, words: int, tags: int) -> MajorityTagBaseline:
-        """From the training part, which has `words` distinct tokens and K `tags`; of equally common tags the first."""
+        """Learn from the training part with `words` distinct tokens and K `tags`; ties go to the first tag."""
         word, tag = _flat(part)
         pairs, counts = np.unique(word * tags + tag, return_counts=True)
-        # the last of a word's pairs is the most common, and of equally common ones that of the first tag
+        # the last of a word's pairs is the most common; ties go to the first tag
         order = np.lexsort((-pairs, counts, pairs // tags))
         pairs = pairs[order]
         last = np.append(np.diff(pairs // tags) != 0, True)
@@ -42,12 +42,12 @@ class MajorityTagBaseline:
         return cls(most, int(np.bincount(tag, minlength=tags).argmax()))
 
     def answer(self, seen: np.ndarray) -> np.ndarray:
-        """A tag for each token, given its place among the training part's tokens, or -1."""
+        """Predict a tag for each token, given its index among the training part's tokens, or -1."""
         return np.where(seen < 0, self.unseen, self.tags[seen])
 
 
 def _flat(part: TaggedSentences) -> tuple[np.ndarray, np.ndarray]:
-    """Each token's place among those of the training part, and its tag, sentence after sentence."""
+    """Return each token's index among those of the training part, and its tag, concatenated over sentences."""
     if part.tags is None:
         raise TypeError("the sentences have no tags")
     seen, tags = [], []
@@ -66,20 +66,20 @@ def evaluate(
     *,
     spans: bool,
 ) -> Report:
-    """Accuracy over tokens, unseen words and sentences; precision, recall and F1 of each tag; the confusion matrix;
-    and with `spans` precision, recall and F1 of spans, all and by type.
+    """Compute accuracy over tokens, unseen words and sentences; precision, recall and F1 of each tag; the confusion
+    matrix; and with `spans` precision, recall and F1 of spans, overall and by type.
 
     Args:
         part: sentences with the true tags.
-        answered: the tag numbers (T,) that were answered for each.
-        names: the K tags, those that the training data did not have at the end; they are never answered.
-        baseline: what each word's most common tag would answer.
+        answered: predicted tag numbers (T,) of each sentence.
+        names: the K tags; those not in the training data come last, and are never predicted.
+        baseline: the majority-tag baseline.
         spans: whether tags mark spans.
     """
     K, lengths = len(names), part.tokens.lengths
     seen, truth = _flat(part)
-    found = np.concatenate(answered)
-    right, unseen = found == truth, seen < 0
+    predicted = np.concatenate(answered)
+    right, unseen = predicted == truth, seen < 0
     guessed = baseline.answer(seen)
     ends = np.cumsum(lengths)
     sentences = np.add.reduceat(~right, ends - lengths) == 0
@@ -94,20 +94,22 @@ def evaluate(
         "baseline_unseen_accuracy": float((guessed == truth)[unseen].mean()) if unseen.any() else None,
         "sentence_accuracy": float(sentences.mean()),
     }
-    result |= _per_tag(found, truth, names)
+    result |= _per_tag(predicted, truth, names)
     if spans:
-        told = [_named(numbers, ends, names) for numbers in (truth, found, guessed)]
+        told = [_named(numbers, ends, names) for numbers in (truth, predicted, guessed)]
         counts = count(told[0], told[1])
         result["spans"] = total(counts.values()).scores()
         result["baseline_span_f1"] = total(count(told[0], told[2]).values()).scores()["f1"]
         result["per_type"] = {kind: c.scores() for kind, c in counts.items()}
-    result["confusion"] = tmc.multiclass_confusion_matrix(torch.from_numpy(found), torch.from_numpy(truth), K).tolist()
+    result["confusion"] = tmc.multiclass_confusion_matrix(
+        torch.from_numpy(predicted), torch.from_numpy(truth), K
+    ).tolist()
     return result
 
 
-def _per_tag(found: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> Report:
+def _per_tag(predicted: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> Report:
     figures = {"precision": tmc.multiclass_precision, "recall": tmc.multiclass_recall, "f1": tmc.multiclass_f1_score}
-    given, wanted, K = torch.from_numpy(found), torch.from_numpy(truth), len(names)
+    given, wanted, K = torch.from_numpy(predicted), torch.from_numpy(truth), len(names)
     each = {name: figure(given, wanted, K, average="none").tolist() for name, figure in figures.items()}
     tokens = np.bincount(truth, minlength=K).tolist()
     return {
@@ -121,7 +123,7 @@ def _named(numbers: np.ndarray, ends: np.ndarray, names: tuple[str, ...]) -> lis
 
 
 def format_report(report: Report, *, full: bool = True) -> list[str]:
-    """Format the report: a line a figure, the baseline beside its metric, and tables of types and tags."""
+    """Format the report: one line per metric, with the baseline, and tables of types and tags."""
     unseen, of = report["unseen_accuracy"], f"{report['unseen_tokens']:,} of {report['tokens']:,} tokens"
     shown = [f"{'accuracy':<18}{report['accuracy']:.4f}   ({report['baseline_accuracy']:.4f} for {report['baseline']})"]
     if unseen is None:

@@ -1,4 +1,4 @@
-"""Which scheme a tagger's spans are in, and what is said of sentences and tags that do not fit."""
+"""Choose the tagging scheme of the data, and report sentences and tags that do not fit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from unroll.tasks.tagging.records import Sentences
 def settle_scheme(options: TaggingOptions, main: Sentences, held: Sentences | None, say: Log) -> Scheme | None:
     """Choose the scheme of the training and validation data.
 
-    It is the one that was named, or with `auto` the one that nearly all sentences with spans keep to; None where tags
-    mark no spans, or in no scheme.
+    It is the given one, or with `auto` the one that nearly all sentences with spans follow; None where tags mark no
+    spans, or follow no scheme.
 
     Args:
-        options: the scheme that was named, or in which the spans have been written.
+        options: the given scheme, or the one that spans were converted to.
         main: the training data.
         held: the validation data, if it is not a part of these.
-        say: told which sentences do not fit, and of tags that nearly mark spans.
+        say: called with notes on sentences that do not fit, and on tags that nearly mark spans.
     """
     named = options.convert or options.scheme
     if named == "none":
@@ -37,7 +37,7 @@ def settle_scheme(options: TaggingOptions, main: Sentences, held: Sentences | No
         if named == scheme:
             return scheme
     parts = [main] if held is None else [main, held]
-    # Tags that the training data did not have come last in `held`; sentences with them say nothing of the scheme.
+    # Tags not in the training data come last in `held`; sentences with them are ignored.
     fits = scheme_fits(main.names, [tags for part in parts for tags in part.tags])
     best = fits[0]
     if best.kept == best.of:
@@ -72,13 +72,13 @@ def _name_row(parts: Sequence[Sentences], position: int) -> str:
 
 
 def _placed(parts: Sequence[Sentences], position: int) -> tuple[Sentences, int]:
-    """The part and the place in it of a sentence that is counted over all parts."""
+    """Convert a sentence's position over all parts to its part and the position in it."""
     first = len(parts[0])
     return (parts[0], position) if position < first else (parts[1], position - first)
 
 
 def _tell_of_tags(main: Sentences, say: Log) -> None:
-    """Say so if tags that mark no spans look as if they should: in another notation, all but a few, or as numbers."""
+    """Note tags that mark no spans but look as if they should: in another notation, all but a few, or as numbers."""
     as_they_are = "so they are taken as they are, without figures for spans"
     if all(name.isascii() and name.isdigit() for name in main.names):
         say(

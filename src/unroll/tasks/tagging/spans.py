@@ -1,4 +1,4 @@
-"""Spans in tag sequences, and how many are found, as the CoNLL scorer counts them."""
+"""Read and write spans in tag sequences, and count correct spans as in the CoNLL scorer (conlleval)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unroll.tasks.base import Report
 
 
 class Span(NamedTuple):
-    """Tokens `start` to before `end` of a sentence."""
+    """Span of a sentence: tokens from `start` to before `end`."""
 
     kind: str
     start: int
@@ -20,14 +20,14 @@ class Span(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many spans there are, how many were answered, and how many of these are right."""
+    """Counts of true spans, of predicted spans, and of correct predictions."""
 
     gold: int
     found: int
     right: int
 
     def scores(self) -> Report:
-        """`precision` = right / found, `recall` = right / gold, `f1` = 2 right / (found + gold); 0 where none is."""
+        """Compute `precision` = right / found, `recall` = right / gold, `f1` = 2 right / (found + gold), or 0."""
         return {
             "precision": self.right / self.found if self.found else 0.0,
             "recall": self.right / self.gold if self.gold else 0.0,
@@ -37,12 +37,12 @@ class Counts(NamedTuple):
 
 
 def spans(tags: Iterable[str]) -> list[Span]:
-    """The spans of one sentence, by the rules of conlleval, which makes something of any sequence.
+    """Read the spans of one sentence by the rules of conlleval, which accept any tag sequence.
 
     A span begins at B-x and S-x; at I-x and E-x after O, after E or S, and after a tag of another type. It ends
     before O, before another that begins, and with the sentence. So `O I-PER I-LOC` holds two spans. M is read as I, L
     as E, and U and W as S. Rules for B, I, O: Tjong Kim Sang & Buchholz 2000 (conlleval); with E and S as well, those
-    of seqeval. What is legal in a scheme is read as the scheme says.
+    of seqeval. Valid sequences of a scheme are read according to the scheme.
     """
     found: list[Span] = []
     start, before = 0, OUTSIDE
@@ -66,7 +66,7 @@ def _begins(before: Part, here: Part) -> bool:
 
 
 def written(found: Sequence[Span], tokens: int, scheme: Scheme) -> list[str]:
-    """Write spans, in order and none over another, as the tags of a sentence of so many tokens."""
+    """Write spans, ordered and without overlap, as the tags of a sentence of `tokens` tokens."""
     tags = ["O"] * tokens
     for number, span in enumerate(found):
         before = found[number - 1] if number else None
@@ -80,7 +80,7 @@ def written(found: Sequence[Span], tokens: int, scheme: Scheme) -> list[str]:
 
 
 def _letter(scheme: Scheme, first: bool, last: bool, follows: bool, followed: bool) -> str:
-    """The letter of a token: whether it is the first and the last of a span that one of its type touches."""
+    """Choose the letter of a token by its position in the span, and whether adjacent spans have the same type."""
     if scheme == "IOB1":
         return "B" if first and follows else "I"
     if scheme == "IOE1":
@@ -92,7 +92,7 @@ def _letter(scheme: Scheme, first: bool, last: bool, follows: bool, followed: bo
 
 
 def count(gold: Sequence[Sequence[str]], answered: Sequence[Sequence[str]]) -> dict[str, Counts]:
-    """The counts for each type of span, in order of name. A span is right if type, start and end are."""
+    """Count spans by type, in order of name. A span is right if type, start and end are."""
     there: Counter[str] = Counter()
     found: Counter[str] = Counter()
     right: Counter[str] = Counter()
@@ -105,6 +105,6 @@ def count(gold: Sequence[Sequence[str]], answered: Sequence[Sequence[str]]) -> d
 
 
 def total(counts: Iterable[Counts]) -> Counts:
-    """All types together."""
+    """Sum the counts over all types."""
     every = list(counts)
     return Counts(sum(c.gold for c in every), sum(c.found for c in every), sum(c.right for c in every))

@@ -1,4 +1,4 @@
-"""Tagging: a tag for each token of a sentence."""
+"""Tagging task: predict a tag for each token of a sentence."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _SENTENCES_AT_ONCE = 64
 
 
 class TaggingTask(RecordTask[Sentences, TaggedSentences]):
-    """A tag for each token.
+    """Predict a tag for each token.
 
     Attributes:
         name: "tagging".
         settings: every option.
-        encoder: tokens to word ids and character ids, learnt on the training part.
+        encoder: encodes tokens as word ids and character ids, learnt on the training part.
         labels: the tags.
-        scheme: what nearly all sentences of the training and validation data keep to; None where tags mark no spans,
-            or in no scheme.
+        scheme: scheme that nearly all sentences of the training and validation data follow; None where tags mark no
+            spans, or follow no scheme.
         spans: whether tags mark spans.
         baseline: each word's most common tag in the training part.
         vectors: word vectors that a new model starts with.
@@ -76,7 +76,7 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
     @property
     def spans(self) -> bool:
-        """Whether tags mark spans, and are not to be taken as they are."""
+        """Whether tags mark spans, unless scheme is none."""
         return self.settings.tagging.scheme != "none" and mark_spans(self.labels.names)
 
     @classmethod
@@ -99,7 +99,7 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
         Raises:
             DataError: there is one tag only, or the vectors cannot be used.
-            OptionError: options that do not go together.
+            OptionError: options that cannot be combined.
         """
         if len(train.names) < 2:
             raise DataError(
@@ -129,7 +129,7 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         return records.encode(self.encoder, self.labels)
 
     def network(self, training: TaggedSentences | None = None) -> Tagger:
-        """Make a new model; one that is about to be trained starts with the word vectors, or another run's weights."""
+        """Build a new model; for training it starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
         steps = None if self.scheme is None else legal_steps(self.labels.names, self.scheme)
         legal = None if steps is None else AllowedTransitions(*map(torch.from_numpy, steps))
@@ -153,11 +153,11 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         return model
 
     def objective(self, training: TaggedSentences | None = None) -> TaggingObjective:
-        """Give loss and metrics."""
+        """Return loss and metrics."""
         return TaggingObjective(self.labels.names, spans=self.spans)
 
     def batches(self, part: TaggedSentences, *, training: bool) -> TaggingBatches:
-        """Put sentences of like length together."""
+        """Batch sentences of similar length."""
         return TaggingBatches(part, self.settings.batch, shuffle=training, chars=self._chars)
 
     @property
@@ -169,7 +169,7 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         return {"sentences": len(part), "tokens": part.count}
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Sentences, tokens, tags and the vocabulary."""
+        """Describe sentences, tokens, tags and the vocabulary."""
         train: TaggedSentences = prepared.train
         padding = self.batches(train, training=True).padding_share()
         lengths = describe_lengths(train.tokens.lengths, "tokens", "sentence", padding)
@@ -183,7 +183,7 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
     def outputs(
         self, network: Tagger, part: TaggedSentences, batch_size: int = _SENTENCES_AT_ONCE
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The tag numbers (T,) of each sentence and their probabilities (T,), in the order of the part."""
+        """Predict the tag numbers (T,) of each sentence and their probabilities (T,), in the order of the part."""
         tags: list[np.ndarray] = [np.empty(0)] * len(part)
         shares: list[np.ndarray] = [np.empty(0)] * len(part)
         batches = TaggingBatches(part, batch_size=batch_size, shuffle=False, chars=self._chars)
@@ -199,25 +199,25 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
     @property
     def column(self) -> str:
-        """The column that a record to answer must have."""
+        """Name of the input column of a record."""
         return self.settings.tagging.tokens
 
     @property
     def answer_keys(self) -> tuple[str, ...]:
-        """What every record of the answers has."""
+        """Keys of every predicted record."""
         return ("tokens", "tags", "probabilities", *(("spans",) if self.spans else ()))
 
     def validate(self, values: Sequence[Any]) -> Mapping[int, str]:
-        """Say why values of that column cannot be answered, by their position."""
+        """Find values of the input column that cannot be used; return reasons by position."""
         return dict(bad_tokens((self._tokens(value) for value in values), self.column))
 
     def _tokens(self, value: Any) -> Any:
         return as_tokens(value, self.settings.tagging.tokenize)
 
     def predict(self, network: Tagger, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """Answer sentences: `tokens`, `tags` and the `probabilities` of these tags.
+        """Predict records of sentences: `tokens`, `tags` and the `probabilities` of these tags.
 
-        For tags that mark spans there are `spans` too: type, and tokens from `start` to before `end`.
+        For span tags also `spans`: type, and tokens from `start` to before `end`.
         """
         sentences = [list(self._tokens(value)) for value in values]
         tags, shares = self.outputs(network, TaggedSentences.encode(sentences, self.encoder))
@@ -232,20 +232,20 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         return records
 
     def evaluate(self, network: Tagger, part: TaggedSentences) -> Report:
-        """Compute every metric of the model's answers, the most common tags' beside them."""
+        """Compute every metric, for the model and the majority-tag baseline."""
         names = (*self.labels.names, *part.unseen_tags)
         return figures.evaluate(part, self.outputs(network, part)[0], names, self.baseline, spans=self.spans)
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """A line a figure, and tables of types and tags."""
+        """Format one line per metric, and tables of types and tags."""
         return figures.format_report(report, full=full)
 
     def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
-        """The confusion matrix of the test part, or of the validation part."""
+        """Plot the confusion matrix of the test part, or of the validation part."""
         save_confusion(run, metrics, "per_tag")
 
     def state(self) -> dict[str, str]:
-        """encoder.json and tags.json."""
+        """Return encoder.json and tags.json."""
         document = {
             "format": _FORMAT,
             "labels": json.loads(self.labels.to_json()),
@@ -280,19 +280,19 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
 
 def _vectors(encoder: WordCharVocabulary, settings: TaggingSettings, say: Log) -> Vectors:
-    """The vectors of the training part's words, and of the common words of the file."""
+    """Read the vectors of the training part's words, and of the common words of the file."""
     options = settings.vectors
     trained = {encoder.word(token) for token in encoder.seen}
-    found = read_vectors(
+    vectors = read_vectors(
         options.vectors,
         settings.tokens.embedding_dim,
         trained.__contains__,
         first=options.vector_words,
         word=encoder.word,
     )
-    known = sum(word in trained for word in found.words)
+    known = sum(word in trained for word in vectors.words)
     if not known:
         raise DataError(f"'{options.vectors}' has a vector for none of the {len(trained):,} words of the training part")
-    more = len(found.words) - known
+    more = len(vectors.words) - known
     say(f"vectors: {known:,} of {len(trained):,} words of the training part found, and {more:,} more")
-    return found
+    return vectors
