@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-import torchmetrics.functional as tm
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional import classification as tmc
 
 from unroll.tasks.base import Report
 from unroll.tasks.reporting import score_table
@@ -22,6 +20,8 @@ def single_label(
 
     `prior` holds the class shares in the training part: the baseline always predicts the most common class.
     """
+    from torchmetrics.functional import classification as tmc
+
     K = len(names)
     predicted = probabilities.argmax(1)
     report: Report = {"rows": len(targets), "accuracy": (predicted == targets).double().mean().item()}
@@ -44,6 +44,8 @@ def multi_label(
     probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
 ) -> Report:
     """Compute exact-match and label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
+    from torchmetrics.functional import classification as tmc
+
     targets = targets.long()
     predicted = (probabilities >= 0.5).long()
     guess = torch.tensor([int(p >= 0.5) for p in prior])
@@ -71,6 +73,8 @@ def regression(
 
     R2 leaves out targets that are constant over the rows. The baseline always predicts the training mean.
     """
+    import torchmetrics.functional as tm
+
     values, targets = values.double(), targets.double()
     guess = torch.tensor(mean, dtype=torch.float64).expand_as(targets)
 
@@ -114,6 +118,8 @@ def _averages(
 
 def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
     """Compute macro one-vs-rest ROC AUC over the classes with positive and negative rows."""
+    from torchmetrics.functional import classification as tmc
+
     both = [k for k in range(member.size(1)) if 0 < member[:, k].sum() < len(member)]
     if not both:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -32,12 +32,14 @@ from unroll.tasks.base import (
     run_batches,
 )
 from unroll.tasks.classification import report as figures
-from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel, class_weights
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
+
+if TYPE_CHECKING:
+    from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 
 LABELS = "labels.json"
 _FORMAT = "unroll.targets/1"
@@ -144,6 +146,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
         """Return loss and metrics; balanced class weights are computed from the training targets."""
+        from unroll.tasks.classification.loss import (  # imports torchmetrics
+            MultiLabel,
+            Regression,
+            SingleLabel,
+            class_weights,
+        )
+
         options, K = self.settings.classification, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from torch import nn
@@ -26,9 +26,11 @@ from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
-from unroll.tasks.forecasting.loss import ForecastObjective
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
+
+if TYPE_CHECKING:
+    from unroll.tasks.forecasting.loss import ForecastObjective
 
 
 class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
@@ -178,6 +180,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
         """Return the output's loss; the batches' series index those of the training part."""
+        from unroll.tasks.forecasting.loss import ForecastObjective  # imports torchmetrics
+
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
 

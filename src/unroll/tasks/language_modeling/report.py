@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from unroll.data.text.masked import MaskedWindows
 from unroll.errors import OptionError
 from unroll.models.language_model import LanguageModel
 from unroll.tasks.base import Report, require_finite
-from unroll.tasks.language_modeling.loss import NextToken
+
+if TYPE_CHECKING:
+    from unroll.tasks.language_modeling.loss import NextToken
 
 _STEPS_AT_ONCE = 256
 
@@ -135,6 +138,8 @@ def format_report(report: Report) -> list[str]:
 
 
 def _one_stream(corpus: Corpus, window: int) -> Iterator[tuple[NextToken, BPTTBatch]]:
+    from unroll.tasks.language_modeling.loss import NextToken  # imports torchmetrics
+
     scorer = NextToken()
     for batch in BPTTBatches(corpus, 1, window):
         yield scorer, batch

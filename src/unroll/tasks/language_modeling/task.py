@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from unroll.models.language_model import LanguageModel, build_language_model
 from unroll.runs import Run, json_text
 from unroll.tasks.base import BaseTask, Log, Report, TrainingData
 from unroll.tasks.language_modeling import report as figures
-from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken
 from unroll.tasks.language_modeling.options import LanguageSettings
 from unroll.tasks.language_modeling.records import Text, divide_text, encode_text, load_text, texts_of
 from unroll.tasks.language_modeling.report import Dynamic
 from unroll.tasks.state import ENCODER, whole_numbers
+
+if TYPE_CHECKING:
+    from unroll.tasks.language_modeling.loss import NextToken
 
 FREQUENCIES = "frequencies.json"
 _FORMAT = "unroll.frequencies/1"
@@ -98,6 +100,8 @@ class LanguageTask(BaseTask[Text, Corpus]):
 
     def objective(self, training: Corpus | None = None) -> NextToken:
         """Return loss and metrics."""
+        from unroll.tasks.language_modeling.loss import MaskedTokens, NextToken  # imports torchmetrics
+
         options = self.settings.language
         kind = MaskedTokens if options.objective == "masked" else NextToken
         return kind(options.activation_penalty, options.activation_slowness)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torchmetrics.functional import classification as tmc
 
 from unroll.data.ragged import ROWS_AT_ONCE
 from unroll.data.text.tagged import TaggedSentences
@@ -76,6 +75,8 @@ def evaluate(
         baseline: the majority-tag baseline.
         spans: whether tags mark spans.
     """
+    from torchmetrics.functional import classification as tmc
+
     K, lengths = len(names), part.tokens.lengths
     seen, truth = _flat(part)
     predicted = np.concatenate(answered)
@@ -108,6 +109,8 @@ def evaluate(
 
 
 def _per_tag(predicted: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) -> Report:
+    from torchmetrics.functional import classification as tmc
+
     figures = {"precision": tmc.multiclass_precision, "recall": tmc.multiclass_recall, "f1": tmc.multiclass_f1_score}
     given, wanted, K = torch.from_numpy(predicted), torch.from_numpy(truth), len(names)
     each = {name: figure(given, wanted, K, average="none").tolist() for name, figure in figures.items()}

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -27,13 +27,15 @@ from unroll.tasks.base import Log, RecordTask, Report, TrainingData, describe_le
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, whole_numbers
 from unroll.tasks.tagging import report as figures
-from unroll.tasks.tagging.loss import TaggingObjective
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.tagging.records import Sentences, load_sentences
 from unroll.tasks.tagging.report import MajorityTagBaseline
 from unroll.tasks.tagging.scheme import settle_scheme
 from unroll.tasks.tagging.spans import spans
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_words
+
+if TYPE_CHECKING:
+    from unroll.tasks.tagging.loss import TaggingObjective
 
 TAGS = "tags.json"
 _FORMAT = "unroll.tags/1"
@@ -154,6 +156,8 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
     def objective(self, training: TaggedSentences | None = None) -> TaggingObjective:
         """Return loss and metrics."""
+        from unroll.tasks.tagging.loss import TaggingObjective  # imports torchmetrics
+
         return TaggingObjective(self.labels.names, spans=self.spans)
 
     def batches(self, part: TaggedSentences, *, training: bool) -> TaggingBatches:
