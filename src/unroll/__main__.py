@@ -13,6 +13,7 @@ from unroll.errors import UserError
 COMMANDS = {
     "fit": "train a model on data and leave a run folder",
     "resume": "resume a training that was stopped",
+    "finish": "end a training that was stopped, and keep its best weights as the model",
     "evaluate": "evaluate a run on labelled data",
     "predict": "predict new data with a run, as JSON lines",
     "backtest": "evaluate a forecaster at several past dates (rolling origin)",

@@ -299,6 +299,29 @@ def test_a_run_killed_before_its_figures_were_written_is_finished_by_resume(trai
     assert figures[0] == figures[1]
 
 
+def test_a_stopped_run_can_be_finished(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(trained, tmp_path / "copy")
+    run = tmp_path / "copy" / "run"
+    for name in ("manifest.json", "model.safetensors", "metrics.json", "curves.png"):
+        (run / name).unlink()
+    state = run / "checkpoints" / "last" / "state.json"
+    assert main(["finish", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "ended after" in out
+    assert out.endswith(f"the run is in {run}\n")
+    figures = [json.loads((r / "metrics.json").read_text()) for r in (run, trained / "run")]
+    assert figures[0]["test"] == figures[1]["test"]
+    assert (run / "model.safetensors").read_bytes() == (trained / "run" / "model.safetensors").read_bytes()
+    assert main(["predict", str(run), str(trained / "test.csv")]) == 0
+    assert main(["finish", str(run)]) == 2
+    assert "has ended its training" in capsys.readouterr().err
+    for name in ("manifest.json", "model.safetensors", "metrics.json"):
+        (run / name).unlink()
+    state.unlink()
+    assert main(["finish", str(run)]) == 2
+    assert "has no checkpoint: nothing was trained" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("file", "change"),
     [
@@ -447,7 +470,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, stop: signal.
     _, error = process.communicate(timeout=60)
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert f"go on with `unroll resume {broken / 'run'}`" in error
+        assert f"go on with `unroll resume {broken / 'run'}`, or keep its best weights with `unroll finish" in error
     assert not (broken / "run" / "model.safetensors").exists()
     assert main(["resume", str(broken / "run")]) == 0
     reference.communicate(timeout=120)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.commands.output import stopped
 from unroll.data.files.early import check_files
 from unroll.tasks.registry import TASKS, entry
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         train_from_files(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
     except Interrupted as stop:
-        print(f"unroll: {stop}\nunroll: go on with `unroll resume {given.out}`", file=sys.stderr)
+        print(f"unroll: {stop}", file=sys.stderr)
+        print(stopped(given.out), file=sys.stderr)
         return 130
     return 0

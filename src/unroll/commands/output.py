@@ -30,6 +30,11 @@ def print_answers(answers: Iterable[Any], *, live: bool) -> None:
         sys.stdout.flush()
 
 
+def stopped(run: str) -> str:
+    """Say what can be done with a training that was stopped."""
+    return f"unroll: go on with `unroll resume {run}`, or keep its best weights with `unroll finish {run}`"
+
+
 def _writes_utf8() -> bool:
     try:
         return codecs.lookup(sys.stdout.encoding or "utf-8").name in ("utf-8", "utf-8-sig")

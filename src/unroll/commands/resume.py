@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.commands.output import stopped
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         resume(given.run)
     except Interrupted as stop:
-        print(f"unroll: {stop}\nunroll: go on with `unroll resume {given.run}`", file=sys.stderr)
+        print(f"unroll: {stop}", file=sys.stderr)
+        print(stopped(given.run), file=sys.stderr)
         return 130
     return 0

@@ -23,7 +23,7 @@ from unroll.tasks.settings import Settings
 from unroll.training.check import check
 from unroll.training.distributed import is_main
 from unroll.training.history import read_table
-from unroll.training.loop import Outcome, fit
+from unroll.training.loop import Outcome, conclude, fit
 from unroll.training.options import TrainingOptions
 from unroll.training.plots import plot_curves, plot_gradients
 
@@ -105,20 +105,49 @@ def resume(path: str | Path, *, say: Log = print) -> Report:
     run = Run.open(path, finished=False)
     _require_unfinished(run)
     with _writing(run, say):
-        _require_unfinished(run)  # it may have ended since
-        config = run.config()
-        chosen = entry(config["task"])
-        settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
-        try:
-            sources = DataPaths(**config["sources"])
-        except TypeError as error:
-            raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
-        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
+        prepared = _reopened(run, say)
         if not _as_written(run, prepared.task):
             raise RunError(
                 f"the training data of {path} has changed since the run was started; it cannot go on exactly"
             )
         return _train(run, prepared, new_model(prepared), resume=True, say=say)
+
+
+def finish(path: str | Path, *, say: Log = print) -> Report:
+    """End a training that was stopped: its best weights so far become the run's model, with the figures of a run.
+
+    Raises:
+        RunError: there is no such run, it has ended, it has no checkpoint, or its data has changed.
+    """
+    run = Run.open(path, finished=False)
+    _require_unfinished(run)
+    with _writing(run, say):
+        prepared = _reopened(run, say)
+        if not _as_written(run, prepared.task):
+            raise RunError(
+                f"the training data of {path} has changed since the run was started; the figures would not fit"
+            )
+        model, task = new_model(prepared), prepared.task
+        objective, has_valid = task.objective(prepared.train), prepared.valid is not None
+        outcome = conclude(model, objective, task.settings.training, run.path, has_valid=has_valid)
+        epochs = len(outcome.history)
+        for line in task.describe_data(prepared):
+            say(line)
+        say(f"ended after {epochs} epoch{'s' * (epochs != 1)} and {outcome.steps:,} steps")
+        return _report(run, prepared, model, outcome, say)
+
+
+def _reopened(run: Run, say: Log) -> TrainingData:
+    """Read the data of a run that has not ended, with its options."""
+    _require_unfinished(run)  # it may have ended since
+    config = run.config()
+    chosen = entry(config["task"])
+    settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
+    try:
+        sources = DataPaths(**config["sources"])
+    except TypeError as error:
+        raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
+    return chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
 
 
 @contextlib.contextmanager
@@ -144,8 +173,12 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
         for line in task.describe(prepared, model):
             say(line)
     outcome = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=_identity(prepared))
-    if not is_main():
-        return {}
+    return _report(run, prepared, model, outcome, say) if is_main() else {}
+
+
+def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome, say: Log) -> Report:
+    """Evaluate a trained model, and write all that its run folder holds."""
+    task = prepared.task
     metrics: Report = {
         "training": {
             **task.counts(prepared.train),

@@ -53,7 +53,7 @@ class Outcome:
         best_value: the monitored value there; `None` without validation data, when the last weights are kept.
         steps: optimizer steps taken.
         seconds: training time, including before a resume.
-        stopped: "finished" (all epochs), "early" (patience) or "steps".
+        stopped: "finished" (all epochs), "early" (patience), "steps" or "cut" (by `conclude`).
         warnings: the warnings of the training diagnostics, each once.
     """
 
@@ -226,6 +226,29 @@ def _train(
         trainer.fit(module, Feed(batches, course), valid_batches if valid_batches is not None else [])
     if trainer.strategy.root_device.type != "cpu":
         model.cpu()
+    return _outcome(course, monitor)
+
+
+def conclude(
+    model: nn.Module, objective: Objective, options: TrainingOptions, folder: Path, *, has_valid: bool
+) -> Outcome:
+    """End a stopped training: `model` gets its best weights so far, or its last where no epoch has ended.
+
+    Raises:
+        RunError: there is no checkpoint, it is damaged, or it belongs to another model.
+    """
+    monitor = check(objective, options, has_valid=has_valid)
+    last, best = (folder / "checkpoints" / name for name in ("last", "best"))
+    if not checkpoints.exists(last):
+        raise RunError(f"{folder} has no checkpoint: nothing was trained; start it again with `unroll resume`")
+    state = checkpoints.load(last)
+    with checkpoints.restoring(last, "counters"):
+        course = TrainingState.from_state(state["course"])
+    if checkpoints.exists(best):
+        load_best(model, folder)
+    else:
+        put_weights(model, state, folder)
+    course.stopped = course.stopped or "cut"
     return _outcome(course, monitor)
 
 
