@@ -23,8 +23,8 @@ from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
-# column names do not apply to arrays; class weights and label smoothing only to the classifier
-_FILES = ("text", "sequence", "label", "label_separator")
+# column names and the baseline of a report are the command's; class weights and label smoothing the classifier's
+_FILES = ("text", "sequence", "label", "label_separator", "baseline")
 
 
 class _Labelled(Estimator):

@@ -123,6 +123,10 @@ class BaseTask(ABC, Generic[R, P]):
     def evaluate(self, network: Any, part: P) -> Report:
         """Compute every metric on a part, for the model and a baseline."""
 
+    def fit_baseline(self, train: P) -> Callable[[P], Report] | None:
+        """Fit a strong baseline on the training part; return the metrics it has on a part. None: there is none."""
+        return None
+
     @abstractmethod
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
         """Format the report as lines of text; `full` includes its tables."""

@@ -190,10 +190,13 @@ def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome
         }
     }
     model.cpu().eval()
-    for part in ("validation", "test"):
-        data = prepared.valid if part == "validation" else prepared.test
-        if data is not None:
-            metrics[part] = task.evaluate(model, data)
+    parts = {"validation": prepared.valid, "test": prepared.test}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    baseline = task.fit_baseline(prepared.train) if parts else None
+    for name, part in parts.items():
+        metrics[name] = task.evaluate(model, part)
+        if baseline is not None:
+            metrics[name]["baselines"] = baseline(part)
     run.write_json(METRICS, metrics)
     plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")

@@ -32,6 +32,9 @@ class ClassificationOptions:
     """Weigh each class in the loss by the inverse of its share in the training part."""
     label_smoothing: float = 0.0
     """Share of the target probability spread over all classes."""
+    baseline: Literal["auto", "none"] = "auto"
+    """A model of another kind beside the figures, fitted in seconds: TF-IDF and a linear model for texts, a random
+    forest on statistics for numeric sequences."""
 
     def __post_init__(self) -> None:
         check_types(self)

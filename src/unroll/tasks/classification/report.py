@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -127,8 +127,11 @@ def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
     return sum(areas) / len(areas)
 
 
-def format_report(report: Report, *, per_class: bool = True) -> list[str]:
-    """Format the report: one line per metric, with the baseline, and a table of the classes."""
+def format_report(report: Report, *, per_class: bool = True, advice: Sequence[str] = ()) -> list[str]:
+    """Format the report: one line per metric, with the baselines, and a table of the classes.
+
+    `advice` lists options to try where a baseline is better than the model.
+    """
     shown = []
     order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
     for name in (*order, "mae", "rmse", "r2"):
@@ -138,5 +141,19 @@ def format_report(report: Report, *, per_class: bool = True) -> list[str]:
         base = report.get(f"baseline_{name}")
         beside = f"   ({base:.4f} for {report['baseline']})" if base is not None else ""
         shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
+    for name, beside in report.get("baselines", {}).items():
+        shown += _beside(report, name, beside, advice)
     classes = report.get("per_class", {}) if per_class else {}
     return shown + (score_table("class", classes, "rows", "rows") if classes else [])
+
+
+def _beside(report: Report, name: str, baseline: Report, advice: Sequence[str]) -> list[str]:
+    """Say how the model compares with a baseline, by accuracy or RMSE."""
+    figure, better = ("accuracy", 1) if "accuracy" in baseline else ("rmse", -1)
+    gain = better * (report[figure] - baseline[figure])
+    told = f"{name}: {figure} {baseline[figure]:.4f}"
+    if gain > 0:
+        return [f"{told}; the model is better by {gain:.4f}"]
+    if gain == 0:
+        return [f"{told}; the model is as good"]
+    return [f"{told}; the model loses by {-gain:.4f}", f"  try {', '.join(advice)}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -231,17 +231,51 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def evaluate(self, network: SequenceClassifier, part: RaggedDataset) -> Report:
         """Compute every metric, for the model and the baseline."""
+        return self._figures(self.outputs(network, part), part)
+
+    def _figures(self, outputs: Float[Tensor, "N K"], part: RaggedDataset) -> Report:
         compare = {
             "single": figures.single_label,
             "multi": figures.multi_label,
             "regression": figures.regression,
         }
-        outputs, targets = self.outputs(network, part), torch.from_numpy(part.targets)
+        targets = torch.from_numpy(part.targets)
         return compare[self.labels.kind](outputs, targets, self.labels.names, self.mean.tolist())
+
+    def fit_baseline(self, train: RaggedDataset) -> Callable[[RaggedDataset], Report] | None:
+        """Fit TF-IDF and a linear model on texts, or a random forest on statistics of sequences."""
+        if self.settings.classification.baseline == "none":
+            return None
+        from unroll.tasks.classification.baseline import fit_baseline
+
+        kind, encoder = self.labels.kind, self.encoder
+        level = encoder.options.level if isinstance(encoder, TextTokenizer) else None
+        fitted = fit_baseline(train, kind, len(self.labels), level=level, seed=self.settings.batch.seed)
+
+        def report(part: RaggedDataset) -> Report:
+            every = self._figures(fitted.outputs(part), part)
+            kept = ("accuracy", "exact_match", "f1_macro", "mae", "rmse", "r2")
+            return {fitted.name: {name: every[name] for name in kept if name in every}}
+
+        return report
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
         """Format one line per metric, and a table of the classes."""
-        return figures.format_report(report, per_class=full)
+        return figures.format_report(report, per_class=full, advice=self._advice())
+
+    def _advice(self) -> list[str]:
+        """List options that may help where the model loses to the baseline."""
+        model, recurrent = self.settings.model, self.settings.recurrent
+        text = isinstance(self.encoder, TextTokenizer)
+        options = {
+            "--ngrams 2": text and model.ngrams == 1,
+            "--pool-inputs": text and not model.pool_inputs,
+            "--conv-filters 64": not text and not model.conv_filters,
+            "--pooling max": model.pooling == "last",
+            "--bidirectional": not recurrent.bidirectional,
+            "more --epochs": True,
+        }
+        return [option for option, fits in options.items() if fits][:4]
 
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
         """Plot the confusion matrix of the test part, or of the validation part."""
