@@ -18,6 +18,7 @@ from unroll.estimators.base import Estimator, takes
 from unroll.estimators.inputs import read_inputs
 from unroll.estimators.parameters import ClassifierParameters, RegressorParameters
 from unroll.estimators.targets import read_labels, read_numbers
+from unroll.tasks.base import ignore
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
@@ -35,7 +36,8 @@ class _Labelled(Estimator):
         settings = resolve_settings(ClassificationSettings, self._options(**own))
         _refuse_bad(values, settings)
         records = Records(list(values), np.arange(len(values)), settings.classification, labels, targets, "X")
-        self._train(ClassificationTask.prepare_records(self._task_name, settings, records))
+        say = print if self.verbose else ignore
+        self._train(ClassificationTask.prepare_records(self._task_name, settings, records, say=say))
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -13,6 +13,7 @@ class ClassifierParameters(TypedDict, total=False):
 
     class_weights: Literal["none", "balanced"]
     label_smoothing: float
+    preset: Literal["auto", "none"]
     level: Literal["word", "bpe", "char", "byte"]
     vocab_size: int
     min_freq: int
@@ -101,6 +102,7 @@ class ClassifierParameters(TypedDict, total=False):
 class RegressorParameters(TypedDict, total=False):
     """Of `Regressor`."""
 
+    preset: Literal["auto", "none"]
     level: Literal["word", "bpe", "char", "byte"]
     vocab_size: int
     min_freq: int

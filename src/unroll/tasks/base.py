@@ -165,6 +165,10 @@ class BaseTask(ABC, Generic[R, P]):
         """Describe the training data and what was learnt from it, before the training starts."""
         yield self.describe_parts(prepared)
 
+    def remarks(self, prepared: TrainingData) -> Iterator[str]:
+        """Say what looks wrong with the data or the options, and what to do, before the training starts."""
+        yield from ()
+
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
         """Save the task's plots to the run folder; by default none."""
 

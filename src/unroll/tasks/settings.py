@@ -37,6 +37,8 @@ class Settings:
     source: SourceOptions = SourceOptions()
     batch: BatchOptions = BatchOptions()
     training: TrainingOptions = TrainingOptions()
+    given: frozenset[str] = frozenset()
+    """Options that were given rather than left at their defaults."""
 
     option_order: ClassVar[tuple[str, ...]] = ()
     """Fields that come first in help and files."""
@@ -49,14 +51,14 @@ class Settings:
 
     @classmethod
     def _order(cls) -> list[str]:
-        names = [f.name for f in fields(cls)]
+        names = [f.name for f in fields(cls) if f.name != "given"]
         rest = [n for n in names if n not in ("batch", "training", *cls.option_order)]
         return [*cls.option_order, *rest, "batch", "training"]
 
     @classmethod
     def groups(cls) -> tuple[type, ...]:
         """List the option dataclasses, in display order."""
-        standard = {f.name: type(f.default) for f in fields(cls)}
+        standard = {f.name: type(f.default) for f in fields(cls) if f.name != "given"}
         return tuple(standard[name] for name in cls._order())
 
     @classmethod
@@ -75,7 +77,8 @@ class Settings:
             if name in values:
                 known = [n for n in cls().flat() if n != name]
                 raise OptionError(f"{where}: there is no option '{name}' for this task{nearest(name, known)}")
-        settings = cls(**dict(zip(cls._order(), build(cls.groups(), values, where), strict=True)))
+        groups: dict[str, Any] = dict(zip(cls._order(), build(cls.groups(), values, where), strict=True))
+        settings = cls(**groups, given=frozenset(values))
         if every and (missing := [name for name in settings.flat() if name not in values]):
             raise OptionError(
                 f"{where}: the option '{missing[0]}' is missing, and a run's options are all there; the file was cut"

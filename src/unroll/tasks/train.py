@@ -172,6 +172,8 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
     if is_main():
         for line in task.describe(prepared, model):
             say(line)
+        for line in task.remarks(prepared):
+            say(f"note: {line}")
     outcome = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=_identity(prepared))
     return _report(run, prepared, model, outcome, say) if is_main() else {}
 

@@ -32,6 +32,9 @@ class ClassificationOptions:
     """Weigh each class in the loss by the inverse of its share in the training part."""
     label_smoothing: float = 0.0
     """Share of the target probability spread over all classes."""
+    preset: Literal["auto", "none"] = "auto"
+    """auto: for 1,000 training texts or more, options that were not given are chosen by the texts' length and number,
+    and told; none: every option keeps its default."""
     baseline: Literal["auto", "none"] = "auto"
     """A model of another kind beside the figures, fitted in seconds: TF-IDF and a linear model for texts, a random
     forest on statistics for numeric sequences."""
@@ -56,7 +59,7 @@ class ClassificationSettings(Settings):
     common: ClassVar[tuple[str, ...]] = (
         *("text", "sequence", "label", "max_length", "pooling", "init_from"),
         *("recurrence", "hidden_size", "num_layers", "bidirectional"),
-        *("epochs", "batch_size", "learning_rate", "patience", "seed"),
+        *("epochs", "batch_size", "learning_rate", "patience", "seed", "preset"),
     )
 
     classification: ClassificationOptions = ClassificationOptions()

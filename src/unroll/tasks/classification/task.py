@@ -33,6 +33,7 @@ from unroll.tasks.base import (
 )
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 
 LABELS = "labels.json"
+_MANY_UNKNOWN = 0.15
+_FEW_STEPS = 100
 _FORMAT = "unroll.targets/1"
 
 
@@ -104,6 +107,11 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             OptionError: an option is set that applies to another kind of input or target.
         """
         text = bool(train.options.text)
+        if text:
+            rows, regression = len(train.rows), name == "regression"
+            settings, lines = choose_options(settings, train.inputs(), rows, regression=regression)
+            for line in lines:
+                say(line)
         settings = replace(settings, classification=train.options, length=settings.length.resolved(text=text))
         settings.refuse_unused(text=text, regression=name == "regression")
         if settings.transfer.init_from:
@@ -177,6 +185,21 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         yield f"{self.describe_parts(prepared)}; {describe_lengths(prepared.train.lengths, unit, 'row', padding)}"
         if isinstance(self.encoder, TextTokenizer):
             yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
+
+    def remarks(self, prepared: TrainingData) -> Iterator[str]:
+        """Point out unknown tokens, few updates, and labels that look like numbers."""
+        training, rows, K = self.settings.training, len(prepared.train), len(self.labels)
+        if isinstance(self.encoder, TextTokenizer) and prepared.valid is not None:
+            unknown = prepared.valid.share_of(1)
+            if unknown > _MANY_UNKNOWN:
+                yield f"{unknown:.0%} of the validation tokens are unknown; try --level char"
+        steps = -(-rows // self.settings.batch.batch_size)
+        total = min(steps * training.epochs, training.max_steps or steps * training.epochs)
+        if total < _FEW_STEPS:
+            smaller = max(1, rows // 50)
+            yield f"{steps} steps an epoch, {total} in all, are few; try more --epochs, or --batch-size {smaller}"
+        if self.labels.kind == "single" and max(20, rows // 2) < K:
+            yield f"{K:,} labels in {rows:,} rows; if they are numbers to predict, take `unroll fit regression`"
 
     def outputs(
         self, network: SequenceClassifier, examples: RaggedDataset, batch_size: int = 64

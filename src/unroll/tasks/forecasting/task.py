@@ -247,6 +247,12 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         """Format the metrics as a table, and say whether the model beats the naive forecasts."""
         return figures.format_report(report, full=full)
 
+    def remarks(self, prepared: TrainingData) -> Iterator[str]:
+        """Point out a validation part that is larger than the training part."""
+        train, valid = len(prepared.train), 0 if prepared.valid is None else len(prepared.valid)
+        if valid > train:
+            yield f"{valid:,} validation windows outnumber {train:,} training windows; try a smaller --valid-size"
+
     def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """Plot forecast.png, the last windows of the test or validation part, and horizon.png, the error by step."""
         from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
