@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 LABELS = "labels.json"
 _MANY_UNKNOWN = 0.15
-_FEW_STEPS = 100
+_FEW_STEPS = 80
 _FORMAT = "unroll.targets/1"
 
 
