@@ -87,6 +87,49 @@ def test_predict_keeps_the_order(trained: Path, tmp_path: Path, capsys: pytest.C
     assert all(abs(sum(a["probabilities"].values()) - 1) < 1e-5 for a in answers)
 
 
+def test_predictions_as_a_table_with_columns_of_the_data(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "new.csv"
+    data.write_text('id,review\n7,"good, film"\n8,\n9,bad film\n')
+    run = [str(trained / "run"), str(data), "--skip-bad-rows"]
+    capsys.readouterr()
+    assert main(["predict", *run]) == 0
+    wanted = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main(["predict", *run, "--format", "csv", "--keep", "id", "review"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["id"] for row in rows] == ["7", "8", "9"]
+    assert rows[0]["review"] == "good, film"
+    assert rows[1]["error"] == wanted[1]["error"]
+    for row, answer in ((rows[0], wanted[0]), (rows[2], wanted[2])):
+        assert row["label"] == answer["label"]
+        numbers = {name: float(row[f"probabilities.{name}"]) for name in answer["probabilities"]}
+        assert numbers == answer["probabilities"]
+    assert main(["predict", *run, "--top", "1", "--keep", "id"]) == 0
+    top = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert list(top[0]) == ["id", "label", "probabilities"]
+    assert top[0]["probabilities"] == {wanted[0]["label"]: max(wanted[0]["probabilities"].values())}
+    assert top[1]["error"] == wanted[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--keep", "idd"], "row 1 has no 'idd' to keep; did you mean 'id'?"),
+        (["--keep", "label"], "'label' is to be kept, but the answers have a column of that name"),
+        (["--top", "0"], "--top is 0; it must be at least 1"),
+        (["--top", "1", "--format", "csv"], "take --format jsonl"),
+    ],
+)
+def test_flags_of_predict_that_cannot_be_honoured(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], reason: str
+) -> None:
+    data = tmp_path / "new.csv"
+    data.write_text("id,review,label\n7,good film,x\n")
+    assert main(["predict", str(trained / "run"), str(data), *flags]) == 2
+    assert reason in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_predict_answers_standard_input_as_it_comes(trained: Path, plain: bool) -> None:
     command = [sys.executable, "-m", "unroll", "predict", str(trained / "run"), "-"]

@@ -1,12 +1,15 @@
-"""Write results to standard output as JSON."""
+"""Write results to standard output, as JSON or CSV."""
 
 from __future__ import annotations
 
 import codecs
+import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from unroll.errors import OptionError
 
 
 def json_text(answer: Any, indent: int | None = None) -> str:
@@ -18,16 +21,60 @@ def json_text(answer: Any, indent: int | None = None) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def print_answers(answers: Iterable[Any], *, live: bool) -> None:
-    """Print one JSON object per line; with `live` each is flushed before the next is computed.
+def print_answers(
+    answers: Iterable[Mapping[str, Any]], *, live: bool, form: str = "jsonl", errors: bool = False
+) -> None:
+    """Print one JSON object per line, or a CSV table; with `live` each is flushed before the next is computed.
 
-    Results computed before an error are printed before it.
+    Results computed before an error are printed before it. The columns of a CSV table are those of the first answer;
+    a mapping such as `probabilities` has a column for each of its names, `probabilities.NAME`. With `errors` there is a
+    column `error` for rows that cannot be used.
     """
+    table: csv.DictWriter[str] | None = None
     try:
         for answer in answers:
-            print(json_text(answer), flush=live)
+            if form == "jsonl":
+                print(json_text(answer), flush=live)
+                continue
+            flat = _flat(answer)
+            if table is None:
+                table = csv.DictWriter(
+                    sys.stdout, [*flat, *(["error"] if errors and "error" not in flat else [])], lineterminator="\n"
+                )
+                table.writeheader()
+            elif new := [name for name in flat if name not in table.fieldnames]:
+                # an unusable row came first, or the answers differ: a table has one set of columns
+                raise OptionError(f"the answers have no common columns ('{new[0]}' is new); take --format jsonl")
+            table.writerow(flat)
+            if live:
+                sys.stdout.flush()
     finally:
         sys.stdout.flush()
+
+
+def most_likely(answers: Iterable[dict[str, Any]], top: int) -> Iterator[dict[str, Any]]:
+    """Keep the `top` most likely labels of each answer's probabilities, the likeliest first.
+
+    Raises:
+        OptionError: the answers have no probabilities.
+    """
+    for answer in answers:
+        if "probabilities" not in answer and "error" not in answer:
+            raise OptionError("--top keeps the likeliest labels, and this run's answers have no probabilities")
+        if "probabilities" in answer:
+            ordered = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
+            answer = {**answer, "probabilities": dict(ordered[:top])}
+        yield answer
+
+
+def _flat(answer: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in answer.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{key}": number for key, number in value.items()}
+        else:
+            flat[name] = json_text(value) if isinstance(value, (list, tuple, bool)) else value
+    return flat
 
 
 def stopped(run: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser, aside, task_flags, written
-from unroll.commands.output import print_answers
+from unroll.commands.output import most_likely, print_answers
 from unroll.errors import OptionError
 
 
@@ -25,10 +25,17 @@ def main(arguments: Sequence[str]) -> int:
         " standard input, answered as they come.",
     )
     parser.add_source("Answer a row that cannot be used with an error, and go on.")
+    parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="JSON lines, or a table.")
+    parser.add_argument("--keep", nargs="+", metavar="COLUMN", help="Columns of the data to repeat in the answers.")
+    parser.add_value("--top", int, "Keep only this many of the likeliest labels of a classification.")
     parser.add_task_flags("predict")
     given = parser.read(arguments)
+    if given.top is not None and given.top < 1:
+        raise OptionError(f"--top is {given.top}; it must be at least 1")
+    if given.top is not None and given.format == "csv":
+        raise OptionError("--top gives each row other labels, which a table cannot hold; take --format jsonl")
 
-    from unroll.serving.predictor import load
+    from unroll.serving.predictor import RecordPredictor, load
 
     predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
@@ -36,6 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     if answer_files is None:
         raise OptionError(f"{given.run} holds a {predictor.task.name} run, which does not answer row by row")
     more = task_flags(given, "predict", predictor.task.name)
+    if given.keep is not None:
+        if not isinstance(predictor, RecordPredictor):
+            raise OptionError(f"--keep repeats columns of rows, and {given.run} holds a {predictor.task.name} run")
+        more["keep"] = given.keep
     answers = answer_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside, **more)
-    print_answers(answers, live=given.data == ["-"])
+    if given.top is not None:
+        answers = most_likely(answers, given.top)
+    print_answers(answers, live=given.data == ["-"], form=given.format, errors=given.skip_bad_rows)
     return 0

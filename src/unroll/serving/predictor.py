@@ -103,12 +103,15 @@ class RecordPredictor(Predictor):
         *,
         skip_bad_rows: bool = False,
         encoding: str | None = None,
+        keep: Sequence[str] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> Iterator[dict[str, Any]]:
         """Predict each row of files; "-" is standard input, predicted as it arrives.
 
+        Each answer begins with the row's columns that are named in `keep`.
+
         Raises:
-            DataError: as `predict`.
+            DataError: as `predict`; a row lacks a column of `keep`, or an answer has a column of that name.
         """
         records = stream(
             data[0] if len(data) == 1 else data,
@@ -117,7 +120,7 @@ class RecordPredictor(Predictor):
             lines=self.task.column,
         )
         live = list(data) == ["-"]
-        return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows")
+        return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows", keep=keep)
 
     @overload
     def predict(self, records: pd.DataFrame, *, skip_bad_rows: bool = ..., live: bool = ...) -> pd.DataFrame: ...
@@ -159,7 +162,13 @@ class RecordPredictor(Predictor):
         return pd.DataFrame(columns, index=frame.index)
 
     def _answers(
-        self, records: Iterable[Mapping[str, Any] | Any], skip: bool, *, live: bool, remedy: str
+        self,
+        records: Iterable[Mapping[str, Any] | Any],
+        skip: bool,
+        *,
+        live: bool,
+        remedy: str,
+        keep: Sequence[str] = (),
     ) -> Iterator[dict[str, Any]]:
         first = 0
         groups = (
@@ -167,7 +176,8 @@ class RecordPredictor(Predictor):
         )
         for group in groups:
             rows = [record if isinstance(record, Mapping) else {self.task.column: record} for record in group]
-            yield from self._answer(rows, first, skip, remedy)
+            answers = self._answer(rows, first, skip, remedy)
+            yield from (_keep(rows, answers, keep, first) if keep else answers)
             first += len(group)
 
     def _answer(
@@ -190,6 +200,19 @@ class RecordPredictor(Predictor):
         yield from (answered[i] for i in range(end))
         if end < len(values):
             raise DataError(f"row {first + end + 1}: {bad[end]}; {remedy} answers it with an error instead")
+
+
+def _keep(
+    rows: Sequence[Mapping[str, Any]], answers: Iterable[dict[str, Any]], columns: Sequence[str], first: int
+) -> Iterator[dict[str, Any]]:
+    """Put columns of the rows before their answers."""
+    for i, (row, answer) in enumerate(zip(rows, answers, strict=False)):
+        for column in columns:
+            if column not in row and not isinstance(row, Unreadable):
+                raise DataError(f"row {first + i + 1} has no '{column}' to keep{nearest(column, row)}")
+            if column in answer:
+                raise DataError(f"'{column}' is to be kept, but the answers have a column of that name")
+        yield {column: row.get(column) for column in columns} | answer
 
 
 def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:

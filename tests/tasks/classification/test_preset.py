@@ -93,6 +93,7 @@ def test_the_estimator_says_what_it_chose_and_the_run_keeps_it(tmp_path, capsys)
     assert "chosen for 1,080 texts of 14 characters" in out
     settings = clf.task_.settings
     assert (settings.text.level, settings.recurrent.hidden_size, settings.training.epochs) == ("char", 8, 4)
+    assert settings.classification.label_smoothing == 0.1
     again = unroll.load(clf.save(tmp_path / "run")).task.settings
     assert again.flat() == settings.flat()
     assert choose_options(again, texts, len(texts), regression=False)[1] == []

@@ -112,7 +112,8 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             settings, lines = choose_options(settings, train.inputs(), rows, regression=regression)
             for line in lines:
                 say(line)
-        settings = replace(settings, classification=train.options, length=settings.length.resolved(text=text))
+        columns = replace(settings.classification, text=train.options.text, sequence=train.options.sequence)
+        settings = replace(settings, classification=columns, length=settings.length.resolved(text=text))
         settings.refuse_unused(text=text, regression=name == "regression")
         if settings.transfer.init_from:
             encoder = pretrained_tokenizer(settings.transfer, settings.text).with_truncation(settings.length)
