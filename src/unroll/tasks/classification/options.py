@@ -57,9 +57,9 @@ class ClassificationSettings(Settings):
 
     option_order: ClassVar[tuple[str, ...]] = ("classification",)
     common: ClassVar[tuple[str, ...]] = (
-        *("text", "sequence", "label", "max_length", "pooling", "init_from"),
+        *("text", "sequence", "label", "max_length", "preset", "init_from"),
         *("recurrence", "hidden_size", "num_layers", "bidirectional"),
-        *("epochs", "batch_size", "learning_rate", "patience", "seed", "preset"),
+        *("epochs", "batch_size", "learning_rate", "patience", "seed"),
     )
 
     classification: ClassificationOptions = ClassificationOptions()
