@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from unroll.data.options import BatchOptions, SourceOptions
@@ -37,7 +37,7 @@ class Settings:
     source: SourceOptions = SourceOptions()
     batch: BatchOptions = BatchOptions()
     training: TrainingOptions = TrainingOptions()
-    given: frozenset[str] = frozenset()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
     """Options that were given rather than left at their defaults."""
 
     option_order: ClassVar[tuple[str, ...]] = ()
