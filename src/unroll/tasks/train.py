@@ -102,14 +102,7 @@ def resume(path: str | Path, *, say: Log = print) -> Report:
     Raises:
         RunError: there is no such run, it has ended, it is damaged, or its data has changed.
     """
-    run = Run.open(path, finished=False)
-    _require_unfinished(run)
-    with _writing(run, say):
-        prepared = _reopened(run, say)
-        if not _as_written(run, prepared.task):
-            raise RunError(
-                f"the training data of {path} has changed since the run was started; it cannot go on exactly"
-            )
+    with _reopened(path, "it cannot go on exactly", say) as (run, prepared):
         return _train(run, prepared, new_model(prepared), resume=True, say=say)
 
 
@@ -119,14 +112,7 @@ def finish(path: str | Path, *, say: Log = print) -> Report:
     Raises:
         RunError: there is no such run, it has ended, it has no checkpoint, or its data has changed.
     """
-    run = Run.open(path, finished=False)
-    _require_unfinished(run)
-    with _writing(run, say):
-        prepared = _reopened(run, say)
-        if not _as_written(run, prepared.task):
-            raise RunError(
-                f"the training data of {path} has changed since the run was started; the figures would not fit"
-            )
+    with _reopened(path, "the figures would not fit", say) as (run, prepared):
         model, task = new_model(prepared), prepared.task
         objective, has_valid = task.objective(prepared.train), prepared.valid is not None
         outcome = conclude(model, objective, task.settings.training, run.path, has_valid=has_valid)
@@ -137,17 +123,29 @@ def finish(path: str | Path, *, say: Log = print) -> Report:
         return _report(run, prepared, model, outcome, say)
 
 
-def _reopened(run: Run, say: Log) -> TrainingData:
-    """Read the data of a run that has not ended, with its options."""
-    _require_unfinished(run)  # it may have ended since
-    config = run.config()
-    chosen = entry(config["task"])
-    settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
-    try:
-        sources = DataPaths(**config["sources"])
-    except TypeError as error:
-        raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
-    return chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
+@contextlib.contextmanager
+def _reopened(path: str | Path, otherwise: str, say: Log) -> Iterator[tuple[Run, TrainingData]]:
+    """Lock a run that has not ended, and read its data with its options.
+
+    Raises:
+        RunError: there is no such run, it has ended, it is damaged, or its data has changed and, as `otherwise` says,
+            it is of no use.
+    """
+    run = Run.open(path, finished=False)
+    _require_unfinished(run)
+    with _writing(run, say):
+        _require_unfinished(run)  # it may have ended since
+        config = run.config()
+        chosen = entry(config["task"])
+        settings = chosen.load_settings().from_flat(config["options"], str(run.path / CONFIG), every=True)
+        try:
+            sources = DataPaths(**config["sources"])
+        except TypeError as error:
+            raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
+        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
+        if not _as_written(run, prepared.task):
+            raise RunError(f"the training data of {path} has changed since the run was started; {otherwise}")
+        yield run, prepared
 
 
 @contextlib.contextmanager

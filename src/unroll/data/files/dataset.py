@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from unroll.data.files.cache import cache_file, no_rows, skipped_file, write_arrow
 from unroll.data.files.conll import comment_notes
 from unroll.data.files.delimited import notes_of
-from unroll.data.files.formats import Row, Unreadable, is_tabular, require_columns, rows_of, standard_input, tables_of
+from unroll.data.files.formats import Row, Unreadable, is_tabular, rows_of, standard_input, tables_of
 from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
+from unroll.data.files.rows import require_columns
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError, nearest
 

@@ -7,8 +7,8 @@ from itertools import islice
 
 from unroll.data.files.delimited import delimited_rows
 from unroll.data.files.paths import DELIMITED, find, format_of, is_hub_name
+from unroll.data.files.rows import require_columns
 from unroll.data.options import SourceOptions
-from unroll.errors import DataError, nearest
 
 
 def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptions) -> None:
@@ -24,6 +24,5 @@ def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptio
             if not columns or path.is_dir() or format_of(path) not in DELIMITED:
                 continue
             for row in islice(delimited_rows(path, source), 1):
-                for column in columns:
-                    if row and column not in row:
-                        raise DataError(f"'{path}' has no column '{column}'{nearest(column, row)}")
+                if row:  # else it cannot be read, and is left out
+                    require_columns(row, columns, str(path))

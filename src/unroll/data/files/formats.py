@@ -7,7 +7,7 @@ read the text "NA" as null, silently fill short rows, and do not name the line i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from unroll.data.files.paths import (
 )
 from unroll.data.files.rows import Row, Unreadable, refused
 from unroll.data.options import SourceOptions
-from unroll.errors import DataError, nearest
+from unroll.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -196,20 +196,3 @@ def _arriving_lines(stream: IO[bytes], encoding: str, skip: bool) -> Iterator[st
         except UnicodeDecodeError as error:
             byte = line[error.start]
             raise DataError(f"standard input, line {number}: byte 0x{byte:02X} is not {encoding}") from None
-
-
-def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:
-    """Check that all `wanted` columns are there.
-
-    Args:
-        dataset_or_names: a `datasets.Dataset`, or the columns' names.
-        wanted: names that are needed.
-        where: the file or data set, for the message.
-
-    Raises:
-        DataError: one is not, with the name nearest to it.
-    """
-    names = list(getattr(dataset_or_names, "column_names", dataset_or_names))
-    for name in wanted:
-        if name not in names:
-            raise DataError(f"'{where}' has no column '{name}'{nearest(name, names)}")

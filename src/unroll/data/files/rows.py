@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from unroll.errors import DataError
+from unroll.errors import DataError, nearest
 
 Row = dict[str, Any]
 
@@ -30,6 +30,23 @@ def refused(reason: str, skip: bool) -> Unreadable:
     if not skip:
         raise DataError(reason)
     return Unreadable(reason)
+
+
+def require_columns(dataset_or_names: Any, wanted: Sequence[str], where: str) -> None:
+    """Check that all `wanted` columns are there.
+
+    Args:
+        dataset_or_names: a `datasets.Dataset`, or the columns' names.
+        wanted: names that are needed.
+        where: the file or data set, for the message.
+
+    Raises:
+        DataError: one is not, with the name nearest to it.
+    """
+    names = list(getattr(dataset_or_names, "column_names", dataset_or_names))
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"'{where}' has no column '{name}'{nearest(name, names)}")
 
 
 def numbered(values: Iterable[Any], rows: np.ndarray | None = None, first: int = 0) -> Iterator[tuple[int, Any]]:

@@ -38,6 +38,7 @@ from unroll.tasks.classification.records import Records, bad_inputs, load_record
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
+from unroll.training.optim import total_steps
 
 if TYPE_CHECKING:
     from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
@@ -189,13 +190,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out unknown tokens, few updates, and labels that look like numbers."""
-        training, rows, K = self.settings.training, len(prepared.train), len(self.labels)
+        rows, K = len(prepared.train), len(self.labels)
         if isinstance(self.encoder, TextTokenizer) and prepared.valid is not None:
             unknown = prepared.valid.share_of(1)
             if unknown > _MANY_UNKNOWN:
                 yield f"{unknown:.0%} of the validation tokens are unknown; try --level char"
-        steps = -(-rows // self.settings.batch.batch_size)
-        total = min(steps * training.epochs, training.max_steps or steps * training.epochs)
+        steps = len(self.batches(prepared.train, training=True))
+        total = total_steps(self.settings.training, steps)
         if total < _FEW_STEPS:
             smaller = max(1, rows // 50)
             yield f"{steps} steps an epoch, {total} in all, are few; try more --epochs, or --batch-size {smaller}"
