@@ -8,8 +8,6 @@ import unroll
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    # cuDNN copies weights that do not lie in one block at each call, and says so
-    pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk"),
 ]
 
 
@@ -55,3 +53,23 @@ def test_cuda_differentiates_twice(name: str) -> None:
     layer = LAYERS[name](3, 4).to("cuda", torch.float64)
     x = torch.randn(5, 2, 3, device="cuda", dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda x: layer(x, lengths=[5, 3])[0], (x,), nondet_tol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("more", [{}, {"bias": False}, {"proj_size": 3}])
+def test_weights_on_a_gpu_lie_in_one_block_for_each_direction(dtype: torch.dtype, more: dict) -> None:
+    layer = unroll.LSTM(5, 7, num_layers=2, bidirectional=True, backend="torch", **more)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    layer = layer.to("cuda", dtype)
+    assert len({p.untyped_storage().data_ptr() for p in layer.parameters()}) == 4
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value.cpu(), before[name].to(dtype))
+    layer(torch.randn(9, 4, 5, device="cuda", dtype=dtype))  # a warning would be an error: cuDNN copies nothing
+    assert all(p.untyped_storage().nbytes() == p.nbytes for p in layer.cpu().parameters())
+
+
+def test_weights_that_are_computed_or_shared_stay_where_they_are() -> None:
+    layer = unroll.GRU(5, 7).cuda()
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    layer.flatten_parameters()
+    assert layer(torch.randn(3, 2, 5, device="cuda"), lengths=[3, 1])[0].shape == (3, 2, 7)

@@ -12,7 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from unroll.errors import OptionError
 from unroll.layers.quantization import check_quantization
-from unroll.ops.call import Shape
+from unroll.ops.call import Recurrence, Shape
+from unroll.ops.torch_backend import flatten_weights
 
 
 class LiveWeights(nn.RNNBase):
@@ -20,6 +21,8 @@ class LiveWeights(nn.RNNBase):
 
     There it is a list that is kept in step with them at each assignment and each call.
     """
+
+    recurrence: Recurrence
 
     def _register_weights(
         self, shapes: Sequence[Mapping[str, Shape]], device: torch.device | str | int | None, dtype: torch.dtype | None
@@ -48,6 +51,7 @@ class LiveWeights(nn.RNNBase):
     def _init_flat_weights(self) -> None:
         """Remember which tensors the weights are: `torch.nn` asks when it has moved them."""
         self._flat_weight_refs = [None if w is None else weakref.ref(w) for w in self._flat_weights]
+        self.flatten_parameters()
 
     def __setattr__(self, attr: str, value: Any) -> None:
         if attr == "qconfig":
@@ -55,7 +59,14 @@ class LiveWeights(nn.RNNBase):
         nn.Module.__setattr__(self, attr, value)
 
     def flatten_parameters(self) -> None:
-        """Nothing: `torch.nn` moves its weights into one block here. Kept for callers that ask."""
+        """Move the weights of each layer and direction into one block of GPU memory, where cuDNN reads them in place.
+
+        Done when the weights are made and moved. Weights that are computed, or are anywhere but on a CUDA device, stay.
+        """
+        for names in self._all_weights:
+            weights = [w for w in map(self._parameters.get, names) if w is not None and w.is_cuda]
+            if len(weights) == len(names):
+                flatten_weights(self.recurrence, weights)
 
     def __prepare_scriptable__(self) -> nn.Module:
         """Refuse `torch.jit.script`, which would put what this gives in the layer's place in the model itself.

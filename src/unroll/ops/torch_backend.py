@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -115,6 +115,33 @@ def _beyond_onednn(call: Call) -> str | None:
     return f"oneDNN has no {str(low).removeprefix('torch.')} LSTM for this processor, and autocast asks for one"
 
 
+def flatten_weights(recurrence: Recurrence, weights: Sequence[Tensor]) -> None:
+    """Move the weights of one layer and direction, in place, into one block of memory, as cuDNN reads them.
+
+    cuDNN copies weights that lie elsewhere at each call. Nothing is done where it does not compute: for a recurrence or
+    a number format that it has not, without it, for weights that share memory, or for other kinds of tensors.
+
+    Args:
+        recurrence: theirs.
+        weights: the parameters, on a CUDA device, in the order of `torch.nn`.
+    """
+    from torch.backends import cudnn
+
+    if recurrence.name not in _KERNELS or not (cudnn.enabled and cudnn.is_available()) or transformed() is not None:
+        return
+    flat = list(weights)
+    dtypes = {t.dtype for t in flat}
+    separate = len({t.data_ptr() for t in flat}) == len(flat)
+    if not separate or len(dtypes) > 1 or not dtypes <= set(_DTYPES) or not all(plain(t) for t in flat):
+        return
+    width, hidden, output = flat[0].shape[1], flat[0].shape[0] // recurrence.gates, flat[1].shape[1]
+    projected = output if output < hidden else 0
+    mode = cudnn.rnn.get_cudnn_mode(recurrence.name.upper())
+    with torch.no_grad(), torch.cuda.device_of(flat[0]):
+        # weights in a layer: all; layers: 1; batch first, both directions: no
+        torch._cudnn_rnn_flatten_weight(flat, len(flat), width, mode, hidden, projected, 1, False, False)  # type: ignore[attr-defined]
+
+
 def _run(call: Call) -> Result:
     if call.lengths is None and call.resets is None:
         x = call.x.flip(0) if call.reverse else call.x
@@ -152,8 +179,9 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
     """One layer, one direction, no lengths."""
     hidden = tuple(s.unsqueeze(0).contiguous() for s in state)
     flat = [weights[name] for name in WEIGHTS if name in weights]
-    # where oneDNN is looked for, PyTorch tells whoever runs it that oneDNN knows no projections
-    told = "weight_hr" in weights and not x.is_cuda and x.dtype != torch.float64
+    # where oneDNN is looked for, PyTorch tells whoever runs it that oneDNN knows no projections; with cuDNN, that
+    # weights made for this call, such as those that close the gates, have to be copied
+    told = ("weight_hr" in weights and x.dtype != torch.float64) if not x.is_cuda else not _in_one_block(flat)
     with _hushed() if told else contextlib.nullcontext():
         y, *ends = _KERNELS[call.recurrence.name](
             x,
@@ -169,8 +197,13 @@ def _kernel(call: Call, x: Tensor, state: State, weights: Weights) -> tuple[Tens
     return y, tuple(e.squeeze(0) for e in ends)
 
 
+def _in_one_block(weights: list[Tensor]) -> bool:
+    return len({t.untyped_storage().data_ptr() for t in weights}) == 1
+
+
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
         warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
         yield
