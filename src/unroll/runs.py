@@ -7,6 +7,7 @@
     manifest.json        sizes and checksums of the above
     history.csv, gradients.csv, *.png
     checkpoints/         the state to resume a stopped training from
+    refit/               history and checkpoints of a second training, on training and validation data
 
 Files are written to a temporary name and renamed, so a file that exists is complete. Pickle is never used.
 """
@@ -31,7 +32,7 @@ from unroll.manifest import Manifest
 FORMAT = 1
 CONFIG, WEIGHTS, METRICS = "config.yaml", "model.safetensors", "metrics.json"
 _FILES = {CONFIG, WEIGHTS, METRICS, manifest.NAME, "history.csv", "gradients.csv", "curves.png", "gradients.png"}
-_FOLDERS = {"checkpoints", "tensorboard"}
+_FOLDERS = {"checkpoints", "refit", "tensorboard"}
 T = TypeVar("T")
 _LARGEST_TEXT = 512 * 2**20
 

@@ -148,3 +148,19 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.Dataset, "map", full)
     with pytest.raises(DataError, match=r"the disk of '.*' is full; HF_HOME"):
         encode_to_examples(dataset, "text", TextTokenizer.learn(["a a"]), in_memory=False)
+
+
+def test_joined_rows_stand_one_after_the_other():
+    first = RaggedDataset.from_arrays([np.arange(n) for n in (3, 1, 2)], np.array([0, 1, 2])).subset(np.array([2, 0]))
+    second = RaggedDataset.from_arrays([np.arange(n) + 10 for n in (4, 2)], np.array([7, 8]))
+    joined = first.join(second).join(first)
+    assert [row.tolist() for row in joined.take(np.arange(6))] == [
+        [0, 1],
+        [0, 1, 2],
+        [10, 11, 12, 13],
+        [10, 11],
+        [0, 1],
+        [0, 1, 2],
+    ]
+    assert joined.lengths.tolist() == [2, 3, 4, 2, 2, 3]
+    assert joined.targets.tolist() == [2, 0, 7, 8, 2, 0]

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -405,3 +406,28 @@ def test_figures_of_any_size_are_readable() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (0.2, 59.4, 200, 7500)] == ["0 s", "59 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_a_training_ends_with_its_time_and_its_schedule(tmp_path: Path) -> None:
+    _, outcome = run(tmp_path, epochs=100_000, max_time="1.5s", schedule="cosine", learning_rate=0.001)
+    assert outcome.stopped == "time"
+    assert 1.5 <= outcome.seconds < 4.0
+    rates = [row["learning_rate"] for row in outcome.history]
+    assert rates[0] > 0.0009
+    assert all(a >= b for a, b in pairwise(rates))
+    assert rates[-1] < 0.0002
+    assert "valid_loss" in outcome.history[-1]
+
+
+def test_a_training_that_ended_with_its_time_goes_on_with_more(tmp_path: Path) -> None:
+    _, first = run(tmp_path, epochs=100_000, max_time="0.5s")
+    train, valid = toy_data()
+    options = TrainingOptions(**(QUICK | {"epochs": 100_000, "max_time": "1s"}))
+    outcome = fit(Toy(), ToyObjective(), train, valid, options, tmp_path, quiet=True, resume=True)
+    assert outcome.steps > first.steps
+    assert 1.0 <= outcome.seconds < 3.0
+
+
+def test_onecycle_has_no_time(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="spans a number of steps that max_time may cut short; take 'cosine'"):
+        run(tmp_path, schedule="onecycle", max_time="1s")

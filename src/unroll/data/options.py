@@ -159,8 +159,10 @@ class BatchOptions:
     """Batches in a pool of rows sorted by length, so that little is padded; 0 does not group by length."""
 
     validation_fraction: float = 0.1
-    """Share of the training data held out for validation, stratified, where none is given; 0 holds out none.
-    """
+    """Share of the training data held out for validation, stratified, where none is given; 0 holds out none."""
+
+    refit: bool = False
+    """Once the figures of validation are known, train again on training and validation data, for as many epochs."""
 
     seed: int = 0
     """Seed of the split, the order of rows, the weights and dropout."""

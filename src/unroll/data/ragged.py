@@ -110,6 +110,17 @@ class RaggedDataset:
         part.targets = None if self.targets is None else self.targets[at]
         return part
 
+    def join(self, other: RaggedDataset) -> RaggedDataset:
+        """Put the rows of another dataset, of the same kind, after these; nothing is copied but targets."""
+        targets = None
+        if self.targets is not None and other.targets is not None:
+            targets = np.concatenate([self.targets, other.targets])
+        joined = RaggedDataset([*self._chunks, *other._chunks])
+        rows = [np.arange(part._starts[-1]) if part._rows is None else part._rows for part in (self, other)]
+        joined = joined.subset(np.concatenate([rows[0], rows[1] + self._starts[-1]]))
+        joined.targets = targets
+        return joined
+
     def fingerprint(self) -> Iterator[bytes]:
         """Yield the bytes of every row and every target, for a hash."""
         yield self.lengths.tobytes()

@@ -18,6 +18,7 @@ from unroll.errors import OptionError, RunError, nearest
 from unroll.options import help_texts
 from unroll.runs import METRICS, Run
 from unroll.tasks.base import TrainingData
+from unroll.tasks.refit import check_refit
 from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.tasks.train import new_model, train
@@ -149,11 +150,12 @@ class Estimator(BaseEstimator):
         with torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory(prefix="unroll-") as folder:
             model = new_model(prepared)
             try:
-                outcome = train(prepared, model, Path(folder), quiet=not self.verbose)
+                check_refit(prepared)
+                outcome, final = train(prepared, model, Path(folder), quiet=not self.verbose)
             except Interrupted:
                 raise KeyboardInterrupt from None
         self.task_ = prepared.task
-        self.model_ = model.cpu().eval()
+        self.model_ = (model if final is None else final.model).cpu().eval()
         self.history_ = outcome.history
         self.warnings_ = outcome.warnings
         self.n_iter_ = len(outcome.history)

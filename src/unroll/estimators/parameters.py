@@ -66,9 +66,11 @@ class ClassifierParameters(TypedDict, total=False):
     batch_size: int
     bucket_batches: int
     validation_fraction: float
+    refit: bool
     seed: int
     epochs: int
     max_steps: int
+    max_time: str
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
     momentum: float | None
@@ -155,9 +157,11 @@ class RegressorParameters(TypedDict, total=False):
     batch_size: int
     bucket_batches: int
     validation_fraction: float
+    refit: bool
     seed: int
     epochs: int
     max_steps: int
+    max_time: str
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
     momentum: float | None
@@ -239,9 +243,11 @@ class TaggerParameters(TypedDict, total=False):
     batch_size: int
     bucket_batches: int
     validation_fraction: float
+    refit: bool
     seed: int
     epochs: int
     max_steps: int
+    max_time: str
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
     momentum: float | None
@@ -327,9 +333,11 @@ class ForecasterParameters(TypedDict, total=False):
     recompute: bool
     backend: str
     batch_size: int
+    refit: bool
     seed: int
     epochs: int
     max_steps: int
+    max_time: str
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
     momentum: float | None
@@ -410,9 +418,11 @@ class LanguageModelParameters(TypedDict, total=False):
     backend: str
     batch_size: int
     validation_fraction: float
+    refit: bool
     seed: int
     epochs: int
     max_steps: int
+    max_time: str
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
     learning_rate: float
     momentum: float | None

@@ -161,6 +161,16 @@ class BaseTask(ABC, Generic[R, P]):
         """
         return records, None
 
+    def join(self, train: P, valid: P) -> P:
+        """Join the training and the validation part, for a training on both.
+
+        Raises:
+            OptionError: the task cannot.
+        """
+        from unroll.errors import OptionError
+
+        raise OptionError(f"refit is set, but {self.name} cannot train on training and validation data together")
+
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
         """Describe the training data and what was learnt from it, before the training starts."""
         yield self.describe_parts(prepared)

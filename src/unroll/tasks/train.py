@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from torch import nn
 
 from unroll.errors import OptionError, RunError
 from unroll.runs import CONFIG, METRICS, Run
+from unroll.tasks import refit
 from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, ignore
+from unroll.tasks.refit import Trained
 from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
@@ -47,20 +49,35 @@ def new_model(prepared: TrainingData) -> nn.Module:
 
 def train(
     prepared: TrainingData, model: nn.Module, folder: Path, *, quiet: bool, resume: bool = False, identity: str = ""
-) -> Outcome:
-    """Train `model` on the training part with the task's settings; see `unroll.training.loop.fit`."""
+) -> tuple[Outcome, Trained | None]:
+    """Train `model` on the training part with the task's settings; see `unroll.training.loop.fit`.
+
+    Returns:
+        The result, and with `refit` a model trained again on training and validation data.
+    """
+
+    def run(prepared: TrainingData, model: nn.Module, options: TrainingOptions, folder: Path) -> Outcome:
+        return _fit(prepared, model, options, folder, quiet=quiet, resume=resume, identity=identity)
+
+    def again(prepared: TrainingData, options: TrainingOptions) -> tuple[nn.Module, Outcome]:
+        second = new_model(prepared)
+        return second, run(prepared, second, options, folder / refit.FOLDER)
+
+    outcome = run(prepared, model, refit.first_options(prepared), folder)
+    return outcome, refit.refit(prepared, outcome, again) if refit.wanted(prepared) else None
+
+
+def _fit(prepared: TrainingData, model: nn.Module, options: TrainingOptions, folder: Path, **arguments: Any) -> Outcome:
     task = prepared.task
     return fit(
         model,
         task.objective(prepared.train),
         task.batches(prepared.train, training=True),
         None if prepared.valid is None else task.batches(prepared.valid, training=False),
-        task.settings.training,
+        options,
         folder,
-        resume=resume,
         seed=task.settings.batch.seed,
-        quiet=quiet,
-        identity=identity,
+        **arguments,
     )
 
 
@@ -85,6 +102,7 @@ def train_from_files(
     prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else ignore)
     model = new_model(prepared)
     check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
+    refit.check_refit(prepared)
     with _writing(run, say):
         if is_main():
             Run.claim(
@@ -172,13 +190,20 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
             say(line)
         for line in task.remarks(prepared):
             say(f"note: {line}")
-    outcome = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=_identity(prepared))
-    return _report(run, prepared, model, outcome, say) if is_main() else {}
+    identity = _identity(prepared)
+    outcome, final = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=identity)
+    return _report(run, prepared, model, outcome, say, final) if is_main() else {}
 
 
-def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome, say: Log) -> Report:
-    """Evaluate a trained model, and write all that its run folder holds."""
+def _report(
+    run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome, say: Log, final: Trained | None = None
+) -> Report:
+    """Evaluate a trained model, and write all that its run folder holds.
+
+    The figures of validation are those of `model`; with `final`, that model has the others, and is the run's.
+    """
     task = prepared.task
+    final = final or Trained(model, outcome, prepared.train)
     metrics: Report = {
         "training": {
             **task.counts(prepared.train),
@@ -189,19 +214,25 @@ def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome
             "warnings": list(outcome.warnings),
         }
     }
-    model.cpu().eval()
-    parts = {"validation": prepared.valid, "test": prepared.test}
-    parts = {name: part for name, part in parts.items() if part is not None}
-    baseline = task.fit_baseline(prepared.train) if parts else None
-    for name, part in parts.items():
-        metrics[name] = task.evaluate(model, part)
+    if final.model is not model:
+        again = {"epochs": len(final.outcome.history), "seconds": round(final.outcome.seconds, 3)}
+        metrics["training"]["refit"] = {**task.counts(final.data), **again}
+    first = Trained(model, outcome, prepared.train)
+    baselines: dict[int, Callable[[Any], Report] | None] = {}
+    for name, part, trained in (("validation", prepared.valid, first), ("test", prepared.test, final)):
+        if part is None:
+            continue
+        metrics[name] = task.evaluate(trained.model.cpu().eval(), part)
+        if id(trained.data) not in baselines:
+            baselines[id(trained.data)] = task.fit_baseline(trained.data)
+        baseline = baselines[id(trained.data)]
         if baseline is not None:
             metrics[name]["baselines"] = baseline(part)
     run.write_json(METRICS, metrics)
     plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
     table = read_table(run.path / "gradients.csv")
     plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
-    task.save_plots(run, model, prepared, metrics)
+    task.save_plots(run, final.model.cpu().eval(), prepared, metrics)
     shown = "test" if "test" in metrics else "validation"
     for part in ("validation", "test"):
         if part in metrics:
@@ -209,7 +240,10 @@ def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome
             say(f"\n{part} ({counted(metrics[part])}{beside})")
             for line in task.format_report(metrics[part], full=part == shown):
                 say(f"  {line}")
-    run.write_weights(model)
+    if final.model is not model:
+        epochs = len(final.outcome.history)
+        say(f"\ntrained again on {counted(task.counts(final.data))}, those of validation too, for {epochs} epochs")
+    run.write_weights(final.model.cpu())
     run.finish(entry(task.name).state)
     say(f"\nthe run is in {run.path}")
     return metrics

@@ -29,7 +29,7 @@ from unroll.training.layerwise import Layerwise
 from unroll.training.nonfinite import blame, blame_validation, first_unfinite
 from unroll.training.objective import Objective, batch_weight
 from unroll.training.optim import make_optimizer, make_schedule, total_steps
-from unroll.training.options import TrainingOptions
+from unroll.training.options import TrainingOptions, seconds_of
 from unroll.training.signals import StopRequest
 from unroll.training.state import Feed, TrainingState
 from unroll.training.validation import Validation, unfinite
@@ -96,6 +96,7 @@ class TrainingModule(LightningModule):
         # Lightning puts a SIGTERM handler of its own in place just before the training starts
         self.take_signals: Callable[[], None] = lambda: None
         self._stop = self._due = self._skip = False
+        self._budget, self._spent = seconds_of(options.max_time), 0.0
         self._valid: dict[str, float] = {}
         self._rate = options.learning_rate
         self._improved = False
@@ -107,7 +108,7 @@ class TrainingModule(LightningModule):
         groups = self.layers.parameter_groups()
         optimizer = make_optimizer(groups, self.options, fused=self.options.precision != "float16")
         self.schedule = make_schedule(
-            optimizer, self.options, per_epoch=self._per_epoch, total=self.total, better=self.better
+            optimizer, self.options, self._per_epoch, self.total, better=self.better, spent=lambda: self._spent
         )
         if self.restored is not None:
             with restoring(self.keeper.last, "optimizer"):
@@ -176,10 +177,12 @@ class TrainingModule(LightningModule):
         loss, weight, values = step_numbers(self._loss, self._weight, gradients)
         self._rate = float(optimizer.param_groups[-1]["lr"])
         self._due, self._stop = self.keeper.due(self.course.step + 1), self.request.asked
-        if self.trainer.world_size > 1:
-            shared = torch.tensor([loss, self._due, self._stop], dtype=torch.float64, device=self.device)
+        self._spent = self.keeper.seconds(self.course) / self._budget
+        if (world := self.trainer.world_size) > 1:
+            numbers = [loss, self._due, self._stop, self._spent / world]
+            shared = torch.tensor(numbers, dtype=torch.float64, device=self.device)
             torch.distributed.all_reduce(shared)
-            loss, due, stop = shared.tolist()
+            loss, due, stop, self._spent = shared.tolist()
             self._due, self._stop = due > 0, stop > 0
         norm, layers = self.watch.norms(present, values)
         self._skip = self.scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
@@ -225,15 +228,12 @@ class TrainingModule(LightningModule):
         course.batch += 1
         if self.average is not None and not self._skip:
             self.average.update()
-        if (
-            isinstance(self.schedule, LRScheduler)
-            and not isinstance(self.schedule, ReduceLROnPlateau)
-            and not self._skip
-        ):
-            self.schedule.step()
+        schedule = None if self._skip else self.schedule
+        if isinstance(schedule, LRScheduler) and not isinstance(schedule, ReduceLROnPlateau):
+            schedule.step()
         self.reporter.step(batch.total, course.mean_loss(), batch.counts)
         whole = course.batch >= self._per_epoch
-        ends = bool(self.options.max_steps) and course.step >= self.options.max_steps
+        ends = (bool(self.options.max_steps) and course.step >= self.options.max_steps) or self._spent >= 1.0
         if whole or ends or self._due or self._stop:
             self._check_weights()
         if ends:
@@ -309,6 +309,8 @@ class TrainingModule(LightningModule):
             course.stopped = "finished"
         elif options.max_steps and course.step >= options.max_steps:
             course.stopped = "steps"
+        elif self._spent >= 1.0:
+            course.stopped = "time"
         elif options.patience and course.waited >= options.patience:
             course.stopped = "early"
         self.trainer.should_stop = bool(course.stopped)

@@ -29,14 +29,14 @@ from unroll.training.errors import Halt, Interrupted, halting
 from unroll.training.lightning_module import TrainingModule
 from unroll.training.objective import Objective
 from unroll.training.optim import depends_on_length, total_steps
-from unroll.training.options import TrainingOptions
+from unroll.training.options import TrainingOptions, seconds_of
 from unroll.training.signals import StopRequest
 from unroll.training.state import Feed, Stopped, TrainingState
 
 _PRECISION: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # what a resumed run may change: when to stop, what to write, how to compute the same numbers
 _FREE = (
-    *("epochs", "max_steps", "patience", "min_delta", "checkpoint_every", "checkpoint_minutes"),
+    *("epochs", "max_steps", "max_time", "patience", "min_delta", "checkpoint_every", "checkpoint_minutes"),
     *("tensorboard", "threads", "accelerator"),
 )
 
@@ -53,7 +53,7 @@ class Outcome:
         best_value: the monitored value there; `None` without validation data, when the last weights are kept.
         steps: optimizer steps taken.
         seconds: training time, including before a resume.
-        stopped: "finished" (all epochs), "early" (patience), "steps" or "cut" (by `conclude`).
+        stopped: "finished" (all epochs), "early" (patience), "steps", "time" or "cut" (by `conclude`).
         warnings: the warnings of the training diagnostics, each once.
     """
 
@@ -284,7 +284,8 @@ def _continue(
     longer = course.stopped == "finished" and options.epochs > course.epoch
     further = course.stopped == "steps" and (not options.max_steps or options.max_steps > course.step)
     patient = course.stopped == "early" and (not options.patience or options.patience > course.waited)
-    if longer or further or patient:
+    slower = course.stopped == "time" and seconds_of(options.max_time) > course.seconds
+    if longer or further or patient or slower:
         course.stopped = ""
     return course
 

@@ -45,10 +45,11 @@ def make_optimizer(
 def make_schedule(
     optimizer: Optimizer,
     options: TrainingOptions,
-    *,
     per_epoch: int,
     total: int,
+    *,
     better: Literal["min", "max"],
+    spent: Callable[[], float] = lambda: 0.0,
 ) -> LRScheduler | ReduceLROnPlateau | None:
     """Make the learning-rate schedule chosen in the options; `None` is a constant rate.
 
@@ -61,6 +62,7 @@ def make_schedule(
         per_epoch: steps of an epoch.
         total: steps of the whole training.
         better: whether a lower ("min") or a higher ("max") monitored value is better.
+        spent: the share of the time for the training that is over; cosine goes by it where it is ahead of the steps.
     """
     gamma = 0.5 if options.schedule_gamma is None else options.schedule_gamma
     match options.schedule:
@@ -86,7 +88,7 @@ def make_schedule(
             share = 0.1 if options.warmup_share is None else options.warmup_share
             return LambdaLR(optimizer, _rise(round(share * total)))
         case "cosine":
-            return LambdaLR(optimizer, _rise_and_fall(round((options.warmup_share or 0.0) * total), total))
+            return LambdaLR(optimizer, _rise_and_fall(round((options.warmup_share or 0.0) * total), total, spent))
     return None
 
 
@@ -106,12 +108,16 @@ def _rise(rise: int) -> Callable[[int], float]:
     return lambda n: min(1.0, (n + 1) / rise) if rise else 1.0
 
 
-def _rise_and_fall(rise: int, total: int) -> Callable[[int], float]:
-    """Cosine annealing with warmup: linear over `rise` steps, then (1 + cos(pi u)) / 2 with u from 0 to 1."""
+def _rise_and_fall(rise: int, total: int, spent: Callable[[], float]) -> Callable[[int], float]:
+    """Cosine annealing with warmup: linear over `rise` steps, then (1 + cos(pi u)) / 2 with u from 0 to 1.
+
+    u is the share of the steps that are over, or of the time, whichever is the more.
+    """
 
     def factor(n: int) -> float:
         if n < rise:
             return (n + 1) / rise
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (n - rise) / max(1, total - rise))))
+        share = max((n - rise) / max(1, total - rise), spent())
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
 
     return factor

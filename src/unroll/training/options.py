@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +33,9 @@ class TrainingOptions:
 
     max_steps: int = 0
     """Optimizer steps, at most; whichever of epochs and steps comes first ends the training (0: no limit)."""
+
+    max_time: str = ""
+    """Time for the training, at most, such as 90s, 5m or 2h; a cosine schedule ends with it, too ("": no limit)."""
 
     optimizer: Optimizer = "adam"
     """How gradients become changes of the weights: adam, adamw (weight decay kept apart), sgd or rmsprop."""
@@ -140,6 +144,9 @@ class TrainingOptions:
             raise OptionError(f"layer_decay is {self.layer_decay:g}; it must be above 0 and at most 1")
         if self.schedule == "onecycle" and self.warmup_share == 0:
             raise OptionError("warmup_share is 0, but schedule 'onecycle' begins with a rise; it must be above 0")
+        if self.max_time and self.schedule == "onecycle":
+            raise OptionError("schedule 'onecycle' spans a number of steps that max_time may cut short; take 'cosine'")
+        seconds_of(self.max_time)
         if self.min_delta and not self.patience:
             raise OptionError(f"min_delta is {self.min_delta:g}, but only patience uses it, and patience is off")
 
@@ -148,3 +155,24 @@ class TrainingOptions:
         if getattr(self, name) is not None and chosen not in users:
             which = " or ".join(repr(u) for u in users)
             raise OptionError(f"{name} is set, but {by} {chosen!r} does not use it, only {which}")
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds_of(max_time: str) -> float:
+    """Convert a time such as "90s", "5m" or "1.5h" to seconds; "" is infinite.
+
+    Raises:
+        OptionError: it is not a number above 0 with a unit.
+    """
+    if not max_time:
+        return math.inf
+    number, unit = max_time[:-1], max_time[-1]
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except (ValueError, KeyError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise OptionError(f"max_time is {max_time!r:.40}; give a number with s, m or h, such as 90s, 5m or 1.5h")
+    return seconds

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from unroll.data.batches import Batch, BatchSource
 from unroll.errors import RunError
 
-Stopped = Literal["", "finished", "early", "steps", "cut"]
+Stopped = Literal["", "finished", "early", "steps", "time", "cut"]
 
 
 @dataclass

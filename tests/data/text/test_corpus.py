@@ -179,3 +179,10 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     ).stdout
     # 12 MiB more of text are 24 MiB more of tokens, whose pages stay in memory as long as nobody else wants them
     assert int(out) < 48, out
+
+
+def test_a_joined_text_is_a_document_of_its_own():
+    joined = Corpus.of(np.array([5, 1, 7]), [2]).join(Corpus.of(np.array([1, 1]), [1]))
+    assert joined.tokens.tolist() == [5, 1, 7, 1, 1]
+    assert joined.documents.tolist() == [2, 3, 4]
+    assert (joined.counts.tokens, joined.counts.unknown, joined.counts.documents, joined.counts.rows) == (5, 3, 3, 2)

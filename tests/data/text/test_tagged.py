@@ -82,3 +82,17 @@ def test_a_restored_position_gives_the_rest() -> None:
     again = TaggingBatches(PART, options, shuffle=True)
     again.load_state_dict(state)
     assert [b.rows.tolist() for b in again] == rest
+
+
+def test_joined_sentences_keep_words_characters_and_tags():
+    vocabulary = WordCharVocabulary.learn([["a", "bb", "a", "bb"]], TextOptions(min_freq=1))
+    first = TaggedSentences.encode([["a", "bb"]], vocabulary, [np.array([0, 1])])
+    second = TaggedSentences.encode([["bb"], ["new", "a"]], vocabulary, [np.array([1]), np.array([0, 0])])
+    joined = first.join(second)
+    rows = joined.tokens.take(np.arange(3))
+    words = [joined.table.words[row].tolist() for row in rows]
+    a, bb = first.table.words[1:].tolist()
+    assert words == [[a, bb], [bb], [1, a]]
+    assert joined.table.characters[rows[2][0]].tolist() == second.table.characters[2].tolist()
+    assert joined.tags is not None
+    assert [row.tolist() for row in joined.tags.take(np.arange(3))] == [[0, 1], [1], [0, 0]]

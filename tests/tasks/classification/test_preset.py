@@ -12,9 +12,9 @@ from unroll.tasks.train import train_from_files
 SHORT, LONG = ["where is my card"] * 50, ["a long story " * 60] * 50
 
 
-def chosen(given, texts=SHORT, rows=9000, regression=False):
-    settings = ClassificationSettings.from_flat(given)
-    resolved, lines = choose_options(settings, texts, rows, regression=regression)
+def chosen(given, inputs=SHORT, rows=9000, regression=False):
+    settings, text = ClassificationSettings.from_flat(given), isinstance(inputs[0], str)
+    resolved, lines = choose_options(settings, inputs, rows, text=text, regression=regression)
     return resolved.flat(), lines
 
 
@@ -39,6 +39,21 @@ def test_passes_become_fewer_with_more_rows(rows, epochs):
     assert chosen({}, rows=rows)[0]["epochs"] == epochs
 
 
+def test_numeric_sequences_get_a_convolution_and_few_of_them_a_second_training():
+    flat, lines = chosen({}, [[0.5, 1.5] * 75] * 50, rows=50)
+    expected = {
+        "conv_filters": 64, "conv_kernel_sizes": [7], "conv_pool": 2, "bidirectional": True, "pooling": "mean+max",
+        "batch_size": 16, "epochs": 320, "refit": True, "schedule": "cosine", "pool_inputs": False,
+    }  # fmt: skip
+    assert {name: flat[name] for name in expected} == expected
+    assert lines[0] == "chosen for 50 sequences of 150 steps (--preset none keeps the defaults):"
+    flat, _ = chosen({}, [[0.5] * 1000] * 50, rows=8000)
+    assert (flat["batch_size"], flat["epochs"], flat["refit"], flat["conv_pool"]) == (64, 8, False, 4)
+    assert chosen({}, [[0.5] * 8] * 50, rows=300)[0]["conv_pool"] == 1
+    assert chosen({}, [[0.5] * 8] * 19, rows=19)[1] == []
+    assert chosen({"validation_fraction": 0.0}, [[0.5] * 8] * 50, rows=50)[0]["refit"] is False
+
+
 @pytest.mark.parametrize(("given", "rows"), [({}, 999), ({"preset": "none"}, 9000)], ids=["few rows", "none"])
 def test_defaults_stay(given, rows):
     flat, lines = chosen(given, rows=rows)
@@ -59,7 +74,7 @@ def test_what_was_given_stays():
 
 def test_settings_that_were_made_by_hand_stay():
     settings = ClassificationSettings(model=ModelOptions(pooling="mean"))
-    resolved, _ = choose_options(settings, SHORT, 9000, regression=False)
+    resolved, _ = choose_options(settings, SHORT, 9000, text=True, regression=False)
     assert (resolved.model.pooling, resolved.text.level) == ("mean", "char")
 
 
@@ -96,7 +111,7 @@ def test_the_estimator_says_what_it_chose_and_the_run_keeps_it(tmp_path, capsys)
     assert settings.classification.label_smoothing == 0.1
     again = unroll.load(clf.save(tmp_path / "run")).task.settings
     assert again.flat() == settings.flat()
-    assert choose_options(again, texts, len(texts), regression=False)[1] == []
+    assert choose_options(again, texts, len(texts), text=True, regression=False)[1] == []
     assert clf.score(texts, labels) == 1.0
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,13 @@ class Corpus:
         at = np.asarray(sorted({p for p in documents if p > 0}), dtype=np.int64)
         unknown = int((tokens == TextTokenizer.UNK).sum())
         return cls(tokens, at, Counts(len(tokens), 1, unknown, 0, 0, len(at)), start, where)
+
+    def join(self, other: Corpus) -> Corpus:
+        """Put another text, in memory, after this one, as a document of its own."""
+        documents = np.concatenate([self.documents, [len(self)], other.documents + len(self)])
+        sums = {f.name: getattr(self.counts, f.name) + getattr(other.counts, f.name) for f in fields(Counts)}
+        counts = Counts(**sums | {"documents": len(documents)})
+        return Corpus(np.concatenate([self.tokens, other.tokens]), documents, counts, self.start, self.where)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Iterate over the tokens, a few million at a time."""

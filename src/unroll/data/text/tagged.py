@@ -66,6 +66,13 @@ class TaggedSentences:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def join(self, other: TaggedSentences) -> TaggedSentences:
+        """Put other sentences, with tags that these have too, after these; their tokens are numbered anew."""
+        offset = len(self.table.words) - 1
+        moved = RaggedDataset.from_arrays([row + offset for row in other.tokens.take(np.arange(len(other)))])
+        tags = None if self.tags is None or other.tags is None else self.tags.join(other.tags)
+        return TaggedSentences(self.tokens.join(moved), self.table.join(other.table), tags, self.unseen_tags)
+
     def fingerprint(self) -> Iterator[bytes]:
         """Yield the bytes of every sentence, every tag and the token table, for a hash."""
         yield repr(self.unseen_tags).encode()

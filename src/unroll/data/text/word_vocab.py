@@ -39,6 +39,14 @@ class TokenTable:
     characters: np.ndarray
     seen: np.ndarray
 
+    def join(self, other: TokenTable) -> TokenTable:
+        """Put the tokens of another table after these, whether or not they are the same."""
+        width = max(self.characters.shape[1], other.characters.shape[1])
+        parts = (self.characters, other.characters[1:])
+        wide = [np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts]
+        words, seen = (np.concatenate([a, b[1:]]) for a, b in ((self.words, other.words), (self.seen, other.seen)))
+        return TokenTable(words, np.concatenate(wide), seen)
+
 
 class WordCharVocabulary:
     """Encode tokens with vocabularies of words and of characters. In both, id 0 is padding and id 1 unknown.

@@ -33,8 +33,8 @@ class ClassificationOptions:
     label_smoothing: float = 0.0
     """Share of the target probability spread over all classes."""
     preset: Literal["auto", "none"] = "auto"
-    """auto: for 1,000 training texts or more, options that were not given are chosen by the texts' length and number,
-    and told; none: every option keeps its default."""
+    """auto: for 1,000 training texts or 20 numeric sequences or more, options that were not given are chosen by their
+    length and number, and told; none: every option keeps its default."""
     baseline: Literal["auto", "none"] = "auto"
     """A model of another kind beside the figures, fitted in seconds: TF-IDF and a linear model for texts, a random
     forest on statistics for numeric sequences."""

@@ -107,15 +107,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             DataError: the inputs cannot be used.
             OptionError: an option is set that applies to another kind of input or target.
         """
-        text = bool(train.options.text)
-        if text:
-            rows, regression = len(train.rows), name == "regression"
-            settings, lines = choose_options(settings, train.inputs(), rows, regression=regression)
-            for line in lines:
-                say(line)
+        text, regression = bool(train.options.text), name == "regression"
+        settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, regression=regression)
+        for line in lines:
+            say(line)
         columns = replace(settings.classification, text=train.options.text, sequence=train.options.sequence)
         settings = replace(settings, classification=columns, length=settings.length.resolved(text=text))
-        settings.refuse_unused(text=text, regression=name == "regression")
+        settings.refuse_unused(text=text, regression=regression)
         if settings.transfer.init_from:
             encoder = pretrained_tokenizer(settings.transfer, settings.text).with_truncation(settings.length)
         elif text:
@@ -135,6 +133,10 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
     def encode(self, records: Records) -> RaggedDataset:
         """Encode texts or sequences, and keep their targets."""
         return records.encode(self.encoder)
+
+    def join(self, train: RaggedDataset, valid: RaggedDataset) -> RaggedDataset:
+        """Join the rows of both parts."""
+        return train.join(valid)
 
     @property
     def takes_text(self) -> bool:

@@ -85,6 +85,10 @@ class LanguageTask(BaseTask[Text, Corpus]):
         """Encode the text as one stream of tokens."""
         return encode_text(records, self.encoder, self.settings)
 
+    def join(self, train: Corpus, valid: Corpus) -> Corpus:
+        """Join both texts; the second begins a document."""
+        return train.join(valid)
+
     def network(self, training: Corpus | None = None) -> LanguageModel:
         """Build a new model."""
         options = self.settings.language

@@ -130,6 +130,10 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         """Encode tokens and tags."""
         return records.encode(self.encoder, self.labels)
 
+    def join(self, train: TaggedSentences, valid: TaggedSentences) -> TaggedSentences:
+        """Join the sentences of both parts."""
+        return train.join(valid)
+
     def network(self, training: TaggedSentences | None = None) -> Tagger:
         """Build a new model; for training it starts with the word vectors, or another run's weights."""
         options, K = self.settings, len(self.labels)
