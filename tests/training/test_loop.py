@@ -431,3 +431,19 @@ def test_a_training_that_ended_with_its_time_goes_on_with_more(tmp_path: Path) -
 def test_onecycle_has_no_time(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="spans a number of steps that max_time may cut short; take 'cosine'"):
         run(tmp_path, schedule="onecycle", max_time="1s")
+
+
+def test_epochs_of_a_moment_share_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    save = checkpoints.save
+    monkeypatch.setattr(checkpoints, "save", lambda folder, state: (written.append(folder.name), save(folder, state)))
+    monkeypatch.setattr("unroll.training.checkpointer.PAUSE", 1000.0)
+    _, outcome = run(tmp_path, epochs=8)
+    assert written.count("last") == 2, "the first epoch and the last"
+    assert written.count("best") <= 2
+    assert len(read_table(tmp_path / "history.csv")["epoch"]) == 8
+    assert checkpoints.load(tmp_path / "checkpoints" / "best")["epoch"] == outcome.best_epoch
+    written.clear()
+    monkeypatch.setattr("unroll.training.checkpointer.PAUSE", 0.0)
+    run(tmp_path, epochs=8)
+    assert written.count("last") == 8

@@ -18,6 +18,9 @@ from unroll.training.objective import Objective, objective_state
 from unroll.training.options import TrainingOptions
 from unroll.training.state import Feed, TrainingState
 
+PAUSE = 2.0
+"""Seconds between two checkpoints that only the end of an epoch asks for: files cost more than a tiny epoch's steps."""
+
 
 class Training(Protocol):
     """The parts of a training that a checkpoint saves, and the trainer, which knows the processes."""
@@ -61,6 +64,8 @@ class Checkpointer:
         self._board: Any = None
         self._begun = self._saved = time.monotonic()
         self._before = 0.0
+        self._any = False
+        self._best: dict[str, Any] | None = None
 
     @property
     def last(self) -> Path:
@@ -91,22 +96,36 @@ class Checkpointer:
         by_time = minutes and time.monotonic() - self._saved >= 60.0 * minutes
         return bool((every and step % every == 0) or by_time)
 
-    def save(self, module: Training, row: dict[str, float] | None = None) -> None:
+    def _pausing(self, module: Training) -> bool:
+        # several processes must agree, and their clocks do not
+        return module.trainer.world_size == 1 and self._any and time.monotonic() - self._saved < PAUSE
+
+    def save_epoch(self, module: Training, row: dict[str, float], *, at_once: bool) -> None:
+        """Save as `save` does, and log the epoch's row; within two seconds of the last time only if `at_once`."""
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, int(row["step"]))
+            self._board.flush()
+        if at_once or not self._pausing(module):
+            self.save(module)
+
+    def save(self, module: Training) -> None:
         """Save the checkpoint to resume from, and the current tables.
 
         Raises:
             RunError: the disk is full or the folder cannot be written; the existing files are intact.
         """
+        self._write_best()
         random = gather(_random_state(module.device), module.device)
         objective = objective_state(module.objective)
         carried = None if objective is None else gather(objective, module.device)
-        self._saved = time.monotonic()
+        self._saved, self._any = time.monotonic(), True
         if module.trainer.is_global_zero:
-            self._write(module, {"random": random, "objective": carried}, row)
+            self._write(module, {"random": random, "objective": carried})
         # no process may go on to stop, and perhaps to resume, before the checkpoint is there
         module.trainer.strategy.barrier()
 
-    def _write(self, module: Training, by_process: dict[str, Any], row: dict[str, float] | None) -> None:
+    def _write(self, module: Training, by_process: dict[str, Any]) -> None:
         module.course.seconds = self.seconds(module.course)
         optimizer = module.trainer.optimizers[0]
         state = {
@@ -125,13 +144,9 @@ class Checkpointer:
         checkpoints.save(self.last, state)
         write_history(self.folder / "history.csv", module.course.history)
         write_gradients(self.folder / "gradients.csv", module.watch.layers, module.watch.rows)
-        if self._board is not None and row is not None:
-            for name, value in row.items():
-                self._board.add_scalar(name, value, int(row["step"]))
-            self._board.flush()
 
     def save_best(self, module: Training) -> None:
-        """Save the model's current weights as the best checkpoint.
+        """Save the model's current weights as the best checkpoint, at the latest when `save` or `close` is called.
 
         Raises:
             RunError: as `save`.
@@ -140,10 +155,20 @@ class Checkpointer:
             course = module.course
             about = {"epoch": course.epoch + 1, "step": course.step, "monitor": self._monitor}
             model = dict(module.model.state_dict())
-            checkpoints.save(self.best, {**about, "value": course.best_value, "model": model})
+            self._best = {**about, "value": course.best_value, "model": model}
+            if self._pausing(module):
+                self._best["model"] = {name: tensor.clone() for name, tensor in model.items()}
+            else:
+                self._write_best()
+
+    def _write_best(self) -> None:
+        if self._best is not None:
+            checkpoints.save(self.best, self._best)
+            self._best = None
 
     def hold_best(self, module: Training) -> None:
         """Load the best weights into the model, in every process."""
+        self._write_best()
         if module.trainer.is_global_zero:
             load_best(module.model, self.folder)
         if module.trainer.world_size > 1:
@@ -151,7 +176,8 @@ class Checkpointer:
                 torch.distributed.broadcast(tensor, src=0)
 
     def close(self) -> None:
-        """Close the TensorBoard log."""
+        """Write the best weights, if they are not, and close the TensorBoard log."""
+        self._write_best()
         if self._board is not None:
             self._board.close()
             self._board = None

@@ -316,8 +316,9 @@ class TrainingModule(LightningModule):
         self.trainer.should_stop = bool(course.stopped)
         self.reporter.row(row, self._improved)
         self._maybe_average(row)
-        self.keeper.save(self, row)
-        if not course.stopped and (self._stop or self._asked_anywhere()):
+        halted = not course.stopped and (self._stop or self._asked_anywhere())
+        self.keeper.save_epoch(self, row, at_once=bool(course.stopped) or halted)
+        if halted:
             raise Halt(course.epoch, course.step, saved=True)
 
     def _maybe_average(self, row: dict[str, float]) -> None:

@@ -113,8 +113,8 @@ class TrainingOptions:
     """Machines that train together; start the same command on each of them."""
 
     checkpoint_every: int = 0
-    """Write the checkpoint to resume from every so many steps (0: not by steps; it is always written at the
-    end of an epoch)."""
+    """Write the checkpoint to resume from every so many steps (0: not by steps); the end of an epoch writes
+    it too, unless that was done less than 2 seconds ago."""
 
     checkpoint_minutes: float = 5.0
     """Write the checkpoint to resume from when the newest is older than this (0: not by time)."""
