@@ -9,12 +9,12 @@ from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.train import train_from_files
 
-SHORT, LONG = ["where is my card"] * 50, ["a long story " * 60] * 50
+SHORT, LONG = ["where is my card, please"] * 50, ["a long story " * 60] * 50
 
 
-def chosen(given, inputs=SHORT, rows=9000, regression=False):
+def chosen(given, inputs=SHORT, rows=9000, labels=3):
     settings, text = ClassificationSettings.from_flat(given), isinstance(inputs[0], str)
-    resolved, lines = choose_options(settings, inputs, rows, text=text, regression=regression)
+    resolved, lines = choose_options(settings, inputs, rows, text=text, labels=labels)
     return resolved.flat(), lines
 
 
@@ -22,7 +22,7 @@ def test_short_texts_are_read_by_character():
     flat, lines = chosen({})
     expected = {"level": "char", "ngrams": 5, "min_freq": 1, "bidirectional": True, "hidden_size": 64, "epochs": 15}
     assert {name: flat[name] for name in expected} == expected
-    assert lines[0] == "chosen for 9,000 texts of 16 characters (--preset none keeps the defaults):"
+    assert lines[0] == "chosen for 9,000 texts of 24 characters (--preset none keeps the defaults):"
     assert "level 'char'" in " ".join(line.strip() for line in lines[1:])
     assert max(map(len, lines)) <= 100
 
@@ -32,6 +32,15 @@ def test_long_texts_are_read_by_word():
     assert (flat["level"], flat["ngrams"], flat["word_dropout"], flat["epochs"]) == ("word", 2, 0.2, 8)
     assert "of 780 characters" in lines[0]
     assert flat["max_length"] is None
+
+
+def test_words_and_names_and_many_labels_differ():
+    flat, _ = chosen({}, ["Ivanova"] * 50, labels=80)
+    assert (flat["conv_pool"], flat["conv_kernel_sizes"], flat["word_dropout"], flat["epochs"]) == (1, [3], 0.1, 6)
+    flat, _ = chosen({}, labels=50)
+    assert (flat["embedding_dim"], flat["head_dropout"], flat["epochs"], flat["conv_pool"]) == (128, 0.5, 25, 4)
+    assert chosen({}, labels=49)[0]["embedding_dim"] == 64
+    assert chosen({}, LONG, labels=80)[0]["embedding_dim"] == 64
 
 
 @pytest.mark.parametrize(("rows", "epochs"), [(1000, 15), (9388, 15), (14080, 10), (70400, 2), (2_000_000, 2)])
@@ -74,7 +83,7 @@ def test_what_was_given_stays():
 
 def test_settings_that_were_made_by_hand_stay():
     settings = ClassificationSettings(model=ModelOptions(pooling="mean"))
-    resolved, _ = choose_options(settings, SHORT, 9000, text=True, regression=False)
+    resolved, _ = choose_options(settings, SHORT, 9000, text=True, labels=2)
     assert (resolved.model.pooling, resolved.text.level) == ("mean", "char")
 
 
@@ -91,7 +100,7 @@ def test_what_does_not_go_with_what_was_given_is_not_chosen():
     same({"chrono_init": 50}, "forget_bias")
     same({"average": "none"}, "ema_decay")
     same({"conv_filters": 0}, "conv_pool", "conv_kernel_sizes")
-    same({}, "label_smoothing", regression=True)
+    same({}, "label_smoothing", labels=0)
     assert chosen({"batch_size": 8}, rows=9000)[0]["epochs"] == 2
     assert chosen({"level": "bpe"})[0]["ngrams"] == 2
     assert chosen({"level": "byte"})[0]["ngrams"] == 5
@@ -111,7 +120,7 @@ def test_the_estimator_says_what_it_chose_and_the_run_keeps_it(tmp_path, capsys)
     assert settings.classification.label_smoothing == 0.1
     again = unroll.load(clf.save(tmp_path / "run")).task.settings
     assert again.flat() == settings.flat()
-    assert choose_options(again, texts, len(texts), text=True, regression=False)[1] == []
+    assert choose_options(again, texts, len(texts), text=True, labels=2)[1] == []
     assert clf.score(texts, labels) == 1.0
 
 

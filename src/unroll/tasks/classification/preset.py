@@ -39,12 +39,18 @@ _WORDS: dict[str, Any] = {
     **_TEXTS, "level": "word", "ngrams": 2, "conv_kernel_sizes": (3,), "embedding_dim": 64, "embedding_dropout": 0.5,
     "word_dropout": 0.2, "head_dropout": 0.5, "weight_decay": 0.1, "learning_rate": 0.003,
 }  # fmt: skip
+_MANY_CLASSES: dict[str, Any] = {"embedding_dim": 128, "embedding_dropout": 0.4, "head_dropout": 0.5}
+_VERY_SHORT: dict[str, Any] = {"conv_kernel_sizes": (3,), "conv_pool": 1, "word_dropout": 0.1}
 _SEQUENCES: dict[str, Any] = {
     **_COMMON, "pooling": "mean+max", "conv_kernel_sizes": (7,), "head_dropout": 0.3, "weight_decay": 0.01,
     "learning_rate": 0.003,
 }  # fmt: skip
 _TEXT_UPDATES, _SEQUENCE_UPDATES = 2200, 1000
 """Optimizer steps to aim at."""
+MANY_CLASSES = 50
+"""Labels from which on the model of short texts is wider, and trained for longer."""
+VERY_SHORT = 24
+"""Median length below which texts are words or names: nothing in them is pooled away."""
 _UNFIT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "forget_bias": ("recurrence", ("lstm", "gru")), "ema_decay": ("average", ("ema",)),
     "learning_rate": ("optimizer", ("adamw", "adam")), "weight_decay": ("optimizer", ("adamw",)),
@@ -53,11 +59,12 @@ _UNFIT: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 
 def choose_options(
-    settings: ClassificationSettings, inputs: Iterable[Any], rows: int, *, text: bool, regression: bool
+    settings: ClassificationSettings, inputs: Iterable[Any], rows: int, *, text: bool, labels: int
 ) -> tuple[ClassificationSettings, list[str]]:
-    """Choose the options that were not given by what `rows` training rows are like.
+    """Choose the options that were not given by what `rows` training rows with so many labels (0: numbers) are like.
 
-    Texts of up to 400 characters (median) are read by character, with n-grams of up to 5 characters; longer ones by
+    Texts of up to 400 characters (median) are read by character, with n-grams of up to 5 characters, more widely where
+    there are 50 labels or more, without pooling in the convolution where they are words or names; longer ones by
     word, with pairs of words. Texts and numeric sequences go through a convolution and a bidirectional recurrent layer,
     which is pooled over time; for texts the mean of the embeddings goes to the head, too. Few sequences are trained on
     twice, the second time with those held out for validation.
@@ -74,8 +81,11 @@ def choose_options(
     sample = list(islice(inputs, _SAMPLE))
     length = median(len(row) for row in sample)
     chosen = {name: flat[name] for name in given}
-    options = _for_texts(chosen, sample, length, rows) if text else _for_sequences(chosen, length, rows)
-    if regression:
+    if text:
+        options = _for_texts(chosen, sample, length, rows, labels)
+    else:
+        options = _for_sequences(chosen, length, rows)
+    if not labels:
         options.pop("label_smoothing")
     if not chosen.get("conv_filters", True):
         options = {name: value for name, value in options.items() if not name.startswith("conv_")}
@@ -96,14 +106,20 @@ def choose_options(
     return replace(type(settings).from_flat(flat | options), given=settings.given), lines
 
 
-def _for_texts(given: dict[str, Any], sample: list[str], characters: float, rows: int) -> dict[str, Any]:
+def _for_texts(given: dict[str, Any], sample: list[str], characters: float, rows: int, labels: int) -> dict[str, Any]:
     level = given.get("level", "char" if characters <= MOST_CHARACTERS else "word")
-    by_character = level in ("char", "byte")
+    by_character, updates, most = level in ("char", "byte"), _TEXT_UPDATES, 15
     options = {**(_CHARACTERS if by_character else _WORDS), "level": level}
+    if not by_character:
+        most = 8
+    elif characters < VERY_SHORT:
+        options, most = options | _VERY_SHORT, 6
+    elif labels >= MANY_CLASSES:
+        options, updates, most = options | _MANY_CLASSES, 2 * updates, 25
     if by_character and len(set("".join(sample))) > _LATIN:
         options["ngrams"] = 2  # longer runs of thousands of different characters are too many to number
     batch_size = given.get("batch_size", options["batch_size"])
-    return {**options, "epochs": min(max(round(_TEXT_UPDATES * batch_size / rows), 2), 15 if by_character else 8)}
+    return {**options, "epochs": min(max(round(updates * batch_size / rows), 2), most)}
 
 
 def _for_sequences(given: dict[str, Any], steps: float, rows: int) -> dict[str, Any]:

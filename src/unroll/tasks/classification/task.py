@@ -108,7 +108,8 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             OptionError: an option is set that applies to another kind of input or target.
         """
         text, regression = bool(train.options.text), name == "regression"
-        settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, regression=regression)
+        labels = 0 if regression else len(train.labels)
+        settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, labels=labels)
         for line in lines:
             say(line)
         columns = replace(settings.classification, text=train.options.text, sequence=train.options.sequence)
