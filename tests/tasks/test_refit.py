@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import unroll
-from unroll.errors import OptionError
+from unroll.errors import OptionError, RunError
 from unroll.tasks.base import DataPaths
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.language_modeling.options import LanguageSettings
-from unroll.tasks.train import finish, train_from_files
-from unroll.training import checkpoints
+from unroll.tasks.train import finish, resume, train_from_files
+from unroll.training import checkpoints, loop
 from unroll.training.options import TrainingOptions
 
 pytestmark = pytest.mark.slow
@@ -103,3 +103,28 @@ def test_a_time_is_a_number_with_a_unit():
     for wrong in ("5", "m", "-5m", "5 days", "infs", "0s"):
         with pytest.raises(OptionError, match="give a number with s, m or h, such as 90s, 5m or"):
             TrainingOptions(max_time=wrong)
+
+
+def test_a_second_training_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    whole, _ = fit(tmp_path, "whole", epochs=3, checkpoint_every=1)
+    trainer, calls = loop.fit, []
+
+    def stopping(model, objective, train, *arguments, **more):
+        calls.append(more["resume"])
+        if len(calls) == 2:
+            batches = train.__class__.__iter__
+            monkeypatch.setattr(train.__class__, "__iter__", lambda self: broken(batches(self)))
+        return trainer(model, objective, train, *arguments, **more)
+
+    def broken(batches):
+        yield next(batches)
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr("unroll.tasks.train.fit", stopping)
+    with pytest.raises(RunError, match="the disk is full"):
+        fit(tmp_path, "stopped", epochs=3, checkpoint_every=1)
+    monkeypatch.undo()
+    metrics = resume(tmp_path / "stopped", say=lambda _: None)
+    assert metrics["test"] == whole["test"]
+    one, other = (unroll.load(tmp_path / name).model.state_dict() for name in ("whole", "stopped"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
