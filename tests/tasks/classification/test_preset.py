@@ -41,6 +41,8 @@ def test_words_and_names_and_many_labels_differ():
     assert (flat["embedding_dim"], flat["head_dropout"], flat["epochs"], flat["conv_pool"]) == (128, 0.5, 25, 4)
     assert chosen({}, labels=49)[0]["embedding_dim"] == 64
     assert chosen({}, LONG, labels=80)[0]["embedding_dim"] == 64
+    flat, _ = chosen({"keep": "head"}, LONG, rows=22_500)
+    assert (flat["learning_rate"], flat["max_length"], flat["keep"], flat["epochs"]) == (0.001, 500, "head", 6)
 
 
 @pytest.mark.parametrize(("rows", "epochs"), [(1000, 15), (9388, 15), (14080, 10), (70400, 2), (2_000_000, 2)])

@@ -39,6 +39,11 @@ _WORDS: dict[str, Any] = {
     **_TEXTS, "level": "word", "ngrams": 2, "conv_kernel_sizes": (3,), "embedding_dim": 64, "embedding_dropout": 0.5,
     "word_dropout": 0.2, "head_dropout": 0.5, "weight_decay": 0.1, "learning_rate": 0.003,
 }  # fmt: skip
+_MANY_WORDS: dict[str, Any] = {
+    "vocab_size": 30_000, "max_length": 500, "keep": "both", "ngram_vocab_size": 100_000, "conv_pool": 2,
+    "embedding_dropout": 0.6, "word_dropout": 0.3, "weight_decay": 0.3, "learning_rate": 0.001, "ema_decay": 0.998,
+    "max_grad_norm": 1.0,
+}  # fmt: skip
 _MANY_CLASSES: dict[str, Any] = {"embedding_dim": 128, "embedding_dropout": 0.4, "head_dropout": 0.5}
 _VERY_SHORT: dict[str, Any] = {"conv_kernel_sizes": (3,), "conv_pool": 1, "word_dropout": 0.1}
 _SEQUENCES: dict[str, Any] = {
@@ -49,6 +54,8 @@ _TEXT_UPDATES, _SEQUENCE_UPDATES = 2200, 1000
 """Optimizer steps to aim at."""
 MANY_CLASSES = 50
 """Labels from which on the model of short texts is wider, and trained for longer."""
+MANY_TEXTS = 15_000
+"""Long texts from which on more of their words and pairs are read, with more dropout and a smaller learning rate."""
 VERY_SHORT = 24
 """Median length below which texts are words or names: nothing in them is pooled away."""
 _UNFIT: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -111,7 +118,7 @@ def _for_texts(given: dict[str, Any], sample: list[str], characters: float, rows
     by_character, updates, most = level in ("char", "byte"), _TEXT_UPDATES, 15
     options = {**(_CHARACTERS if by_character else _WORDS), "level": level}
     if not by_character:
-        most = 8
+        options, most = options | (_MANY_WORDS if rows >= MANY_TEXTS else {}), 8
     elif characters < VERY_SHORT:
         options, most = options | _VERY_SHORT, 6
     elif labels >= MANY_CLASSES:
