@@ -32,6 +32,7 @@ from unroll.tasks.base import (
     run_batches,
 )
 from unroll.tasks.classification import report as figures
+from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
@@ -93,9 +94,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     @classmethod
     def split(cls, settings: ClassificationSettings, records: Records) -> tuple[Records, Records | None]:
-        """Hold out a share of the rows, stratified by label."""
+        """Hold out a share of the rows, stratified by label; they count the same, whatever their weights."""
         train, valid = split(records.targets, settings.batch.validation_fraction, settings.batch.seed)
-        return records.take(train), records.take(valid) if len(valid) else None
+        return records.take(train), replace(records.take(valid), weights=None) if len(valid) else None
 
     @classmethod
     def learn(
@@ -123,6 +124,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         else:
             encoder = SequenceScaler.learn(train.inputs(), settings.sequence, settings.length)
         labels, targets = train.labels, train.targets
+        class_weights(settings.classification.class_weights, labels.names, None)  # refuses unknown classes
         mean = targets.mean(0, dtype=np.float64)
         scale = np.ones(len(labels))
         if labels.kind == "single":
@@ -156,19 +158,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
         """Return loss and metrics; balanced class weights are computed from the training targets."""
-        from unroll.tasks.classification.loss import (  # imports torchmetrics
-            MultiLabel,
-            Regression,
-            SingleLabel,
-            class_weights,
-        )
+        from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel  # imports torchmetrics
 
         options, K = self.settings.classification, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
-        weights = None
-        if options.class_weights == "balanced" and training is not None:
-            weights = class_weights(torch.from_numpy(training.targets), K)
+        targets = None if training is None else torch.from_numpy(training.targets)
+        weights = class_weights(options.class_weights, self.labels.names, targets)
         head = SingleLabel if self.labels.kind == "single" else MultiLabel
         return head(K, weights, options.label_smoothing)
 
