@@ -107,5 +107,5 @@ def test_a_validation_text_takes_the_place_of_the_split() -> None:
     near = unroll.LanguageModel(**options).fit(WORDS, X_val=WORDS[:8]).history_[-1]["valid_loss"]
     far = unroll.LanguageModel(**options).fit(WORDS, X_val=["mat the on sat cat the"] * 8).history_[-1]["valid_loss"]
     assert far > near + 0.5
-    with pytest.raises(DataError, match="^X_val holds no text$"):
+    with pytest.raises(DataError, match=r"^X_val holds no text$"):
         unroll.LanguageModel(**options).fit(WORDS, X_val=[" "])

@@ -30,6 +30,7 @@ from unroll.tasks.base import (
     describe_lengths,
     require_finite,
     run_batches,
+    some,
 )
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.class_weights import class_weights
@@ -171,6 +172,15 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
     def batches(self, part: RaggedDataset, *, training: bool) -> Batches:
         """Batch rows of similar length."""
         return Batches(part, self.settings.batch, shuffle=training)
+
+    def summary(self) -> str:
+        """Name the kind of rows, their column, and the labels."""
+        what = f"{self.name} of {'texts' if self.takes_text else 'sequences'} ('{self.column}')"
+        K = len(self.labels)
+        if self.labels.kind == "regression":
+            return f"{what}, {K} number{'s' * (K > 1)}"
+        several = ", any of them" if self.labels.kind == "multi" else ""
+        return f"{what}, {K:,} labels{several}: {some(self.labels.names)}"
 
     def counts(self, part: RaggedDataset) -> dict[str, int]:
         """Count rows."""

@@ -21,7 +21,17 @@ from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster, segment_length
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
+from unroll.tasks.base import (
+    BaseTask,
+    DataPaths,
+    Log,
+    Report,
+    TrainingData,
+    counted,
+    parameters,
+    recurrent_layers,
+    some,
+)
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
@@ -194,6 +204,12 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
     def counts(self, part: ForecastWindows) -> dict[str, int]:
         """Count windows."""
         return {"windows": part.size}
+
+    def summary(self) -> str:
+        """Name the targets, the horizon and the look-back."""
+        reach, layout = self.settings.reach, self.layout
+        steps = f"{reach.horizon} step{'s' * (reach.horizon > 1)} from {reach.lookback}"
+        return f"forecasting of {some([repr(name) for name in layout.target])}, {steps}, frequency {layout.frequency}"
 
     def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
         """Describe series and windows of each part, and the model."""
