@@ -131,3 +131,43 @@ def test_mistakes_are_said() -> None:
         model.predict(np.zeros(30))
     with pytest.raises(OptionError, match="horizon is 'x'; it must be a whole number of at least 1"):
         model.predict(horizon="x")
+
+
+def stores(name: str, keys: list[Any]) -> pd.DataFrame:
+    df = wave(40)
+    return pd.concat([df.assign(**{name: key}) for key in keys], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [[7, 12], ["7", "x"], [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-06-01 12:00")]],
+    ids=["integers", "texts", "dates"],
+)
+def test_names_of_series_come_back_as_they_were(keys: list[Any], tmp_path: Path) -> None:
+    data = stores("store", keys)
+    model = Forecaster(horizon=2, season=1, lookback=4, series_id="store", **SMALL).fit(data)
+    found = model.predict()
+    assert found.store.tolist() == [keys[0], keys[0], keys[1], keys[1]]
+    assert found.store.dtype.kind == data.store.dtype.kind
+    assert len(found.merge(data, on="store")) == 2 * len(data)
+    again = unroll.load(model.save(tmp_path / "run"))
+    assert again.predict(data).store.tolist() == found.store.tolist()
+    data.to_csv(tmp_path / "data.csv", index=False)
+    assert [r["store"] for r in again.predict(str(tmp_path / "data.csv"))] == found.store.astype(str).tolist()
+    data.to_parquet(tmp_path / "data.parquet")
+    names = [key if isinstance(key, int) else str(key) for key in found.store]
+    assert [r["store"] for r in again.predict(str(tmp_path / "data.parquet"))] == names
+
+
+def test_integer_names_of_any_type_and_in_backtests() -> None:
+    data = stores("store", [3, 10])
+    options = {"horizon": 2, "season": 1, "lookback": 4, "series_id": "store", **SMALL}
+    model = Forecaster(**options).fit(data)
+    for kind in ("int8", "Int64", "category", "object"):
+        assert model.predict(data.astype({"store": kind})).store.tolist() == [3, 3, 10, 10]
+    assert model.predict(data.astype({"store": str})).store.tolist() == ["3", "3", "10", "10"]
+    model.predict(data)
+    _, forecasts = model.backtest(data, origins=1)
+    assert forecasts.series.tolist() == [3, 3, 10, 10]
+    model.update(data[:2].assign(day=pd.to_datetime(["2024-02-10", "2024-02-11"])))
+    assert model.predict().store.tolist() == [3, 3, 10, 10]

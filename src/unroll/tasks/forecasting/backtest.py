@@ -22,6 +22,7 @@ from unroll.models.forecaster.model import Forecaster
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import report
 from unroll.tasks.forecasting.inference import Forecasts, answer
+from unroll.tasks.forecasting.output_table import json_key
 from unroll.tasks.forecasting.report import called
 from unroll.tasks.forecasting.split import listed
 from unroll.tasks.forecasting.task import ForecastingTask
@@ -155,7 +156,7 @@ def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
         for f in range(test.windows.horizon):
             for k, target in enumerate(frames.targets):
                 record: dict[str, Any] = {
-                    "series": frames.series[s].name,
+                    "series": json_key(frames, frames.series[s].name),
                     "origin": _told(frames, s, origin),
                     "step": f + 1,
                     "time": _told(frames, s, origin + f),
