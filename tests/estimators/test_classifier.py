@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import unroll
@@ -233,3 +235,33 @@ def test_validation_sequences_of_another_width() -> None:
     with pytest.raises(DataError) as error:
         Classifier(**SMALL).fit(X, y, X[:2, :, :3], y[:2])
     assert str(error.value) == "row 1 of X_val has 3 features per step, but the training data has 8"
+
+
+@pytest.mark.parametrize("labels", [["yes", "no"], [7, -1], [True, False], [1.0, 2.0]], ids=str)
+def test_labels_of_any_type_survive_every_copy(labels: list[object], tmp_path: Path) -> None:
+    X, y = [[0.0, 1.0], [1.0, 0.0]] * 20, labels * 20
+    classifier = Classifier(**SMALL).fit(X, y)
+    again = Classifier.load(classifier.save(tmp_path / "run"))
+    dumped = tmp_path / "model.joblib"
+    joblib.dump(classifier, dumped)
+    for copied in (again, copy.deepcopy(classifier), joblib.load(dumped)):
+        assert copied.classes_.tolist() == sorted(labels)  # pyright: ignore[reportArgumentType]
+        assert copied.classes_.dtype.kind in (classifier.classes_.dtype.kind, "i")
+        assert copied.score(X, y) == classifier.score(X, y)
+        assert (copied.predict(X) == classifier.predict(X)).all()
+        assert copied.predict_proba(X).dtype == np.float64
+
+
+def test_workers_of_joblib_and_pipelines_take_the_estimators() -> None:
+    X, y = digits(60)
+    classifier = Classifier(**(SMALL | {"epochs": 1})).fit(X, y % 2)
+    own = joblib.Parallel(n_jobs=2)(joblib.delayed(classifier.predict)(X[i : i + 5]) for i in (0, 5))
+    assert (np.concatenate(own) == classifier.predict(X[:10])).all()
+    pipeline = make_pipeline(FunctionTransformer(lambda rows: rows / 16), classifier)
+    weights = np.where(y[:40] % 2, 2.0, 1.0)
+    pipeline.fit(X[:40], y[:40] % 2, classifier__sample_weight=weights)
+    assert 0 <= pipeline.score(X[40:], y[40:] % 2) <= 1
+    grid = GridSearchCV(classifier, {"class_weights": ["none", {1: 4.0}]}, cv=2, scoring="roc_auc")
+    assert grid.fit(X, y % 2).best_params_["class_weights"] in ("none", {1: 4.0})
+    scores = cross_val_score(classifier, X[:40], y[:40] % 2, cv=2, params={"sample_weight": weights})
+    assert scores.shape == (2,)

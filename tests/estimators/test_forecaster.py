@@ -78,7 +78,8 @@ def test_backtest() -> None:
     assert report["windows"] == 2
     assert report["in_training"] == 0
     assert len(forecasts) == 14
-    assert forecasts.origin.unique().tolist() == ["2024-03-17", "2024-03-24"]
+    assert forecasts.origin.unique().astype(str).tolist() == ["2024-03-17", "2024-03-24"]
+    assert forecasts.time.tolist() == wave(90).day[76:].tolist()
     own, _ = model.backtest(origins=2)
     assert own["in_training"] == 1
 

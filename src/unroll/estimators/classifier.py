@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from unroll.data.bad_rows import describe
-from unroll.data.labels import Labels, label_name
+from unroll.data.labels import Labels, Values, label_name
 from unroll.data.ragged import RaggedDataset
 from unroll.data.sample_weights import read_weights
 from unroll.errors import DataError
@@ -147,14 +147,15 @@ class Classifier(ClassifierMixin, _Labelled):
             names = [label_name(c) or "" for c in self.classes_.tolist()]
             if len(set(names)) < len(names):
                 raise DataError(f"y has labels that read the same: {', '.join(map(repr, self.classes_.tolist()))}")
-            labels = Labels("single", names)
+            kind_of_y: Values = "integer" if y.dtype.kind in "iuf" else "boolean" if y.dtype.kind == "b" else "text"
+            labels = Labels("single", names, kind_of_y)
         target = labels, targets.astype(np.float32 if y.ndim == 2 else np.int64)
         self._fit(values, kind, (rows, weights), target, self._valid(X_val, y_val, kind, labels, read_labels))
         return self
 
     def _loaded(self) -> None:
         several = self.task_.labels.kind == "multi"
-        self.classes_ = np.arange(len(self.task_.labels)) if several else np.array(self.task_.labels.names)
+        self.classes_ = np.arange(len(self.task_.labels)) if several else self.task_.labels.array()
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable label of each row (N,), or zeros and ones (N, K)."""

@@ -15,7 +15,7 @@ from unroll.estimators.base import Estimator, takes
 from unroll.estimators.parameters import ForecasterParameters
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
 from unroll.tasks.base import DataPaths, Report
-from unroll.tasks.forecasting.backtest import backtest, records
+from unroll.tasks.forecasting.backtest import backtest, forecast_table
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import table
 from unroll.tasks.forecasting.split import listed
@@ -133,15 +133,13 @@ class Forecaster(Estimator):
             Metrics of the model and the naive forecasts, also by origin and by step; and every forecast with its
             truth, a row each. Series that are too short are left out with a warning.
         """
-        import pandas as pd
-
         check_is_fitted(self)
         frames = self.predictor_.frames if X is None else self._frames(X)
         if frames is None:
             raise DataError("there are no series to test on; give X")
         result = backtest(self.task_, self.predictor_.model, frames, origins=origins, stride=stride)
         _warn(result.notes)
-        return result.report, pd.DataFrame(records(result, self.task_))
+        return result.report, forecast_table(result, self.task_)
 
     def _without(self, frames: TimeSeriesSet) -> list[str]:
         """List the series, with their number of rows, that were left out of training."""
