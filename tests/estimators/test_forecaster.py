@@ -172,3 +172,20 @@ def test_integer_names_of_any_type_and_in_backtests() -> None:
     assert forecasts.series.tolist() == [3, 3, 10, 10]
     model.update(data[:2].assign(day=pd.to_datetime(["2024-02-10", "2024-02-11"])))
     assert model.predict().store.tolist() == [3, 3, 10, 10]
+
+
+def test_validation_series_follow_the_training_and_end_the_history() -> None:
+    df, options = wave(90), {"horizon": 7, **SMALL}
+    model = Forecaster(**options).fit(df[:70], X_val=df[70:84])
+    split = Forecaster(**options, valid_size=14).fit(df[:84])
+    assert [row["valid_loss"] for row in model.history_] == [row["valid_loss"] for row in split.history_]
+    assert model.predict().equals(split.predict())
+    with pytest.raises(OptionError) as error:
+        Forecaster(**options, valid_size=7).fit(df[:70], X_val=df[70:84])
+    assert str(error.value) == "valid_size is set, and validation data is given too; give one of them"
+    with pytest.raises(DataError) as error:
+        Forecaster(**options).fit(df[:70], X_val=df[60:84])
+    wanted = "the series: the new data begins at 2024-03-01, but 2024-03-10 is already there; leave out what is"
+    assert str(error.value) == wanted
+    with pytest.raises(DataError, match=r"^X_val has no column 'y'"):
+        Forecaster(**options).fit(df[:70], X_val=df[70:].rename(columns={"y": "z"}))

@@ -110,13 +110,22 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     @classmethod
     def prepare_frames(
-        cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
+        cls,
+        name: str,
+        settings: ForecastingSettings,
+        frames: TimeSeriesSet,
+        sources: DataPaths,
+        say: Log,
+        validation: TimeSeriesSet | None = None,
     ) -> TrainingData:
-        """Prepare series already read; of `sources`, only validation and test files are read."""
+        """Prepare series already read; of `sources`, only validation and test files are read.
+
+        The rows after `frames` may also be given as `validation`, in place of validation files.
+        """
         settings.refuse_unused()
         settings = _settled(settings, frames)
         check_names(frames.layout, settings.forecaster)
-        frames, rows, upto = split.divided(frames, settings, sources, say)
+        frames, rows, upto = split.divided(frames, settings, sources, say, validation)
         task = cls._measure(name, settings, frames, upto, say)
         arrays = SeriesArrays(frames, task.scaler)
         train = task._windows(frames, rows["training"], "training", arrays)
