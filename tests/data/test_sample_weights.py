@@ -14,7 +14,7 @@ def test_weights_have_the_mean_1_and_rows_of_weight_0_are_left_out() -> None:
     assert rows.tolist() == [0, 2, 3]
     assert weights is not None
     assert weights.dtype == np.float32
-    np.testing.assert_allclose(weights, np.array([2, 6, 4]) / 3, rtol=1e-6)
+    np.testing.assert_allclose(weights, np.array([2, 6, 4]) / 4, rtol=1e-6)
 
 
 def test_equal_weights_are_none() -> None:
@@ -28,7 +28,7 @@ def test_weights_of_any_size_stay_finite() -> None:
     rows, weights = weighted_rows(np.array([1e308, 1e308, 1e-300, 5e307]), "X")
     assert rows.tolist() == [0, 1, 3]
     assert weights is not None
-    np.testing.assert_allclose(weights, [1.6, 1.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(weights, [1.2, 1.2, 0.6], rtol=1e-6)
 
 
 def test_what_is_no_weight() -> None:

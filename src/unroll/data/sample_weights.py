@@ -50,9 +50,8 @@ def weighted_rows(weights: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarr
     if most <= 0:
         raise DataError(f"the weights of {where} are all zero, so that no row is left for training")
     shares = weights / most
-    scaled = (shares / shares.mean()).astype(np.float32)
-    rows = np.flatnonzero(scaled >= _LEAST)
-    kept = scaled[rows]
+    rows = np.flatnonzero(shares >= _LEAST)
+    kept = (shares[rows] / shares[rows].mean()).astype(np.float32)
     return rows, None if (kept == kept[0]).all() else kept
 
 

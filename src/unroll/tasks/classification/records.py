@@ -166,12 +166,7 @@ def load_records(
 def _weights(data: Any, settings: ClassificationSettings, where: str) -> tuple[list[Any], str]:
     """Read the column of weights of a table or of rows; also return a note on how its numbers are written."""
     column = settings.classification.sample_weight
-    if is_table(data):
-        values = column_of(data, column)
-    else:
-        require_columns(data.column_names, [column], where)
-        values = list(iter_column(data, column))
-    read, said = read_targets(values, settings.source.decimal, f"{where}, column '{column}'")
+    read, said = read_targets(column_of(data, column, where), settings.source.decimal, f"{where}, column '{column}'")
     return read, f"{where}: column '{column}' {said}" if said else ""
 
 

@@ -187,10 +187,12 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         return {"rows": len(part)}
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Describe rows, their lengths and the vocabulary."""
+        """Describe rows, their lengths and weights, and the vocabulary."""
         padding = self.batches(prepared.train, training=True).padding_share()
         unit = "tokens" if self.takes_text else "steps"
         yield f"{self.describe_parts(prepared)}; {describe_lengths(prepared.train.lengths, unit, 'row', padding)}"
+        if (weights := prepared.train.weights) is not None:
+            yield f"weights of rows: {weights.min():.3g} to {weights.max():.3g} times their mean"
         if isinstance(self.encoder, TextTokenizer):
             yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
 
