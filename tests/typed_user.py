@@ -15,11 +15,17 @@ used: str = lstm.used[0].backend
 
 classifier = unroll.Classifier(hidden_size=32, recurrence="gru", pooling="last", max_length=None, random_state=0)
 answers: np.ndarray = classifier.fit(["good", "bad"], ["+", "-"]).predict(["good"])
+weighed = unroll.Classifier(class_weights={"+": 2.0, "-": 1}).fit(
+    ["a"], ["+"], X_val=["b"], y_val=["+"], sample_weight=[1.0]
+)
+numbered: dict[int, float] = {0: 1.0, 1: 5.0}
+weighed = unroll.Classifier(class_weights=numbered)
 regressor = unroll.Regressor(epochs=3, conv_kernel_sizes=[3, 5], verbose=True)
 tagger = unroll.Tagger(decoder="crf", characters="convolution")
+tags: list[list[str]] = tagger.fit([["a"]], [["X"]], X_val=[["a"]], y_val=[["X"]]).predict([["a"]])
 forecaster = unroll.Forecaster(target=["sold"], horizon=3, strategy="seq2seq")
 language_model = unroll.LanguageModel(level="char", tie_weights=True)
 again: unroll.Classifier = unroll.Classifier.load("runs/words")
 predictor: unroll.Predictor = unroll.load("runs/words")
 for answer in predictor.predict(["good"]):
-    print(answer)
+    print(answer, repr(predictor), predictor.run)

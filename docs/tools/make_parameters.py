@@ -12,6 +12,7 @@ import inspect
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ Longer than other files, since it lists every option once for each estimator.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 '''
 ESTIMATORS = ("Classifier", "Regressor", "Tagger", "Forecaster", "LanguageModel")
 
@@ -41,6 +43,8 @@ def annotation(hint: Any) -> str:
     if origin is tuple:  # a list will do, and becomes one
         item = annotation(inside[0])
         return f"tuple[{item}, ...] | list[{item}]"
+    if origin is Mapping:
+        return f"Mapping[{', '.join('Any' if part is Any else annotation(part) for part in inside)}]"
     return "None" if hint is type(None) else hint.__name__
 
 

@@ -79,8 +79,9 @@ def help_texts(cls: type) -> dict[str, str]:
 def check_types(instance: Any) -> None:
     """Check and convert every field of a frozen dataclass by its annotation; for use in `__post_init__`.
 
-    Supports bool, int, float, str, `Literal`, `tuple[X, ...]` and `X | None`. Numbers of other libraries
-    become Python's, lists become tuples, and for a tuple of texts or numbers a single one is allowed.
+    Supports bool, int, float, str, `Literal`, `tuple[X, ...]`, `X | None` and `X | Mapping[Any, Y]`. Numbers of other
+    libraries become Python's, lists become tuples, the keys of a mapping become text, and for a tuple of texts or
+    numbers a single one is allowed.
 
     Raises:
         OptionError: a value of another type, a choice that does not exist, or a number that is not finite.
@@ -121,6 +122,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def _key(name: str, key: Any) -> str:
+    """Convert the key of a mapping to text: a name, a number, true or false."""
+    key = key.item() if hasattr(key, "item") else key  # a number of NumPy
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise OptionError(f"{name} has the name {shown(key)}; a name is text, a number, true or false")
+
+
 def check_value(name: str, value: Any, hint: Any) -> Any:
     """Check and convert the value of the option `name` to type `hint`; see `check_types`."""
     origin = get_origin(hint)
@@ -129,9 +140,15 @@ def check_value(name: str, value: Any, hint: Any) -> Any:
             raise OptionError(f"{name} is {shown(value)}{nearest(shown(value).strip(chr(39)), get_args(hint))}")
         return value
     if origin in (Union, types.UnionType):
-        if value is None:
+        mapping = next((h for h in get_args(hint) if get_origin(h) is Mapping), None)
+        if mapping is not None and isinstance(value, Mapping):
+            return check_value(name, value, mapping)
+        if value is None and type(None) in get_args(hint):
             return None
         return check_value(name, value, next(h for h in get_args(hint) if h is not type(None)))
+    if origin is Mapping:
+        inner = get_args(hint)[1]
+        return {_key(name, key): check_value(f"{name} of {shown(key)}", one, inner) for key, one in value.items()}
     if origin is tuple:
         inner = get_args(hint)[0]
         if isinstance(value, str if inner is str else numbers.Real):

@@ -148,6 +148,7 @@ def test_a_file_of_options_is_refused_in_one_sentence(line: str, message: str, t
         ("learning-rate: 1e-3", "learning_rate", 0.001),
         ("hidden_size: 010", "hidden_size", 10),
         ("text: 12:30", "text", "12:30"),
+        ("class_weights: {spam: 5, 1: 2}", "class_weights", {"spam": 5.0, "1": 2.0}),
     ],
 )
 def test_a_file_of_options_is_read_as_it_is_written(line: str, option: str, value: object, tmp_path: Path) -> None:
@@ -170,6 +171,10 @@ def test_a_file_of_options_is_read_as_it_is_written(line: str, option: str, valu
         ("--bidirectional", "bidirectional", True),
         ("--forget-bias=null", "forget_bias", None),
         ("--forget-bias=1", "forget_bias", 1.0),
+        ("--class-weights=balanced", "class_weights", "balanced"),
+        ("--class-weights=spam=5, ham=1.5", "class_weights", {"spam": 5.0, "ham": 1.5}),
+        ("--class-weights=a=b=2", "class_weights", {"a=b": 2.0}),
+        ('--class-weights={"spam, eggs": 5, 1: 2}', "class_weights", {"spam, eggs": 5.0, "1": 2.0}),
     ],
 )
 def test_a_flag_is_read_as_it_is_written(flag: str, option: str, value: object) -> None:
@@ -187,6 +192,11 @@ def test_a_flag_is_read_as_it_is_written(flag: str, option: str, value: object) 
         ("--learning-rate=1e999", "it must be a number"),
         ("--learning-rate=[1]", "learning_rate is '[1]'; it must be a number"),
         ("--bidirectional=maybe", "it must be true or false"),
+        ("--class-weights=balance", "class_weights is 'balance'; did you mean 'balanced'?"),
+        ("--class-weights=a=5,a=6", "is no list of names with numbers, such as a=5,b=0.5 or '{a: 5, b: 0.5}'"),
+        ("--class-weights=a=much", "is no list of names with numbers"),
+        ("--class-weights={a", "is no list of names with numbers"),
+        ("--class-weights=a=nan", "class_weights of 'a' is nan; it must be a number"),
         ("--recurrence=lstmm", "recurrence is 'lstmm'; did you mean 'lstm'?"),
     ],
 )

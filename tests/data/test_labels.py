@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,6 +167,11 @@ def test_json_there_and_back() -> None:
         ({"format": "unroll.labels/1", "kind": "single", "names": ["a"]}, "labels are damaged: names are missing"),
         ({"format": "unroll.labels/1", "kind": "single", "names": ["a", "a"]}, "labels are damaged"),
         ({"format": "unroll.labels/1", "kind": "single", "names": ["a", 1]}, "labels are damaged: names is not a list"),
+        (
+            {"format": "unroll.labels/1", "kind": "single", "names": ["a", "1"], "values": "integer"},
+            "the labels are damaged: values is 'integer', which the names are not",
+        ),
+        ({"format": "unroll.labels/1", "kind": "single", "names": ["a", "b"], "values": "?"}, "damaged: values is"),
         ({"format": "unroll.labels/1", "kind": "multi", "names": []}, "labels are damaged: names are missing"),
     ],
 )
@@ -206,3 +212,19 @@ def test_spellings_of_one_label_and_of_two_are_said() -> None:
 def test_a_complex_number_is_no_target() -> None:
     with pytest.raises(DataError, match="row 2 of the data needs a number to predict, but holds"):
         Labels("regression", ["value"]).encode([1.0, np.complex128(2 + 1j)])
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([3, 3.0, np.int64(-1), 10], [-1, 3, 10]),
+        ([True, np.False_], [False, True]),
+        (["b", "a"], ["a", "b"]),
+        (["2", "1"], ["1", "2"]),
+        ([1, "2"], ["1", "2"]),
+        ([1, 10**30], ["1", str(10**30)]),
+    ],
+)
+def test_labels_come_back_as_they_were(values: list[Any], labels: list[Any]) -> None:
+    again = Labels.from_json(Labels.learn(values).to_json())
+    assert again.array().tolist() == labels

@@ -164,3 +164,6 @@ def test_joined_rows_stand_one_after_the_other():
     ]
     assert joined.lengths.tolist() == [2, 3, 4, 2, 2, 3]
     assert joined.targets.tolist() == [2, 0, 7, 8, 2, 0]
+    assert joined.weights is None
+    second.weights = np.array([0.5, 2.0], np.float32)
+    assert first.join(second).weights.tolist() == [1.0, 1.0, 0.5, 2.0]

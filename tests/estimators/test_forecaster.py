@@ -78,7 +78,8 @@ def test_backtest() -> None:
     assert report["windows"] == 2
     assert report["in_training"] == 0
     assert len(forecasts) == 14
-    assert forecasts.origin.unique().tolist() == ["2024-03-17", "2024-03-24"]
+    assert forecasts.origin.unique().astype(str).tolist() == ["2024-03-17", "2024-03-24"]
+    assert forecasts.time.tolist() == wave(90).day[76:].tolist()
     own, _ = model.backtest(origins=2)
     assert own["in_training"] == 1
 
@@ -131,3 +132,60 @@ def test_mistakes_are_said() -> None:
         model.predict(np.zeros(30))
     with pytest.raises(OptionError, match="horizon is 'x'; it must be a whole number of at least 1"):
         model.predict(horizon="x")
+
+
+def stores(name: str, keys: list[Any]) -> pd.DataFrame:
+    df = wave(40)
+    return pd.concat([df.assign(**{name: key}) for key in keys], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [[7, 12], ["7", "x"], [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-06-01 12:00")]],
+    ids=["integers", "texts", "dates"],
+)
+def test_names_of_series_come_back_as_they_were(keys: list[Any], tmp_path: Path) -> None:
+    data = stores("store", keys)
+    model = Forecaster(horizon=2, season=1, lookback=4, series_id="store", **SMALL).fit(data)
+    found = model.predict()
+    assert found.store.tolist() == [keys[0], keys[0], keys[1], keys[1]]
+    assert found.store.dtype.kind == data.store.dtype.kind
+    assert len(found.merge(data, on="store")) == 2 * len(data)
+    again = unroll.load(model.save(tmp_path / "run"))
+    assert again.predict(data).store.tolist() == found.store.tolist()
+    data.to_csv(tmp_path / "data.csv", index=False)
+    assert [r["store"] for r in again.predict(str(tmp_path / "data.csv"))] == found.store.astype(str).tolist()
+    data.to_parquet(tmp_path / "data.parquet")
+    names = [key if isinstance(key, int) else str(key) for key in found.store]
+    assert [r["store"] for r in again.predict(str(tmp_path / "data.parquet"))] == names
+
+
+def test_integer_names_of_any_type_and_in_backtests() -> None:
+    data = stores("store", [3, 10])
+    options = {"horizon": 2, "season": 1, "lookback": 4, "series_id": "store", **SMALL}
+    model = Forecaster(**options).fit(data)
+    for kind in ("int8", "Int64", "category", "object"):
+        assert model.predict(data.astype({"store": kind})).store.tolist() == [3, 3, 10, 10]
+    assert model.predict(data.astype({"store": str})).store.tolist() == ["3", "3", "10", "10"]
+    model.predict(data)
+    _, forecasts = model.backtest(data, origins=1)
+    assert forecasts.series.tolist() == [3, 3, 10, 10]
+    model.update(data[:2].assign(day=pd.to_datetime(["2024-02-10", "2024-02-11"])))
+    assert model.predict().store.tolist() == [3, 3, 10, 10]
+
+
+def test_validation_series_follow_the_training_and_end_the_history() -> None:
+    df, options = wave(90), {"horizon": 7, **SMALL}
+    model = Forecaster(**options).fit(df[:70], X_val=df[70:84])
+    split = Forecaster(**options, valid_size=14).fit(df[:84])
+    assert [row["valid_loss"] for row in model.history_] == [row["valid_loss"] for row in split.history_]
+    assert model.predict().equals(split.predict())
+    with pytest.raises(OptionError) as error:
+        Forecaster(**options, valid_size=7).fit(df[:70], X_val=df[70:84])
+    assert str(error.value) == "valid_size is set, and validation data is given too; give one of them"
+    with pytest.raises(DataError) as error:
+        Forecaster(**options).fit(df[:70], X_val=df[60:84])
+    wanted = "the series: the new data begins at 2024-03-01, but 2024-03-10 is already there; leave out what is"
+    assert str(error.value) == wanted
+    with pytest.raises(DataError, match=r"^X_val has no column 'y'"):
+        Forecaster(**options).fit(df[:70], X_val=df[70:].rename(columns={"y": "z"}))

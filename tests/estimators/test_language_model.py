@@ -100,3 +100,12 @@ def test_series_and_frames_of_texts(fitted: unroll.LanguageModel) -> None:
 def test_line_ends_of_all_kinds_are_one(fitted: unroll.LanguageModel) -> None:
     assert _lines("a\r\nb\rc\n\nd").lines == ["a\n", "b\n", "c\n", "\n", "d\n"]
     assert _lines(["a", "", "b\n"]).lines == ["a\n", "\n", "b\n"]
+
+
+def test_a_validation_text_takes_the_place_of_the_split() -> None:
+    options = QUICK | {"epochs": 3}
+    near = unroll.LanguageModel(**options).fit(WORDS, X_val=WORDS[:8]).history_[-1]["valid_loss"]
+    far = unroll.LanguageModel(**options).fit(WORDS, X_val=["mat the on sat cat the"] * 8).history_[-1]["valid_loss"]
+    assert far > near + 0.5
+    with pytest.raises(DataError, match=r"^X_val holds no text$"):
+        unroll.LanguageModel(**options).fit(WORDS, X_val=[" "])

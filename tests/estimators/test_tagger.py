@@ -122,3 +122,15 @@ def test_frames_and_rows_without_tags_are_said(fitted: Tagger) -> None:
             fitted.score(X[:2], [Y[0], missing])
     with pytest.raises(DataError, match=r"row 1: 'tags' has half a character \(a lone surrogate\) at token 1"):
         small().fit(X[:2], [["x\ud83d", "N", "V"], Y[1]])
+
+
+def test_validation_sentences_take_the_place_of_the_split() -> None:
+    right = small().fit(X[:20], Y[:20], X_val=X[:4], y_val=Y[:4]).history_[-1]["valid_accuracy"]
+    wrong = small().fit(X[:20], Y[:20], X_val=["the cat"], y_val=[["V", "V"]]).history_[-1]["valid_accuracy"]
+    assert (right, wrong) == (1.0, 0.0)
+    with pytest.raises(DataError) as error:
+        small().fit(X, Y, X_val=X[:1])
+    assert str(error.value) == "X_val is given without y_val; give both, or none to hold out a share of X"
+    with pytest.raises(DataError) as error:
+        small().fit(X, Y, X_val=[["the"]], y_val=[["D", "N"]])
+    assert "of X_val and y_val cannot be used (row 1" in str(error.value)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+import unroll
 from unroll.errors import DataError
 from unroll.estimators.classifier import Classifier, Regressor
 from unroll.estimators.forecaster import Forecaster
@@ -215,3 +217,28 @@ def test_a_forecaster_evaluates_frames_and_data_sets(tmp_path: Path) -> None:
     assert predictor.evaluate(datasets.Dataset.from_pandas(frame)) == report
     with pytest.raises(DataError, match="the data has no column 'y'"):
         predictor.evaluate(frame[["when"]])
+
+
+def test_a_predictor_tells_what_it_is(predictor: RecordPredictor, tmp_path: Path) -> None:
+    assert repr(predictor) == (
+        "RecordPredictor: classification of texts ('text'), 2 labels: neg, pos\n"
+        "  model: 1 LSTM layer of 8, 658 parameters"
+    )
+    quick = {"hidden_size": 4, "epochs": 1, "threads": 1}
+    run = Classifier(**quick).fit([[0.0, k % 9] for k in range(40)], [k % 9 for k in range(40)]).save(tmp_path / "run")
+    os.utime(run / "model.safetensors", (0, 86400 * 365))
+    lines = repr(load(run)).splitlines()
+    assert lines[0].endswith("sequences ('values'), 9 labels: 0, 1, 2, 3, 4, 5, 6, 7 and 1 more")
+    assert lines[2].startswith(f"  run: {run}, weights of 197")
+    fitted = {
+        "regression of sequences ('values'), 1 number": Regressor(**quick).fit([[1.0], [2.0]] * 8, [1, 2] * 8),
+        "tagging of tokens ('tokens'), 2 tags: D, N": Tagger(**quick).fit([["the", "cat"]] * 20, [["D", "N"]] * 20),
+        "language-model, 8 tokens (char level)": unroll.LanguageModel(level="char", **quick).fit(["abcde"] * 60),
+    }
+    for summary, estimator in fitted.items():
+        assert estimator.task_.summary() == summary
+    frame = pd.DataFrame({"day": pd.date_range("2020", periods=40, freq="D"), "sold": np.arange(40.0)})
+    forecaster = Forecaster(target="sold", horizon=2, lookback=4, **quick).fit(frame)
+    summary = "ForecastPredictor: forecasting of 'sold', 2 steps from 4, frequency D"
+    assert repr(forecaster.predictor_).splitlines()[0] == summary
+    assert repr(Classifier(hidden_size=4)) == "Classifier(hidden_size=4)"

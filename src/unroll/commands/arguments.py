@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 
@@ -266,6 +266,8 @@ def _value(name: str, given: Any, hint: Any) -> Any:
         kind = get_args(hint)[0]
         return _texts(flag, given) if kind is str else _numbers(flag, kind, given)
     inner = get_args(hint) if get_origin(hint) is not Literal else ()
+    if any(get_origin(h) is Mapping for h in inner) and ("=" in given or given.lstrip().startswith("{")):
+        return check_value(name, _mapping(flag, given), hint)
     if type(None) in inner:
         if given in ("null", "none", "None"):
             return None
@@ -300,7 +302,20 @@ def _texts(flag: str, text: str) -> tuple[str, ...]:
     return tuple(part for piece in text.split(",") if (part := piece.strip()))
 
 
+def _mapping(flag: str, text: str) -> dict[Any, Any]:
+    """Parse NAME=X separated by commas, or a YAML mapping, for names that contain commas."""
+    with contextlib.suppress(ValueError):
+        if text.lstrip().startswith("{"):
+            return dict(safe_yaml.parse(text, flag))
+        pairs = [piece.rpartition("=") for piece in text.split(",") if piece.strip()]
+        if len({name.strip() for name, _, _ in pairs}) == len(pairs):
+            return {name.strip(): float(number) for name, _, number in pairs}
+    raise OptionError(f"{flag}: {text!r:.60} is no list of names with numbers, such as a=5,b=0.5 or '{{a: 5, b: 0.5}}'")
+
+
 def _metavar(hint: Any) -> str:
+    if any(get_origin(h) is Mapping for h in get_args(hint)):
+        return "NAME=X,..."
     if get_origin(hint) is tuple:
         return {str: "TEXT,...", float: "X,..."}.get(get_args(hint)[0], "N,...")
     inner = next((h for h in get_args(hint) if h is not type(None)), hint)

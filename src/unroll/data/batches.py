@@ -31,6 +31,8 @@ class Batch:
         rows: (B,) int64, positions in the data, such as `RaggedDataset`.
         total: size of the global batch over all processes: its rows, or whatever `counts` names.
         all_targets: the global batch's targets, in the order of its rows.
+        weights: (B,) float32, of each row in the loss; None where all rows count the same.
+        all_weights: the global batch's weights, in the order of its rows.
     """
 
     x: Tensor
@@ -39,6 +41,8 @@ class Batch:
     rows: Tensor = field(metadata=ON_CPU)
     total: int
     all_targets: Tensor | None
+    weights: Tensor | None = field(default=None, kw_only=True)
+    all_weights: Tensor | None = field(default=None, kw_only=True)
 
     counts: ClassVar[str] = "rows"
     """Unit of `total`, for messages."""
@@ -160,7 +164,7 @@ class Batches(EpochSampler[Batch]):
         x = np.zeros(shape, dtype=np.float32 if self.examples.feature_shape else np.int64)
         for i, sequence in enumerate(sequences):
             x[i, : len(sequence)] = sequence
-        targets = self.examples.targets
+        targets, weights = self.examples.targets, self.examples.weights
         return Batch(
             x=torch.from_numpy(x),
             lengths=torch.from_numpy(lengths),
@@ -168,6 +172,8 @@ class Batches(EpochSampler[Batch]):
             rows=torch.from_numpy(rows),
             total=len(every),
             all_targets=None if targets is None else torch.from_numpy(targets[every]),
+            weights=None if weights is None else torch.from_numpy(weights[rows]),
+            all_weights=None if weights is None else torch.from_numpy(weights[every]),
         )
 
     def padding_share(self) -> float:

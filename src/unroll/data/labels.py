@@ -20,6 +20,7 @@ from unroll.data.values import HALF_CHARACTER, has_half_character, is_missing
 from unroll.errors import DataError, OptionError, RunError, nearest
 
 Kind = Literal["single", "multi", "regression"]
+Values = Literal["text", "integer", "boolean"]
 FORMAT = "unroll.labels/1"
 
 
@@ -35,13 +36,16 @@ class Labels:
     Attributes:
         kind: "single", "multi" or "regression".
         names: the K labels; for regression the K outputs ("value" if there is one).
+        values: what the labels were in the training data, where names are text.
 
     Raises:
         DataError: two of the names are one label.
     """
 
-    def __init__(self, kind: Kind, names: Sequence[str]) -> None:
+    def __init__(self, kind: Kind, names: Sequence[str], values: Values = "text") -> None:
         self.kind: Kind = kind
+        # a whole number of more digits than NumPy's integers have stays text
+        self.values: Values = values if all(_is_written(name, values) for name in names) else "text"
         self.names: tuple[str, ...] = tuple(names)
         self._index: dict[str, int] = {}
         for i, name in enumerate(self.names):
@@ -78,12 +82,14 @@ class Labels:
         if kind == "multi" and isinstance(values, np.ndarray) and values.ndim == 2:
             return cls(kind, tuple(str(k) for k in range(values.shape[1])))
         labels: set[str] = set()
+        kinds: set[Values] = set()
         total = 0
         for row, value in numbered(values, rows):
             names = _names(value, kind, row, where)
             if any(map(has_half_character, names)):
                 raise DataError(f"{row_of(row, where)} has a label that {HALF_CHARACTER}: {names!a:.40}")
             labels.update(names)
+            kinds.add(_value_kind(value))
             total += 1
         if not total:
             raise DataError(f"{where} has no rows")
@@ -94,7 +100,7 @@ class Labels:
             )
         if not labels:
             raise DataError(f"no row of {where} has a label")
-        return cls(kind, _sorted(labels))
+        return cls(kind, _sorted(labels), kinds.pop() if len(kinds) == 1 else "text")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -170,9 +176,16 @@ class Labels:
         rows = outputs.reshape(-1, len(self)).astype(float).tolist()
         return [row[0] for row in rows] if len(self) == 1 else rows
 
+    def array(self) -> np.ndarray:
+        """Return the labels (K,) as they were in the training data: texts, whole numbers, or true and false."""
+        if self.values == "integer":
+            return np.array([int(name) for name in self.names])
+        return np.array([name == "true" for name in self.names] if self.values == "boolean" else self.names)
+
     def to_json(self) -> str:
         """Return a JSON document."""
-        return json.dumps({"format": FORMAT, "kind": self.kind, "names": list(self.names)}, ensure_ascii=False)
+        document = {"format": FORMAT, "kind": self.kind, "names": list(self.names), "values": self.values}
+        return json.dumps(document, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Labels:
@@ -182,17 +195,33 @@ class Labels:
             RunError: the document is damaged.
         """
         document = read_document(text, FORMAT, "the list of labels")
-        kind, names = document.get("kind"), document.get("names")
+        kind, names, values = document.get("kind"), document.get("names"), document.get("values", "text")
         if kind not in ("single", "multi", "regression"):
             raise RunError(f"the labels are damaged: kind is {kind!r:.40}")
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise RunError("the labels are damaged: names is not a list of texts")
+        if values not in get_args(Values) or not all(_is_written(name, values) for name in names):
+            raise RunError(f"the labels are damaged: values is {values!r:.40}, which the names are not")
         if len(names) < (2 if kind == "single" else 1):
             raise RunError("the labels are damaged: names are missing")
         try:
-            return cls(kind, names)
+            return cls(kind, names, values)
         except DataError as error:
             raise RunError(f"the labels are damaged: {error}") from None
+
+
+def _value_kind(value: Any) -> Values:
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bool):
+        return "boolean"
+    return "integer" if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else "text"
+
+
+def _is_written(name: str, values: Values) -> bool:
+    """Tell whether the name of a label is that of a value of this kind."""
+    if values == "integer":
+        return re.fullmatch(r"-?\d{1,18}", name) is not None
+    return values == "text" or name in ("true", "false")
 
 
 def _plain(name: str) -> str:

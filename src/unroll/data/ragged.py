@@ -40,7 +40,7 @@ class Encoder(Protocol):
 
 
 class RaggedDataset:
-    """Store N sequences of any length with N targets.
+    """Store N sequences of any length with N targets, and their weights in the loss if they have any.
 
     A chunk is `(offsets, values)`: row i of the chunk is `values[offsets[i]:offsets[i + 1]]`. The arrays may
     be views of a memory-mapped file: only the rows passed to `take` are read from disk.
@@ -48,6 +48,11 @@ class RaggedDataset:
     Args:
         chunks: pairs of offsets (n + 1,) and values (total,) or (total, D).
         targets: (N,) or (N, K), or None where there are none.
+
+    Attributes:
+        lengths: (N,) int64.
+        targets: as given.
+        weights: (N,) float32 of each row in the loss, or None where all rows count the same; None until it is set.
     """
 
     def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]], targets: np.ndarray | None = None) -> None:
@@ -62,6 +67,7 @@ class RaggedDataset:
         if targets is not None and len(targets) != len(self.lengths):
             raise DataError(f"there are {len(self.lengths)} rows but {len(targets)} targets")
         self.targets = targets
+        self.weights: np.ndarray | None = None
 
     @classmethod
     def from_arrays(cls, arrays: Sequence[np.ndarray], targets: np.ndarray | None = None) -> RaggedDataset:
@@ -108,6 +114,7 @@ class RaggedDataset:
         part.lengths = self.lengths[at]
         part.feature_shape = self.feature_shape
         part.targets = None if self.targets is None else self.targets[at]
+        part.weights = None if self.weights is None else self.weights[at]
         return part
 
     def join(self, other: RaggedDataset) -> RaggedDataset:
@@ -119,12 +126,16 @@ class RaggedDataset:
         rows = [np.arange(part._starts[-1]) if part._rows is None else part._rows for part in (self, other)]
         joined = joined.subset(np.concatenate([rows[0], rows[1] + self._starts[-1]]))
         joined.targets = targets
+        if self.weights is not None or other.weights is not None:
+            given = (np.ones(len(part), np.float32) if part.weights is None else part.weights for part in (self, other))
+            joined.weights = np.concatenate(list(given))
         return joined
 
     def fingerprint(self) -> Iterator[bytes]:
-        """Yield the bytes of every row and every target, for a hash."""
+        """Yield the bytes of every row, target and weight, for a hash."""
         yield self.lengths.tobytes()
         yield b"" if self.targets is None else self.targets.tobytes()
+        yield b"" if self.weights is None else self.weights.tobytes()
         for start in range(0, len(self), ROWS_AT_ONCE):
             for row in self.take(np.arange(start, min(start + ROWS_AT_ONCE, len(self)))):
                 yield np.ascontiguousarray(row).tobytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -11,11 +11,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from unroll.data.bad_rows import describe
-from unroll.data.labels import Labels, label_name
+from unroll.data.labels import Labels, Values, label_name
 from unroll.data.ragged import RaggedDataset
+from unroll.data.sample_weights import read_weights
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
-from unroll.estimators.inputs import read_inputs
+from unroll.estimators.inputs import Kind, both_or_none, of_validation, read_inputs
 from unroll.estimators.parameters import ClassifierParameters, RegressorParameters
 from unroll.estimators.targets import read_labels, read_numbers
 from unroll.tasks.base import ignore
@@ -24,20 +25,51 @@ from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
-# column names and the baseline of a report are the command's; class weights and label smoothing the classifier's
-_FILES = ("text", "sequence", "label", "label_separator", "baseline")
+# column names and the baseline of a report are of the command; class weights and label smoothing are of the classifier
+_FILES = ("text", "sequence", "label", "label_separator", "sample_weight", "baseline")
+
+
+Weighted = tuple[np.ndarray, np.ndarray | None]
+"""Positions of the rows to train on, and their weights; see `weighted_rows`."""
+Target = tuple[Labels, np.ndarray]
+"""Labels, and the targets of the rows to train on, encoded by them."""
+Valid = tuple[list[Any], np.ndarray]
+"""Inputs and encoded targets of the validation data."""
 
 
 class _Labelled(Estimator):
     """Base class of the classifier and the regressor: fit and predict."""
 
-    def _fit(self, values: Sequence[Any], labels: Labels, targets: np.ndarray, *, text: bool) -> None:
-        own = {"text": "text"} if text else {"sequence": "values"}
+    def _fit(self, values: list[Any], kind: Kind, weighted: Weighted, target: Target, valid: Valid | None) -> None:
+        rows, weights = weighted
+        labels, targets = target
+        own = {"text": "text"} if kind == "text" else {"sequence": "values"}
         settings = resolve_settings(ClassificationSettings, self._options(**own))
         _refuse_bad(values, settings)
-        records = Records(list(values), np.arange(len(values)), settings.classification, labels, targets, "X")
+        records = Records(values, rows, settings.classification, labels, targets, "X", weights)
+        held_out = None
+        if valid is not None:
+            inputs, answers = valid
+            with of_validation():
+                _refuse_bad(inputs, settings)
+            every = np.arange(len(inputs))
+            held_out = Records(inputs, every, settings.classification, labels, answers, "X_val")
         say = print if self.verbose else ignore
-        self._train(ClassificationTask.prepare_records(self._task_name, settings, records, say=say))
+        self._train(ClassificationTask.prepare_records(self._task_name, settings, records, held_out, say=say))
+
+    def _valid(
+        self, X_val: Any, y_val: Any, kind: Kind, labels: Labels, read: Callable[[Any], np.ndarray]
+    ) -> Valid | None:
+        """Read validation data, if there is any: inputs, and targets as they are encoded for training."""
+        if not both_or_none(X_val, y_val):
+            return None
+        with of_validation():
+            y = read(y_val)
+            values, own = read_inputs(self, X_val, reset=False)
+        check_consistent_length(values, y)
+        if own not in ("unknown", kind):
+            raise DataError(f"X_val holds {own}, but X holds {kind}")
+        return values, labels.encode(y, where="y_val")
 
     def _answer(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
@@ -82,12 +114,28 @@ class Classifier(ClassifierMixin, _Labelled):
 
         def __init__(self, **parameters: Unpack[ClassifierParameters]) -> None: ...
 
-    def fit(self, X: Any, y: Any) -> Classifier:
-        """Fit on X and y; a stratified share `validation_fraction` of the rows selects the best epoch."""
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None, sample_weight: Any = None) -> Classifier:
+        """Fit on X and y.
+
+        Args:
+            X: the inputs, see `Classifier`.
+            y: their labels.
+            X_val: inputs that select the best epoch (None: a stratified share `validation_fraction` of the rows does).
+            y_val: their labels, all of which occur in y.
+            sample_weight: (N,) weights of the rows in the training loss, at least 0 (None: all the same). The loss of
+                a batch is divided by the sum of its weights. Rows of weight 0 are left out; rows that select the best
+                epoch count the same, whatever their weights.
+
+        Raises:
+            OptionError: a parameter's value cannot be used.
+            DataError: unusable rows or weights, or fewer than two classes.
+        """
         y = read_labels(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True)
         check_consistent_length(values, y)
         check_classification_targets(y)
+        rows, weights = read_weights(sample_weight, len(values))
+        y = y[rows]
         if y.ndim == 2:
             labels = Labels.learn(y, "multi")
             self.classes_ = np.arange(y.shape[1])
@@ -99,13 +147,15 @@ class Classifier(ClassifierMixin, _Labelled):
             names = [label_name(c) or "" for c in self.classes_.tolist()]
             if len(set(names)) < len(names):
                 raise DataError(f"y has labels that read the same: {', '.join(map(repr, self.classes_.tolist()))}")
-            labels = Labels("single", names)
-        self._fit(values, labels, targets.astype(np.float32 if y.ndim == 2 else np.int64), text=kind == "text")
+            kind_of_y: Values = "integer" if y.dtype.kind in "iuf" else "boolean" if y.dtype.kind == "b" else "text"
+            labels = Labels("single", names, kind_of_y)
+        target = labels, targets.astype(np.float32 if y.ndim == 2 else np.int64)
+        self._fit(values, kind, (rows, weights), target, self._valid(X_val, y_val, kind, labels, read_labels))
         return self
 
     def _loaded(self) -> None:
         several = self.task_.labels.kind == "multi"
-        self.classes_ = np.arange(len(self.task_.labels)) if several else np.array(self.task_.labels.names)
+        self.classes_ = np.arange(len(self.task_.labels)) if several else self.task_.labels.array()
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable label of each row (N,), or zeros and ones (N, K)."""
@@ -144,14 +194,29 @@ class Regressor(RegressorMixin, _Labelled):
 
         def __init__(self, **parameters: Unpack[RegressorParameters]) -> None: ...
 
-    def fit(self, X: Any, y: Any) -> Regressor:
-        """Fit on X and y; a share `validation_fraction` of the rows selects the best epoch."""
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None, sample_weight: Any = None) -> Regressor:
+        """Fit on X and y.
+
+        Args:
+            X: the inputs, see `Classifier`.
+            y: their numbers.
+            X_val: inputs that select the best epoch (None: a share `validation_fraction` of the rows does).
+            y_val: their numbers.
+            sample_weight: (N,) weights of the rows in the training loss, at least 0, as in `Classifier.fit`.
+
+        Raises:
+            OptionError: a parameter's value cannot be used.
+            DataError: unusable rows or weights.
+        """
         y = read_numbers(_given(self, y))
         values, kind = read_inputs(self, X, y=y, reset=True, numeric=True)
         check_consistent_length(values, y)
+        rows, weights = read_weights(sample_weight, len(values))
+        y = y[rows]
         self._flat = y.ndim == 1
         labels = Labels.learn(y, "regression")
-        self._fit(values, labels, labels.encode(y), text=kind == "text")
+        valid = self._valid(X_val, y_val, kind, labels, read_numbers)
+        self._fit(values, kind, (rows, weights), (labels, labels.encode(y)), valid)
         return self
 
     def _loaded(self) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from sklearn.utils.validation import check_is_fitted
 
 from unroll.data.timeseries.inputs import read_history
+from unroll.data.timeseries.reader import append
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
 from unroll.estimators.parameters import ForecasterParameters
 from unroll.serving.forecaster import ForecastPredictor, ShortSeriesWarning
 from unroll.tasks.base import DataPaths, Report
-from unroll.tasks.forecasting.backtest import backtest, records
+from unroll.tasks.forecasting.backtest import backtest, forecast_table
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import table
 from unroll.tasks.forecasting.split import listed
@@ -58,18 +59,26 @@ class Forecaster(Estimator):
 
         def __init__(self, **parameters: Unpack[ForecasterParameters]) -> None: ...
 
-    def fit(self, X: Any, y: None = None) -> Self:
-        """Fit on series, and keep them as the history to forecast from; `y` is ignored."""
+    def fit(self, X: Any, y: None = None, X_val: Any = None) -> Self:
+        """Fit on series, and keep them as the history to forecast from.
+
+        Args:
+            X: the series, see `Forecaster`.
+            y: ignored.
+            X_val: the rows after X that select the best epoch, which end the history (None: the last rows of X do, as
+                many as `valid_size` says).
+        """
         settings = ForecastingSettings.from_flat(self._options())
         frames = read_history(X, settings.frame)
         say = print if self.verbose else _silent
         for note in frames.notes:
             say(note)
-        prepared = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), say)
-        self._train(prepared)
+        valid = None if X_val is None else read_history(X_val, settings.frame, frames.layout, where="X_val")
+        sources = DataPaths([])
+        self._train(ForecastingTask.prepare_frames("forecasting", settings, frames, sources, say, valid))
         _warn([f"left out of the training: {listed(out)}"] if (out := self._without(frames)) else [])
         self.predictor_ = ForecastPredictor(self.task_, self.model_)
-        self.predictor_.stand(frames)
+        self.predictor_.stand(frames if valid is None else append(frames, valid))
         return self
 
     def _loaded(self) -> None:
@@ -133,15 +142,13 @@ class Forecaster(Estimator):
             Metrics of the model and the naive forecasts, also by origin and by step; and every forecast with its
             truth, a row each. Series that are too short are left out with a warning.
         """
-        import pandas as pd
-
         check_is_fitted(self)
         frames = self.predictor_.frames if X is None else self._frames(X)
         if frames is None:
             raise DataError("there are no series to test on; give X")
         result = backtest(self.task_, self.predictor_.model, frames, origins=origins, stride=stride)
         _warn(result.notes)
-        return result.report, pd.DataFrame(records(result, self.task_))
+        return result.report, forecast_table(result, self.task_)
 
     def _without(self, frames: TimeSeriesSet) -> list[str]:
         """List the series, with their number of rows, that were left out of training."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -63,6 +64,27 @@ def read_inputs(
             raise DataError(f"X is not a table of numbers: {str(error).split('. ')[0]}") from None
         raise
     return list(checked), "numbers"
+
+
+@contextlib.contextmanager
+def of_validation() -> Iterator[None]:
+    """Begin the messages of errors in X and y, which are X_val and y_val here, with those names."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"X_val, y_val: {error}") from None
+
+
+def both_or_none(X_val: Any, y_val: Any) -> bool:
+    """Tell whether validation data is given.
+
+    Raises:
+        DataError: only one of the two is.
+    """
+    if (X_val is None) != (y_val is None):
+        given, lacking = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+        raise DataError(f"{given} is given without {lacking}; give both, or none to hold out a share of X")
+    return X_val is not None
 
 
 def _sentence(error: ValueError, rows: Any) -> str:

@@ -45,10 +45,21 @@ class LanguageModel(Estimator):
 
         def __init__(self, **parameters: Unpack[LanguageModelParameters]) -> None: ...
 
-    def fit(self, X: str | Sequence[str], y: None = None) -> LanguageModel:
-        """Fit on the texts; `y` is ignored."""
+    def fit(self, X: str | Sequence[str], y: None = None, X_val: str | Sequence[str] | None = None) -> LanguageModel:
+        """Fit on the texts.
+
+        Args:
+            X: the texts, see `LanguageModel`.
+            y: ignored.
+            X_val: texts that select the best epoch (None: the last share `validation_fraction` of X does).
+
+        Raises:
+            OptionError: a parameter's value cannot be used.
+            DataError: X or X_val is empty, or holds something other than text.
+        """
         settings = LanguageSettings.from_flat(self._options())
-        self._train(LanguageTask.prepare_records("language-model", settings, _lines(X)))
+        held_out = None if X_val is None else _lines(X_val, "X_val")
+        self._train(LanguageTask.prepare_records("language-model", settings, _lines(X), held_out))
         return self
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[str]:
@@ -77,12 +88,12 @@ class LanguageModel(Estimator):
         return LanguagePredictor(self.task_, self.model_)
 
 
-def _lines(X: Any) -> TextLines:
-    """Split X into lines, each with its end."""
-    texts = [X] if isinstance(X, str) else rows_in(X, "X")
-    bad = text_rows(texts, "X")
+def _lines(X: Any, name: str = "X") -> TextLines:
+    """Split X, called `name` in messages, into lines, each with its end."""
+    texts = [X] if isinstance(X, str) else rows_in(X, name)
+    bad = text_rows(texts, name)
     if bad:
-        raise DataError(describe(bad, len(texts), "X"))
+        raise DataError(describe(bad, len(texts), name))
     if not any(text.strip() for text in texts):
-        raise DataError("X holds no text")
-    return TextLines(lines_of_texts(texts), "X")
+        raise DataError(f"{name} holds no text")
+    return TextLines(lines_of_texts(texts), name)

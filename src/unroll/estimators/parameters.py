@@ -5,13 +5,14 @@ Longer than other files, since it lists every option once for each estimator.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
 
 
 class ClassifierParameters(TypedDict, total=False):
     """Of `Classifier`."""
 
-    class_weights: Literal["none", "balanced"]
+    class_weights: Literal["none", "balanced"] | Mapping[Any, float]
     label_smoothing: float
     preset: Literal["auto", "none"]
     level: Literal["word", "bpe", "char", "byte"]

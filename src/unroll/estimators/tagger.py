@@ -16,9 +16,11 @@ from unroll.data.text.word_vocab import as_tokens
 from unroll.data.values import is_missing
 from unroll.errors import DataError
 from unroll.estimators.base import Estimator, takes
+from unroll.estimators.inputs import both_or_none
 from unroll.estimators.parameters import TaggerParameters
-from unroll.tasks.tagging.options import TaggingSettings
-from unroll.tasks.tagging.records import checked
+from unroll.tasks.base import Log, ignore
+from unroll.tasks.tagging.options import TaggingOptions, TaggingSettings
+from unroll.tasks.tagging.records import Sentences, checked
 from unroll.tasks.tagging.task import TaggingTask
 from unroll.tasks.transfer import resolve_settings
 
@@ -54,19 +56,28 @@ class Tagger(Estimator):
 
         def __init__(self, **parameters: Unpack[TaggerParameters]) -> None: ...
 
-    def fit(self, X: Any, y: Any) -> Tagger:
-        """Fit on X and y; a share `validation_fraction` of the sentences selects the best epoch."""
+    def fit(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Tagger:
+        """Fit on X and y.
+
+        Args:
+            X: the sentences, see `Tagger`.
+            y: their tags.
+            X_val: sentences that select the best epoch (None: a share `validation_fraction` of the sentences does).
+            y_val: their tags; those that do not occur in y count as errors.
+
+        Raises:
+            OptionError: a parameter's value cannot be used.
+            DataError: unusable sentences, or only one tag.
+        """
         if y is None:
             raise DataError("Tagger requires y to be passed, but the target y is None")
-        tokens, tags = rows_in(X, "X"), rows_in(y, "y")
-        check_consistent_length(tokens, tags)
         settings = resolve_settings(TaggingSettings, self._options())
-
-        def values(rows: np.ndarray | None = None) -> Iterator[Any]:
-            return iter(tokens) if rows is None else (tokens[i] for i in rows)
-
-        sentences = checked(values, tags, len(tokens), settings.tagging, "X and y", remedy="")
-        self._train(TaggingTask.prepare_records("tagging", settings, sentences))
+        say = print if self.verbose else ignore
+        sentences = _sentences(X, y, ("X", "y"), settings.tagging, say)
+        held_out = None
+        if both_or_none(X_val, y_val):
+            held_out = _sentences(X_val, y_val, ("X_val", "y_val"), settings.tagging, say, sentences.names)
+        self._train(TaggingTask.prepare_records("tagging", settings, sentences, held_out, say=say))
         self.classes_ = np.array(self.task_.labels.names)
         return self
 
@@ -106,6 +117,18 @@ class Tagger(Estimator):
         tags.target_tags.required = True
         tags.non_deterministic = False
         return tags
+
+
+def _sentences(
+    X: Any, y: Any, names: tuple[str, str], options: TaggingOptions, say: Log, known: Sequence[str] | None = None
+) -> Sentences:
+    tokens, tags = rows_in(X, names[0]), rows_in(y, names[1])
+    check_consistent_length(tokens, tags)
+
+    def values(rows: np.ndarray | None = None) -> Iterator[Any]:
+        return iter(tokens) if rows is None else (tokens[i] for i in rows)
+
+    return checked(values, tags, len(tokens), options, " and ".join(names), remedy="", say=say, known=known)
 
 
 def _wrong_tags(tags: Any) -> str:

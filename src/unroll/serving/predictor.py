@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,7 +17,7 @@ from unroll.data.groups import arriving, grouped
 from unroll.data.options import SourceOptions
 from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
 from unroll.errors import DataError, OptionError, RunError, nearest
-from unroll.runs import Run
+from unroll.runs import WEIGHTS, Run
 from unroll.tasks.base import BaseTask, RecordTask, Report
 from unroll.tasks.registry import TASKS
 from unroll.weights import without_memory
@@ -36,6 +38,7 @@ class Predictor:
         task: encodes data and decodes outputs.
         model: the model, in evaluation mode.
         written: how files are written, if given by the user rather than detected.
+        run: the run folder that it was loaded from; None: it was made from a task and a model.
 
     Example:
         >>> path = unroll.Classifier(epochs=1).fit(["good", "bad"] * 10, ["+", "-"] * 10).save("runs/words")
@@ -47,6 +50,16 @@ class Predictor:
         self.task = task
         self.model = model.eval()
         self.written = SourceOptions()
+        self.run: Path | None = None
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__}: {self.task.summary()}", self.task.describe_model(self.model)]
+        if self.run is not None:
+            lines.append(f"run: {self.run}")
+            with contextlib.suppress(OSError):  # the folder may be gone by now
+                at = datetime.fromtimestamp((self.run / WEIGHTS).stat().st_mtime).astimezone()
+                lines[-1] += f", weights of {at:%Y-%m-%d %H:%M}"
+        return "\n  ".join(lines)
 
     def evaluate(
         self,
@@ -232,7 +245,9 @@ def load(path: str | Path, *, trust_changed: bool = False) -> Predictor:
     task = TASKS[name].load_task().from_run(run)
     model = without_memory(task.network)
     run.read_weights(model)
-    return TASKS[name].load_predictor()(task, model)
+    predictor = TASKS[name].load_predictor()(task, model)
+    predictor.run = run.path
+    return predictor
 
 
 def _files_or_table(data: Any) -> Any:

@@ -171,6 +171,10 @@ class BaseTask(ABC, Generic[R, P]):
 
         raise OptionError(f"refit is set, but {self.name} cannot train on training and validation data together")
 
+    def summary(self) -> str:
+        """Describe in one line what a trained model answers, such as its labels or its horizon."""
+        return self.name
+
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
         """Describe the training data and what was learnt from it, before the training starts."""
         yield self.describe_parts(prepared)
@@ -235,7 +239,11 @@ class BaseTask(ABC, Generic[R, P]):
     def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
         """Describe the model and the data before training."""
         yield from self.describe_data(prepared)
-        yield f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(network):,} parameters"
+        yield self.describe_model(network)
+
+    def describe_model(self, network: nn.Module) -> str:
+        """Describe the recurrent layers and the number of parameters."""
+        return f"model: {recurrent_layers(self.settings.recurrent)}, {parameters(network):,} parameters"
 
     def describe_parts(self, prepared: TrainingData, more: str = "") -> str:
         """Format the sizes: `360 rows to train, 40 to validate, 50 to test`; `more` on the rows to train."""
@@ -313,6 +321,11 @@ def describe_lengths(lengths: np.ndarray, unit: str, row: str, padding: float) -
         f"{int(lengths.min())} to {int(lengths.max())} {unit} a {row} (median {middle}),"
         f" {padding:.1%} of the batches padding"
     )
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """List the first names, and how many more there are: `neg, pos`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def parameters(network: nn.Module) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unroll.data.batches import Batch
-from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel, class_weights
+from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 
 
 def batch(target: Tensor, rows: slice = slice(None)) -> Batch:
@@ -78,6 +80,40 @@ def test_regression_learns_standardised_and_reports_in_units() -> None:
     assert metrics.compute()["mae"].item() == pytest.approx(2.0)
 
 
-def test_balanced_weights() -> None:
-    assert class_weights(torch.tensor([0, 0, 0, 1]), 2).tolist() == pytest.approx([4 / 6, 2.0])
-    assert class_weights(torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), 2).tolist() == [3.0, 1.0]
+def weighted(target: Tensor, weights: Tensor, rows: slice = slice(None)) -> Batch:
+    return replace(batch(target, rows), weights=weights[rows], all_weights=weights)
+
+
+def test_weights_of_rows_multiply_those_of_classes() -> None:
+    logits, target, rows = torch.randn(4, 3), torch.tensor([0, 1, 2, 2]), torch.tensor([1.0, 0.5, 3.0, 2.0])
+    classes = torch.tensor([0.5, 1.0, 2.0])
+    each = functional.cross_entropy(logits, target, reduction="none", label_smoothing=0.1)
+    plain = SingleLabel(3, smoothing=0.1).loss(logits, weighted(target, rows))
+    torch.testing.assert_close(plain, (each * rows).sum() / rows.sum())
+    both = functional.cross_entropy(logits, target, classes, reduction="none", label_smoothing=0.1)
+    loss = SingleLabel(3, classes, 0.1).loss(logits, weighted(target, rows))
+    torch.testing.assert_close(loss, (both * rows).sum() / (classes[target] * rows).sum())
+
+
+def test_a_row_of_weight_3_is_as_three_rows() -> None:
+    rows, times = torch.tensor([1.0, 3.0]), torch.tensor([0, 1, 1, 1])
+    logits, squares = torch.randn(2, 3), Regression(torch.zeros(3), torch.ones(3))
+    for objective, target in ((MultiLabel(3), torch.randint(0, 2, (2, 3)).float()), (squares, torch.randn(2, 3))):
+        once = objective.loss(logits, weighted(target, rows))
+        torch.testing.assert_close(once, objective.loss(logits[times], batch(target[times])))
+        assert float(objective.weight(weighted(target, rows))) == 4.0
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "regression"])
+def test_weighted_losses_of_two_processes_add_up(kind: str) -> None:
+    logits, weights = torch.randn(5, 3), torch.tensor([0.5, 1.0, 4.0, 2.0, 1.0])
+    target = torch.tensor([0, 1, 2, 2, 1]) if kind == "single" else torch.randint(0, 2, (5, 3)).float()
+    objective = {
+        "single": SingleLabel(3, torch.tensor([0.5, 1.0, 2.0])),
+        "multi": MultiLabel(3),
+        "regression": Regression(torch.zeros(3), torch.ones(3)),
+    }[kind]
+    parts = [
+        objective.loss(logits[rows], weighted(target, weights, rows)) for rows in (slice(0, None, 2), slice(1, None, 2))
+    ]
+    torch.testing.assert_close(parts[0] + parts[1], objective.loss(logits, weighted(target, weights)))

@@ -171,7 +171,7 @@ def test_files_for_validation_and_test_follow_the_training_data(tmp_path: Path) 
     assert made.train.size == 2 * (50 - 18 + 1)
     assert made.valid.size == 2 * (14 - 6 + 1)
     assert made.test.size == 2 * (16 - 6 + 1)
-    with pytest.raises(OptionError, match="test_size is set, and so are files for it"):
+    with pytest.raises(OptionError, match="test_size is set, and test data is given too"):
         ForecastingTask.prepare(
             "forecasting", replace(settings, reach=replace(settings.reach, test_size="3")), sources, lambda _: None
         )

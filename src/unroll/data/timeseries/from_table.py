@@ -68,7 +68,8 @@ def parse_table(
     frames = TimeSeriesSet(
         tuple(series), layout.target, layout.past, layout.known_names, layout.static_names, layout.frequency, (), layout
     )
-    return replace(frames, notes=(_summary(frames), *indexed.notes, *notes))
+    keys = table.keys(layout.series) if layout.series else "text"
+    return replace(frames, notes=(_summary(frames), *indexed.notes, *notes), keys=keys)
 
 
 def _raws(

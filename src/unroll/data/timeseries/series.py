@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from unroll.data.timeseries.schema import Schema
 from unroll.errors import DataError, nearest
 
 _AT_ONCE = 1 << 16
+Keys = Literal["text", "integer", "date"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,7 @@ class TimeSeriesSet:
         frequency: step from one stamp to the next, as named in `unroll.data.timeseries.frequency`.
         notes: what was inferred, filled or left out, for the user.
         layout: roles of the columns, to read more data of the same kind.
+        keys: what the names of the series were in the data, where they are text.
     """
 
     series: tuple[TimeSeries, ...]
@@ -89,6 +92,7 @@ class TimeSeriesSet:
     frequency: str = STEPS
     notes: tuple[str, ...] = ()
     layout: Schema = field(default=None)  # type: ignore[assignment]
+    keys: Keys = "text"
 
     def __post_init__(self) -> None:
         if self.layout is None:
@@ -112,6 +116,12 @@ class TimeSeriesSet:
     def names(self) -> tuple[str, ...]:
         """Names of the series, in order."""
         return tuple(frame.name for frame in self.series)
+
+    def key(self, name: str) -> str | int | np.datetime64:
+        """Return the name of a series as it is in the data."""
+        if self.keys == "integer":
+            return int(name)
+        return np.datetime64(name, "ns") if self.keys == "date" else name
 
     @property
     def rows(self) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -70,6 +70,19 @@ class ColumnTable:
         texts = np.empty(len(cells), dtype=object)
         texts[:] = [_text(cell) for cell in cells]
         return texts
+
+    def keys(self, name: str) -> Literal["text", "integer", "date"]:
+        """Tell what the cells of a column of names are: whole numbers, dates without a time zone, or anything else."""
+        import pandas as pd
+
+        column = self.column(name)
+        if is_lean(column):
+            return "text"
+        cells = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+        kind = pd.api.types.infer_dtype(cells, skipna=True)
+        if kind == "integer":
+            return "integer"
+        return "date" if kind in ("date", "datetime64") and getattr(cells.dtype, "tz", None) is None else "text"
 
     def numbers(self, name: str) -> NumericColumn:
         """Read a column as numbers; booleans are 1 and 0."""

@@ -2,14 +2,13 @@
 
 Shapes: output (B, K); target (B,) class numbers, (B, K) zeros and ones, or (B, K) numbers. Each loss is the
 sum over this process's rows over the normaliser of the whole batch, so that the gradients of several
-processes add up to the gradient of one.
+processes add up to the gradient of one. Rows may have weights s_b, which are 1 if there are none.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,6 +31,17 @@ def _target(batch: Batch) -> Tensor:
     return batch.target
 
 
+def _reduction(batch: Batch) -> Literal["sum", "none"]:
+    return "sum" if batch.weights is None else "none"
+
+
+def _total(losses: Tensor, batch: Batch) -> Tensor:
+    """Sum the losses (B,) or (B, K) of the rows, each times its weight; a sum without weights stays."""
+    if batch.weights is None:
+        return losses
+    return (losses.reshape(len(batch.weights), -1).sum(1) * batch.weights.to(losses)).sum()
+
+
 class _Head:
     """Base class of the three objectives: call the model with a batch's inputs and lengths."""
 
@@ -40,8 +50,8 @@ class _Head:
         return model(batch.x, batch.lengths)
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """Return the normaliser of the loss, which is the batch's weight in the epoch's mean loss."""
-        return float(batch.total)
+        """Return the normaliser of the loss, which is the batch's weight in the epoch's mean loss: the sum of s_b."""
+        return float(batch.total) if batch.all_weights is None else batch.all_weights.sum()
 
     def update(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         """Count a batch in the metrics."""
@@ -51,7 +61,7 @@ class _Head:
 class SingleLabel(_Head):
     """Softmax cross-entropy over K classes, with optional class weights and label smoothing.
 
-    loss = sum_b w[y_b] CE_b / sum_b w[y_b]
+    loss = sum_b s_b w[y_b] CE_b / sum_b s_b w[y_b]
     """
 
     monitor: Monitor = ("accuracy", "max")
@@ -64,17 +74,18 @@ class SingleLabel(_Head):
     def loss(self, output: Float[Tensor, "B K"], batch: Batch) -> Tensor:
         """Mean cross-entropy of the batch."""
         weights = None if self.weights is None else self.weights.to(output)
-        total = functional.cross_entropy(
-            output, _target(batch), weight=weights, reduction="sum", label_smoothing=self.smoothing
+        losses = functional.cross_entropy(
+            output, _target(batch), weight=weights, reduction=_reduction(batch), label_smoothing=self.smoothing
         )
-        return total / self.weight(batch)
+        return _total(losses, batch) / self.weight(batch)
 
     def weight(self, batch: Batch) -> float | Tensor:
-        """Return the number of rows in the batch, or the sum of their class weights."""
+        """Return the sum of the rows' weights, each times that of its class."""
         if self.weights is None:
-            return float(batch.total)
+            return super().weight(batch)
         everyone = _target(batch) if batch.all_targets is None else batch.all_targets
-        return self.weights.to(everyone.device)[everyone].sum()
+        weights = self.weights.to(everyone.device)[everyone]
+        return (weights if batch.all_weights is None else weights * batch.all_weights).sum()
 
     def metrics(self) -> MetricCollection:
         """Accuracy and macro F1."""
@@ -89,7 +100,7 @@ class SingleLabel(_Head):
 class MultiLabel(_Head):
     """Sigmoid and binary cross-entropy for each of K labels.
 
-    loss = sum_b sum_k w_k BCE_bk / (B K), where w_k weighs label k's positive rows.
+    loss = sum_b s_b sum_k w_k BCE_bk / (K sum_b s_b), where w_k weighs label k's positive rows.
     """
 
     monitor: Monitor = ("f1_macro", "max")
@@ -103,10 +114,10 @@ class MultiLabel(_Head):
         """Mean binary cross-entropy of the batch."""
         target = _target(batch) * (1.0 - self.smoothing) + 0.5 * self.smoothing
         weights = None if self.weights is None else self.weights.to(output)
-        total = functional.binary_cross_entropy_with_logits(
-            output, target.to(output.dtype), pos_weight=weights, reduction="sum"
+        losses = functional.binary_cross_entropy_with_logits(
+            output, target.to(output.dtype), pos_weight=weights, reduction=_reduction(batch)
         )
-        return total / (batch.total * self.classes)
+        return _total(losses, batch) / (self.weight(batch) * self.classes)
 
     def metrics(self) -> MetricCollection:
         """Label accuracy and macro F1."""
@@ -130,8 +141,8 @@ class _RootMeanSquaredError(MeanSquaredError):
 class Regression(_Head):
     """Squared error of K numbers, standardised by the training part's `mean` and `scale` (K,).
 
-    loss = sum_b sum_k ((y_bk - target_bk) / scale_k)^2 / (B K); the model's outputs are standardised, metrics are
-    in the target's own units.
+    loss = sum_b s_b sum_k ((y_bk - target_bk) / scale_k)^2 / (K sum_b s_b); the model's outputs are
+    standardised, metrics are in the target's own units.
     """
 
     monitor: Monitor = ("rmse", "min")
@@ -144,7 +155,8 @@ class Regression(_Head):
         """Mean squared error of the standardised targets."""
         mean, scale = self.mean.to(output.device), self.scale.to(output.device)
         target = ((_target(batch).double() - mean) / scale).to(output.dtype)
-        return functional.mse_loss(output, target, reduction="sum") / (batch.total * len(self.mean))
+        losses = functional.mse_loss(output, target, reduction=_reduction(batch))
+        return _total(losses, batch) / (self.weight(batch) * len(self.mean))
 
     def metrics(self) -> MetricCollection:
         """MAE and RMSE; R2, which is undefined for one row, is only in the report."""
@@ -159,15 +171,3 @@ class Regression(_Head):
         if values.size(1) == 1:
             values, target = values.squeeze(1), target.squeeze(1)
         metrics.update(values, target)
-
-
-def class_weights(targets: Tensor, classes: int) -> Float[Tensor, " K"]:
-    """Compute balanced class weights from the training part's targets.
-
-    Single label: w_k = N / (K n_k). Multi-label: (N - n_k) / n_k for the positive rows of label k.
-    """
-    if targets.ndim == 1:
-        counts = torch.bincount(targets, minlength=classes).float()
-        return len(targets) / (classes * counts.clamp(min=1.0))
-    positive = targets.float().sum(0)
-    return (len(targets) - positive).clamp(min=1.0) / positive.clamp(min=1.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from unroll.data.options import LengthOptions, SequenceOptions, TextOptions
 from unroll.errors import OptionError
 from unroll.models.options import ModelOptions, RecurrentOptions, TokenOptions
-from unroll.options import check_range, check_types
+from unroll.options import check_range, check_types, shown
 from unroll.tasks.settings import Settings, TransferOptions
 
 _FOR_TEXT = ("ngrams", "ngram_vocab_size", *(f.name for f in fields(TokenOptions)))
@@ -28,8 +29,12 @@ class ClassificationOptions:
     """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
     label_separator: str = ""
     """Split label strings at this text into several labels (multi-label)."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """Weigh each class in the loss by the inverse of its share in the training part."""
+    sample_weight: str = ""
+    """Column holding a row's weight in the training loss, a number from 0 up; rows of weight 0 are left out. Rows to
+    validate and to test count the same."""
+    class_weights: Literal["none", "balanced"] | Mapping[Any, float] = "none"
+    """Weights of the classes in the loss. balanced: the inverse of a class's share of the training rows; spam=5,ham=2:
+    these, and 1 for the others."""
     label_smoothing: float = 0.0
     """Share of the target probability spread over all classes."""
     preset: Literal["auto", "none"] = "auto"
@@ -44,6 +49,10 @@ class ClassificationOptions:
         if self.text and self.sequence:
             raise OptionError("text and sequence are both given; a row is either a text or a numeric sequence")
         check_range(self, "label_smoothing", least=0, below=1)
+        if isinstance(self.class_weights, Mapping):
+            for name, weight in self.class_weights.items():
+                if weight <= 0:
+                    raise OptionError(f"class_weights has {shown(weight)} for '{name:.60}'; it must be above 0")
 
     @property
     def column(self) -> str:
@@ -72,8 +81,9 @@ class ClassificationSettings(Settings):
     transfer: TransferOptions = TransferOptions()
 
     def columns(self) -> tuple[str, ...]:
-        """Name the input column, if it was given, and the label's."""
-        return tuple(name for name in (self.classification.column, self.classification.label) if name)
+        """Name the columns of the training data: inputs and weights, if they were given, and labels."""
+        chosen = self.classification
+        return tuple(name for name in (chosen.column, chosen.label, chosen.sample_weight) if name)
 
     def refuse_unused(self, *, text: bool, regression: bool) -> None:
         """Reject options that were set but do not apply to this kind of input or target.

@@ -12,8 +12,9 @@ import numpy as np
 from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.files.dataset import read, require_columns
 from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers, spelling_notes
-from unroll.data.numbers import read_targets
+from unroll.data.numbers import as_float, read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
+from unroll.data.sample_weights import bad_weights, weighted_rows
 from unroll.data.sequences import bad_series
 from unroll.data.tables import column_of, is_table
 from unroll.data.text.normalize import bad_texts
@@ -38,6 +39,7 @@ class Records:
         labels: labels or target names of the training data.
         targets: the usable rows' targets, encoded by `labels`.
         where: name of the data in messages.
+        weights: the usable rows' weights in the loss; None: all the same.
     """
 
     source: datasets.Dataset | list[Any]
@@ -46,10 +48,12 @@ class Records:
     labels: Labels
     targets: np.ndarray
     where: str
+    weights: np.ndarray | None = None
 
     def take(self, positions: np.ndarray) -> Records:
         """Select the usable rows at `positions`."""
-        return dataclasses.replace(self, rows=self.rows[positions], targets=self.targets[positions])
+        weights = None if self.weights is None else self.weights[positions]
+        return dataclasses.replace(self, rows=self.rows[positions], targets=self.targets[positions], weights=weights)
 
     def inputs(self) -> Iterator[Any]:
         """Iterate over the input values of the usable rows."""
@@ -58,13 +62,16 @@ class Records:
         return iter_column(self.source, self.options.column, self.rows)
 
     def encode(self, encoder: Encoder) -> RaggedDataset:
-        """Encode the usable rows as arrays with their targets."""
+        """Encode the usable rows as arrays with their targets and weights."""
         rows = self.rows
         if isinstance(self.source, list):
             encoded = encoder.encode(list(self.inputs()), rows=rows, where=self.where)
-            return RaggedDataset.from_arrays(encoded, self.targets)
-        dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
-        return encode_to_examples(dataset, self.options.column, encoder, self.targets, rows=rows, where=self.where)
+            part = RaggedDataset.from_arrays(encoded, self.targets)
+        else:
+            dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
+            part = encode_to_examples(dataset, self.options.column, encoder, self.targets, rows=rows, where=self.where)
+        part.weights = self.weights
+        return part
 
 
 def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
@@ -107,7 +114,7 @@ def load_records(
         data: files or a hub name; or a table, with the columns that `settings` names.
         settings: every option.
         name: "classification" or "regression".
-        labels: labels of the training data; None: this is the training data, and labels are learnt.
+        labels: labels of the training data; None: this is the training data: labels are learnt, and weights are read.
         features: required number of features D; 0: that of most sequences.
         say: called with notes on what was left out.
 
@@ -129,19 +136,38 @@ def load_records(
         targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
         if said:
             say(f"{where}: column '{options.label}' {said}")
+    weights: list[Any] | None = None
+    if options.sample_weight and labels is None:
+        weights, said = _weights(data if is_table(data) else source, settings, where)
+        if said:
+            say(said)
     inputs = source if isinstance(source, list) else iter_column(source, options.column)
     bad = bad_inputs(inputs, settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
+    bad += [] if weights is None else bad_weights(weights, options.sample_weight)
     remedy = LEAVE_OUT_HERE if isinstance(source, list) else LEAVE_OUT
     rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=remedy)
     if len(rows) < len(source):
         say(f"left out: {describe(bad, len(source), where)}")
+    of_rows: np.ndarray | None = None
+    if weights is not None:
+        counting, of_rows = weighted_rows(np.array([as_float(weights[i]) for i in rows]), where)
+        if len(counting) < len(rows):
+            say(f"left out: {len(rows) - len(counting)} of {len(source)} rows of {where}, of weight 0")
+        rows = rows[counting]
     targets = [targets[i] for i in rows]
     if labels is None:
         labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=rows)
         for note in spelling_notes(targets) if labels.kind != "regression" else ():
             say(note)
-    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=rows), where)
+    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=rows), where, of_rows)
+
+
+def _weights(data: Any, settings: ClassificationSettings, where: str) -> tuple[list[Any], str]:
+    """Read the column of weights of a table or of rows; also return a note on how its numbers are written."""
+    column = settings.classification.sample_weight
+    read, said = read_targets(column_of(data, column, where), settings.source.decimal, f"{where}, column '{column}'")
+    return read, f"{where}: column '{column}' {said}" if said else ""
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:

@@ -30,8 +30,10 @@ from unroll.tasks.base import (
     describe_lengths,
     require_finite,
     run_batches,
+    some,
 )
 from unroll.tasks.classification import report as figures
+from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
@@ -93,9 +95,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     @classmethod
     def split(cls, settings: ClassificationSettings, records: Records) -> tuple[Records, Records | None]:
-        """Hold out a share of the rows, stratified by label."""
+        """Hold out a share of the rows, stratified by label; they count the same, whatever their weights."""
         train, valid = split(records.targets, settings.batch.validation_fraction, settings.batch.seed)
-        return records.take(train), records.take(valid) if len(valid) else None
+        return records.take(train), replace(records.take(valid), weights=None) if len(valid) else None
 
     @classmethod
     def learn(
@@ -122,6 +124,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         else:
             encoder = SequenceScaler.learn(train.inputs(), settings.sequence, settings.length)
         labels, targets = train.labels, train.targets
+        class_weights(settings.classification.class_weights, labels.names, None)  # refuses unknown classes
         mean = targets.mean(0, dtype=np.float64)
         scale = np.ones(len(labels))
         if labels.kind == "single":
@@ -159,19 +162,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def objective(self, training: RaggedDataset | None = None) -> SingleLabel | MultiLabel | Regression:
         """Return loss and metrics; balanced class weights are computed from the training targets."""
-        from unroll.tasks.classification.loss import (  # imports torchmetrics
-            MultiLabel,
-            Regression,
-            SingleLabel,
-            class_weights,
-        )
+        from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel  # imports torchmetrics
 
         options, K = self.settings.classification, len(self.labels)
         if self.labels.kind == "regression":
             return Regression(torch.from_numpy(self.mean), torch.from_numpy(self.scale))
-        weights = None
-        if options.class_weights == "balanced" and training is not None:
-            weights = class_weights(torch.from_numpy(training.targets), K)
+        targets = None if training is None else torch.from_numpy(training.targets)
+        weights = class_weights(options.class_weights, self.labels.names, targets)
         head = SingleLabel if self.labels.kind == "single" else MultiLabel
         return head(K, weights, options.label_smoothing)
 
@@ -179,15 +176,26 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         """Batch rows of similar length."""
         return Batches(part, self.settings.batch, shuffle=training)
 
+    def summary(self) -> str:
+        """Name the kind of rows, their column, and the labels."""
+        what = f"{self.name} of {'texts' if self.takes_text else 'sequences'} ('{self.column}')"
+        K = len(self.labels)
+        if self.labels.kind == "regression":
+            return f"{what}, {K} number{'s' * (K > 1)}"
+        several = ", any of them" if self.labels.kind == "multi" else ""
+        return f"{what}, {K:,} labels{several}: {some(self.labels.names)}"
+
     def counts(self, part: RaggedDataset) -> dict[str, int]:
         """Count rows."""
         return {"rows": len(part)}
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
-        """Describe rows, their lengths and the vocabulary."""
+        """Describe rows, their lengths and weights, and the vocabulary."""
         padding = self.batches(prepared.train, training=True).padding_share()
         unit = "tokens" if self.takes_text else "steps"
         yield f"{self.describe_parts(prepared)}; {describe_lengths(prepared.train.lengths, unit, 'row', padding)}"
+        if (weights := prepared.train.weights) is not None:
+            yield f"weights of rows: {weights.min():.3g} to {weights.max():.3g} times their mean"
         if isinstance(self.encoder, TextTokenizer):
             yield f"vocabulary: {self.encoder.size:,} entries ({self.encoder.options.level} level)"
 

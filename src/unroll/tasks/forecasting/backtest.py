@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,10 +22,14 @@ from unroll.models.forecaster.model import Forecaster
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import report
 from unroll.tasks.forecasting.inference import Forecasts, answer
+from unroll.tasks.forecasting.output_table import json_key
 from unroll.tasks.forecasting.report import called
 from unroll.tasks.forecasting.split import listed
 from unroll.tasks.forecasting.task import ForecastingTask
 from unroll.tasks.reporting import aligned, number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ORIGINS = 10
 _BY_ORIGIN = ("mae", "rmse", "mase", "mse_scaled", "mae_scaled")
@@ -155,7 +159,7 @@ def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
         for f in range(test.windows.horizon):
             for k, target in enumerate(frames.targets):
                 record: dict[str, Any] = {
-                    "series": frames.series[s].name,
+                    "series": json_key(frames, frames.series[s].name),
                     "origin": _told(frames, s, origin),
                     "step": f + 1,
                     "time": _told(frames, s, origin + f),
@@ -167,6 +171,20 @@ def records(test: Backtest, task: ForecastingTask) -> Iterator[dict[str, Any]]:
                     record |= {f"quantile_{q:g}": v for q, v in zip(levels, values, strict=True)}
                 record["truth"] = float(truth[i, f, k]) if observed[i, f, k] else None
                 yield record
+
+
+def forecast_table(test: Backtest, task: ForecastingTask) -> pd.DataFrame:
+    """Build a table of the records, with the names and the times of the data."""
+    import pandas as pd
+
+    windows, horizon, K = test.windows, test.windows.horizon, len(test.windows.frames.targets)
+    frames, column = windows.frames, windows.frames.layout.clock.column
+    places = [(frames.series[s], o) for s, o in zip(*windows.locate(test.rows), strict=True)]
+    table = pd.DataFrame(records(test, task))
+    table["series"] = np.array([frames.key(frame.name) for frame, _ in places]).repeat(horizon * K)
+    table["origin"] = column(np.array([frame.stamps[o] for frame, o in places]).repeat(horizon * K))
+    table["time"] = column(np.concatenate([frame.stamps[o : o + horizon] for frame, o in places]).repeat(K))
+    return table
 
 
 def write(test: Backtest, task: ForecastingTask, folder: Path) -> None:

@@ -59,6 +59,12 @@ def check_names(layout: Schema, options: ForecasterOptions) -> None:
             raise DataError(f"the column '{name}' is called as that of a forecast that holds {used[name]}; rename it")
 
 
+def json_key(frames: TimeSeriesSet, name: str) -> str | int:
+    """Return the name of a series for a record: a whole number if it was one in the data, else text."""
+    key = frames.key(name)
+    return key if isinstance(key, int) else name
+
+
 def records(
     frames: TimeSeriesSet, stamps: list[np.ndarray], answers: Forecasts, levels: tuple[float, ...]
 ) -> Iterator[dict[str, Any]]:
@@ -66,7 +72,7 @@ def records(
     layout = frames.layout
     for s, frame in enumerate(frames):
         for f, time in enumerate(_texts(stamps[s], layout)):
-            record: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
+            record: dict[str, Any] = {layout.series: json_key(frames, frame.name)} if layout.series else {}
             record[layout.time or STEP] = time
             for k, target in enumerate(layout.target):
                 record[target] = float(answers.point[s, f, k])
@@ -88,7 +94,7 @@ def table(
     parts = []
     for s, frame in enumerate(frames):
         for path in range(1 if answers.paths is None else answers.paths.shape[1]):
-            columns: dict[str, Any] = {layout.series: frame.name} if layout.series else {}
+            columns: dict[str, Any] = {layout.series: frames.key(frame.name)} if layout.series else {}
             columns[layout.time or STEP] = layout.clock.column(stamps[s])
             columns |= {} if answers.paths is None else {PATH: path}
             for k, target in enumerate(layout.target):

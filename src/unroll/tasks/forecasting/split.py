@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unroll.data.timeseries.reader import append, read_frames
+from unroll.data.timeseries.inputs import read_history
+from unroll.data.timeseries.reader import append
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.data.timeseries.windows import split
 from unroll.errors import OptionError
@@ -16,9 +17,13 @@ PARTS = ("training", "validation", "test")
 
 
 def divided(
-    frames: TimeSeriesSet, settings: ForecastingSettings, sources: DataPaths, say: Log
+    frames: TimeSeriesSet,
+    settings: ForecastingSettings,
+    sources: DataPaths,
+    say: Log,
+    valid: TimeSeriesSet | None = None,
 ) -> tuple[TimeSeriesSet, Rows, dict[str, int]]:
-    """Split the series by time, and append the rows of validation and test files.
+    """Split the series by time, and append the rows of validation and test files; `valid` is in place of such files.
 
     A series that is too short for a window in any part is left out with a note: nothing can be learnt from it, and its
     scale cannot be estimated.
@@ -27,15 +32,16 @@ def divided(
         The series, the rows of each part for each of them, and the rows of their training parts.
 
     Raises:
-        OptionError: rows are held out for a part that has files.
-        DataError: no series is long enough, or a file cannot be used.
+        OptionError: rows are held out for a part that has data of its own.
+        DataError: no series is long enough, or the data of a part cannot be used.
     """
     reach = settings.reach
-    for part, files in (("valid_size", sources.valid), ("test_size", sources.test)):
-        if files and getattr(reach, part):
-            raise OptionError(f"{part} is set, and so are files for it; give one of them")
-    n_test = 0 if sources.test else reach.test_size or 0
-    kept = 0 if sources.valid else reach.valid_size or _enough(frames, reach)
+    later = {"validation": valid or sources.valid, "test": sources.test}
+    for option, part in (("valid_size", "validation"), ("test_size", "test")):
+        if later[part] and getattr(reach, option):
+            raise OptionError(f"{option} is set, and {part} data is given too; give one of them")
+    n_test = 0 if later["test"] else reach.test_size or 0
+    kept = 0 if later["validation"] else reach.valid_size or _enough(frames, reach)
     parts = split(frames, kept, n_test, train=reach.train_size or None, short="drop")
     if parts.left_out:
         named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
@@ -43,9 +49,9 @@ def divided(
         frames = frames.only(parts.names)
     rows: Rows = {part: parts.of(part) for part in PARTS}
     without = {name for name, _ in parts.left_out}
-    for part, files in (("validation", sources.valid), ("test", sources.test)):
-        if files:
-            frames, rows[part] = _followed(frames, list(files), settings, say, without)
+    for part, data in later.items():
+        if data:
+            frames, rows[part] = _followed(frames, data, settings, say, without)
     some = [_has_window(reach, *(rows[part][s] for part in PARTS)) for s in range(len(frames))]
     if any(some) and not all(some):
         short = [f"'{frame.name}' ({_rows(len(frame))})" for frame, one in zip(frames, some, strict=True) if not one]
@@ -78,16 +84,14 @@ def _has_window(reach: HorizonOptions, training: range, *later: range) -> bool:
 
 
 def _followed(
-    frames: TimeSeriesSet, files: list[str], settings: ForecastingSettings, say: Log, without: set[str]
+    frames: TimeSeriesSet,
+    data: TimeSeriesSet | Sequence[str],
+    settings: ForecastingSettings,
+    say: Log,
+    without: set[str],
 ) -> tuple[TimeSeriesSet, tuple[range, ...]]:
-    """Append the rows in other files to the series; also return their ranges. Series in `without` are ignored."""
-    source = settings.source
-    more = read_frames(
-        files,
-        settings.frame,
-        source=source,
-        layout=frames.layout,
-    )
+    """Append series or the rows of files; also return the ranges of these rows. Series in `without` are ignored."""
+    more = read_history(data, settings.frame, frames.layout, source=settings.source)
     for note in more.notes:
         say(note)
     longer = append(frames, more.only([name for name in more.names if name not in without]))

@@ -21,7 +21,17 @@ from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster, segment_length
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
+from unroll.tasks.base import (
+    BaseTask,
+    DataPaths,
+    Log,
+    Report,
+    TrainingData,
+    counted,
+    parameters,
+    recurrent_layers,
+    some,
+)
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
@@ -100,13 +110,22 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     @classmethod
     def prepare_frames(
-        cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
+        cls,
+        name: str,
+        settings: ForecastingSettings,
+        frames: TimeSeriesSet,
+        sources: DataPaths,
+        say: Log,
+        validation: TimeSeriesSet | None = None,
     ) -> TrainingData:
-        """Prepare series already read; of `sources`, only validation and test files are read."""
+        """Prepare series already read; of `sources`, only validation and test files are read.
+
+        The rows after `frames` may also be given as `validation`, in place of validation files.
+        """
         settings.refuse_unused()
         settings = _settled(settings, frames)
         check_names(frames.layout, settings.forecaster)
-        frames, rows, upto = split.divided(frames, settings, sources, say)
+        frames, rows, upto = split.divided(frames, settings, sources, say, validation)
         task = cls._measure(name, settings, frames, upto, say)
         arrays = SeriesArrays(frames, task.scaler)
         train = task._windows(frames, rows["training"], "training", arrays)
@@ -194,6 +213,12 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
     def counts(self, part: ForecastWindows) -> dict[str, int]:
         """Count windows."""
         return {"windows": part.size}
+
+    def summary(self) -> str:
+        """Name the targets, the horizon and the look-back."""
+        reach, layout = self.settings.reach, self.layout
+        steps = f"{reach.horizon} step{'s' * (reach.horizon > 1)} from {reach.lookback}"
+        return f"forecasting of {some([repr(name) for name in layout.target])}, {steps}, frequency {layout.frequency}"
 
     def describe(self, prepared: TrainingData, network: nn.Module) -> Iterator[str]:
         """Describe series and windows of each part, and the model."""

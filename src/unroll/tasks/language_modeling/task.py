@@ -122,6 +122,10 @@ class LanguageTask(BaseTask[Text, Corpus]):
         """Count tokens, and lines or records."""
         return {"tokens": len(part), "rows": part.counts.rows}
 
+    def summary(self) -> str:
+        """Name the level and the number of tokens."""
+        return f"language-model, {self.encoder.size:,} tokens ({self.encoder.options.level} level)"
+
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
         """Describe tokens, windows and the vocabulary."""
         yield self.describe_parts(prepared)

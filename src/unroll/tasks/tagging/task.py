@@ -23,7 +23,7 @@ from unroll.errors import DataError, RunError
 from unroll.layers.crf import AllowedTransitions
 from unroll.models.tagger import Tagger, build
 from unroll.runs import Run
-from unroll.tasks.base import Log, RecordTask, Report, TrainingData, describe_lengths, require_finite, run_batches
+from unroll.tasks.base import Log, RecordTask, Report, TrainingData, describe_lengths, require_finite, run_batches, some
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, whole_numbers
 from unroll.tasks.tagging import report as figures
@@ -175,6 +175,10 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
     def counts(self, part: TaggedSentences) -> dict[str, int]:
         """Count sentences and tokens."""
         return {"sentences": len(part), "tokens": part.count}
+
+    def summary(self) -> str:
+        """Name the column of tokens and the tags."""
+        return f"tagging of tokens ('{self.column}'), {len(self.labels):,} tags: {some(self.labels.names)}"
 
     def describe_data(self, prepared: TrainingData) -> Iterator[str]:
         """Describe sentences, tokens, tags and the vocabulary."""
