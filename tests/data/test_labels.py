@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unroll.data.labels import Labels, label_name, spelling_notes
+from unroll.data.labels import Labels, label_name
 from unroll.errors import DataError, OptionError, RunError
 
 
@@ -197,16 +197,6 @@ def test_a_label_that_cannot_be_stored_is_refused() -> None:
     with pytest.raises(DataError, match="row 2 of the training data has a label that has half a character"):
         Labels.learn(["a", "x\ud83d"])
     assert Labels.learn(["a", "x\U0001f600"]).names == ("a", "x\U0001f600")
-
-
-def test_spellings_of_one_label_and_of_two_are_said() -> None:
-    assert spelling_notes(["pos", " pos", "neg", "Neg"]) == [
-        "taken as one label: ' pos' and 'pos'",
-        "taken as different labels, though they differ in case alone: 'Neg' and 'neg'",
-    ]
-    assert spelling_notes([1, "1", 1.0, "1.0"]) == ["taken as one label: '1' and '1.0'"]
-    assert spelling_notes([["a", "b"], ["a "], []]) == ["taken as one label: 'a' and 'a '"]
-    assert spelling_notes(["a", "b", None]) == []
 
 
 def test_a_complex_number_is_no_target() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.files.dataset import read, require_columns
-from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers, spelling_notes
+from unroll.data.label_spelling import spelling_notes
+from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers
 from unroll.data.numbers import as_float, read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sample_weights import bad_weights, weighted_rows
