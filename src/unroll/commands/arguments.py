@@ -22,7 +22,7 @@ from unroll.tasks.registry import TASKS, Flag
 _CONFIG = "--config"
 _ALL = "--help-all"
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
-_WRITTEN = ("delimiter", "quoting", "decimal", "comments")
+_WRITTEN = ("delimiter", "header", "quoting", "decimal", "comments")
 
 
 def written(given: Namespace) -> SourceOptions:

@@ -16,6 +16,7 @@ Punctuation = Literal["split", "drop", "keep"]
 Quoting = Literal["auto", "csv", "none"]
 Decimal = Literal["auto", "point", "comma"]
 Comments = Literal["auto", "skip", "none"]
+HeaderLine = Literal["auto", "first", "none"]
 
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "\\t": "\t", "space": " "}
 """Names of delimiters that are hard to write in a command."""
@@ -43,6 +44,10 @@ class SourceOptions:
 
     delimiter: str = ""
     """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
+
+    header: HeaderLine = "auto"
+    """Whether the first line of .csv and .tsv files names the columns (first) or is a row (none; the columns are then
+    named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row."""
 
     quoting: Quoting = "auto"
     """Whether quotes enclose fields (csv) or are text (none); auto: as the first lines show."""

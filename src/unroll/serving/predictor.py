@@ -84,12 +84,14 @@ class Predictor:
         return self.task.load(_files_or_table(data), self.source(skip_bad_rows, encoding), say)
 
     def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
-        """Return how to read files: with the given encoding or that of the training data, and `written`.
+        """Return how to read files: `written`, with the training data's encoding and header where none is given.
 
         A file may be written differently from the training data, so delimiter and number format are detected again.
         """
-        encoding = encoding or self.task.settings.source.encoding
-        return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding)
+        trained = self.task.settings.source
+        encoding = encoding or trained.encoding
+        header = trained.header if self.written.header == "auto" else self.written.header
+        return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding, header=header)
 
 
 class RecordPredictor(Predictor):

@@ -59,7 +59,7 @@ def _check_header(head: list[str], path: Path, source: SourceOptions) -> None:
 
 
 class _Records:
-    """Parse the records of a file; the first of `lines` is the header."""
+    """Parse the records of a file; the first of `lines` is the header, or with `header: none` a row."""
 
     def __init__(self, path: Path, source: SourceOptions, header: Header, lines: Iterator[str]) -> None:
         self._path, self._source, self._header = path, source, header
@@ -71,7 +71,7 @@ class _Records:
     def rows(self) -> Iterator[Row]:
         dialect, names = self._header.dialect, self._header.names
         start = self._first + 1
-        in_header = True
+        in_header = self._source.header != "none"
         while True:
             self._held.clear()
             try:
@@ -121,10 +121,11 @@ class _Records:
         if len(cells) != len(names):
             hint = f"; a field with {shown(self._header.dialect.delimiter)} in it needs quotes"
             hint = hint if self._header.dialect.quoted else ""
+            first = "header" if self._source.header != "none" else "first line"
             if str(names[0]).startswith("#"):
                 hint = "; the header begins with '#': if that is a comment, remove the line"
             fields = f"{len(cells)} field{'s' if len(cells) > 1 else ''}"
-            return refused(f"{where}: {fields}, but the header has {len(names)}{hint}", skip)
+            return refused(f"{where}: {fields}, but the {first} has {len(names)}{hint}", skip)
         if None in names:
             for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
                 if name is None and cell.strip():
