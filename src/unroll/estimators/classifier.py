@@ -25,7 +25,7 @@ from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
 # column names and the baseline of a report are the command's; class weights and label smoothing the classifier's
-_FILES = ("text", "sequence", "label", "label_separator", "baseline")
+_FILES = ("text", "sequence", "series_id", "time", "date_format", "label", "label_separator", "baseline")
 
 
 class _Labelled(Estimator):

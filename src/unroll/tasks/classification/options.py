@@ -22,8 +22,17 @@ class ClassificationOptions:
 
     text: str = ""
     """Column holding a row's text."""
-    sequence: str = ""
-    """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature."""
+    sequence: tuple[str, ...] = ()
+    """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature. Or several
+    columns that make it, one a step: names, a range such as x0..x59, a pattern such as x*; with series_id they are the
+    features."""
+    series_id: str = ""
+    """Column that names the sequence of each row, in a long table: the rows of one name are the steps of one sequence,
+    its features the columns of sequence (none given: all other numeric columns)."""
+    time: str = ""
+    """Column of numbers or times that orders the rows of a sequence, with series_id (none given: their order)."""
+    date_format: str = ""
+    """How dates in the column time are written, such as %d/%m/%Y (none given: as the whole column tells)."""
     label: str = "label"
     """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
     label_separator: str = ""
@@ -44,11 +53,27 @@ class ClassificationOptions:
         if self.text and self.sequence:
             raise OptionError("text and sequence are both given; a row is either a text or a numeric sequence")
         check_range(self, "label_smoothing", least=0, below=1)
+        if self.series_id and self.text:
+            raise OptionError("series_id is set, but it goes with numeric sequences, not text")
+        for name, needed in (("time", "series_id"), ("date_format", "time")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise OptionError(f"{name} is set, but it goes with {needed}")
+        uses: dict[str, str] = {}
+        for use in ("label", "series_id", "time"):
+            name = getattr(self, use)
+            if name and name in uses:
+                raise OptionError(f"'{name}' is given as {uses[name]} and as {use}; a column is one of them")
+            uses[name] = use
+
+    @property
+    def of_columns(self) -> bool:
+        """Whether a sequence is made of the cells of several columns or rows, once the columns are resolved."""
+        return bool(self.series_id) or len(self.sequence) > 1
 
     @property
     def column(self) -> str:
-        """Name of the input column, once it is resolved."""
-        return self.text or self.sequence
+        """Name of the input column, once it is resolved; "sequence" for a sequence that is made of several cells."""
+        return "sequence" if self.of_columns else self.text or next(iter(self.sequence), "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class ClassificationSettings(Settings):
 
     option_order: ClassVar[tuple[str, ...]] = ("classification",)
     common: ClassVar[tuple[str, ...]] = (
-        *("text", "sequence", "label", "max_length", "preset", "init_from"),
+        *("text", "sequence", "series_id", "time", "label", "max_length", "preset", "init_from"),
         *("recurrence", "hidden_size", "num_layers", "bidirectional"),
         *("epochs", "batch_size", "learning_rate", "patience", "seed"),
     )
@@ -72,8 +97,10 @@ class ClassificationSettings(Settings):
     transfer: TransferOptions = TransferOptions()
 
     def columns(self) -> tuple[str, ...]:
-        """Name the input column, if it was given, and the label's."""
-        return tuple(name for name in (self.classification.column, self.classification.label) if name)
+        """Name the input columns, as far as they were given, and the label's."""
+        columns = self.classification
+        every = (columns.text, *columns.sequence, columns.series_id, columns.time, columns.label)
+        return tuple(name for name in every if name)
 
     def refuse_unused(self, *, text: bool, regression: bool) -> None:
         """Reject options that were set but do not apply to this kind of input or target.

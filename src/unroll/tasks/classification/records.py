@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
-from unroll.data.files.dataset import read, require_columns
+from unroll.data.bad_rows import BadRow, describe, good_rows
 from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers, spelling_notes
 from unroll.data.numbers import read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sequences import bad_series
-from unroll.data.tables import column_of, is_table
 from unroll.data.text.normalize import bad_texts
 from unroll.data.values import is_missing
-from unroll.errors import OptionError
 from unroll.tasks.classification.options import ClassificationOptions, ClassificationSettings
+from unroll.tasks.classification.sources import read_labelled
 
 if TYPE_CHECKING:
     import datasets
@@ -67,24 +65,6 @@ class Records:
         return encode_to_examples(dataset, self.options.column, encoder, self.targets, rows=rows, where=self.where)
 
 
-def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
-    """Resolve the input column: the one given in the options, or a column called "text".
-
-    Raises:
-        DataError: the named column is not there.
-        OptionError: none was named and there is no column "text".
-    """
-    if not options.column:
-        if "text" not in names:
-            raise OptionError(
-                f"say which column of {where} holds the sequences, with --text or --sequence; "
-                f"there is: {', '.join(names)}"
-            )
-        options = dataclasses.replace(options, text="text")
-    require_columns(names, [options.column, options.label], where)
-    return options
-
-
 def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
     """Find rows with unusable texts or numeric sequences; `column` is the name in the reasons."""
     if settings.classification.text:
@@ -116,32 +96,30 @@ def load_records(
             that the training data did not.
     """
     regression = name == "regression"
-    if is_table(data):
-        source, options, where = column_of(data, settings.classification.column), settings.classification, "the table"
-        targets = column_of(data, options.label)
-    else:
-        source, options, where = _read(list(data), settings, say)
-        targets = list(iter_column(source, options.label))
-    settings = dataclasses.replace(settings, classification=options)
+    read = read_labelled(data, settings.classification, settings.source, say)
+    source, targets, options, where = read.source, read.targets, read.options, read.where
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
     if regression:
         targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
         if said:
             say(f"{where}: column '{options.label}' {said}")
-    inputs = source if isinstance(source, list) else iter_column(source, options.column)
-    bad = bad_inputs(inputs, settings, options.column, features)
+    bad = list(read.bad)
+    if not options.of_columns:
+        settings = dataclasses.replace(settings, classification=options)
+        inputs = source if isinstance(source, list) else iter_column(source, options.column)
+        bad += bad_inputs(inputs, settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
-    remedy = LEAVE_OUT_HERE if isinstance(source, list) else LEAVE_OUT
-    rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=remedy)
+    rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=read.remedy, names=read.names)
     if len(rows) < len(source):
-        say(f"left out: {describe(bad, len(source), where)}")
+        say(f"left out: {describe(bad, len(source), where, names=read.names)}")
     targets = [targets[i] for i in rows]
+    numbers = rows if read.first is None else read.first[rows]
     if labels is None:
-        labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=rows)
+        labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=numbers)
         for note in spelling_notes(targets) if labels.kind != "regression" else ():
             say(note)
-    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=rows), where)
+    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=numbers), where)
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:
@@ -152,21 +130,6 @@ def label_kind(name: str, targets: Sequence[Any]) -> Kind:
         return "multi" if targets.ndim == 2 else "single"
     listed = next((v for v in targets if v is not None), None)
     return "multi" if isinstance(listed, list | tuple | set | frozenset) else "single"
-
-
-def _read(
-    data: Sequence[str], settings: ClassificationSettings, say: Callable[[str], None]
-) -> tuple[datasets.Dataset, ClassificationOptions, str]:
-    """Read all rows of files or hub data; also return the resolved options, and the data's name."""
-    skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
-    notes: list[str] = []
-    dataset = read(data[0] if len(data) == 1 else data, source=settings.source, skipped=skipped, notes=notes)
-    where = " ".join(data)
-    for note in notes:
-        say(note)
-    if skipped:
-        say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
-    return dataset, input_column(settings.classification, dataset.column_names, where), where
 
 
 def _split(value: Any, separator: str) -> Any:
