@@ -16,6 +16,7 @@ Punctuation = Literal["split", "drop", "keep"]
 Quoting = Literal["auto", "csv", "none"]
 Decimal = Literal["auto", "point", "comma"]
 Comments = Literal["auto", "skip", "none"]
+InputFormat = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet", "npz", "xlsx", "txt", "conll", "conllu"]
 HeaderLine = Literal["auto", "first", "none"]
 
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "\\t": "\t", "space": " "}
@@ -38,6 +39,9 @@ class SourceOptions:
 
     encoding: str = "utf-8"
     """Encoding of text files, for example utf-8, gbk, latin-1."""
+
+    input_format: InputFormat = "auto"
+    """Format of the files; auto: by their names, and by their content where a name says nothing or ends in .txt."""
 
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""

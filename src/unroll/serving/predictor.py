@@ -120,7 +120,7 @@ class RecordPredictor(Predictor):
         records = self.task.grouped_records(list(data), source, keep, say)
         if records is None:
             data = data[0] if len(data) == 1 else data
-            records = stream(data, source=source, skip=skip_bad_rows, lines=self.task.column)
+            records = stream(data, source=source, skip=skip_bad_rows, lines=self.task.column, say=say)
         keep = ([name] if name and name not in keep else []) + list(keep)
         return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows", keep=keep)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from unroll.data.files.cache import cache_file, no_rows, skipped_file, write_arrow
 from unroll.data.files.conll import comment_notes
+from unroll.data.files.content import format_note, format_read
 from unroll.data.files.delimited import notes_of
 from unroll.data.files.formats import Row, Unreadable, is_tabular, rows_of, standard_input, tables_of
-from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
+from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, is_hub_name
 from unroll.data.files.rows import require_columns
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError, nearest
@@ -70,10 +71,7 @@ def read(
     paths = find(data)
     if notes is not None:
         for path in paths:
-            says = None if path.is_dir() else _SAYS.get(format_of(path))
-            if says is not None:
-                with blaming(path):
-                    notes += says(path, source)
+            notes += () if path.is_dir() else _notes(path, source)
     import datasets
     import datasets.config
 
@@ -90,6 +88,12 @@ def read(
         except ValueError as error:  # of datasets, which has no such type of a column
             cache.unlink(missing_ok=True)
             raise DataError(f"{paths[0]} cannot be read as a table: {error!s:.200}") from None
+
+
+def _notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
+    says = _SAYS.get(format_read(path, source))
+    with blaming(path):
+        return (*format_note(path, source), *(says(path, source) if says else ()))
 
 
 def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
@@ -109,12 +113,14 @@ def stream(
     source: SourceOptions | None = None,
     skip: bool = False,
     lines: str = "text",
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
     """Iterate over the rows of `data` in order, without loading whole files.
 
     Takes what `read` takes, and "-": standard input, as JSON lines if its first line that is not blank starts with
     `{` and else as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is
-    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
+    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place. `say` is called
+    with the format of a file where its content decided it.
 
     Raises:
         DataError: as `read`, when the row is reached.
@@ -130,11 +136,13 @@ def stream(
     paths = find(data)
     for path in paths:
         with blaming(path):
-            if is_tabular(path):
+            for note in () if path.is_dir() else format_note(path, source):
+                say(note)
+            if is_tabular(path, source):
                 rows: Iterator[Row] = (row for table in tables_of(path, source) for row in table.to_pylist())
             else:
                 rows = rows_of(path, source)
-                if not path.is_dir() and format_of(path) == ".txt":
+                if not path.is_dir() and format_read(path, source) == ".txt":
                     rows = (row if isinstance(row, Unreadable) else {lines: row["text"]} for row in rows)
             for row in rows:
                 empty = False

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from unroll.data.files.content import format_read
 from unroll.data.files.delimiters import Header, first_lines, joined_rows, judge, shown
-from unroll.data.files.paths import decoded, format_of, opened_text, undecodable, wrong_byte
+from unroll.data.files.paths import decoded, opened_text, undecodable, wrong_byte
 from unroll.data.files.rows import Row, Unreadable, refused
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError
@@ -32,7 +33,7 @@ def delimited_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
         lines = iter(text)
         head, complete = first_lines(lines)
         _check_header(head, path, source)
-        header = judge(head, complete, format_of(path), source, f"'{path}'")
+        header = judge(head, complete, format_read(path, source), source, f"'{path}'")
         rest = chain(head[header.before :], lines)
         yield from _Records(path, source, header, rest if skip else decoded(rest, path, source.encoding)).rows()
 
@@ -42,7 +43,7 @@ def notes_of(path: Path, source: SourceOptions) -> tuple[str, ...]:
     with opened_text(path, source.encoding, newline="", lenient=True) as text:
         head, complete = first_lines(iter(text))
     _check_header(head, path, source)
-    header = judge(head, complete, format_of(path), source, f"'{path}'")
+    header = judge(head, complete, format_read(path, source), source, f"'{path}'")
     return tuple(f"{path}: {note}" for note in header.notes)
 
 

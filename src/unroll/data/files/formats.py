@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from unroll.data.files.conll import column_rows, conllu_rows
+from unroll.data.files.content import format_read
 from unroll.data.files.delimited import delimited_rows
 from unroll.data.files.paths import (
     COLUMNS,
@@ -20,7 +21,6 @@ from unroll.data.files.paths import (
     class_files,
     decoded,
     decoder_of,
-    format_of,
     has_plain_lines,
     opened_text,
     undecodable,
@@ -45,7 +45,7 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
     encoding, skip = source.encoding, source.skip_bad_rows
     if path.is_dir():
         return _folder_rows(path, encoding, skip)
-    kind = format_of(path)
+    kind = format_read(path, source)
     if kind in DELIMITED:
         return delimited_rows(path, source)
     if kind == ".txt":
@@ -54,12 +54,12 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
         return conllu_rows(path, encoding, skip)
     if kind in COLUMNS:
         return column_rows(path, source)
-    return _json_rows(path, encoding, skip)
+    return _json_rows(path, encoding, skip, listed=kind == ".json")
 
 
 def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
     """Read a Parquet or .npz file as tables of a few thousand rows, in order."""
-    if format_of(path) == ".parquet":
+    if format_read(path, source) == ".parquet":
         from unroll.data.files.parquet import parquet_tables
 
         return parquet_tables(path, ROWS_AT_ONCE)
@@ -68,9 +68,9 @@ def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
     return npz_tables(path, source.encoding, ROWS_AT_ONCE)
 
 
-def is_tabular(path: Path) -> bool:
+def is_tabular(path: Path, source: SourceOptions) -> bool:
     """Tell whether `tables_of` reads the file, rather than `rows_of`."""
-    return not path.is_dir() and format_of(path) in (".parquet", ".npz")
+    return not path.is_dir() and format_read(path, source) in (".parquet", ".npz")
 
 
 def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
@@ -90,10 +90,10 @@ def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
         yield Unreadable(f"'{path}': {wrong}") if wrong else {"text": content, "label": label}
 
 
-def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """Read one object per line; or, in .json, one list of objects, which is loaded into memory."""
+def _json_rows(path: Path, encoding: str, skip: bool, *, listed: bool) -> Iterator[Row]:
+    """Read one object per line; or, if it may be `listed`, one list of objects, which is loaded into memory."""
     with opened_text(path, encoding, lenient=True) as text:
-        start = list(_until_content(text)) if format_of(path) == ".json" else []
+        start = list(_until_content(text)) if listed else []
         if start and start[-1].lstrip().startswith("["):
             document = "".join(start) + text.read()
             if wrong := wrong_byte(document, encoding):

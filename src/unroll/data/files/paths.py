@@ -56,7 +56,7 @@ def find(data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> lis
     """Find the files and class folders named by `data`, in order; patterns and folders of files are expanded.
 
     Raises:
-        DataError: nothing is there, or it is of no known format.
+        DataError: nothing is there, or it is no regular file.
     """
     if isinstance(data, str | os.PathLike):
         return _find_one(os.fspath(data))
@@ -86,9 +86,9 @@ def _find_one(name: str) -> list[Path]:
             matches = sorted(Path(m) for m in glob.glob(str(path), recursive=True))
             if not matches:
                 raise DataError(f"no file matches '{name}'")
-            return [found for match in matches for found in (_inside(match) if match.is_dir() else [_known(match)])]
+            return [found for match in matches for found in (_inside(match) if match.is_dir() else [_regular(match)])]
         raise _missing(path, name)
-    return [_known(path)]
+    return [_regular(path)]
 
 
 def check_regular(path: Path) -> None:
@@ -104,12 +104,7 @@ def check_regular(path: Path) -> None:
         raise DataError(f"'{path}' is {kind}, not a regular file; put the data into a file")
 
 
-def _known(path: Path) -> Path:
-    if not format_of(path):
-        known = ", ".join(FORMATS)
-        raise DataError(
-            f"'{path}' is of no known format: its name should end in one of {known}, each also with {', '.join(PACKED)}"
-        )
+def _regular(path: Path) -> Path:
     with blaming(path):
         check_regular(path)
     return path
@@ -129,7 +124,7 @@ def _inside(folder: Path) -> list[Path]:
     """Return the folder itself if it has a subfolder of texts per class, else the data files in it."""
     if any(class_files(folder)):
         return [folder]
-    files = sorted(_known(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
+    files = sorted(_regular(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
     if not files:
         raise DataError(
             f"the folder '{folder}' holds neither data files ({', '.join(FORMATS)}) "

@@ -155,7 +155,7 @@ class TextSource:
     @property
     def has_records(self) -> bool:
         """Whether any of the data has records rather than plain text."""
-        return any(isinstance(found, str) or not _is_plain(found) for found in self._found())
+        return any(isinstance(found, str) or not _is_plain(found, self.source) for found in self._found())
 
     def _found(self) -> list[Path | str]:
         """List the files, and hub names as text."""
@@ -169,7 +169,7 @@ class TextSource:
 
     def _whole(self, reasons: list[str] | None) -> Iterator[Chunk]:
         for item in self._found():
-            if isinstance(item, Path) and _is_plain(item):
+            if isinstance(item, Path) and _is_plain(item, self.source):
                 with blaming(item):
                     yield from self._plain(item, reasons)
             else:
@@ -240,8 +240,10 @@ def _find(name: str) -> list[Path | str]:
     return [*find(name)]
 
 
-def _is_plain(path: Path) -> bool:
-    return not path.is_dir() and format_of(path) in ("", ".txt")
+def _is_plain(path: Path, source: SourceOptions) -> bool:
+    if path.is_dir():
+        return False
+    return format_of(path) in ("", ".txt") if source.input_format == "auto" else source.input_format == "txt"
 
 
 def _refuse_binary(path: Path, encoding: str) -> None:

@@ -82,7 +82,7 @@ class ClassificationSettings(Settings):
 
     option_order: ClassVar[tuple[str, ...]] = ("classification",)
     common: ClassVar[tuple[str, ...]] = (
-        *("text", "sequence", "series_id", "time", "label", "max_length", "preset", "init_from"),
+        *("text", "sequence", "label", "max_length", "preset", "init_from"),
         *("recurrence", "hidden_size", "num_layers", "bidirectional"),
         *("epochs", "batch_size", "learning_rate", "patience", "seed"),
     )
