@@ -27,9 +27,9 @@ def print_answers(
 ) -> None:
     """Print one JSON object per line, a CSV table, or CoNLL columns.
 
-    With `live` each is flushed before the next is computed. Results computed before an error are printed before it. The columns of a CSV table are those of the first answer;
-    a mapping such as `probabilities` has a column for each of its names, `probabilities.NAME`. With `errors` there is a
-    column `error` for rows that cannot be used.
+    With `live` each is flushed before the next is computed. Results computed before an error are printed before it.
+    The columns of a CSV table are those of the first answer; a mapping such as `probabilities` has a column for each of
+    its names, `probabilities.NAME`. With `errors` there is a column `error` for rows that cannot be used.
     """
     table: csv.DictWriter[str] | None = None
     try:

@@ -23,6 +23,7 @@ _BYTES = 2**16
 _LINES = 200
 _LONGEST_NAME = 40
 _LEAST_TOKENS = 6
+_LEAST_LINES, _MANY_LINES = 3, 10
 _WORDS = {
     ".jsonl": "JSON lines",
     ".json": "a JSON list",
@@ -154,11 +155,15 @@ def _is_table(lines: Sequence[str], complete: bool, path: Path, source: SourceOp
         return False
     if len(header.names) < 2 or {len(record) for record in records if record} != {len(header.names)}:
         return False
-    if not source.delimiter and source.header == "auto":
-        # Lines of text may have a comma each: names are short, and no blank follows a delimiter.
-        prose = header.dialect.spaced or any(cell.startswith(" ") for record in records for cell in record)
-        names = [name or "" for name in header.names]
-        if prose or len(filled) < 3 or not all(0 < len(name) <= _LONGEST_NAME for name in names):
-            return False
-    judge(lines, complete, ".csv", source, f"'{path}'")
-    return True
+    if source.delimiter or source.header != "auto":
+        return True
+    # Lines of text may have a comma each, with a blank behind it; many lines with as many of them are a table.
+    spaced = header.dialect.spaced or any(cell.startswith(" ") for record in records for cell in record)
+    if len(filled) < _LEAST_LINES or (spaced and (len(header.names) < 3 or len(filled) < _MANY_LINES)):
+        return False
+    try:
+        judge(lines, complete, ".csv", source, f"'{path}'")
+    except DataError as error:
+        hint = ", or --input-format txt if each line is a text" if format_of(path) else ""
+        raise DataError(f"{error}{hint}") from None
+    return all(0 < len(name or "") <= _LONGEST_NAME for name in header.names)

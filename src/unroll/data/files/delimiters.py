@@ -231,10 +231,11 @@ def _refuse_values(records: Sequence[Sequence[str]], where: str) -> None:
 
 def _refuse_repeated(records: Sequence[Sequence[str]], where: str) -> None:
     """Reject a first line with a cell that many lines below have in the same column, as labels do."""
-    below = [record for record in records[1:] if record != records[0]]
+    below = [record for record in records[1:] if record != records[0]]  # else it is a header that is repeated
     for i, name in enumerate(cell.strip() for cell in records[0]):
         same = sum(i < len(record) and record[i].strip() == name for record in below) if name else 0
         if same > 1 and same * _REPEATED >= len(below):
+            same += len(records) - 1 - len(below)
             raise DataError(
                 f"{where} has no header: '{name:.40}' of its first line stands in column {i + 1} of {same} lines below"
                 f" too; {_REMEDY}"
