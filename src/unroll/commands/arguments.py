@@ -22,7 +22,7 @@ from unroll.tasks.registry import TASKS, Flag
 _CONFIG = "--config"
 _ALL = "--help-all"
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
-_WRITTEN = ("input_format", "delimiter", "header", "quoting", "decimal", "comments")
+_WRITTEN = ("input_format", "delimiter", "header", "sheet", "quoting", "decimal", "comments")
 
 
 def written(given: Namespace) -> SourceOptions:

@@ -50,8 +50,11 @@ class SourceOptions:
     """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
 
     header: HeaderLine = "auto"
-    """Whether the first line of .csv and .tsv files names the columns (first) or is a row (none; the columns are then
-    named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row."""
+    """Whether the first line of .csv, .tsv and .xlsx files names the columns (first) or is a row (none; the columns are
+    then named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row."""
+
+    sheet: str = ""
+    """Sheet of .xlsx files that is read (none given: the first)."""
 
     quoting: Quoting = "auto"
     """Whether quotes enclose fields (csv) or are text (none); auto: as the first lines show."""

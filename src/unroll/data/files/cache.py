@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from unroll.data.files.content import format_read
 from unroll.data.files.formats import ROWS_AT_ONCE, Row, Unreadable, is_tabular, rows_of, tables_of
-from unroll.data.files.paths import blaming, class_files
+from unroll.data.files.paths import blaming, class_files, line_files
 from unroll.data.options import SourceOptions
 from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError
@@ -45,7 +45,7 @@ def cache_file(paths: Sequence[Path], source: SourceOptions, root: Path) -> Path
     """Return the path under `root` of the Arrow file for these files in their current state."""
     key = hashlib.sha256(f"{_READING}\n{replace(source, decimal='auto')!r}".encode())
     for path in paths:
-        files = [file for _, file in class_files(path)] if path.is_dir() else [path]
+        files = [file for _, file in (line_files(path) or class_files(path))] if path.is_dir() else [path]
         key.update(f"\n{path}".encode("utf-8", "surrogateescape"))
         for file in files:
             with blaming(file):

@@ -98,13 +98,29 @@ def judge(head: Sequence[str], complete: bool, kind: str, source: SourceOptions,
         notes.append("quotes are taken as text (--quoting csv takes them as enclosing fields)")
     if not fit.records:
         return Header(fit.dialect, before, (), tuple(notes))  # reading it raises what is wrong
-    if source.header == "none":
-        return Header(fit.dialect, before, tuple(str(i) for i in range(fit.width)), tuple(notes))
-    if source.header == "auto":
-        _refuse_values(fit.records, where)
-        _refuse_repeated(fit.records, where)
-    names, said = _names(fit.records, where)
+    names, said = column_names(fit.records, source, where)
     return Header(fit.dialect, before, names, (*notes, *said))
+
+
+def column_names(
+    records: Sequence[Sequence[str]], source: SourceOptions, where: str
+) -> tuple[tuple[str | None, ...], list[str]]:
+    """Return the columns' names, None for one with neither name nor content, and what to say about them.
+
+    Args:
+        records: the first ones, with the header or, with `header: none`, without.
+        source: the user's options.
+        where: the file, for messages.
+
+    Raises:
+        DataError: the first record is no header, or its names cannot be used.
+    """
+    if source.header == "none":
+        return tuple(str(i) for i in range(len(records[0]))), []
+    if source.header == "auto":
+        _refuse_values(records, where)
+        _refuse_repeated(records, where)
+    return _names(records, where)
 
 
 def shown(delimiter: str) -> str:

@@ -28,6 +28,8 @@ def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptio
         if is_hub_name(name):
             continue
         for path in find(name):
+            if path.is_dir() and not plain:
+                find_columns(columns, ["text", "label"], str(path))
             if path.is_dir() or plain or format_read(path, source) not in DELIMITED or not columns:
                 continue
             for row in islice(delimited_rows(path, source), 1):

@@ -7,13 +7,13 @@ read the text "NA" as null, silently fill short rows, and do not name the line i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from unroll.data.files.conll import column_rows, conllu_rows
-from unroll.data.files.content import format_read
+from unroll.data.files.content import format_note, format_read
 from unroll.data.files.delimited import delimited_rows
 from unroll.data.files.paths import (
     COLUMNS,
@@ -22,6 +22,7 @@ from unroll.data.files.paths import (
     decoded,
     decoder_of,
     has_plain_lines,
+    line_files,
     opened_text,
     undecodable,
     wrong_byte,
@@ -37,14 +38,15 @@ ROWS_AT_ONCE = 2000
 
 
 def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
-    """Read the rows of a text file, or of a folder with one subfolder of texts per class, in order.
+    """Read the rows of a text file, or of a folder with texts in one subfolder or one file per class, in order.
 
     An invalid line (wrong number of fields, broken JSON, invalid bytes), or a sentence with such a line, is an
     `Unreadable` with `source.skip_bad_rows`, else an error.
     """
     encoding, skip = source.encoding, source.skip_bad_rows
     if path.is_dir():
-        return _folder_rows(path, encoding, skip)
+        lines = line_files(path)
+        return _class_rows(lines, source) if lines else _folder_rows(path, encoding, skip)
     kind = format_read(path, source)
     if kind in DELIMITED:
         return delimited_rows(path, source)
@@ -58,8 +60,13 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
 
 
 def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
-    """Read a Parquet or .npz file as tables of a few thousand rows, in order."""
-    if format_read(path, source) == ".parquet":
+    """Read a Parquet or .npz file as tables of a few thousand rows, in order; or an .xlsx file as one table."""
+    kind = format_read(path, source)
+    if kind == ".xlsx":
+        from unroll.data.files.excel import excel_table
+
+        return iter([excel_table(path, source)])
+    if kind == ".parquet":
         from unroll.data.files.parquet import parquet_tables
 
         return parquet_tables(path, ROWS_AT_ONCE)
@@ -70,7 +77,7 @@ def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
 
 def is_tabular(path: Path, source: SourceOptions) -> bool:
     """Tell whether `tables_of` reads the file, rather than `rows_of`."""
-    return not path.is_dir() and format_read(path, source) in (".parquet", ".npz")
+    return not path.is_dir() and format_read(path, source) in (".parquet", ".npz", ".xlsx")
 
 
 def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
@@ -88,6 +95,17 @@ def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
             content = text.read()
         wrong = wrong_byte(content, encoding)
         yield Unreadable(f"'{path}': {wrong}") if wrong else {"text": content, "label": label}
+
+
+def _class_rows(files: Sequence[tuple[str, Path]], source: SourceOptions) -> Iterator[Row]:
+    """Read a text and the file's class from each line that is not blank."""
+    for label, path in files:
+        if format_read(path, source) != ".txt":
+            words = format_note(path, source)[0].split(" (")[0]
+            raise DataError(f"{words}, so its folder has no lines of texts; name the files, as {path.parent}/*")
+        for row in _line_rows(path, source.encoding, source.skip_bad_rows):
+            if isinstance(row, Unreadable) or row["text"].strip():
+                yield row if isinstance(row, Unreadable) else {**row, "label": label}
 
 
 def _json_rows(path: Path, encoding: str, skip: bool, *, listed: bool) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from typing import IO, BinaryIO, cast
 from unroll.errors import DataError, OptionError, nearest
 
 COLUMNS = (".conll", ".conll2000", ".conll2002", ".conll2003", ".bio", ".iob", ".iob2", ".bioes", ".iobes")
-FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt", ".conllu", *COLUMNS)
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".xlsx", ".txt", ".conllu", *COLUMNS)
 DELIMITED = (".csv", ".tsv")
 PACKED = (".gz", ".xz", ".zst")
 
@@ -121,14 +121,14 @@ def _missing(path: Path, name: str) -> DataError:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the folder itself if it has a subfolder of texts per class, else the data files in it."""
-    if any(class_files(folder)):
+    """Return the folder itself if it has a folder or a file of texts per class, else the data files in it."""
+    if any(class_files(folder)) or line_files(folder):
         return [folder]
     files = sorted(_regular(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
     if not files:
         raise DataError(
             f"the folder '{folder}' holds neither data files ({', '.join(FORMATS)}) "
-            "nor a folder of .txt files per class"
+            "nor a folder of .txt files per class, nor a .txt file per class"
         )
     return files
 
@@ -141,6 +141,14 @@ def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 with blaming(path):
                     check_regular(path)
                 yield kind.name, path
+
+
+def line_files(folder: Path) -> list[tuple[str, Path]]:
+    """List (class, file) for a folder whose data files are several .txt files and nothing else, in order of name."""
+    files = sorted(path for path in folder.iterdir() if format_of(path) and not path.is_dir())
+    if len(files) < 2 or any(format_of(path) != ".txt" for path in files):
+        return []
+    return [(_regular(path).name[: path.name.lower().rindex(".txt")], path) for path in files]
 
 
 @contextmanager
