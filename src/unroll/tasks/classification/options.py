@@ -32,7 +32,7 @@ class ClassificationOptions:
     time: str = ""
     """Column of numbers or times that orders the rows of a sequence, with series_id (none given: their order)."""
     date_format: str = ""
-    """How dates in the column time are written, such as %d/%m/%Y (none given: as the whole column tells)."""
+    """How dates are written, such as %d/%m/%Y (none given: as the whole column tells)."""
     label: str = "label"
     """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
     label_separator: str = ""
