@@ -69,7 +69,7 @@ def test_a_long_table_from_fit_to_predict(tmp_path: Path, capsys: pytest.Capture
     predictor = run(long(), tmp_path, "--series-id", "id", "--time", "t")
     said = "the features are the numeric columns 'u', 'v'; left out, because they hold no numbers: 'note'"
     assert said in capsys.readouterr().out
-    of_files = list(predictor.predict_files([str(tmp_path / "data.csv")], keep=["label"][:0]))
+    of_files = list(predictor.predict_files([str(tmp_path / "data.csv")]))
     assert [answer["id"] for answer in of_files] == [f"s{i}" for i in range(24)]
     of_frame = predictor.predict(long())
     assert of_frame.to_dict("records") == of_files
@@ -79,6 +79,27 @@ def test_a_long_table_from_fit_to_predict(tmp_path: Path, capsys: pytest.Capture
     assert report["rows"] == 24
     assert main(["predict", str(tmp_path / "run"), str(tmp_path / "data.csv"), "--keep", "note"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0]) == {"id": "s0", "note": "-", **alone}
+
+
+def test_series_that_cannot_be_used_are_answered_with_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = run(long(), tmp_path, "--series-id", "id", "--time", "t", "--sequence", "u,v")
+    frame = long().astype({"u": object})
+    frame.loc[2, "u"] = "x"
+    path, folder = tmp_path / "new.csv", str(tmp_path / "run")
+    frame.to_csv(path, index=False)
+    reason = "row 3, 'u' holds 'x', which is no number"
+    assert main(["predict", folder, str(path)]) == 2
+    assert f"(series 's2': {reason}); --skip-bad-rows answers them with errors instead" in capsys.readouterr().err
+    assert main(["predict", folder, str(path), "--skip-bad-rows"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (len(answers), answers[2]) == (24, {"id": "s2", "error": reason})
+    with pytest.raises(DataError, match=r"skip_bad_rows=True answers them with errors instead"):
+        predictor.predict(frame)
+    assert predictor.predict(frame, skip_bad_rows=True)["error"].dropna().tolist() == [reason]
+    assert main(["predict", folder, "-"]) == 2
+    assert "a long table is read whole; put it into a file" in capsys.readouterr().err
 
 
 def test_a_series_with_two_labels_is_named(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def series_records(
     Raises:
         DataError: the data cannot be read, or a series cannot be used.
     """
-    dataset, where, remedy = _opened(data, source, say)
+    if not is_table(data) and list(data) == ["-"]:
+        raise DataError("standard input is answered row by row, but a long table is read whole; put it into a file")
+    dataset, where, _ = _opened(data, source, say)
     options = input_columns(replace(options, label=""), names_of(dataset), where)
     require_columns(names_of(dataset), keep, where)
     found, options = _sequences(_column_table(dataset, where, source.decimal), options, say)
@@ -136,7 +138,9 @@ def series_records(
             kept[column], several = constant_values(found, column_of(dataset, column), f"'{column}'")
             bad += several
     if bad and not source.skip_bad_rows:
-        raise DataError(f"{describe(bad, len(found.names), where, names=found.names)}; {remedy}")
+        remedy = "skip_bad_rows=True" if is_table(data) else "--skip-bad-rows"
+        said = describe(bad, len(found.names), where, names=found.names)
+        raise DataError(f"{said}; {remedy} answers them with errors instead")
     reasons = dict(bad)
     for position, steps in enumerate(found.sequences):
         row: Row = Unreadable(reasons[position]) if position in reasons else {options.column: steps}
