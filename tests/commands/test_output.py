@@ -9,7 +9,7 @@ import pytest
 
 from unroll.__main__ import main
 from unroll.commands.output import json_text, print_answers
-from unroll.errors import DataError
+from unroll.errors import DataError, OptionError
 
 ANSWER = {"text": "é \U0001f600 \ud83d", "n": 1.5}
 
@@ -65,3 +65,17 @@ def test_sentences_for_a_person_are_escaped_too(monkeypatch: pytest.MonkeyPatch)
     print("é")
     sys.stdout.flush()
     assert raw.getvalue().endswith(b"\\xe9\n")
+
+
+def test_tagged_sentences_are_written_as_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    answers = [
+        {"tokens": ["Peter", "sleeps"], "tags": ["B-PER", "O"], "probabilities": [1.0, 1.0]},
+        {"error": "'tokens' is empty"},
+        {"tokens": ["."], "tags": ["O"], "probabilities": [1.0]},
+    ]
+    print_answers(answers, live=False, form="conll")
+    assert capsys.readouterr().out == "Peter\tB-PER\nsleeps\tO\n\n# error: 'tokens' is empty\n\n.\tO\n\n"
+    with pytest.raises(OptionError, match="writes tokens with their tags, which this run does not answer with"):
+        print_answers([{"label": "a"}], live=False, form="conll")
+    with pytest.raises(OptionError, match=r"the token 'a\\tb' cannot be written as a CoNLL column"):
+        print_answers([{"tokens": ["a\tb"], "tags": ["O"]}], live=False, form="conll")

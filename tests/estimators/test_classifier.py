@@ -180,7 +180,10 @@ def test_rows_of_weight_0_are_as_removed() -> None:
 
 
 def test_weights_of_rows_and_of_classes_move_the_predictions() -> None:
-    X, more = [np.full(3, i % 2, np.float32) for i in range(60)], SMALL | {"epochs": 10, "validation_fraction": 0.0, "preset": "none"}
+    X, more = (
+        [np.full(3, i % 2, np.float32) for i in range(60)],
+        SMALL | {"epochs": 10, "validation_fraction": 0.0, "preset": "none"},
+    )
     y = np.array([0, 0, 0, 1, 1, 1] * 10)  # independent of X
     plain = Classifier(**more).fit(X, y).predict_proba(X)[:, 1].mean()
     heavy = Classifier(**more).fit(X, y, sample_weight=np.where(y, 9.0, 1.0)).predict_proba(X)[:, 1].mean()

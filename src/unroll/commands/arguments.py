@@ -22,7 +22,7 @@ from unroll.tasks.registry import TASKS, Flag
 _CONFIG = "--config"
 _ALL = "--help-all"
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
-_WRITTEN = ("delimiter", "quoting", "decimal", "comments")
+_WRITTEN = ("input_format", "delimiter", "header", "sheet", "quoting", "decimal", "comments")
 
 
 def written(given: Namespace) -> SourceOptions:
@@ -153,7 +153,8 @@ class Parser(ArgumentParser):
         for name in _WRITTEN:
             self.hints[name] = hints[name]
             default = getattr(SourceOptions, name)
-            self.add_argument(f"--{name}", type=_as_written, default=default, help=texts[name])
+            flag = "--" + name.replace("_", "-")
+            self.add_argument(flag, type=_as_written, default=default, help=texts[name])
         self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
     def add_config(self) -> None:

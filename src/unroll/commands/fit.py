@@ -49,8 +49,8 @@ def main(arguments: Sequence[str]) -> int:
     given = line.read(arguments[1:])
     options = {name: getattr(given, name) for name in line.named}
     first = chosen.load_settings().from_flat(options)
-    check_files(given.data, first.columns(), first.source)
-    check_files((*given.valid, *given.test), (), first.source)
+    check_files(given.data, first.columns(), first.source, plain=first.reads_plain_text)
+    check_files((*given.valid, *given.test), (), first.source, plain=first.reads_plain_text)
 
     from unroll.tasks.transfer import resolve_settings
 

@@ -1,10 +1,11 @@
-"""Write results to standard output, as JSON or CSV."""
+"""Write results to standard output, as JSON, CSV or CoNLL columns."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -24,17 +25,17 @@ def json_text(answer: Any, indent: int | None = None) -> str:
 def print_answers(
     answers: Iterable[Mapping[str, Any]], *, live: bool, form: str = "jsonl", errors: bool = False
 ) -> None:
-    """Print one JSON object per line, or a CSV table; with `live` each is flushed before the next is computed.
+    """Print one JSON object per line, a CSV table, or CoNLL columns.
 
-    Results computed before an error are printed before it. The columns of a CSV table are those of the first answer;
-    a mapping such as `probabilities` has a column for each of its names, `probabilities.NAME`. With `errors` there is a
-    column `error` for rows that cannot be used.
+    With `live` each is flushed before the next is computed. Results computed before an error are printed before it.
+    The columns of a CSV table are those of the first answer; a mapping such as `probabilities` has a column for each of
+    its names, `probabilities.NAME`. With `errors` there is a column `error` for rows that cannot be used.
     """
     table: csv.DictWriter[str] | None = None
     try:
         for answer in answers:
-            if form == "jsonl":
-                print(json_text(answer), flush=live)
+            if form != "csv":
+                print(json_text(answer) if form == "jsonl" else _columns(answer), flush=live)
                 continue
             flat = _flat(answer)
             if table is None:
@@ -65,6 +66,23 @@ def most_likely(answers: Iterable[dict[str, Any]], top: int) -> Iterator[dict[st
             ordered = sorted(answer["probabilities"].items(), key=lambda pair: -pair[1])
             answer = {**answer, "probabilities": dict(ordered[:top])}
         yield answer
+
+
+def _columns(answer: Mapping[str, Any]) -> str:
+    """Format a tagged sentence as lines of a token, a tab and a tag, and an empty line.
+
+    Raises:
+        OptionError: the answer has no tags, or a token holds a tab or a line end.
+    """
+    if "error" in answer:
+        return f"# error: {answer['error']}\n"
+    if "tokens" not in answer or "tags" not in answer:
+        raise OptionError("--format conll writes tokens with their tags, which this run does not answer with")
+    odd = next((token for token in answer["tokens"] if not token.strip() or re.search(r"[\t\r\n]", token)), None)
+    if odd is not None:
+        raise OptionError(f"the token {odd!r:.40} cannot be written as a CoNLL column; take --format jsonl")
+    rows = zip(answer["tokens"], answer["tags"], strict=True)
+    return "".join(f"{token}\t{tag}\n" for token, tag in rows)
 
 
 def _flat(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         " standard input, answered as they come.",
     )
     parser.add_source("Answer a row that cannot be used with an error, and go on.")
-    parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="JSON lines, or a table.")
+    parser.add_argument(
+        "--format",
+        choices=["jsonl", "csv", "conll"],
+        default="jsonl",
+        help="Format of the answers: JSON lines; a table; or CoNLL columns, tokens with their tags, of a tagging.",
+    )
     parser.add_argument("--keep", nargs="+", metavar="COLUMN", help="Columns of the data to repeat in the answers.")
     parser.add_value("--top", int, "Keep only this many of the likeliest labels of a classification.")
     parser.add_task_flags("predict")
@@ -34,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         raise OptionError(f"--top is {given.top}; it must be at least 1")
     if given.top is not None and given.format == "csv":
         raise OptionError("--top gives each row other labels, which a table cannot hold; take --format jsonl")
+    if given.keep is not None and given.format == "conll":
+        raise OptionError("--keep repeats columns of rows, which CoNLL columns cannot hold; take --format jsonl")
 
     from unroll.serving.predictor import RecordPredictor, load
 

@@ -16,6 +16,8 @@ Punctuation = Literal["split", "drop", "keep"]
 Quoting = Literal["auto", "csv", "none"]
 Decimal = Literal["auto", "point", "comma"]
 Comments = Literal["auto", "skip", "none"]
+InputFormat = Literal["auto", "csv", "tsv", "jsonl", "json", "parquet", "npz", "xlsx", "txt", "conll", "conllu"]
+HeaderLine = Literal["auto", "first", "none"]
 
 DELIMITERS = {"tab": "\t", "comma": ",", "semicolon": ";", "bar": "|", "\\t": "\t", "space": " "}
 """Names of delimiters that are hard to write in a command."""
@@ -38,11 +40,21 @@ class SourceOptions:
     encoding: str = "utf-8"
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
+    input_format: InputFormat = "auto"
+    """Format of the files; auto: by their names, and by their content where a name says nothing or ends in .txt."""
+
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
 
     delimiter: str = ""
     """What separates fields in .csv files: a character, or tab; if not given, it is found by the first lines."""
+
+    header: HeaderLine = "auto"
+    """Whether the first line of .csv, .tsv and .xlsx files names the columns (first) or is a row (none; the columns are
+    then named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row."""
+
+    sheet: str = ""
+    """Sheet of .xlsx files that is read (none given: the first)."""
 
     quoting: Quoting = "auto"
     """Whether quotes enclose fields (csv) or are text (none); auto: as the first lines show."""

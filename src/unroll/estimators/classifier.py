@@ -25,8 +25,11 @@ from unroll.tasks.classification.records import Records, bad_inputs
 from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.transfer import resolve_settings
 
-# column names and the baseline of a report are of the command; class weights and label smoothing are of the classifier
-_FILES = ("text", "sequence", "label", "label_separator", "sample_weight", "baseline")
+# column names and the baseline of a report are the command's; class weights and label smoothing the classifier's
+_FILES = (
+    *("text", "sequence", "series_id", "time", "date_format", "label", "label_separator", "sample_weight"),
+    "baseline",
+)
 
 
 Weighted = tuple[np.ndarray, np.ndarray | None]

@@ -97,12 +97,14 @@ class Predictor:
         return self.task.load(_files_or_table(data), self.source(skip_bad_rows, encoding), say)
 
     def source(self, skip_bad_rows: bool, encoding: str | None) -> SourceOptions:
-        """Return how to read files: with the given encoding or that of the training data, and `written`.
+        """Return how to read files: `written`, with the training data's encoding and header where none is given.
 
         A file may be written differently from the training data, so delimiter and number format are detected again.
         """
-        encoding = encoding or self.task.settings.source.encoding
-        return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding)
+        trained = self.task.settings.source
+        encoding = encoding or trained.encoding
+        header = trained.header if self.written.header == "auto" else self.written.header
+        return replace(self.written, skip_bad_rows=skip_bad_rows, encoding=encoding, header=header)
 
 
 class RecordPredictor(Predictor):
@@ -121,18 +123,18 @@ class RecordPredictor(Predictor):
     ) -> Iterator[dict[str, Any]]:
         """Predict each row of files; "-" is standard input, predicted as it arrives.
 
-        Each answer begins with the row's columns that are named in `keep`.
+        Each answer begins with the row's columns that are named in `keep`. A long table has a record for each of its
+        series, and each answer begins with the name of its series.
 
         Raises:
             DataError: as `predict`; a row lacks a column of `keep`, or an answer has a column of that name.
         """
-        records = stream(
-            data[0] if len(data) == 1 else data,
-            source=self.source(skip_bad_rows, encoding),
-            skip=skip_bad_rows,
-            lines=self.task.column,
-        )
-        live = list(data) == ["-"]
+        live, source, name = list(data) == ["-"], self.source(skip_bad_rows, encoding), self.task.record_name
+        records = self.task.grouped_records(list(data), source, keep, say)
+        if records is None:
+            data = data[0] if len(data) == 1 else data
+            records = stream(data, source=source, skip=skip_bad_rows, lines=self.task.column, say=say)
+        keep = ([name] if name and name not in keep else []) + list(keep)
         return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows", keep=keep)
 
     @overload
@@ -154,7 +156,8 @@ class RecordPredictor(Predictor):
 
         Returns:
             An iterator that holds a few thousand records at a time; rows before an unusable row are answered
-            first. For a DataFrame, one with its index, and a column for each name in the answers.
+            first. For a DataFrame, one with its index, and a column for each name in the answers; for a long table
+            one with a row for each series.
 
         Raises:
             DataError: a record lacks the input column, or cannot be used, and `skip_bad_rows` is off.
@@ -164,15 +167,26 @@ class RecordPredictor(Predictor):
             raise DataError("predict takes several records: a list of texts, or of mappings from column to value")
         if not is_frame(records):
             return self._answers(records, skip_bad_rows, live=live, remedy="skip_bad_rows")
-        values = [{self.task.column: value} for value in column_of(records, self.task.column)]
-        return self._framed(list(self._answers(values, skip_bad_rows, live=live, remedy="skip_bad_rows")), records)
+        frame: Any = records
+        grouped = self.task.grouped_records(frame, self.source(skip_bad_rows, None), (), lambda _: None)
+        if grouped is not None:
+            keep = [self.task.record_name]
+            answers = list(self._answers(grouped, skip_bad_rows, live=live, remedy="skip_bad_rows", keep=keep))
+            return self._framed(answers, range(len(answers)))
+        names = self.task.input_columns
+        cells = zip(*(column_of(frame, name) for name in names), strict=True)
+        rows = [dict(zip(names, row, strict=True)) for row in cells]
+        answers = list(self._answers(rows, skip_bad_rows, live=live, remedy="skip_bad_rows"))
+        return self._framed(answers, frame.index)
 
-    def _framed(self, answers: list[dict[str, Any]], frame: Any) -> pd.DataFrame:
+    def _framed(self, answers: list[dict[str, Any]], index: Any) -> pd.DataFrame:
         import pandas as pd
 
+        index = pd.Index(index)
+
         names = list(dict.fromkeys(name for answer in answers for name in answer)) or list(self.task.answer_keys)
-        columns = {name: pd.Series([a.get(name) for a in answers], frame.index, dtype=None) for name in names}
-        return pd.DataFrame(columns, index=frame.index)
+        columns = {name: pd.Series([a.get(name) for a in answers], index, dtype=None) for name in names}
+        return pd.DataFrame(columns, index=index)
 
     def _answers(
         self,
@@ -196,14 +210,9 @@ class RecordPredictor(Predictor):
     def _answer(
         self, records: Sequence[Mapping[str, Any]], first: int, skip: bool, remedy: str
     ) -> Iterator[dict[str, Any]]:
-        column = self.task.column
-        values: list[Any] = [record.get(column) for record in records]
-        bad = dict(self.task.validate(values))
-        for i, record in enumerate(records):
-            if isinstance(record, Unreadable):
-                bad[i] = record.reason
-            elif column not in record:
-                bad[i] = f"there is no '{column}'{nearest(column, record)}"
+        values, missing = self.task.inputs(records, self.written)
+        bad = dict(self.task.validate(values)) | missing
+        bad |= {i: record.reason for i, record in enumerate(records) if isinstance(record, Unreadable)}
         end = len(values) if skip or not bad else min(bad)
         good = [i for i in range(end) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
+from unroll.errors import nearest
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
     from unroll.data.batches import Batch, BatchSource
+    from unroll.data.files.rows import Row
     from unroll.data.options import SourceOptions
     from unroll.models.options import RecurrentOptions
     from unroll.runs import Run
@@ -261,6 +264,38 @@ class RecordTask(BaseTask[R, P]):
     @abstractmethod
     def column(self) -> str:
         """Name of the input column of a record."""
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Names of the columns that a record's input is made of; by default `column` alone."""
+        return (self.column,)
+
+    @property
+    def record_name(self) -> str:
+        """Name of the column that names each record, which its answer begins with; by default none."""
+        return ""
+
+    def inputs(self, records: Sequence[Mapping[str, Any]], source: SourceOptions) -> tuple[list[Any], dict[int, str]]:
+        """Take the input of each record; also return the reasons, by position, for those that have none.
+
+        Args:
+            records: the rows.
+            source: how numbers in texts are written.
+        """
+        missing = {i: record for i, record in enumerate(records) if self.column not in record}
+        reasons = {i: f"there is no '{self.column}'{nearest(self.column, record)}" for i, record in missing.items()}
+        return [record.get(self.column) for record in records], reasons
+
+    def grouped_records(self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log) -> Iterator[Row] | None:
+        """Read records that are made of several rows; None, the default, where each row is a record.
+
+        Args:
+            data: names of files, or a table.
+            source: how to read.
+            keep: columns that a record keeps beside its name and its input.
+            say: called with notes on what was detected.
+        """
+        return None
 
     @property
     @abstractmethod

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from unroll.tasks.settings import Settings
 
 _ROWS = (
-    "CSV, TSV, JSON lines, Parquet or .npz files (also .gz, .xz, .zst), a folder with one folder of text files per"
-    " class, or a hub name."
+    "CSV, TSV, JSON lines, Parquet, .npz or .xlsx files (also .gz, .xz, .zst), a folder with a folder of text files or"
+    " a file of lines per class, or a hub name."
 )
 
 

@@ -46,6 +46,8 @@ class Settings:
     """The most used options; help shows these first."""
     excluded: ClassVar[tuple[str, ...]] = ()
     """Options of the groups that do not apply to this task: neither shown nor accepted."""
+    reads_plain_text: ClassVar[bool] = False
+    """Whether a file of no known format is read as plain text."""
     pretrained_overrides: ClassVar[Mapping[str, tuple[Any, str]]] = {}
     """Options that have a fixed value with `init_from`, and why."""
 

@@ -205,3 +205,28 @@ def test_rows_before_a_bad_byte_come_first(tmp_path: Path, name: str) -> None:
     assert len([next(rows) for _ in range(1 if name == "t.csv" else 2)]) > 0
     with pytest.raises(DataError, match="line 3: byte 0xFF is not utf-8"):
         next(rows)
+
+
+def test_without_a_header_columns_are_named_by_position(tmp_path: Path) -> None:
+    source = SourceOptions(header="none")
+    assert table(tmp_path / "t.csv", "5.1,setosa\n4.9,setosa\n", source) == (
+        ["0", "1"],
+        [["5.1", "setosa"], ["4.9", "setosa"]],
+    )
+    assert table(tmp_path / "t.tsv", "ham\tGo, now\n", source) == (["0", "1"], [["ham", "Go, now"]])
+    assert table(tmp_path / "b.csv", "\na;b\n1;2\n", source) == (["0", "1"], [["a", "b"], ["1", "2"]])
+    (tmp_path / "t.csv").write_text("1,2\n3,4,5\n")
+    with pytest.raises(DataError, match=r"line 2: 3 fields, but the first line has 2; a field with ',' in it"):
+        read(tmp_path / "t.csv", source=source)
+
+
+def test_a_label_in_the_first_line_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("ham\tGo now\nham\tfine\nspam\tFree\nham\tno\n")
+    with pytest.raises(
+        DataError, match=r"has no header: 'ham' of its first line stands in column 1 of 2 lines .* --header none"
+    ):
+        read(tmp_path / "t.tsv")
+    names, rows = table(tmp_path / "t.tsv", "ham\tGo\nham\tno\nham\tno\n", SourceOptions(header="first"))
+    assert (names, len(rows)) == (["ham", "Go"], 2)
+    # a header that is repeated, as in files joined end to end, is a name all the same
+    assert table(tmp_path / "r.csv", "text,label\na,b\ntext,label\ntext,label\n")[0] == ["text", "label"]

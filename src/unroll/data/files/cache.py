@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unroll.data.files.content import format_read
 from unroll.data.files.formats import ROWS_AT_ONCE, Row, Unreadable, is_tabular, rows_of, tables_of
-from unroll.data.files.paths import blaming, class_files, format_of
+from unroll.data.files.paths import blaming, class_files, line_files
 from unroll.data.options import SourceOptions
 from unroll.data.values import HALF_CHARACTER, has_half_character
 from unroll.errors import DataError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Part of every cache file's name: raise it when a format is read differently.
-_READING = "3"
+_READING = "4"
 _CHARACTERS_AT_ONCE = 2**21
 
 
@@ -44,7 +45,7 @@ def cache_file(paths: Sequence[Path], source: SourceOptions, root: Path) -> Path
     """Return the path under `root` of the Arrow file for these files in their current state."""
     key = hashlib.sha256(f"{_READING}\n{replace(source, decimal='auto')!r}".encode())
     for path in paths:
-        files = [file for _, file in class_files(path)] if path.is_dir() else [path]
+        files = [file for _, file in (line_files(path) or class_files(path))] if path.is_dir() else [path]
         key.update(f"\n{path}".encode("utf-8", "surrogateescape"))
         for file in files:
             with blaming(file):
@@ -113,7 +114,7 @@ def _write_tables(
             for piece in _tables(path, source, skipped):
                 table = piece.replace_schema_metadata(None)
                 columns = set(table.column_names)
-                if names is not None and names != columns and _fixed_columns(path):
+                if names is not None and names != columns and _fixed_columns(path, source):
                     raise _other_columns(path, paths[0], names, columns)
                 names = names or columns
                 schema = schema or table.schema
@@ -124,8 +125,8 @@ def _write_tables(
     return rows
 
 
-def _fixed_columns(path: Path) -> bool:
-    return path.is_dir() or format_of(path) not in (".jsonl", ".ndjson", ".json")
+def _fixed_columns(path: Path, source: SourceOptions) -> bool:
+    return path.is_dir() or format_read(path, source) not in (".jsonl", ".ndjson", ".json")
 
 
 def _other_columns(path: Path, first: Path, names: set[str], own: set[str]) -> DataError:
@@ -187,7 +188,7 @@ def _fitted(table: pa.Table, schema: pa.Schema, path: Path, done: int) -> pa.Tab
 
 def _tables(path: Path, source: SourceOptions, skipped: list[str]) -> Iterator[pa.Table]:
     with blaming(path):
-        if is_tabular(path):
+        if is_tabular(path, source):
             yield from tables_of(path, source)
             return
         rows: list[Row] = []

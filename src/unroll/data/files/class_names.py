@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unroll.data.files.paths import find, format_of, is_hub_name, seekable
+from unroll.data.files.content import format_read
+from unroll.data.files.paths import find, is_hub_name, seekable
+from unroll.data.options import SourceOptions
 from unroll.errors import DataError
 
 Names = tuple[str, ...]
@@ -20,19 +22,20 @@ def dataset_names(dataset: Any, column: str) -> Names | None:
     return None if names is None else tuple(names)
 
 
-def parquet_names(data: Sequence[str], column: str) -> Names | None:
+def parquet_names(data: Sequence[str], column: str, source: SourceOptions) -> Names | None:
     """Read a column's class names from the metadata that `datasets` writes into the schema of Parquet files.
 
     Args:
         data: files, or a hub name.
         column: of lists of numbers.
+        source: how files are read.
 
     Raises:
         DataError: files disagree.
     """
     if len(data) == 1 and is_hub_name(data[0]):
         return None
-    paths = [path for path in find(data) if not path.is_dir() and format_of(path) == ".parquet"]
+    paths = [path for path in find(data) if not path.is_dir() and format_read(path, source) == ".parquet"]
     by_file = {path: _of_file(path, column) for path in paths}
     first = next(iter(by_file.items()), None)
     for path, names in by_file.items():

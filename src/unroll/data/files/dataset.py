@@ -1,6 +1,6 @@
 """Read the user's data as a memory-mapped data set, or as a stream of rows.
 
-CSV, TSV, JSON lines, Parquet, .npz, lines of text, a folder of text files per class; also compressed (.gz,
+CSV, TSV, JSON lines, Parquet, .npz, .xlsx, lines of text, a folder or a file of texts per class; also compressed (.gz,
 .xz, .zst); several files, glob patterns, and 'owner/name' on the Hugging Face hub.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from unroll.data.files.cache import cache_file, no_rows, skipped_file, write_arrow
 from unroll.data.files.conll import comment_notes
+from unroll.data.files.content import format_note, format_read
 from unroll.data.files.delimited import notes_of
+from unroll.data.files.excel import excel_notes
 from unroll.data.files.formats import Row, Unreadable, is_tabular, rows_of, standard_input, tables_of
-from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, format_of, is_hub_name
+from unroll.data.files.paths import COLUMNS, DELIMITED, blaming, find, is_hub_name, line_files
 from unroll.data.files.rows import require_columns
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError, nearest
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Unreadable", "read", "require_columns", "stream"]
 
-_SAYS = {**dict.fromkeys(DELIMITED, notes_of), **dict.fromkeys(COLUMNS, comment_notes)}
+_NAMED = 5
+_SAYS = {".xlsx": excel_notes, **dict.fromkeys(DELIMITED, notes_of), **dict.fromkeys(COLUMNS, comment_notes)}
 """Functions that describe how a file of a format is written."""
 
 Data = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -48,8 +51,8 @@ def read(
 
     Files are converted once, a few rows at a time, to Arrow in the `datasets` cache (under `HF_HOME`), and again
     when they have changed, so a file may be larger than memory. CSV and TSV cells are text, as the file
-    has them; other formats keep their types. Text folders have the columns `text` and `label`, lines of text
-    have `text`, and .npz files have their arrays' names (layout: `npz.npz_tables`).
+    has them; other formats keep their types. Folders of texts per class have the columns `text` and `label`, lines of
+    text have `text`, and .npz files have their arrays' names (layout: `npz.npz_tables`).
 
     Args:
         data: a file, a folder, a pattern, several of them, or 'owner/name' (or 'owner/name:configuration').
@@ -70,10 +73,7 @@ def read(
     paths = find(data)
     if notes is not None:
         for path in paths:
-            says = None if path.is_dir() else _SAYS.get(format_of(path))
-            if says is not None:
-                with blaming(path):
-                    notes += says(path, source)
+            notes += _notes(path, source)
     import datasets
     import datasets.config
 
@@ -90,6 +90,17 @@ def read(
         except ValueError as error:  # of datasets, which has no such type of a column
             cache.unlink(missing_ok=True)
             raise DataError(f"{paths[0]} cannot be read as a table: {error!s:.200}") from None
+
+
+def _notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
+    if path.is_dir():
+        names = [name for name, _ in line_files(path)]
+        more = ", ..." if len(names) > _NAMED else ""
+        classes = f"{len(names)} classes, a file each ({', '.join(names[:_NAMED])}{more})"
+        return (f"{path}: {classes}; each line is a text",) if names else ()
+    says = _SAYS.get(format_read(path, source))
+    with blaming(path):
+        return (*format_note(path, source), *(says(path, source) if says else ()))
 
 
 def _cached(cache: Path, skipped: list[str] | None) -> datasets.Dataset:
@@ -109,12 +120,14 @@ def stream(
     source: SourceOptions | None = None,
     skip: bool = False,
     lines: str = "text",
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
     """Iterate over the rows of `data` in order, without loading whole files.
 
     Takes what `read` takes, and "-": standard input, as JSON lines if its first line that is not blank starts with
     `{` and else as one text per line, in a column called `lines`, as those of .txt files are. A .json file that is
-    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place.
+    one list is held whole. With `skip` a line that is no row comes as an `Unreadable`, in its place. `say` is called
+    with the format of a file where its content decided it.
 
     Raises:
         DataError: as `read`, when the row is reached.
@@ -130,12 +143,14 @@ def stream(
     paths = find(data)
     for path in paths:
         with blaming(path):
-            if is_tabular(path):
+            for note in () if path.is_dir() else format_note(path, source):
+                say(note)
+            if is_tabular(path, source):
                 rows: Iterator[Row] = (row for table in tables_of(path, source) for row in table.to_pylist())
             else:
                 rows = rows_of(path, source)
-                if not path.is_dir() and format_of(path) == ".txt":
-                    rows = (row if isinstance(row, Unreadable) else {lines: row["text"]} for row in rows)
+                if line_files(path) if path.is_dir() else format_read(path, source) == ".txt":
+                    rows = (row if isinstance(row, Unreadable) else {lines: row.pop("text"), **row} for row in rows)
             for row in rows:
                 empty = False
                 yield row

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from unroll.data.files.content import format_read
 from unroll.data.files.delimiters import Header, first_lines, joined_rows, judge, shown
-from unroll.data.files.paths import decoded, format_of, opened_text, undecodable, wrong_byte
+from unroll.data.files.paths import decoded, opened_text, undecodable, wrong_byte
 from unroll.data.files.rows import Row, Unreadable, refused
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError
@@ -32,7 +33,7 @@ def delimited_rows(path: Path, source: SourceOptions) -> Iterator[Row]:
         lines = iter(text)
         head, complete = first_lines(lines)
         _check_header(head, path, source)
-        header = judge(head, complete, format_of(path), source, f"'{path}'")
+        header = judge(head, complete, format_read(path, source), source, f"'{path}'")
         rest = chain(head[header.before :], lines)
         yield from _Records(path, source, header, rest if skip else decoded(rest, path, source.encoding)).rows()
 
@@ -42,7 +43,7 @@ def notes_of(path: Path, source: SourceOptions) -> tuple[str, ...]:
     with opened_text(path, source.encoding, newline="", lenient=True) as text:
         head, complete = first_lines(iter(text))
     _check_header(head, path, source)
-    header = judge(head, complete, format_of(path), source, f"'{path}'")
+    header = judge(head, complete, format_read(path, source), source, f"'{path}'")
     return tuple(f"{path}: {note}" for note in header.notes)
 
 
@@ -59,7 +60,7 @@ def _check_header(head: list[str], path: Path, source: SourceOptions) -> None:
 
 
 class _Records:
-    """Parse the records of a file; the first of `lines` is the header."""
+    """Parse the records of a file; the first of `lines` is the header, or with `header: none` a row."""
 
     def __init__(self, path: Path, source: SourceOptions, header: Header, lines: Iterator[str]) -> None:
         self._path, self._source, self._header = path, source, header
@@ -71,7 +72,7 @@ class _Records:
     def rows(self) -> Iterator[Row]:
         dialect, names = self._header.dialect, self._header.names
         start = self._first + 1
-        in_header = True
+        in_header = self._source.header != "none"
         while True:
             self._held.clear()
             try:
@@ -121,10 +122,11 @@ class _Records:
         if len(cells) != len(names):
             hint = f"; a field with {shown(self._header.dialect.delimiter)} in it needs quotes"
             hint = hint if self._header.dialect.quoted else ""
+            first = "header" if self._source.header != "none" else "first line"
             if str(names[0]).startswith("#"):
                 hint = "; the header begins with '#': if that is a comment, remove the line"
             fields = f"{len(cells)} field{'s' if len(cells) > 1 else ''}"
-            return refused(f"{where}: {fields}, but the header has {len(names)}{hint}", skip)
+            return refused(f"{where}: {fields}, but the {first} has {len(names)}{hint}", skip)
         if None in names:
             for number, (name, cell) in enumerate(zip(names, cells, strict=True), start=1):
                 if name is None and cell.strip():

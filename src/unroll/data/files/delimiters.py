@@ -53,7 +53,7 @@ class Header:
 
     Attributes:
         dialect: delimiter and quoting.
-        before: number of lines before the header.
+        before: number of lines before the first record.
         names: of the columns; None for one that has neither a name nor, in the first lines, content.
         notes: what differs from the defaults, for the user.
     """
@@ -98,9 +98,29 @@ def judge(head: Sequence[str], complete: bool, kind: str, source: SourceOptions,
         notes.append("quotes are taken as text (--quoting csv takes them as enclosing fields)")
     if not fit.records:
         return Header(fit.dialect, before, (), tuple(notes))  # reading it raises what is wrong
-    _refuse_values(fit.records, where)
-    names, said = _names(fit.records, where)
+    names, said = column_names(fit.records, source, where)
     return Header(fit.dialect, before, names, (*notes, *said))
+
+
+def column_names(
+    records: Sequence[Sequence[str]], source: SourceOptions, where: str
+) -> tuple[tuple[str | None, ...], list[str]]:
+    """Return the columns' names, None for one with neither name nor content, and what to say about them.
+
+    Args:
+        records: the first ones, with the header or, with `header: none`, without.
+        source: the user's options.
+        where: the file, for messages.
+
+    Raises:
+        DataError: the first record is no header, or its names cannot be used.
+    """
+    if source.header == "none":
+        return tuple(str(i) for i in range(len(records[0]))), []
+    if source.header == "auto":
+        _refuse_values(records, where)
+        _refuse_repeated(records, where)
+    return _names(records, where)
 
 
 def shown(delimiter: str) -> str:
@@ -221,8 +241,26 @@ def _refuse_values(records: Sequence[Sequence[str]], where: str) -> None:
     if all(not cell or _is_value(cell) for cell in below) and any(below):
         raise DataError(
             f"{where} has no header: its first line holds values ({', '.join(cell for _, cell in named[:3])}), like "
-            "the lines below; write the names of the columns above it"
+            f"the lines below; {_REMEDY}"
         )
+
+
+def _refuse_repeated(records: Sequence[Sequence[str]], where: str) -> None:
+    """Reject a first line with a cell that many lines below have in the same column, as labels do."""
+    below = [record for record in records[1:] if record != records[0]]  # else it is a header that is repeated
+    for i, name in enumerate(cell.strip() for cell in records[0]):
+        same = sum(i < len(record) and record[i].strip() == name for record in below) if name else 0
+        if same > 1 and same * _REPEATED >= len(below):
+            same += len(records) - 1 - len(below)
+            raise DataError(
+                f"{where} has no header: '{name:.40}' of its first line stands in column {i + 1} of {same} lines below"
+                f" too; {_REMEDY}"
+            )
+
+
+_REPEATED = 50
+"""A name is no label if fewer than one line in this many has it."""
+_REMEDY = "give --header none, and name the columns 0, 1, 2, ... (--header first takes the line as names)"
 
 
 def _is_value(cell: str) -> bool:

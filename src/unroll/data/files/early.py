@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
+from unroll.data.files.column_names import find_columns
+from unroll.data.files.content import format_read
 from unroll.data.files.delimited import delimited_rows
-from unroll.data.files.paths import DELIMITED, find, format_of, is_hub_name
-from unroll.data.files.rows import require_columns
+from unroll.data.files.paths import DELIMITED, find, is_hub_name
 from unroll.data.options import SourceOptions
 
 
-def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptions) -> None:
+def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptions, *, plain: bool = False) -> None:
     """Check that files exist in a known format, and that those of CSV and TSV have the named columns.
+
+    Args:
+        data: names of files, folders, patterns, hub data.
+        columns: names, ranges and patterns.
+        source: how files are written.
+        plain: whether files of any other format are plain text.
 
     Raises:
         DataError: one is missing, of no known format, or lacks a column.
@@ -21,8 +28,10 @@ def check_files(data: Sequence[str], columns: Sequence[str], source: SourceOptio
         if is_hub_name(name):
             continue
         for path in find(name):
-            if not columns or path.is_dir() or format_of(path) not in DELIMITED:
+            if path.is_dir() and not plain:
+                find_columns(columns, ["text", "label"], str(path))
+            if path.is_dir() or plain or format_read(path, source) not in DELIMITED or not columns:
                 continue
             for row in islice(delimited_rows(path, source), 1):
                 if row:  # else it cannot be read, and is left out
-                    require_columns(row, columns, str(path))
+                    find_columns(columns, list(row), str(path))

@@ -7,12 +7,13 @@ read the text "NA" as null, silently fill short rows, and do not name the line i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from unroll.data.files.conll import column_rows, conllu_rows
+from unroll.data.files.content import format_note, format_read
 from unroll.data.files.delimited import delimited_rows
 from unroll.data.files.paths import (
     COLUMNS,
@@ -20,8 +21,8 @@ from unroll.data.files.paths import (
     class_files,
     decoded,
     decoder_of,
-    format_of,
     has_plain_lines,
+    line_files,
     opened_text,
     undecodable,
     wrong_byte,
@@ -37,15 +38,16 @@ ROWS_AT_ONCE = 2000
 
 
 def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
-    """Read the rows of a text file, or of a folder with one subfolder of texts per class, in order.
+    """Read the rows of a text file, or of a folder with texts in one subfolder or one file per class, in order.
 
     An invalid line (wrong number of fields, broken JSON, invalid bytes), or a sentence with such a line, is an
     `Unreadable` with `source.skip_bad_rows`, else an error.
     """
     encoding, skip = source.encoding, source.skip_bad_rows
     if path.is_dir():
-        return _folder_rows(path, encoding, skip)
-    kind = format_of(path)
+        lines = line_files(path)
+        return _class_rows(lines, source) if lines else _folder_rows(path, encoding, skip)
+    kind = format_read(path, source)
     if kind in DELIMITED:
         return delimited_rows(path, source)
     if kind == ".txt":
@@ -54,12 +56,17 @@ def rows_of(path: Path, source: SourceOptions) -> Iterator[Row]:
         return conllu_rows(path, encoding, skip)
     if kind in COLUMNS:
         return column_rows(path, source)
-    return _json_rows(path, encoding, skip)
+    return _json_rows(path, encoding, skip, listed=kind == ".json")
 
 
 def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
-    """Read a Parquet or .npz file as tables of a few thousand rows, in order."""
-    if format_of(path) == ".parquet":
+    """Read a Parquet or .npz file as tables of a few thousand rows, in order; or an .xlsx file as one table."""
+    kind = format_read(path, source)
+    if kind == ".xlsx":
+        from unroll.data.files.excel import excel_table
+
+        return iter([excel_table(path, source)])
+    if kind == ".parquet":
         from unroll.data.files.parquet import parquet_tables
 
         return parquet_tables(path, ROWS_AT_ONCE)
@@ -68,9 +75,9 @@ def tables_of(path: Path, source: SourceOptions) -> Iterator[pa.Table]:
     return npz_tables(path, source.encoding, ROWS_AT_ONCE)
 
 
-def is_tabular(path: Path) -> bool:
+def is_tabular(path: Path, source: SourceOptions) -> bool:
     """Tell whether `tables_of` reads the file, rather than `rows_of`."""
-    return not path.is_dir() and format_of(path) in (".parquet", ".npz")
+    return not path.is_dir() and format_read(path, source) in (".parquet", ".npz", ".xlsx")
 
 
 def _line_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
@@ -90,10 +97,21 @@ def _folder_rows(folder: Path, encoding: str, skip: bool) -> Iterator[Row]:
         yield Unreadable(f"'{path}': {wrong}") if wrong else {"text": content, "label": label}
 
 
-def _json_rows(path: Path, encoding: str, skip: bool) -> Iterator[Row]:
-    """Read one object per line; or, in .json, one list of objects, which is loaded into memory."""
+def _class_rows(files: Sequence[tuple[str, Path]], source: SourceOptions) -> Iterator[Row]:
+    """Read a text and the file's class from each line that is not blank."""
+    for label, path in files:
+        if format_read(path, source) != ".txt":
+            words = format_note(path, source)[0].split(" (")[0]
+            raise DataError(f"{words}, so its folder has no lines of texts; name the files, as {path.parent}/*")
+        for row in _line_rows(path, source.encoding, source.skip_bad_rows):
+            if isinstance(row, Unreadable) or row["text"].strip():
+                yield row if isinstance(row, Unreadable) else {**row, "label": label}
+
+
+def _json_rows(path: Path, encoding: str, skip: bool, *, listed: bool) -> Iterator[Row]:
+    """Read one object per line; or, if it may be `listed`, one list of objects, which is loaded into memory."""
     with opened_text(path, encoding, lenient=True) as text:
-        start = list(_until_content(text)) if format_of(path) == ".json" else []
+        start = list(_until_content(text)) if listed else []
         if start and start[-1].lstrip().startswith("["):
             document = "".join(start) + text.read()
             if wrong := wrong_byte(document, encoding):

@@ -21,7 +21,7 @@ from typing import IO, BinaryIO, cast
 from unroll.errors import DataError, OptionError, nearest
 
 COLUMNS = (".conll", ".conll2000", ".conll2002", ".conll2003", ".bio", ".iob", ".iob2", ".bioes", ".iobes")
-FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".txt", ".conllu", *COLUMNS)
+FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".npz", ".xlsx", ".txt", ".conllu", *COLUMNS)
 DELIMITED = (".csv", ".tsv")
 PACKED = (".gz", ".xz", ".zst")
 
@@ -56,7 +56,7 @@ def find(data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> lis
     """Find the files and class folders named by `data`, in order; patterns and folders of files are expanded.
 
     Raises:
-        DataError: nothing is there, or it is of no known format.
+        DataError: nothing is there, or it is no regular file.
     """
     if isinstance(data, str | os.PathLike):
         return _find_one(os.fspath(data))
@@ -86,9 +86,9 @@ def _find_one(name: str) -> list[Path]:
             matches = sorted(Path(m) for m in glob.glob(str(path), recursive=True))
             if not matches:
                 raise DataError(f"no file matches '{name}'")
-            return [found for match in matches for found in (_inside(match) if match.is_dir() else [_known(match)])]
+            return [found for match in matches for found in (_inside(match) if match.is_dir() else [_regular(match)])]
         raise _missing(path, name)
-    return [_known(path)]
+    return [_regular(path)]
 
 
 def check_regular(path: Path) -> None:
@@ -104,12 +104,7 @@ def check_regular(path: Path) -> None:
         raise DataError(f"'{path}' is {kind}, not a regular file; put the data into a file")
 
 
-def _known(path: Path) -> Path:
-    if not format_of(path):
-        known = ", ".join(FORMATS)
-        raise DataError(
-            f"'{path}' is of no known format: its name should end in one of {known}, each also with {', '.join(PACKED)}"
-        )
+def _regular(path: Path) -> Path:
     with blaming(path):
         check_regular(path)
     return path
@@ -126,14 +121,14 @@ def _missing(path: Path, name: str) -> DataError:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """Return the folder itself if it has a subfolder of texts per class, else the data files in it."""
-    if any(class_files(folder)):
+    """Return the folder itself if it has a folder or a file of texts per class, else the data files in it."""
+    if any(class_files(folder)) or line_files(folder):
         return [folder]
-    files = sorted(_known(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
+    files = sorted(_regular(p) for p in folder.iterdir() if format_of(p) and not p.is_dir())
     if not files:
         raise DataError(
             f"the folder '{folder}' holds neither data files ({', '.join(FORMATS)}) "
-            "nor a folder of .txt files per class"
+            "nor a folder of .txt files per class, nor a .txt file per class"
         )
     return files
 
@@ -146,6 +141,14 @@ def class_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 with blaming(path):
                     check_regular(path)
                 yield kind.name, path
+
+
+def line_files(folder: Path) -> list[tuple[str, Path]]:
+    """List (class, file) for a folder whose data files are several .txt files and nothing else, in order of name."""
+    files = sorted(path for path in folder.iterdir() if format_of(path) and not path.is_dir())
+    if len(files) < 2 or any(format_of(path) != ".txt" for path in files):
+        return []
+    return [(_regular(path).name[: path.name.lower().rindex(".txt")], path) for path in files]
 
 
 @contextmanager

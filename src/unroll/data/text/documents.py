@@ -14,7 +14,18 @@ from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 from unroll.data.bad_rows import describe
 from unroll.data.files.cache import cache_file
 from unroll.data.files.dataset import read, require_columns
-from unroll.data.files.paths import blaming, decoder_of, find, format_of, is_hub_name, opened, opened_text, wrong_byte
+from unroll.data.files.paths import (
+    blaming,
+    class_files,
+    decoder_of,
+    find,
+    format_of,
+    is_hub_name,
+    line_files,
+    opened,
+    opened_text,
+    wrong_byte,
+)
 from unroll.data.options import SourceOptions
 from unroll.errors import DataError
 
@@ -155,7 +166,7 @@ class TextSource:
     @property
     def has_records(self) -> bool:
         """Whether any of the data has records rather than plain text."""
-        return any(isinstance(found, str) or not _is_plain(found) for found in self._found())
+        return any(isinstance(found, str) or not _is_plain(found, self.source) for found in self._found())
 
     def _found(self) -> list[Path | str]:
         """List the files, and hub names as text."""
@@ -169,7 +180,7 @@ class TextSource:
 
     def _whole(self, reasons: list[str] | None) -> Iterator[Chunk]:
         for item in self._found():
-            if isinstance(item, Path) and _is_plain(item):
+            if isinstance(item, Path) and _is_plain(item, self.source):
                 with blaming(item):
                     yield from self._plain(item, reasons)
             else:
@@ -236,12 +247,18 @@ def _find(name: str) -> list[Path | str]:
     if not path.exists() and any(c in name for c in "*?["):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
         if matches:
-            return [file for match in matches for file in ([match] if match.is_file() else find(os.fspath(match)))]
-    return [*find(name)]
+            return [file for match in matches for file in ([match] if match.is_file() else _find(os.fspath(match)))]
+    return [file for found in find(name) for file in ([text for _, text in _lines_in(found)] or [found])]
 
 
-def _is_plain(path: Path) -> bool:
-    return not path.is_dir() and format_of(path) in ("", ".txt")
+def _lines_in(path: Path) -> list[tuple[str, Path]]:
+    return line_files(path) if path.is_dir() and not any(class_files(path)) else []
+
+
+def _is_plain(path: Path, source: SourceOptions) -> bool:
+    if path.is_dir():
+        return False
+    return format_of(path) in ("", ".txt") if source.input_format == "auto" else source.input_format == "txt"
 
 
 def _refuse_binary(path: Path, encoding: str) -> None:

@@ -23,8 +23,17 @@ class ClassificationOptions:
 
     text: str = ""
     """Column holding a row's text."""
-    sequence: str = ""
-    """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature."""
+    sequence: tuple[str, ...] = ()
+    """Column holding a row's numeric sequence: a list of steps, or of lists with one value per feature. Or several
+    columns that make it, one a step: names, a range such as x0..x59, a pattern such as x*; with series_id they are the
+    features."""
+    series_id: str = ""
+    """Column that names the sequence of each row, in a long table: the rows of one name are the steps of one sequence,
+    its features the columns of sequence (none given: all other numeric columns)."""
+    time: str = ""
+    """Column of numbers or times that orders the rows of a sequence, with series_id (none given: their order)."""
+    date_format: str = ""
+    """How dates are written, such as %d/%m/%Y (none given: as the whole column tells)."""
     label: str = "label"
     """Column holding a row's label; lists of labels make it a multi-label problem. Numbers for regression."""
     label_separator: str = ""
@@ -53,11 +62,27 @@ class ClassificationOptions:
             for name, weight in self.class_weights.items():
                 if weight <= 0:
                     raise OptionError(f"class_weights has {shown(weight)} for '{name:.60}'; it must be above 0")
+        if self.series_id and self.text:
+            raise OptionError("series_id is set, but it goes with numeric sequences, not text")
+        for name, needed in (("time", "series_id"), ("date_format", "time")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise OptionError(f"{name} is set, but it goes with {needed}")
+        uses: dict[str, str] = {}
+        for use in ("label", "sample_weight", "series_id", "time"):
+            name = getattr(self, use)
+            if name and name in uses:
+                raise OptionError(f"'{name}' is given as {uses[name]} and as {use}; a column is one of them")
+            uses[name] = use
+
+    @property
+    def of_columns(self) -> bool:
+        """Whether a sequence is made of the cells of several columns or rows, once the columns are resolved."""
+        return bool(self.series_id) or len(self.sequence) > 1
 
     @property
     def column(self) -> str:
-        """Name of the input column, once it is resolved."""
-        return self.text or self.sequence
+        """Name of the input column, once it is resolved; "sequence" for a sequence that is made of several cells."""
+        return "sequence" if self.of_columns else self.text or next(iter(self.sequence), "")
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,8 @@ class ClassificationSettings(Settings):
     def columns(self) -> tuple[str, ...]:
         """Name the columns of the training data: inputs and weights, if they were given, and labels."""
         chosen = self.classification
-        return tuple(name for name in (chosen.column, chosen.label, chosen.sample_weight) if name)
+        inputs = (chosen.text, *chosen.sequence, chosen.series_id, chosen.time)
+        return tuple(name for name in (*inputs, chosen.label, chosen.sample_weight) if name)
 
     def refuse_unused(self, *, text: bool, regression: bool) -> None:
         """Reject options that were set but do not apply to this kind of input or target.

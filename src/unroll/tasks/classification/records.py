@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
-from unroll.data.files.dataset import read, require_columns
+from unroll.data.bad_rows import BadRow, describe, good_rows
 from unroll.data.label_spelling import spelling_notes
 from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers
 from unroll.data.numbers import as_float, read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sample_weights import bad_weights, weighted_rows
 from unroll.data.sequences import bad_series
-from unroll.data.tables import column_of, is_table
 from unroll.data.text.normalize import bad_texts
 from unroll.data.values import is_missing
-from unroll.errors import OptionError
 from unroll.tasks.classification.options import ClassificationOptions, ClassificationSettings
+from unroll.tasks.classification.sources import read_labelled
 
 if TYPE_CHECKING:
     import datasets
@@ -75,24 +73,6 @@ class Records:
         return part
 
 
-def input_column(options: ClassificationOptions, names: Sequence[str], where: str) -> ClassificationOptions:
-    """Resolve the input column: the one given in the options, or a column called "text".
-
-    Raises:
-        DataError: the named column is not there.
-        OptionError: none was named and there is no column "text".
-    """
-    if not options.column:
-        if "text" not in names:
-            raise OptionError(
-                f"say which column of {where} holds the sequences, with --text or --sequence; "
-                f"there is: {', '.join(names)}"
-            )
-        options = dataclasses.replace(options, text="text")
-    require_columns(names, [options.column, options.label], where)
-    return options
-
-
 def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
     """Find rows with unusable texts or numeric sequences; `column` is the name in the reasons."""
     if settings.classification.text:
@@ -124,32 +104,32 @@ def load_records(
             that the training data did not.
     """
     regression = name == "regression"
-    if is_table(data):
-        source, options, where = column_of(data, settings.classification.column), settings.classification, "the table"
-        targets = column_of(data, options.label)
-    else:
-        source, options, where = _read(list(data), settings, say)
-        targets = list(iter_column(source, options.label))
-    settings = dataclasses.replace(settings, classification=options)
+    columns = settings.classification
+    if labels is not None:
+        columns = dataclasses.replace(columns, sample_weight="")  # weights are for training
+    read = read_labelled(data, columns, settings.source, say)
+    source, targets, options, where = read.source, read.targets, read.options, read.where
     if options.label_separator:
         targets = [_split(value, options.label_separator) for value in targets]
     if regression:
         targets, said = read_targets(targets, settings.source.decimal, f"{where}, column '{options.label}'")
         if said:
             say(f"{where}: column '{options.label}' {said}")
-    weights: list[Any] | None = None
-    if options.sample_weight and labels is None:
-        weights, said = _weights(data if is_table(data) else source, settings, where)
-        if said:
-            say(said)
-    inputs = source if isinstance(source, list) else iter_column(source, options.column)
-    bad = bad_inputs(inputs, settings, options.column, features)
+    weights, said = read.weights, ""
+    if weights is not None:
+        weights, said = read_targets(weights, settings.source.decimal, f"{where}, column '{options.sample_weight}'")
+    if said:
+        say(f"{where}: column '{options.sample_weight}' {said}")
+    bad = list(read.bad)
+    if not options.of_columns:
+        settings = dataclasses.replace(settings, classification=options)
+        inputs = source if isinstance(source, list) else iter_column(source, options.column)
+        bad += bad_inputs(inputs, settings, options.column, features)
     bad += (bad_numbers if regression else bad_labels)(targets, options.label)
     bad += [] if weights is None else bad_weights(weights, options.sample_weight)
-    remedy = LEAVE_OUT_HERE if isinstance(source, list) else LEAVE_OUT
-    rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=remedy)
+    rows = good_rows(bad, len(source), where, settings.source.skip_bad_rows, remedy=read.remedy, names=read.names)
     if len(rows) < len(source):
-        say(f"left out: {describe(bad, len(source), where)}")
+        say(f"left out: {describe(bad, len(source), where, names=read.names)}")
     of_rows: np.ndarray | None = None
     if weights is not None:
         counting, of_rows = weighted_rows(np.array([as_float(weights[i]) for i in rows]), where)
@@ -157,18 +137,12 @@ def load_records(
             say(f"left out: {len(rows) - len(counting)} of {len(source)} rows of {where}, of weight 0")
         rows = rows[counting]
     targets = [targets[i] for i in rows]
+    numbers = rows if read.first is None else read.first[rows]
     if labels is None:
-        labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=rows)
+        labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=numbers)
         for note in spelling_notes(targets) if labels.kind != "regression" else ():
             say(note)
-    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=rows), where, of_rows)
-
-
-def _weights(data: Any, settings: ClassificationSettings, where: str) -> tuple[list[Any], str]:
-    """Read the column of weights of a table or of rows; also return a note on how its numbers are written."""
-    column = settings.classification.sample_weight
-    read, said = read_targets(column_of(data, column, where), settings.source.decimal, f"{where}, column '{column}'")
-    return read, f"{where}: column '{column}' {said}" if said else ""
+    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=numbers), where, of_rows)
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:
@@ -179,21 +153,6 @@ def label_kind(name: str, targets: Sequence[Any]) -> Kind:
         return "multi" if targets.ndim == 2 else "single"
     listed = next((v for v in targets if v is not None), None)
     return "multi" if isinstance(listed, list | tuple | set | frozenset) else "single"
-
-
-def _read(
-    data: Sequence[str], settings: ClassificationSettings, say: Callable[[str], None]
-) -> tuple[datasets.Dataset, ClassificationOptions, str]:
-    """Read all rows of files or hub data; also return the resolved options, and the data's name."""
-    skipped: list[str] | None = [] if settings.source.skip_bad_rows else None
-    notes: list[str] = []
-    dataset = read(data[0] if len(data) == 1 else data, source=settings.source, skipped=skipped, notes=notes)
-    where = " ".join(data)
-    for note in notes:
-        say(note)
-    if skipped:
-        say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
-    return dataset, input_column(settings.classification, dataset.column_names, where), where
 
 
 def _split(value: Any, separator: str) -> Any:

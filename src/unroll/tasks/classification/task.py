@@ -37,12 +37,15 @@ from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
+from unroll.tasks.classification.sources import row_sequences, series_records
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
 from unroll.training.optim import total_steps
 
 if TYPE_CHECKING:
+    from unroll.data.files.rows import Row
+    from unroll.data.options import SourceOptions
     from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 
 LABELS = "labels.json"
@@ -84,6 +87,8 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         cls, name: str, settings: ClassificationSettings, data: Any, say: Log, known: Records | Self | None = None
     ) -> Records:
         """Read labelled data and keep its usable rows; see `BaseTask.read`."""
+        if isinstance(known, Records):
+            settings = replace(settings, classification=known.options)
         return load_records(
             data,
             settings,
@@ -238,6 +243,29 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
     def column(self) -> str:
         """Name of the input column of a record."""
         return self.settings.classification.column
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Names of the columns that a record's input is made of."""
+        columns = self.settings.classification
+        return columns.sequence if columns.of_columns else (columns.column,)
+
+    def inputs(self, records: Sequence[Mapping[str, Any]], source: SourceOptions) -> tuple[list[Any], dict[int, str]]:
+        """Take the inputs of records, or make them of their columns; see `RecordTask.inputs`."""
+        options = self.settings.classification
+        if not options.of_columns:
+            return super().inputs(records, source)
+        return row_sequences(records, options, source.decimal)
+
+    def grouped_records(self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log) -> Iterator[Row] | None:
+        """Read one record for each series of a long table; see `RecordTask.grouped_records`."""
+        options = self.settings.classification
+        return series_records(data, options, source, keep, say) if options.series_id else None
+
+    @property
+    def record_name(self) -> str:
+        """Name of the column that names the series of a long table; "" if rows are records."""
+        return self.settings.classification.series_id
 
     @property
     def answer_keys(self) -> tuple[str, ...]:

@@ -96,6 +96,7 @@ class LanguageSettings(Settings):
         *("epochs", "batch_size", "learning_rate", "seed"),
     )
     excluded: ClassVar[tuple[str, ...]] = ("bucket_batches",)
+    reads_plain_text: ClassVar[bool] = True
 
     language: LanguageOptions = LanguageOptions()
     text: CorpusOptions = CorpusOptions()

@@ -109,7 +109,7 @@ def load_sentences(
         check_columns(dataset, options, where)
     values = partial(iter_column, dataset, options.tokens)
     tags: Iterable[Any] = iter_column(dataset, options.tags)
-    if names := dataset_names(dataset, options.tags) or parquet_names(data, options.tags):
+    if names := dataset_names(dataset, options.tags) or parquet_names(data, options.tags, source):
         tags = (named(value, names) for value in tags)
     return checked(values, tags, len(dataset), options, where, **common)
 
