@@ -41,8 +41,8 @@ class SourceOptions:
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
     input_format: InputFormat = "auto"
-    """Format of the files: csv, tsv, jsonl, json, parquet, npz, xlsx, txt, conll or conllu; auto: by their names, and by
-    their content where a name says nothing or ends in .txt."""
+    """Format of the files: csv, tsv, jsonl, json, parquet, npz, xlsx, txt, conll or conllu; auto: by their names, and
+    by their content where a name says nothing or ends in .txt."""
 
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
