@@ -59,7 +59,7 @@ class _Formatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        if action.option_strings and action.default not in (None, "", [], argparse.SUPPRESS):
+        if action.option_strings and action.default not in (None, "", [], (), argparse.SUPPRESS):
             default = list(action.default) if isinstance(action.default, tuple) else action.default
             text += f" Default: {str(default).lower() if isinstance(default, bool) else default}."
         return text

@@ -41,7 +41,8 @@ class SourceOptions:
     """Encoding of text files, for example utf-8, gbk, latin-1."""
 
     input_format: InputFormat = "auto"
-    """Format of the files; auto: by their names, and by their content where a name says nothing or ends in .txt."""
+    """Format of the files: csv, tsv, jsonl, json, parquet, npz, xlsx, txt, conll or conllu; auto: by their names, and
+    by their content where a name says nothing or ends in .txt."""
 
     skip_bad_rows: bool = False
     """Leave out rows that cannot be used (nulls, empty text, NaN, ...) instead of stopping."""
@@ -51,7 +52,8 @@ class SourceOptions:
 
     header: HeaderLine = "auto"
     """Whether the first line of .csv, .tsv and .xlsx files names the columns (first) or is a row (none; the columns are
-    then named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row."""
+    then named 0, 1, 2, ... as in pandas); auto: it names them, and is refused where it looks like a row (to
+    evaluate and predict: as the training data was read)."""
 
     sheet: str = ""
     """Sheet of .xlsx files that is read (none given: the first)."""

@@ -129,12 +129,14 @@ class RecordPredictor(Predictor):
         Raises:
             DataError: as `predict`; a row lacks a column of `keep`, or an answer has a column of that name.
         """
-        live, source, name = list(data) == ["-"], self.source(skip_bad_rows, encoding), self.task.record_name
-        records = self.task.grouped_records(list(data), source, keep, say)
-        if records is None:
+        live, source = list(data) == ["-"], self.source(skip_bad_rows, encoding)
+        grouped = self.task.grouped_records(list(data), source, keep, say)
+        if grouped is None:
             data = data[0] if len(data) == 1 else data
             records = stream(data, source=source, skip=skip_bad_rows, lines=self.task.column, say=say)
-        keep = ([name] if name and name not in keep else []) + list(keep)
+        else:
+            name, records = grouped
+            keep = list(dict.fromkeys([name, *keep]))
         return self._answers(records, skip_bad_rows, live=live, remedy="--skip-bad-rows", keep=keep)
 
     @overload
@@ -170,8 +172,8 @@ class RecordPredictor(Predictor):
         frame: Any = records
         grouped = self.task.grouped_records(frame, self.source(skip_bad_rows, None), (), lambda _: None)
         if grouped is not None:
-            keep = [self.task.record_name]
-            answers = list(self._answers(grouped, skip_bad_rows, live=live, remedy="skip_bad_rows", keep=keep))
+            name, series = grouped
+            answers = list(self._answers(series, skip_bad_rows, live=live, remedy="skip_bad_rows", keep=[name]))
             return self._framed(answers, range(len(answers)))
         names = self.task.input_columns
         cells = zip(*(column_of(frame, name) for name in names), strict=True)

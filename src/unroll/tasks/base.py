@@ -270,11 +270,6 @@ class RecordTask(BaseTask[R, P]):
         """Names of the columns that a record's input is made of; by default `column` alone."""
         return (self.column,)
 
-    @property
-    def record_name(self) -> str:
-        """Name of the column that names each record, which its answer begins with; by default none."""
-        return ""
-
     def inputs(self, records: Sequence[Mapping[str, Any]], source: SourceOptions) -> tuple[list[Any], dict[int, str]]:
         """Take the input of each record; also return the reasons, by position, for those that have none.
 
@@ -286,8 +281,10 @@ class RecordTask(BaseTask[R, P]):
         reasons = {i: f"there is no '{self.column}'{nearest(self.column, record)}" for i, record in missing.items()}
         return [record.get(self.column) for record in records], reasons
 
-    def grouped_records(self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log) -> Iterator[Row] | None:
-        """Read records that are made of several rows; None, the default, where each row is a record.
+    def grouped_records(
+        self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log
+    ) -> tuple[str, Iterator[Row]] | None:
+        """Read records of several rows, and the column of their names; None, the default, where each row is a record.
 
         Args:
             data: names of files, or a table.

@@ -257,15 +257,13 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             return super().inputs(records, source)
         return row_sequences(records, options, source.decimal)
 
-    def grouped_records(self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log) -> Iterator[Row] | None:
+    def grouped_records(
+        self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log
+    ) -> tuple[str, Iterator[Row]] | None:
         """Read one record for each series of a long table; see `RecordTask.grouped_records`."""
         options = self.settings.classification
-        return series_records(data, options, source, keep, say) if options.series_id else None
-
-    @property
-    def record_name(self) -> str:
-        """Name of the column that names the series of a long table; "" if rows are records."""
-        return self.settings.classification.series_id
+        name = options.series_id
+        return (name, series_records(data, options, source, keep, say)) if name else None
 
     @property
     def answer_keys(self) -> tuple[str, ...]:
