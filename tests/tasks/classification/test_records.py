@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from unroll.data.bad_rows import LEAVE_OUT
@@ -77,4 +78,18 @@ def test_a_column_of_weights_that_is_not_there(tmp_path: Path) -> None:
     where = write(tmp_path / "rows.jsonl", ROWS)
     with pytest.raises(DataError) as error:
         load_records([where], settings(sample_weight="trst"), "classification")
-    assert str(error.value) == f"{where} has no column 'trst'; did you mean 'trust'?"
+    assert str(error.value) == f"'{where}' has no column 'trst'; did you mean 'trust'?"
+
+
+def test_weights_stand_beside_wide_and_long_tables():
+    def weights(options, frame):
+        settings = ClassificationSettings.from_flat({"sample_weight": "w"} | options)
+        return load_records(frame, settings, "classification").weights
+
+    wide = pd.DataFrame({"x0": [1, 2, 3], "x1": [4, 5, 6], "label": list("aab"), "w": [1, 0, 4]})
+    records = weights({"sequence": ["x0", "x1"]}, wide)
+    assert records == pytest.approx([0.4, 1.6])
+    long = pd.DataFrame({"id": [1, 1, 2, 2], "x": [1, 2, 3, 4], "label": list("aabb"), "w": [2, 2, 3, 3]})
+    assert weights({"series_id": "id"}, long) == pytest.approx([0.8, 1.2])
+    with pytest.raises(DataError, match="'w'"):
+        weights({"series_id": "id"}, long.assign(w=[2, 1, 3, 3]))
