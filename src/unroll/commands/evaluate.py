@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
         "data", nargs="+", metavar="DATA", help="Data as the run was trained on: with labels, tags or values, or text."
     )
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+    parser.add_full()
     parser.add_source()
     parser.add_task_flags("evaluate")
     given = parser.read(arguments)
@@ -36,5 +37,5 @@ def main(arguments: Sequence[str]) -> int:
         print(json_text(report, indent=2))
     else:
         print(counted(report))
-        print("\n".join(predictor.task.format_report(report)))
+        print("\n".join(predictor.task.format_report(report, every=given.full)))
     return 0

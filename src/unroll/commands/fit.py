@@ -31,6 +31,8 @@ def parser(task: str) -> Parser:
         help="Data that chooses the best weights, in place of a share of the training data.",
     )
     made.add_argument("--overwrite", action="store_true", help="Replace a run that RUN already holds.")
+    made.add_slim()
+    made.add_full()
     made.add_config()
     made.add_options(settings.groups(), without=settings.excluded, common=settings.common)
     return made
@@ -62,7 +64,9 @@ def main(arguments: Sequence[str]) -> int:
 
     sources = DataPaths(given.data, given.valid, given.test)
     try:
-        train_from_files(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
+        train_from_files(
+            arguments[0], sources, settings, given.out, overwrite=given.overwrite, slim=given.slim, full=given.full
+        )
     except Interrupted as stop:
         print(f"unroll: {stop}", file=sys.stderr)
         print(stopped(given.out), file=sys.stderr)

@@ -48,7 +48,12 @@ class RaggedDataset:
     Args:
         chunks: pairs of offsets (n + 1,) and values (total,) or (total, D).
         targets: (N,) or (N, K), or None where there are none.
+
+    Attributes:
+        unseen_labels: labels that the training data did not have; their numbers follow those of the labels that it had.
     """
+
+    unseen_labels: tuple[str, ...] = ()
 
     def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]], targets: np.ndarray | None = None) -> None:
         if not chunks:

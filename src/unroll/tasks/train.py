@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from unroll.errors import OptionError, RunError
+from unroll.data.files.early import check_files
+from unroll.errors import DataError, OptionError, RunError
 from unroll.runs import CONFIG, METRICS, Run
 from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, ignore
+from unroll.tasks.readme import write_readme
 from unroll.tasks.registry import entry, run_files
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
@@ -71,9 +73,13 @@ def train_from_files(
     out: str | Path,
     *,
     overwrite: bool = False,
+    slim: bool = False,
+    full: bool = False,
     say: Log = print,
 ) -> Report:
     """Train a model on files and save it as a run folder.
+
+    `slim` leaves no checkpoints in it at the end; `full` prints all rows of long tables.
 
     Returns the metrics, as saved in metrics.json.
 
@@ -91,23 +97,25 @@ def train_from_files(
                 out, files=run_files(), overwrite=overwrite, held=True
             ).begin()  # another run may have claimed it since
             prepared.task.save(run)
-            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(DataPaths)}
+            where = {f.name: list(map(str, getattr(sources, f.name))) for f in fields(DataPaths)}
             run.write_config(name, prepared.task.settings.flat(), where)
-        return _train(run, prepared, model, resume=False, say=say)
+        return _train(run, prepared, model, resume=False, slim=slim, full=full, say=say)
 
 
-def resume(path: str | Path, *, say: Log = print) -> Report:
-    """Resume an interrupted training exactly from its last checkpoint.
+def resume(path: str | Path, *, slim: bool = False, say: Log = print) -> Report:
+    """Resume an interrupted training exactly from its last checkpoint; `slim` leaves no checkpoints at the end.
 
     Raises:
         RunError: there is no such run, it has ended, it is damaged, or its data has changed.
     """
     with _reopened(path, "it cannot go on exactly", say) as (run, prepared):
-        return _train(run, prepared, new_model(prepared), resume=True, say=say)
+        return _train(run, prepared, new_model(prepared), resume=True, slim=slim, say=say)
 
 
-def finish(path: str | Path, *, say: Log = print) -> Report:
+def finish(path: str | Path, *, slim: bool = False, say: Log = print) -> Report:
     """End a training that was stopped: its best weights so far become the run's model, with the figures of a run.
+
+    `slim` leaves no checkpoints.
 
     Raises:
         RunError: there is no such run, it has ended, it has no checkpoint, or its data has changed.
@@ -120,7 +128,7 @@ def finish(path: str | Path, *, say: Log = print) -> Report:
         for line in task.describe_data(prepared):
             say(line)
         say(f"ended after {epochs} epoch{'s' * (epochs != 1)} and {outcome.steps:,} steps")
-        return _report(run, prepared, model, outcome, say)
+        return _report(run, prepared, model, outcome, say, slim=slim)
 
 
 @contextlib.contextmanager
@@ -142,6 +150,7 @@ def _reopened(path: str | Path, otherwise: str, say: Log) -> Iterator[tuple[Run,
             sources = DataPaths(**config["sources"])
         except TypeError as error:
             raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
+        _require_data(run, sources, settings)
         prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
         if not _as_written(run, prepared.task):
             raise RunError(f"the training data of {path} has changed since the run was started; {otherwise}")
@@ -165,7 +174,26 @@ def _require_unfinished(run: Run) -> None:
         raise RunError(f"{run.path} has ended its training; to train again, fit with another --out")
 
 
-def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, say: Log) -> Report:
+def _require_data(run: Run, sources: DataPaths, settings: Settings) -> None:
+    """Check that a run's data is there, by the names that it was started with.
+
+    Raises:
+        RunError: it is not.
+    """
+    try:
+        check_files([*sources.data, *sources.valid, *sources.test], (), settings.source)
+    except DataError as error:
+        if any(os.path.exists(name) for name in sources.data):
+            raise
+        raise RunError(
+            f"{error}; {run.path} names its data as `unroll fit` was given it, so go on from the folder where that was"
+            " called"
+        ) from error
+
+
+def _train(
+    run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, slim: bool, full: bool = False, say: Log
+) -> Report:
     task = prepared.task
     if is_main():
         for line in task.describe(prepared, model):
@@ -173,10 +201,19 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
         for line in task.remarks(prepared):
             say(f"note: {line}")
     outcome = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=_identity(prepared))
-    return _report(run, prepared, model, outcome, say) if is_main() else {}
+    return _report(run, prepared, model, outcome, say, slim=slim, full=full) if is_main() else {}
 
 
-def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome, say: Log) -> Report:
+def _report(
+    run: Run,
+    prepared: TrainingData,
+    model: nn.Module,
+    outcome: Outcome,
+    say: Log,
+    *,
+    slim: bool,
+    full: bool = False,
+) -> Report:
     """Evaluate a trained model, and write all that its run folder holds."""
     task = prepared.task
     metrics: Report = {
@@ -207,10 +244,16 @@ def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome
         if part in metrics:
             beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""
             say(f"\n{part} ({counted(metrics[part])}{beside})")
-            for line in task.format_report(metrics[part], full=part == shown):
+            for line in task.format_report(metrics[part], full=part == shown, every=full):
                 say(f"  {line}")
+    listed = task.predictions(model, parts[shown], prepared.shown) if shown in parts else None
+    if listed is not None:
+        listed.write(run)
     run.write_weights(model)
+    write_readme(run, prepared, metrics, slim=slim)
     run.finish(entry(task.name).state)
+    if slim:
+        run.remove_checkpoints()
     say(f"\nthe run is in {run.path}")
     return metrics
 
@@ -235,7 +278,3 @@ def _identity(prepared: TrainingData) -> str:
             for piece in task.fingerprint(part):
                 digest.update(piece)
     return digest.hexdigest()
-
-
-def _absolute(data: Sequence[str]) -> list[str]:
-    return [os.path.abspath(d) if any(c in d for c in "*?[") or os.path.exists(d) else d for d in data]
