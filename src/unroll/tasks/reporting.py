@@ -64,6 +64,7 @@ def save_confusion(run: Run, metrics: Mapping[str, Any], names: str) -> None:
     """Plot confusion.png for the test or validation part; `names` is the metrics' key with the classes."""
     from unroll.training.plots import plot_confusion
 
-    shown = metrics.get("test", metrics.get("validation", {}))
+    part = "test" if "test" in metrics else "validation"
+    shown = metrics.get(part, {})
     if "confusion" in shown:
-        plot_confusion(shown["confusion"], list(shown[names]), run.path / "confusion.png")
+        plot_confusion(shown["confusion"], list(shown[names]), run.path / "confusion.png", part=part)

@@ -157,7 +157,7 @@ class LanguageTask(BaseTask[Text, Corpus]):
             return super().example_use(run, data)
         return (
             [f'unroll generate {run} --prompt "..."', f"unroll score {run} {data} > scores.jsonl"],
-            ['predictor.generate("...")'],
+            ['print("".join(predictor.generate("...")))'],
         )
 
     def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
