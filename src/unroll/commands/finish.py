@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.training.status import Status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_slim()
     given = parser.read(arguments)
 
-    from unroll.tasks.train import finish
+    with Status("loading PyTorch"):
+        from unroll.tasks.train import finish
 
     finish(given.run, slim=given.slim)
     return 0

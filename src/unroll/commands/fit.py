@@ -9,6 +9,7 @@ from unroll.commands.arguments import Parser
 from unroll.commands.output import stopped
 from unroll.data.files.early import check_files
 from unroll.tasks.registry import TASKS, entry
+from unroll.training.status import Status
 
 
 def parser(task: str) -> Parser:
@@ -54,14 +55,13 @@ def main(arguments: Sequence[str]) -> int:
     check_files(given.data, first.columns(), first.source)
     check_files((*given.valid, *given.test), (), first.source)
 
-    from unroll.tasks.transfer import resolve_settings
+    with Status("loading PyTorch"):
+        from unroll.tasks.base import DataPaths
+        from unroll.tasks.train import train_from_files
+        from unroll.tasks.transfer import resolve_settings
+        from unroll.training.errors import Interrupted
 
     settings = resolve_settings(chosen.load_settings(), options)
-
-    from unroll.tasks.base import DataPaths
-    from unroll.tasks.train import train_from_files
-    from unroll.training.errors import Interrupted
-
     sources = DataPaths(given.data, given.valid, given.test)
     try:
         train_from_files(

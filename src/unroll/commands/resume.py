@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
 from unroll.commands.output import stopped
+from unroll.training.status import Status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -16,8 +17,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_slim()
     given = parser.read(arguments)
 
-    from unroll.tasks.train import resume
-    from unroll.training.errors import Interrupted
+    with Status("loading PyTorch"):
+        from unroll.tasks.train import resume
+        from unroll.training.errors import Interrupted
 
     try:
         resume(given.run, slim=given.slim)

@@ -28,6 +28,7 @@ from unroll.training.history import read_table
 from unroll.training.loop import Outcome, conclude, fit
 from unroll.training.options import TrainingOptions
 from unroll.training.plots import plot_curves, plot_gradients
+from unroll.training.status import Status, say_line
 
 
 def new_model(prepared: TrainingData) -> nn.Module:
@@ -75,7 +76,7 @@ def train_from_files(
     overwrite: bool = False,
     slim: bool = False,
     full: bool = False,
-    say: Log = print,
+    say: Log = say_line,
 ) -> Report:
     """Train a model on files and save it as a run folder.
 
@@ -88,7 +89,8 @@ def train_from_files(
         Interrupted: the user stopped the training; the checkpoint is written.
     """
     run = Run.claim(out, files=run_files(), overwrite=overwrite) if is_main() else Run(Path(out))
-    prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else ignore)
+    with Status("reading the data") as status:
+        prepared = entry(name).load_task().prepare(name, settings, sources, status.around(say) if is_main() else ignore)
     model = new_model(prepared)
     check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
     with _writing(run, say):
@@ -102,7 +104,7 @@ def train_from_files(
         return _train(run, prepared, model, resume=False, slim=slim, full=full, say=say)
 
 
-def resume(path: str | Path, *, slim: bool = False, say: Log = print) -> Report:
+def resume(path: str | Path, *, slim: bool = False, say: Log = say_line) -> Report:
     """Resume an interrupted training exactly from its last checkpoint; `slim` leaves no checkpoints at the end.
 
     Raises:
@@ -112,7 +114,7 @@ def resume(path: str | Path, *, slim: bool = False, say: Log = print) -> Report:
         return _train(run, prepared, new_model(prepared), resume=True, slim=slim, say=say)
 
 
-def finish(path: str | Path, *, slim: bool = False, say: Log = print) -> Report:
+def finish(path: str | Path, *, slim: bool = False, say: Log = say_line) -> Report:
     """End a training that was stopped: its best weights so far become the run's model, with the figures of a run.
 
     `slim` leaves no checkpoints.
@@ -151,7 +153,10 @@ def _reopened(path: str | Path, otherwise: str, say: Log) -> Iterator[tuple[Run,
         except TypeError as error:
             raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
         _require_data(run, sources, settings)
-        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
+        with Status("reading the data") as status:
+            prepared = chosen.load_task().prepare(
+                config["task"], settings, sources, status.around(say) if is_main() else ignore
+            )
         if not _as_written(run, prepared.task):
             raise RunError(f"the training data of {path} has changed since the run was started; {otherwise}")
         yield run, prepared
@@ -229,16 +234,17 @@ def _report(
     model.cpu().eval()
     parts = {"validation": prepared.valid, "test": prepared.test}
     parts = {name: part for name, part in parts.items() if part is not None}
-    baseline = task.fit_baseline(prepared.train) if parts else None
-    for name, part in parts.items():
-        metrics[name] = task.evaluate(model, part)
-        if baseline is not None:
-            metrics[name]["baselines"] = baseline(part)
-    run.write_json(METRICS, metrics)
-    plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
-    table = read_table(run.path / "gradients.csv")
-    plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
-    task.save_plots(run, model, prepared, metrics)
+    with Status("evaluating the model"):
+        baseline = task.fit_baseline(prepared.train) if parts else None
+        for name, part in parts.items():
+            metrics[name] = task.evaluate(model, part)
+            if baseline is not None:
+                metrics[name]["baselines"] = baseline(part)
+        run.write_json(METRICS, metrics)
+        plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
+        table = read_table(run.path / "gradients.csv")
+        plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
+        task.save_plots(run, model, prepared, metrics)
     shown = "test" if "test" in metrics else "validation"
     for part in ("validation", "test"):
         if part in metrics:
@@ -246,9 +252,10 @@ def _report(
             say(f"\n{part} ({counted(metrics[part])}{beside})")
             for line in task.format_report(metrics[part], full=part == shown, every=full):
                 say(f"  {line}")
-    listed = task.predictions(model, parts[shown], prepared.shown) if shown in parts else None
-    if listed is not None:
-        listed.write(run)
+    with Status("writing the predictions"):
+        listed = task.predictions(model, parts[shown], prepared.shown) if shown in parts else None
+        if listed is not None:
+            listed.write(run)
     run.write_weights(model)
     write_readme(run, prepared, metrics, slim=slim)
     run.finish(entry(task.name).state)

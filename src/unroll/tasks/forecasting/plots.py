@@ -116,7 +116,7 @@ def plot_forecasts(
         if not drawable(title, fonts):
             title = f"forecast of series no. {forecasts[0].series + 1}, target no. {column + 1}"
         at.set_title(title, loc="left", fontfamily=fonts, parse_math=False)
-    axes[-1].set_xlabel(frames.layout.time or "row")
+    axes[-1].set_xlabel("time" if frames.layout.time else "row")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     save_figure(figure, path)
