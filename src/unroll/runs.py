@@ -5,7 +5,8 @@
     encoder.json, ...    what the task has learnt: a vocabulary or scaler, labels; each task has its own
     metrics.json         metrics on held-out data
     manifest.json        sizes and checksums of the above
-    history.csv, gradients.csv, *.png
+    README.md            what the run is and how to use it
+    predictions.csv, worst.csv, history.csv, gradients.csv, *.png
     checkpoints/         the state to resume a stopped training from
     refit/               history and checkpoints of a second training, on training and validation data
 
@@ -31,8 +32,11 @@ from unroll.manifest import Manifest
 
 FORMAT = 1
 CONFIG, WEIGHTS, METRICS = "config.yaml", "model.safetensors", "metrics.json"
+README, PREDICTIONS, WORST, CHECKPOINTS = "README.md", "predictions.csv", "worst.csv", "checkpoints"
 _FILES = {CONFIG, WEIGHTS, METRICS, manifest.NAME, "history.csv", "gradients.csv", "curves.png", "gradients.png"}
-_FOLDERS = {"checkpoints", "refit", "tensorboard"}
+_COMMON_NAMES = {README, PREDICTIONS, WORST}
+"""Files of a run with names that other folders have too: only beside config.yaml are they the run's."""
+_FOLDERS = {CHECKPOINTS, "refit", "tensorboard"}
 T = TypeVar("T")
 _LARGEST_TEXT = 512 * 2**20
 
@@ -71,7 +75,8 @@ class Run:
         if not held:
             lock.check(path)
         if path.is_dir() and any(entry.name != lock.NAME for entry in path.iterdir()):
-            if not (path / CONFIG).exists() and not all(run._is_ours(p) for p in path.iterdir()):
+            ours = all(run._is_ours(p) and p.name not in _COMMON_NAMES for p in path.iterdir())
+            if not (path / CONFIG).exists() and not ours:
                 raise RunError(f"{path} is not empty and holds no run; choose another folder for --out")
             if not overwrite:
                 if run.ended:
@@ -272,7 +277,24 @@ class Run:
 
     def _is_ours(self, path: Path) -> bool:
         names = {path.name, path.name.removesuffix(".part")}
-        return path.name == lock.NAME or path.name in _FOLDERS or not names.isdisjoint(_FILES | self._files)
+        return (
+            path.name == lock.NAME
+            or path.name in _FOLDERS
+            or not names.isdisjoint(_FILES | _COMMON_NAMES | self._files)
+        )
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints, which a run that has ended does not need.
+
+        Raises:
+            RunError: they cannot be removed.
+        """
+        try:
+            shutil.rmtree(self.path / CHECKPOINTS)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RunError(f"cannot remove {self.path / 'checkpoints'}: {error.strerror}") from error
 
     @property
     def ended(self) -> bool:

@@ -59,6 +59,7 @@ def test_a_run_folder_is_complete_and_holds_no_pickle(trained: Path) -> None:
     assert {
         *("config.yaml", "model.safetensors", "encoder.json", "labels.json", "metrics.json", "manifest.json"),
         *("history.csv", "gradients.csv", "curves.png", "gradients.png", "confusion.png", "checkpoints"),
+        *("README.md", "predictions.csv"),  # and no worst.csv, as every row is right
     } == files
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] == 1.0
@@ -269,11 +270,28 @@ def test_labels_seen_only_in_the_test_part_are_named(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "other.csv").write_text("review,sentiment\ngood,pos\nbad,mixed\n")
-    assert main(["evaluate", str(trained / "run"), str(tmp_path / "other.csv")]) == 2
-    assert "'mixed' (1 row, first row 2)" in said(capsys)
+    assert main(["evaluate", str(trained / "run"), str(tmp_path / "other.csv")]) == 0
+    shown = capsys.readouterr()
+    assert "'mixed' (1 row, first row 2)" in shown.err
+    assert shown.out.splitlines()[1].startswith("accuracy        0.5000")
+    assert shown.out.splitlines()[-1].split() == ["mixed", "0.0000", "0.0000", "0.0000", "1"]
     reviews(tmp_path / "train.csv")
-    assert fit(tmp_path, "--test", str(tmp_path / "other.csv")) == 2
-    assert "'mixed'" in said(capsys)
+    assert fit(tmp_path, "--valid", str(tmp_path / "other.csv")) == 2
+    assert "'mixed' (1 row, first row 2)" in said(capsys)
+
+
+def test_full_shows_every_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"word{i % 18},class {i % 18:02d}" for i in range(180)]
+    (tmp_path / "train.csv").write_text("\n".join(["review,sentiment", *lines]) + "\n")
+    assert fit(tmp_path, "--epochs", "1", "--baseline", "none", "--slim") == 0
+    assert "3 more are left out" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    evaluate = ["evaluate", str(tmp_path / "run"), str(tmp_path / "train.csv")]
+    for flags, classes in (([], 15), (["--full"], 18)):
+        assert main([*evaluate, *flags]) == 0
+        assert sum(
+            line.startswith("class ") and line[6].isdigit() for line in capsys.readouterr().out.splitlines()
+        ) == (classes)
 
 
 def test_a_batch_larger_than_the_data_is_one_batch(tmp_path: Path) -> None:

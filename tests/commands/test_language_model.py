@@ -65,7 +65,7 @@ def test_a_run_folder_is_complete(trained: Path) -> None:
     run = trained / "run"
     assert {p.name for p in run.iterdir()} == {
         *("config.yaml", "model.safetensors", "encoder.json", "frequencies.json", "metrics.json", "manifest.json"),
-        *("history.csv", "gradients.csv", "curves.png", "gradients.png", "checkpoints"),
+        *("history.csv", "gradients.csv", "curves.png", "gradients.png", "checkpoints", "README.md"),
     }
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["training"]["tokens"] + metrics["validation"]["tokens"] == 40 * 23

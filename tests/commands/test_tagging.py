@@ -65,6 +65,7 @@ def test_a_run_folder_is_complete(trained: Path) -> None:
     assert {
         *("config.yaml", "model.safetensors", "encoder.json", "tags.json", "metrics.json", "manifest.json"),
         *("history.csv", "gradients.csv", "curves.png", "gradients.png", "confusion.png", "checkpoints"),
+        *("README.md", "predictions.csv"),
     } == {p.name for p in run.iterdir()}
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["training"]["sentences"] == 81

@@ -378,7 +378,7 @@ def test_a_terminal_gets_a_bar_with_loss_metric_rate_and_time_left(monkeypatch: 
     said = text.getvalue()
     assert "epoch 1/2  loss 0.2500  validation loss 0.5000  accuracy 0.8750  16 rows/s  10 s left  best" in said
     assert "epoch 2/2" in said
-    assert "loss 0.2500  accuracy 0.8750  16 rows/s  0 s left" in said
+    assert "loss 0.2500  accuracy 0.8750 after epoch 1  16 rows/s  0 s left" in said
 
 
 @pytest.mark.parametrize("dumb", [False, True])

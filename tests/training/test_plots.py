@@ -88,3 +88,30 @@ def test_confusion_of_any_size_and_script(k: int, tmp_path: Path) -> None:
     names = [f"{'好评' if i % 2 else 'label with a long name'} {i}" for i in range(k)]
     plot_confusion(matrix, names, tmp_path / "c.png")
     assert drawn(tmp_path / "c.png", "#08306B")
+
+
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    made: list[Figure] = []
+    monkeypatch.setattr("unroll.training.plots.save_figure", lambda figure, _: made.append(figure))
+    return made
+
+
+def test_the_gradients_of_many_layers_are_a_heat_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = figures(monkeypatch)
+    for n in (8, 30):
+        layers = {f"recurrent.l{i}": [10.0**-i, 0.0, 1.0] for i in range(n)}
+        plot_gradients({"step": [1.0, 2.0, 3.0], "all": [1.0, 2.0, 1.0], **layers}, tmp_path / "g.png")
+    few, many = made
+    assert [len(at.lines) for at in few.axes] == [9]
+    assert [len(at.lines) for at in many.axes][:2] == [1, 0]
+    assert [t.get_text() for t in many.axes[1].get_yticklabels()] == [f"recurrent.l{i}" for i in range(30)]
+
+
+def test_of_many_classes_those_with_the_most_errors_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = figures(monkeypatch)
+    matrix = np.diag(np.full(120, 9))
+    matrix[np.arange(100, 120), np.arange(100, 120)[::-1]] = 5
+    plot_confusion(matrix, [f"c{i}" for i in range(120)], tmp_path / "c.png", part="test")
+    (figure,) = made
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [f"c{i}" for i in range(100, 120)]
+    assert figure.get_suptitle() == "true and predicted labels of the test part: the 20 of 120 with the most errors"

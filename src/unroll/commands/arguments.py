@@ -157,6 +157,14 @@ class Parser(ArgumentParser):
             self.add_argument(flag, type=_as_written, default=default, help=texts[name])
         self.add_argument("--skip-bad-rows", action="store_true", help=skipping)
 
+    def add_full(self) -> None:
+        """Add the flag `--full`."""
+        self.add_argument("--full", action="store_true", help="Show all rows of long tables, such as every class.")
+
+    def add_slim(self) -> None:
+        """Add the flag `--slim`."""
+        self.add_argument("--slim", action="store_true", help="Leave no checkpoints in the folder at the end.")
+
     def add_config(self) -> None:
         """Add the flag `--config FILE` for options as YAML; the command line takes precedence."""
         self.add_argument(_CONFIG, metavar="FILE", help="YAML file of options, such as one of recipes/.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unroll.commands.arguments import Parser
+from unroll.training.status import Status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -15,9 +16,11 @@ def main(arguments: Sequence[str]) -> int:
         "End a training that was stopped: the best weights so far become the run's model.",
     )
     parser.add_run("The run folder; its data is read again, for the figures of the report.", finished=False)
+    parser.add_slim()
     given = parser.read(arguments)
 
-    from unroll.tasks.train import finish
+    with Status("loading PyTorch"):
+        from unroll.tasks.train import finish
 
-    finish(given.run)
+    finish(given.run, slim=given.slim)
     return 0

@@ -9,6 +9,7 @@ from unroll.commands.arguments import Parser
 from unroll.commands.output import stopped
 from unroll.data.files.early import check_files
 from unroll.tasks.registry import TASKS, entry
+from unroll.training.status import Status
 
 
 def parser(task: str) -> Parser:
@@ -31,6 +32,8 @@ def parser(task: str) -> Parser:
         help="Data that chooses the best weights, in place of a share of the training data.",
     )
     made.add_argument("--overwrite", action="store_true", help="Replace a run that RUN already holds.")
+    made.add_slim()
+    made.add_full()
     made.add_config()
     made.add_options(settings.groups(), without=settings.excluded, common=settings.common)
     return made
@@ -52,17 +55,18 @@ def main(arguments: Sequence[str]) -> int:
     check_files(given.data, first.columns(), first.source, plain=first.reads_plain_text)
     check_files((*given.valid, *given.test), (), first.source, plain=first.reads_plain_text)
 
-    from unroll.tasks.transfer import resolve_settings
+    with Status("loading PyTorch"):
+        from unroll.tasks.base import DataPaths
+        from unroll.tasks.train import train_from_files
+        from unroll.tasks.transfer import resolve_settings
+        from unroll.training.errors import Interrupted
 
     settings = resolve_settings(chosen.load_settings(), options)
-
-    from unroll.tasks.base import DataPaths
-    from unroll.tasks.train import train_from_files
-    from unroll.training.errors import Interrupted
-
     sources = DataPaths(given.data, given.valid, given.test)
     try:
-        train_from_files(arguments[0], sources, settings, given.out, overwrite=given.overwrite)
+        train_from_files(
+            arguments[0], sources, settings, given.out, overwrite=given.overwrite, slim=given.slim, full=given.full
+        )
     except Interrupted as stop:
         print(f"unroll: {stop}", file=sys.stderr)
         print(stopped(given.out), file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from unroll.commands.arguments import Parser, aside, task_flags, written
 from unroll.commands.output import most_likely, print_answers
 from unroll.errors import OptionError
+from unroll.training.status import Status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,9 +43,10 @@ def main(arguments: Sequence[str]) -> int:
     if given.keep is not None and given.format == "conll":
         raise OptionError("--keep repeats columns of rows, which CoNLL columns cannot hold; take --format jsonl")
 
-    from unroll.serving.predictor import RecordPredictor, load
+    with Status("loading PyTorch and the model"):
+        from unroll.serving.predictor import RecordPredictor, load
 
-    predictor = load(given.run, trust_changed=given.trust_changed)
+        predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
     answer_files = getattr(predictor, "predict_files", None)
     if answer_files is None:

@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -124,16 +124,10 @@ class Labels:
             return numbers.reshape(-1, len(self))
         if self.kind == "multi" and isinstance(values, np.ndarray) and values.ndim == 2:
             return self._indicator(values, where)
-        listed: list[list[str]] = []
-        unknown: dict[str, list[int]] = {}
-        for row, value in numbered(values, rows):
-            names = _names(value, self.kind, row, where)
-            listed.append(names)
-            for name in names:
-                if name not in self._index:
-                    unknown.setdefault(name, []).append(row)
-        if unknown:
-            raise self._unknown(unknown, where)
+        values = list(values)
+        listed = [_names(value, self.kind, row, where) for row, value in numbered(values, rows)]
+        if unknown := self.unknown(values, where=where, rows=rows):
+            raise DataError(self.describe_unknown(unknown, where))
         if self.kind == "single":
             return np.array([self._index[names[0]] for names in listed], dtype=np.int64)
         target = np.zeros((len(listed), len(self)), dtype=np.float32)
@@ -149,7 +143,27 @@ class Labels:
             raise DataError(f"{where} has label columns with values other than 0 and 1")
         return values.astype(np.float32)
 
-    def _unknown(self, unknown: dict[str, list[int]], where: str) -> DataError:
+    def unknown(self, values: Iterable[Any], *, where: str, rows: np.ndarray | None = None) -> dict[str, list[int]]:
+        """Find labels in `values` that are not among the names: their row numbers, from 0, by label.
+
+        Raises:
+            DataError: a row without a label.
+        """
+        found: dict[str, list[int]] = {}
+        if self.kind == "regression" or (isinstance(values, np.ndarray) and values.ndim == 2):
+            return found
+        for row, value in numbered(values, rows):
+            for name in _names(value, self.kind, row, where):
+                if name not in self._index:
+                    found.setdefault(name, []).append(row)
+        return found
+
+    def extended(self, names: Iterable[str]) -> Labels:
+        """Return these labels followed by `names`."""
+        return Labels(self.kind, (*self.names, *names))
+
+    def describe_unknown(self, unknown: Mapping[str, Sequence[int]], where: str) -> str:
+        """Say which labels, as `unknown` returns them, the training data did not have, and in how many rows."""
         parts = [
             f"'{name}' ({len(rows)} row{'s' if len(rows) > 1 else ''}, first row {rows[0] + 1})"
             for name, rows in list(unknown.items())[:5]
@@ -157,10 +171,8 @@ class Labels:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         known = self.names if len(self) <= 20 else (*self.names[:20], "...")
         hint = nearest(next(iter(unknown)), known)
-        return DataError(
-            f"{where} has label{'s' if len(unknown) > 1 else ''} that the training data did not have: "
-            f"{', '.join(parts)}{more}{hint}"
-        )
+        labels = "labels" if len(unknown) > 1 else "a label"
+        return f"{where} has {labels} that the training data did not have: {', '.join(parts)}{more}{hint}"
 
     def decode(self, outputs: np.ndarray) -> list[Any]:
         """Decode outputs to label names or numbers.

@@ -53,7 +53,10 @@ class RaggedDataset:
         lengths: (N,) int64.
         targets: as given.
         weights: (N,) float32 of each row in the loss, or None where all rows count the same; None until it is set.
+        unseen_labels: labels that the training data did not have; their numbers follow those of the labels that it had.
     """
+
+    unseen_labels: tuple[str, ...] = ()
 
     def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]], targets: np.ndarray | None = None) -> None:
         if not chunks:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unroll.data.options import SourceOptions
     from unroll.models.options import RecurrentOptions
     from unroll.runs import Run
+    from unroll.tasks.predictions import Predictions
     from unroll.tasks.settings import Settings
     from unroll.training.objective import Objective
 
@@ -49,12 +50,14 @@ class DataPaths:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Hold a fitted task and its encoded training, validation and test parts."""
+    """Hold a fitted task, its encoded training, validation and test parts, and the records that a report is on."""
 
     task: BaseTask[Any, Any]
     train: Any
     valid: Any | None
     test: Any | None
+    shown: Any | None = None
+    """The records, as `BaseTask.read` returns them, of the test part, or of the validation part if there is none."""
 
 
 def ignore(_: str) -> None:
@@ -130,9 +133,17 @@ class BaseTask(ABC, Generic[R, P]):
         """Fit a strong baseline on the training part; return the metrics it has on a part. None: there is none."""
         return None
 
+    def predictions(self, network: Any, part: P, records: Any) -> Predictions | None:
+        """List predictions for a part and its records beside the truth, and the worst errors; by default None."""
+        return None
+
+    def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
+        """Return commands and lines of Python that use the run; `data` is the name of a file."""
+        return [], [f'print(predictor.evaluate("{data}"))']
+
     @abstractmethod
-    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
-        """Format the report as lines of text; `full` includes its tables."""
+    def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
+        """Format the report as lines of text; `full` includes its tables, `every` all rows of long ones."""
 
     @abstractmethod
     def counts(self, part: P) -> dict[str, int]:
@@ -214,7 +225,7 @@ class BaseTask(ABC, Generic[R, P]):
         task = cls.learn(name, settings, train, valid, say)
         part = task.encode(train)
         others = [None if records is None else task.encode(records) for records in (valid, test)]
-        return TrainingData(task.learn_encoded(part), part, *others)
+        return TrainingData(task.learn_encoded(part), part, *others, shown=valid if test is None else test)
 
     def load(self, data: Any, source: SourceOptions, say: Log) -> P:
         """Read and encode new labelled data: names of files or of hub data, or a table (`data.tables`).
@@ -306,6 +317,18 @@ class RecordTask(BaseTask[R, P]):
     @abstractmethod
     def predict(self, network: Any, values: Sequence[Any]) -> list[dict[str, Any]]:
         """Predict one record for each value of the input column."""
+
+    @property
+    def example(self) -> str:
+        """A value of the input column, as Python writes it."""
+        return '"..."'
+
+    def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
+        """Return commands and lines of Python that predict new data."""
+        return (
+            [f"unroll predict {run} {data} > answers.jsonl"],
+            [f'list(predictor.predict([{{"{self.column}": {self.example}}}]))'],
+        )
 
 
 def run_batches(network: nn.Module, batches: Iterable[B]) -> Iterator[B]:

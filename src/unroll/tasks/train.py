@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from unroll.errors import OptionError, RunError
-from unroll.runs import CONFIG, METRICS, Run
+from unroll.data.files.early import check_files
+from unroll.errors import DataError, OptionError, RunError
+from unroll.runs import CONFIG, Run
 from unroll.tasks import refit
-from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, ignore
+from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, ignore
 from unroll.tasks.refit import Trained
 from unroll.tasks.registry import entry, run_files
+from unroll.tasks.results import write_results
 from unroll.tasks.settings import Settings
 from unroll.training.check import check
 from unroll.training.distributed import is_main
-from unroll.training.history import read_table
 from unroll.training.loop import Outcome, conclude, fit
 from unroll.training.options import TrainingOptions
-from unroll.training.plots import plot_curves, plot_gradients
+from unroll.training.status import Status, say_line
 
 
 def new_model(prepared: TrainingData) -> nn.Module:
@@ -88,9 +89,13 @@ def train_from_files(
     out: str | Path,
     *,
     overwrite: bool = False,
-    say: Log = print,
+    slim: bool = False,
+    full: bool = False,
+    say: Log = say_line,
 ) -> Report:
     """Train a model on files and save it as a run folder.
+
+    `slim` leaves no checkpoints in it at the end; `full` prints all rows of long tables.
 
     Returns the metrics, as saved in metrics.json.
 
@@ -99,7 +104,8 @@ def train_from_files(
         Interrupted: the user stopped the training; the checkpoint is written.
     """
     run = Run.claim(out, files=run_files(), overwrite=overwrite) if is_main() else Run(Path(out))
-    prepared = entry(name).load_task().prepare(name, settings, sources, say if is_main() else ignore)
+    with Status("reading the data") as status:
+        prepared = entry(name).load_task().prepare(name, settings, sources, status.around(say) if is_main() else ignore)
     model = new_model(prepared)
     check(prepared.task.objective(), prepared.task.settings.training, has_valid=prepared.valid is not None)
     refit.check_refit(prepared)
@@ -109,23 +115,25 @@ def train_from_files(
                 out, files=run_files(), overwrite=overwrite, held=True
             ).begin()  # another run may have claimed it since
             prepared.task.save(run)
-            where = {f.name: _absolute(getattr(sources, f.name)) for f in fields(DataPaths)}
+            where = {f.name: list(map(str, getattr(sources, f.name))) for f in fields(DataPaths)}
             run.write_config(name, prepared.task.settings.flat(), where)
-        return _train(run, prepared, model, resume=False, say=say)
+        return _train(run, prepared, model, resume=False, slim=slim, full=full, say=say)
 
 
-def resume(path: str | Path, *, say: Log = print) -> Report:
-    """Resume an interrupted training exactly from its last checkpoint.
+def resume(path: str | Path, *, slim: bool = False, say: Log = say_line) -> Report:
+    """Resume an interrupted training exactly from its last checkpoint; `slim` leaves no checkpoints at the end.
 
     Raises:
         RunError: there is no such run, it has ended, it is damaged, or its data has changed.
     """
     with _reopened(path, "it cannot go on exactly", say) as (run, prepared):
-        return _train(run, prepared, new_model(prepared), resume=True, say=say)
+        return _train(run, prepared, new_model(prepared), resume=True, slim=slim, say=say)
 
 
-def finish(path: str | Path, *, say: Log = print) -> Report:
+def finish(path: str | Path, *, slim: bool = False, say: Log = say_line) -> Report:
     """End a training that was stopped: its best weights so far become the run's model, with the figures of a run.
+
+    `slim` leaves no checkpoints.
 
     Raises:
         RunError: there is no such run, it has ended, it has no checkpoint, or its data has changed.
@@ -138,7 +146,8 @@ def finish(path: str | Path, *, say: Log = print) -> Report:
         for line in task.describe_data(prepared):
             say(line)
         say(f"ended after {epochs} epoch{'s' * (epochs != 1)} and {outcome.steps:,} steps")
-        return _report(run, prepared, model, outcome, say)
+        trained = Trained(model, outcome, prepared.train)
+        return write_results(run, prepared, trained, trained, slim=slim, say=say)
 
 
 @contextlib.contextmanager
@@ -160,7 +169,11 @@ def _reopened(path: str | Path, otherwise: str, say: Log) -> Iterator[tuple[Run,
             sources = DataPaths(**config["sources"])
         except TypeError as error:
             raise RunError(f"{run.path / CONFIG}: sources must hold data, valid and test") from error
-        prepared = chosen.load_task().prepare(config["task"], settings, sources, say if is_main() else ignore)
+        _require_data(run, sources, settings)
+        with Status("reading the data") as status:
+            prepared = chosen.load_task().prepare(
+                config["task"], settings, sources, status.around(say) if is_main() else ignore
+            )
         if not _as_written(run, prepared.task):
             raise RunError(f"the training data of {path} has changed since the run was started; {otherwise}")
         yield run, prepared
@@ -183,7 +196,26 @@ def _require_unfinished(run: Run) -> None:
         raise RunError(f"{run.path} has ended its training; to train again, fit with another --out")
 
 
-def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, say: Log) -> Report:
+def _require_data(run: Run, sources: DataPaths, settings: Settings) -> None:
+    """Check that a run's data is there, by the names that it was started with.
+
+    Raises:
+        RunError: it is not.
+    """
+    try:
+        check_files([*sources.data, *sources.valid, *sources.test], (), settings.source)
+    except DataError as error:
+        if any(os.path.exists(name) for name in sources.data):
+            raise
+        raise RunError(
+            f"{error}; {run.path} names its data as `unroll fit` was given it, so go on from the folder where that was"
+            " called"
+        ) from error
+
+
+def _train(
+    run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, slim: bool, full: bool = False, say: Log
+) -> Report:
     task = prepared.task
     if is_main():
         for line in task.describe(prepared, model):
@@ -192,61 +224,8 @@ def _train(run: Run, prepared: TrainingData, model: nn.Module, *, resume: bool, 
             say(f"note: {line}")
     identity = _identity(prepared)
     outcome, final = train(prepared, model, run.path, quiet=not is_main(), resume=resume, identity=identity)
-    return _report(run, prepared, model, outcome, say, final) if is_main() else {}
-
-
-def _report(
-    run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome, say: Log, final: Trained | None = None
-) -> Report:
-    """Evaluate a trained model, and write all that its run folder holds.
-
-    The figures of validation are those of `model`; with `final`, that model has the others, and is the run's.
-    """
-    task = prepared.task
-    final = final or Trained(model, outcome, prepared.train)
-    metrics: Report = {
-        "training": {
-            **task.counts(prepared.train),
-            "epochs": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
-            "seconds": round(outcome.seconds, 3),
-            "stopped": outcome.stopped,
-            "warnings": list(outcome.warnings),
-        }
-    }
-    if final.model is not model:
-        again = {"epochs": len(final.outcome.history), "seconds": round(final.outcome.seconds, 3)}
-        metrics["training"]["refit"] = {**task.counts(final.data), **again}
     first = Trained(model, outcome, prepared.train)
-    baselines: dict[int, Callable[[Any], Report] | None] = {}
-    for name, part, trained in (("validation", prepared.valid, first), ("test", prepared.test, final)):
-        if part is None:
-            continue
-        metrics[name] = task.evaluate(trained.model.cpu().eval(), part)
-        if id(trained.data) not in baselines:
-            baselines[id(trained.data)] = task.fit_baseline(trained.data)
-        baseline = baselines[id(trained.data)]
-        if baseline is not None:
-            metrics[name]["baselines"] = baseline(part)
-    run.write_json(METRICS, metrics)
-    plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
-    table = read_table(run.path / "gradients.csv")
-    plot_gradients(table, run.path / "gradients.png", max_grad_norm=task.settings.training.max_grad_norm)
-    task.save_plots(run, final.model.cpu().eval(), prepared, metrics)
-    shown = "test" if "test" in metrics else "validation"
-    for part in ("validation", "test"):
-        if part in metrics:
-            beside = f", weights of epoch {outcome.best_epoch}" if part == "validation" else ""
-            say(f"\n{part} ({counted(metrics[part])}{beside})")
-            for line in task.format_report(metrics[part], full=part == shown):
-                say(f"  {line}")
-    if final.model is not model:
-        epochs = len(final.outcome.history)
-        say(f"\ntrained again on {counted(task.counts(final.data))}, those of validation too, for {epochs} epochs")
-    run.write_weights(final.model.cpu())
-    run.finish(entry(task.name).state)
-    say(f"\nthe run is in {run.path}")
-    return metrics
+    return write_results(run, prepared, first, final or first, slim=slim, full=full, say=say) if is_main() else {}
 
 
 def _as_written(run: Run, task: BaseTask[Any, Any]) -> bool:
@@ -269,7 +248,3 @@ def _identity(prepared: TrainingData) -> str:
             for piece in task.fingerprint(part):
                 digest.update(piece)
     return digest.hexdigest()
-
-
-def _absolute(data: Sequence[str]) -> list[str]:
-    return [os.path.abspath(d) if any(c in d for c in "*?[") or os.path.exists(d) else d for d in data]

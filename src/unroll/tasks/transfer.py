@@ -48,7 +48,7 @@ def _resolve_pretrained(kind: type[Settings], given: Mapping[str, Any]) -> dict[
         OptionError: an option was given that contradicts the run.
         RunError: there is no such run, or it is damaged or holds no text model.
     """
-    path = os.path.abspath(os.path.expanduser(str(given["init_from"])))
+    path = os.path.expanduser(str(given["init_from"]))
     run, known = Run.open(path, trust_changed=given.get("trust_changed") is True), kind().flat()
     theirs = run.config()["options"]
     _text_encoder(run)

@@ -87,8 +87,9 @@ class Reporter:
             parts.append(f"validation loss {figure(row['valid_loss'])}")
         self._value = ""
         if self._monitor in row and self._monitor != "valid_loss":
-            self._value = f"{self._monitor.removeprefix('valid_')} {figure(row[self._monitor])}  "
-            parts.append(self._value.strip())
+            name, value = self._monitor.removeprefix("valid_"), figure(row[self._monitor])
+            self._value = f"{name} {value} after {self._epoch.split('/')[0]}  "
+            parts.append(f"{name} {value}")
         self._said = now = time.monotonic()
         self._line("  ".join([self._epoch, *parts, self._pace(now), *(["best"] if best else [])]))
 

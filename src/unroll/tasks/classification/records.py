@@ -18,6 +18,7 @@ from unroll.data.sample_weights import bad_weights, weighted_rows
 from unroll.data.sequences import bad_series
 from unroll.data.text.normalize import bad_texts
 from unroll.data.values import is_missing
+from unroll.errors import DataError
 from unroll.tasks.classification.options import ClassificationOptions, ClassificationSettings
 from unroll.tasks.classification.sources import read_labelled
 
@@ -35,7 +36,8 @@ class Records:
         source: all rows as they were read, or the input values of all rows in memory.
         rows: positions of the usable rows.
         options: the columns.
-        labels: labels or target names of the training data.
+        labels: labels or target names of the training data, then labels that it did not have.
+        known: how many of them the training data had.
         targets: the usable rows' targets, encoded by `labels`.
         where: name of the data in messages.
         weights: the usable rows' weights in the loss; None: all the same.
@@ -48,6 +50,7 @@ class Records:
     targets: np.ndarray
     where: str
     weights: np.ndarray | None = None
+    known: int = 0
 
     def take(self, positions: np.ndarray) -> Records:
         """Select the usable rows at `positions`."""
@@ -70,7 +73,27 @@ class Records:
             dataset = self.source if len(rows) == len(self.source) else self.source.select(rows)
             part = encode_to_examples(dataset, self.options.column, encoder, self.targets, rows=rows, where=self.where)
         part.weights = self.weights
+        part.unseen_labels = self.unseen_labels
         return part
+
+    @property
+    def unseen_labels(self) -> tuple[str, ...]:
+        """Labels that the training data did not have."""
+        return self.labels.names[self.known :] if self.known else ()
+
+    def require_known_labels(self) -> None:
+        """Check that the training data had every label.
+
+        Raises:
+            DataError: it did not.
+        """
+        if self.unseen_labels:
+            at = {
+                name: self.rows[(self.targets[:, k] > 0) if self.targets.ndim > 1 else (self.targets == k)].tolist()
+                for k, name in enumerate(self.unseen_labels, self.known)
+            }
+            trained = Labels(self.labels.kind, self.labels.names[: self.known])
+            raise DataError(trained.describe_unknown(at, self.where))
 
 
 def bad_inputs(values: Iterable[Any], settings: ClassificationSettings, column: str, features: int = 0) -> list[BadRow]:
@@ -100,8 +123,8 @@ def load_records(
         say: called with notes on what was left out.
 
     Raises:
-        DataError: the data cannot be read, lacks a column, has unusable rows and `skip_bad_rows` is off, or has labels
-            that the training data did not.
+        DataError: the data cannot be read, lacks a column, has unusable rows and `skip_bad_rows` is off, or has no row
+            with a label of the training data.
     """
     regression = name == "regression"
     columns = settings.classification
@@ -142,7 +165,15 @@ def load_records(
         labels = Labels.learn(targets, label_kind(name, targets), where=where, rows=numbers)
         for note in spelling_notes(targets) if labels.kind != "regression" else ():
             say(note)
-    return Records(source, rows, options, labels, labels.encode(targets, where=where, rows=numbers), where, of_rows)
+    known = len(labels)
+    if unknown := labels.unknown(targets, where=where, rows=numbers):
+        described = labels.describe_unknown(unknown, where)
+        if len(set().union(*unknown.values())) == len(rows):
+            raise DataError(described)
+        say(described)
+        labels = labels.extended(unknown)
+    encoded = labels.encode(targets, where=where, rows=numbers)
+    return Records(source, rows, options, labels, encoded, where, of_rows, known)
 
 
 def label_kind(name: str, targets: Sequence[Any]) -> Kind:

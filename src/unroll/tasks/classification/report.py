@@ -18,14 +18,18 @@ def single_label(
 ) -> Report:
     """Compute accuracy, precision, recall, F1 (macro, weighted, per class), ROC AUC, confusion matrix.
 
-    `prior` holds the class shares in the training part: the baseline always predicts the most common class.
+    Args:
+        probabilities: of the K classes of the training part.
+        targets: (N,) numbers of `names`.
+        names: the K classes, then those that the training part did not have: the model never predicts them.
+        prior: the K classes' shares in the training part: the baseline always predicts the most common class.
     """
     from torchmetrics.functional import classification as tmc
 
-    K = len(names)
+    trained, K = len(prior), len(names)
     predicted = probabilities.argmax(1)
     report: Report = {"rows": len(targets), "accuracy": (predicted == targets).double().mean().item()}
-    majority = max(range(K), key=prior.__getitem__)
+    majority = max(range(trained), key=prior.__getitem__)
     report["baseline_accuracy"] = (targets == majority).double().mean().item()
     report["baseline"] = f"always '{names[majority]}', the most common in the training part"
     figures = {
@@ -35,7 +39,8 @@ def single_label(
     }
     member = functional.one_hot(targets, K)
     report |= _averages(figures, predicted, targets, names, member.sum(0))
-    report["roc_auc"] = _area(probabilities, member)
+    report |= _unseen(member[:, trained:].sum(0).tolist(), names[trained:])
+    report["roc_auc"] = _area(probabilities, member[:, :trained])
     report["confusion"] = tmc.multiclass_confusion_matrix(predicted, targets, K).tolist()
     return report
 
@@ -43,12 +48,15 @@ def single_label(
 def multi_label(
     probabilities: Float[Tensor, "N K"], targets: Tensor, names: tuple[str, ...], prior: list[float]
 ) -> Report:
-    """Compute exact-match and label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC."""
+    """Compute exact-match and label accuracy, precision, recall, F1 (macro, weighted, per label) and ROC AUC.
+
+    The arguments are those of `single_label`; targets (N, len(names)) are 0 or 1.
+    """
     from torchmetrics.functional import classification as tmc
 
-    targets = targets.long()
-    predicted = (probabilities >= 0.5).long()
-    guess = torch.tensor([int(p >= 0.5) for p in prior])
+    targets, trained = targets.long(), len(prior)
+    predicted = functional.pad((probabilities >= 0.5).long(), (0, len(names) - trained))
+    guess = torch.tensor([int(p >= 0.5) for p in prior] + [0] * (len(names) - trained))
     report: Report = {
         "rows": len(targets),
         "accuracy": (predicted == targets).double().mean().item(),
@@ -62,8 +70,14 @@ def multi_label(
         "f1": tmc.multilabel_f1_score,
     }
     report |= _averages(figures, predicted, targets, names, targets.sum(0))
-    report["roc_auc"] = _area(probabilities, targets)
+    report |= _unseen(targets[:, trained:].sum(0).tolist(), names[trained:])
+    report["roc_auc"] = _area(probabilities, targets[:, :trained])
     return report
+
+
+def _unseen(rows: Sequence[int], names: Sequence[str]) -> Report:
+    """Count the rows of labels that the training part did not have."""
+    return {"unseen_labels": dict(zip(names, rows, strict=True))} if names else {}
 
 
 def regression(
@@ -127,10 +141,12 @@ def _area(probabilities: Float[Tensor, "N K"], member: Tensor) -> float | None:
     return sum(areas) / len(areas)
 
 
-def format_report(report: Report, *, per_class: bool = True, advice: Sequence[str] = ()) -> list[str]:
+def format_report(
+    report: Report, *, per_class: bool = True, every: bool = False, advice: Sequence[str] = ()
+) -> list[str]:
     """Format the report: one line per metric, with the baselines, and a table of the classes.
 
-    `advice` lists options to try where a baseline is better than the model.
+    `every` shows all classes, see `score_table`; `advice` lists options to try where a baseline beats the model.
     """
     shown = []
     order = ("accuracy", "exact_match", "f1_macro", "f1_weighted", "precision_macro", "recall_macro", "roc_auc")
@@ -143,8 +159,13 @@ def format_report(report: Report, *, per_class: bool = True, advice: Sequence[st
         shown.append(f"{name.replace('_', ' '):<16}{value}{beside}")
     for name, beside in report.get("baselines", {}).items():
         shown += _beside(report, name, beside, advice)
+    if unseen := report.get("unseen_labels"):
+        listed = [f"'{name}' ({rows:,})" for name, rows in unseen.items()]
+        more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
+        told = "rows of labels that the training data did not have count as wrong"
+        shown.append(f"{told}: {', '.join(listed[:5])}{more}")
     classes = report.get("per_class", {}) if per_class else {}
-    return shown + (score_table("class", classes, "rows", "rows") if classes else [])
+    return shown + (score_table("class", classes, "rows", "rows", every=every) if classes else [])
 
 
 def _beside(report: Report, name: str, baseline: Report, advice: Sequence[str]) -> list[str]:

@@ -35,9 +35,11 @@ from unroll.tasks.base import (
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.classification.predictions import predictions
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.classification.sources import row_sequences, series_records
+from unroll.tasks.predictions import Predictions
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
@@ -111,9 +113,11 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         """Learn vocabulary or scaler and the targets' statistics from the training records.
 
         Raises:
-            DataError: the inputs cannot be used.
+            DataError: the inputs cannot be used, or the validation data has labels that the training data does not.
             OptionError: an option is set that applies to another kind of input or target.
         """
+        if valid is not None:
+            valid.require_known_labels()  # it chooses the weights by a loss that such labels do not have
         text, regression = bool(train.options.text), name == "regression"
         labels = 0 if regression else len(train.labels)
         settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, labels=labels)
@@ -302,7 +306,20 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             "regression": figures.regression,
         }
         targets = torch.from_numpy(part.targets)
-        return compare[self.labels.kind](outputs, targets, self.labels.names, self.mean.tolist())
+        return compare[self.labels.kind](
+            outputs, targets, (*self.labels.names, *part.unseen_labels), self.mean.tolist()
+        )
+
+    def predictions(self, network: SequenceClassifier, part: RaggedDataset, records: Records) -> Predictions:
+        """List predicted labels or values beside the true ones; see `BaseTask.predictions`."""
+        return predictions(self.outputs(network, part).numpy(), records, self.labels)
+
+    @property
+    def example(self) -> str:
+        """A value of the input column, as Python writes it."""
+        if isinstance(self.encoder, TextTokenizer):
+            return '"some text"'
+        return repr([[float(step)] * self.encoder.features for step in range(2)])
 
     def fit_baseline(self, train: RaggedDataset) -> Callable[[RaggedDataset], Report] | None:
         """Fit TF-IDF and a linear model on texts, or a random forest on statistics of sequences."""
@@ -321,9 +338,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
         return report
 
-    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
+    def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format one line per metric, and a table of the classes."""
-        return figures.format_report(report, per_class=full, advice=self._advice())
+        return figures.format_report(report, per_class=full, every=every, advice=self._advice())
 
     def _advice(self) -> list[str]:
         """List options that may help where the model loses to the baseline."""

@@ -71,7 +71,7 @@ def records(
     """Yield one record for each series and step."""
     layout = frames.layout
     for s, frame in enumerate(frames):
-        for f, time in enumerate(_texts(stamps[s], layout)):
+        for f, time in enumerate(time_texts(stamps[s], layout)):
             record: dict[str, Any] = {layout.series: json_key(frames, frame.name)} if layout.series else {}
             record[layout.time or STEP] = time
             for k, target in enumerate(layout.target):
@@ -109,7 +109,7 @@ def table(
     return pd.concat(parts, ignore_index=True)
 
 
-def _texts(stamps: np.ndarray, layout: Schema) -> list[str] | list[int]:
+def time_texts(stamps: np.ndarray, layout: Schema) -> list[str] | list[int]:
     """Format stamps for records: ISO 8601, only the date where steps are days or more, or whole numbers."""
     if stamps.dtype.kind != "M":
         return [int(stamp) for stamp in stamps]

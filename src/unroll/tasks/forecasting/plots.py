@@ -19,6 +19,7 @@ from unroll.tasks.forecasting.report import called
 from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
 _PANELS = 4
+_LEAST_HISTORY = 24
 # by tick unit: years, months, days, hours, minutes, seconds; days include the month
 _FORMATS = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
 _ZERO = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
@@ -89,7 +90,7 @@ def plot_forecasts(
         path: image file to write.
         levels: of the quantiles.
         beside: legend label of the other forecast.
-        history: rows shown before the first forecast (0: twice the horizon).
+        history: rows shown before the first forecast (0: twice the horizon, at least 24).
 
     Raises:
         RunError: the file cannot be written.
@@ -99,7 +100,7 @@ def plot_forecasts(
         frame = frames.series[forecasts[0].series]
         column = forecasts[0].column
         F = len(forecasts[0].point)
-        first = max(0, forecasts[0].origin - (history or 2 * F))
+        first = max(0, forecasts[0].origin - (history or max(_LEAST_HISTORY, 2 * F)))
         stop = min(len(frame), forecasts[-1].origin + F)
         rows = slice(first, stop)
         truth = np.where(frame.observed[rows, column], frame.target[rows, column], np.nan)
@@ -111,10 +112,11 @@ def plot_forecasts(
             _forecast(at, stamps, forecast, levels, beside if i == 0 else None, style)
         _axis(at, times[rows])
         fonts = text_fonts()
-        title = " · ".join(part for part in (frame.name, frames.targets[column]) if part)
+        title = "forecast of " + " · ".join(part for part in (frame.name, frames.targets[column]) if part)
         if not drawable(title, fonts):
-            title = f"series no. {forecasts[0].series + 1}, target no. {column + 1}"
+            title = f"forecast of series no. {forecasts[0].series + 1}, target no. {column + 1}"
         at.set_title(title, loc="left", fontfamily=fonts, parse_math=False)
+    axes[-1].set_xlabel("time" if frames.layout.time else "row")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     save_figure(figure, path)
@@ -137,8 +139,9 @@ def plot_horizon(report: Report, path: Path) -> None:
     at.set_ylim(bottom=0.0)
     at.set_xlabel("steps ahead")
     at.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    at.set_title("mean absolute error of the scaled values", loc="left")
-    at.legend(frameon=False)
+    at.set_ylabel("of the scaled values", color=GREY, fontsize=9)
+    at.set_title("mean absolute error by steps ahead", loc="left")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
 
 
@@ -148,7 +151,7 @@ def _forecast(
     """Plot one forecast with its intervals; only the first has legend labels, `beside` is None for the others."""
     named = beside is not None
     if forecast.beside is not None:
-        at.plot(stamps, forecast.beside, color=GREY, linewidth=1.0, linestyle="--", label=beside, zorder=2)
+        at.plot(stamps, forecast.beside, color=GREY, linewidth=1.0, linestyle="--", label=beside, zorder=2, **style)
     if forecast.quantiles is not None:
         for q in range(len(levels) // 2):
             low, high = forecast.quantiles[:, q], forecast.quantiles[:, -1 - q]

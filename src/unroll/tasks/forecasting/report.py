@@ -12,7 +12,7 @@ from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import metrics
 from unroll.tasks.forecasting.inference import Forecasts
-from unroll.tasks.reporting import aligned, number
+from unroll.tasks.reporting import MOST_ROWS, aligned, number
 
 REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
 _MODEL = "model"
@@ -189,8 +189,8 @@ def called(baseline: str, season: int) -> str:
     return f"seasonal naive ({season})" if baseline == SEASONAL else "repeat last"
 
 
-def format_report(report: Report, *, full: bool = True) -> list[str]:
-    """Format the report: one row per metric, for model and naive forecasts, and a verdict."""
+def format_report(report: Report, *, full: bool = True, every: bool = False) -> list[str]:
+    """Format the report: one row per metric, for model and naive forecasts, and a verdict; `every` shows all steps."""
     season, baselines = report["season"], report["baselines"]
     heads = ["model", *(called(name, season) for name in baselines)]
     table = [["", *heads]]
@@ -215,7 +215,7 @@ def format_report(report: Report, *, full: bool = True) -> list[str]:
             " on; their figures are too good"
         )
     if full:
-        shown += _steps(report, heads) + _targets(report, heads)
+        shown += _steps(report, heads, every=every) + _targets(report, heads, every=every)
     return shown + verdict(report)
 
 
@@ -234,19 +234,26 @@ def verdict(report: Report) -> list[str]:
     return shown
 
 
-def _steps(report: Report, heads: Sequence[str]) -> list[str]:
-    """Format the scaled MAE at some steps of the horizon."""
+def _steps(report: Report, heads: Sequence[str], *, every: bool) -> list[str]:
+    """Format the scaled MAE at some steps of the horizon, or at every one."""
     F = report["horizon"]
     if F == 1:
         return []
-    at = sorted({1, *(max(1, round(F * share)) for share in (0.25, 0.5, 0.75)), F})
+    at = range(1, F + 1) if every else sorted({1, *(max(1, round(F * share)) for share in (0.25, 0.5, 0.75)), F})
     table = [["MAE, scaled", *heads]]
     table += [[f"step {f}", *(number(values[f - 1]) for values in report["by_step"].values())] for f in at]
     return ["", *aligned(table)]
 
 
-def _targets(report: Report, heads: Sequence[str]) -> list[str]:
-    table = [["MAE", *heads]]
-    for name, scores in report.get("per_target", {}).items():
+def _targets(report: Report, heads: Sequence[str], *, every: bool) -> list[str]:
+    """Format the MAE of each target; of many, those with the largest scaled errors."""
+    table, targets = [["MAE", *heads]], report.get("per_target", {})
+    names = list(targets)
+    if len(names) > MOST_ROWS and not every:
+        names = sorted(names, key=lambda name: -(targets[name]["mae_scaled"] or 0.0))[:MOST_ROWS]
+    for name in names:
+        scores = targets[name]
         table.append([name, number(scores["mae"]), *(number(b["mae"]) for b in scores["baselines"].values())])
-    return ["", *aligned(table)] if len(table) > 1 else []
+    left = len(targets) - len(names)
+    more = f"{left:,} targets with smaller scaled errors are left out; --full shows all"
+    return ["", *aligned(table), *([more] if left else [])] if names else []

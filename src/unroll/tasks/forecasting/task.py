@@ -41,6 +41,7 @@ from unroll.tasks.forecasting.output_table import check_names
 
 if TYPE_CHECKING:
     from unroll.tasks.forecasting.loss import ForecastObjective
+    from unroll.tasks.predictions import Predictions
 
 
 class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
@@ -256,6 +257,16 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         report["in_training"] = self.in_training(part)
         return report
 
+    def predictions(self, network: nn.Module, part: ForecastWindows, records: Any) -> Predictions:
+        """List forecasts beside the truth; see `BaseTask.predictions`."""
+        from unroll.tasks.forecasting.predictions import predictions
+
+        return predictions(_forecaster(network), part, self.measured, self.settings.batch.seed)
+
+    def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
+        """Return commands and lines of Python that forecast the steps after the end of the data."""
+        return [f"unroll predict {run} {data} > forecast.jsonl"], [f'predictor.predict("{data}")']
+
     def in_training(self, part: ForecastWindows, rows: np.ndarray | None = None) -> int:
         """Count windows, or those numbered `rows`, with a first step in the rows that were trained on."""
         if not self.layout.time:
@@ -268,9 +279,9 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             count += int((frame.stamps[origins[series == s]] <= self.measured.trained[frame.name]).sum())
         return count
 
-    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
+    def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format the metrics as a table, and say whether the model beats the naive forecasts."""
-        return figures.format_report(report, full=full)
+        return figures.format_report(report, full=full, every=every)
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out a validation part that is larger than the training part."""

@@ -159,7 +159,16 @@ class LanguageTask(BaseTask[Text, Corpus]):
             return figures.masked_tokens(network, windows, self.frequencies)
         return figures.next_tokens(network, part, self.frequencies, window=options.bptt, dynamic=dynamic)
 
-    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
+    def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
+        """Return commands and lines of Python that generate text and score lines."""
+        if self.settings.language.objective == "masked":
+            return super().example_use(run, data)
+        return (
+            [f'unroll generate {run} --prompt "..."', f"unroll score {run} {data} > scores.jsonl"],
+            ['print("".join(predictor.generate("...")))'],
+        )
+
+    def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format one line per metric."""
         return figures.format_report(report)
 

@@ -125,8 +125,8 @@ def _named(numbers: np.ndarray, ends: np.ndarray, names: tuple[str, ...]) -> lis
     return [[names[i] for i in row.tolist()] for row in np.split(numbers, ends[:-1])]
 
 
-def format_report(report: Report, *, full: bool = True) -> list[str]:
-    """Format the report: one line per metric, with the baseline, and tables of types and tags."""
+def format_report(report: Report, *, full: bool = True, every: bool = False) -> list[str]:
+    """Format the report: one line per metric, with the baseline, and tables of types and tags; see `score_table`."""
     unseen, of = report["unseen_accuracy"], f"{report['unseen_tokens']:,} of {report['tokens']:,} tokens"
     shown = [f"{'accuracy':<18}{report['accuracy']:.4f}   ({report['baseline_accuracy']:.4f} for {report['baseline']})"]
     if unseen is None:
@@ -140,5 +140,5 @@ def format_report(report: Report, *, full: bool = True) -> list[str]:
         shown.append(f"{'span f1':<18}{scores['f1']:.4f}   ({report['baseline_span_f1']:.4f}; {parts})")
     shown.append(f"{'f1 macro':<18}{report['f1_macro']:.4f}")
     if full and "per_type" in report:
-        shown += score_table("type", report["per_type"], "gold", "spans")
-    return shown + (score_table("tag", report["per_tag"], "tokens", "tokens") if full else [])
+        shown += score_table("type", report["per_type"], "gold", "spans", every=every)
+    return shown + (score_table("tag", report["per_tag"], "tokens", "tokens", every=every) if full else [])

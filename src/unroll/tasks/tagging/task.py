@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -24,10 +22,12 @@ from unroll.layers.crf import AllowedTransitions
 from unroll.models.tagger import Tagger, build
 from unroll.runs import Run
 from unroll.tasks.base import Log, RecordTask, Report, TrainingData, describe_lengths, require_finite, run_batches, some
+from unroll.tasks.predictions import Predictions
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, whole_numbers
 from unroll.tasks.tagging import report as figures
 from unroll.tasks.tagging.options import TaggingSettings
+from unroll.tasks.tagging.predictions import predictions
 from unroll.tasks.tagging.records import Sentences, load_sentences
 from unroll.tasks.tagging.report import MajorityTagBaseline
 from unroll.tasks.tagging.scheme import settle_scheme
@@ -112,8 +112,6 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         encoder = WordCharVocabulary.learn(train.tokens(), settings.text, known)
         vectors = None
         if settings.vectors.vectors:
-            path = os.path.abspath(os.path.expanduser(settings.vectors.vectors))
-            settings = replace(settings, vectors=replace(settings.vectors, vectors=path))
             vectors = _vectors(encoder, settings, say)
             encoder = encoder.extended(vectors.words)
         others = valid if valid is not None and valid.whole is None else None
@@ -248,9 +246,18 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
         names = (*self.labels.names, *part.unseen_tags)
         return figures.evaluate(part, self.outputs(network, part)[0], names, self.baseline, spans=self.spans)
 
-    def format_report(self, report: Report, *, full: bool = True) -> list[str]:
+    def predictions(self, network: Tagger, part: TaggedSentences, records: Sentences) -> Predictions:
+        """List predicted tags beside the true ones; see `BaseTask.predictions`."""
+        return predictions(self.outputs(network, part)[0], records, self.labels.names)
+
+    @property
+    def example(self) -> str:
+        """A value of the input column, as Python writes it."""
+        return '["A", "sentence", "."]'
+
+    def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format one line per metric, and tables of types and tags."""
-        return figures.format_report(report, full=full)
+        return figures.format_report(report, full=full, every=every)
 
     def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """Plot the confusion matrix of the test part, or of the validation part."""
