@@ -154,6 +154,7 @@ class Estimator(BaseEstimator):
                 raise KeyboardInterrupt from None
         self.task_ = prepared.task
         self.model_ = model.cpu().eval()
+        self.task_.calibrate(self.model_, prepared)
         self.history_ = outcome.history
         self.warnings_ = outcome.warnings
         self.n_iter_ = len(outcome.history)

@@ -190,6 +190,7 @@ def _report(run: Run, prepared: TrainingData, model: nn.Module, outcome: Outcome
         }
     }
     model.cpu().eval()
+    task.calibrate(model, prepared)
     parts = {"validation": prepared.valid, "test": prepared.test}
     parts = {name: part for name, part in parts.items() if part is not None}
     baseline = task.fit_baseline(prepared.train) if parts else None

@@ -179,6 +179,21 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
             origin=torch.from_numpy(origins),
         )
 
+    def series(self) -> tuple[list[np.ndarray], list[int]]:
+        """Return the scaled targets of each series up to the end of its last window, each target (T,) by itself.
+
+        Also returns the position of the series that each of them belongs to.
+        """
+        counts = np.diff(self.ends, prepend=0)
+        stops = self.firsts + (counts - 1) * self.stride + self.horizon
+        values, groups = [], []
+        for s, frame in enumerate(self.frames):
+            if counts[s]:
+                scaled = ShiftScale(self.affine.shift[s], self.affine.scale[s]).apply(frame.target[: stops[s]])
+                values += list(scaled.T)
+                groups += [s] * scaled.shape[1]
+        return values, groups
+
     def truth(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""
         series, origins = self.locate(rows)

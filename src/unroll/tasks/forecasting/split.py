@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unroll.data.timeseries.reader import append, read_frames
 from unroll.data.timeseries.series import TimeSeriesSet
-from unroll.data.timeseries.windows import split
+from unroll.data.timeseries.windows import Split, split
 from unroll.errors import OptionError
 from unroll.tasks.base import DataPaths, Log
 from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
@@ -31,12 +31,7 @@ def divided(
         DataError: no series is long enough, or a file cannot be used.
     """
     reach = settings.reach
-    for part, files in (("valid_size", sources.valid), ("test_size", sources.test)):
-        if files and getattr(reach, part):
-            raise OptionError(f"{part} is set, and so are files for it; give one of them")
-    n_test = 0 if sources.test else reach.test_size or 0
-    kept = 0 if sources.valid else reach.valid_size or _enough(frames, reach)
-    parts = split(frames, kept, n_test, train=reach.train_size or None, short="drop")
+    parts = split_series(frames, reach, sources)
     if parts.left_out:
         named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
         say(f"left out, with no row for training beside validation and test: {named}")
@@ -53,6 +48,21 @@ def divided(
         frames = frames.only([name for name, one in zip(frames.names, some, strict=True) if one])
         rows = {part: tuple(r for r, one in zip(own, some, strict=True) if one) for part, own in rows.items()}
     return frames, rows, parts.upto
+
+
+def split_series(frames: TimeSeriesSet, reach: HorizonOptions, sources: DataPaths) -> Split:
+    """Split the series by time; files of validation and test hold later rows.
+
+    Raises:
+        OptionError: rows are held out for a part that has files.
+        DataError: no series is long enough.
+    """
+    for part, files in (("valid_size", sources.valid), ("test_size", sources.test)):
+        if files and getattr(reach, part):
+            raise OptionError(f"{part} is set, and so are files for it; give one of them")
+    n_test = 0 if sources.test else reach.test_size or 0
+    kept = 0 if sources.valid else reach.valid_size or _enough(frames, reach)
+    return split(frames, kept, n_test, train=reach.train_size or None, short="drop")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,17 +17,20 @@ from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet, called
 from unroll.data.timeseries.windows import ForecastWindows, SeriesArrays
-from unroll.errors import DataError, RunError, nearest
+from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster, segment_length
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
 from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
+from unroll.tasks.forecasting.conformal import LEAST_WINDOWS, MOST_WINDOWS, offsets
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
+from unroll.tasks.forecasting.preset import choose_options
+from unroll.tasks.forecasting.ridge import fit_ridge
 
 if TYPE_CHECKING:
     from unroll.tasks.forecasting.loss import ForecastObjective
@@ -103,10 +106,16 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
     ) -> TrainingData:
         """Prepare series already read; of `sources`, only validation and test files are read."""
+        first = _settled(replace(settings, reach=replace(settings.reach, lookback=settings.reach.lookback or 1)), frames)
+        held = split.split_series(frames, first.reach, sources)
+        settings, lines = choose_options(settings, frames, held.upto)
+        for line in lines:
+            say(line)
         settings.refuse_unused()
         settings = _settled(settings, frames)
-        check_names(frames.layout, settings.forecaster)
         frames, rows, upto = split.divided(frames, settings, sources, say)
+        settings = _calibrated(settings, rows["validation"])
+        check_names(frames.layout, settings.forecaster)
         task = cls._measure(name, settings, frames, upto, say)
         arrays = SeriesArrays(frames, task.scaler)
         train = task._windows(frames, rows["training"], "training", arrays)
@@ -175,8 +184,21 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             known=len(layout.known_names),
             static=len(layout.static_names),
             outputs=0,
+            season=settings.reach.season,
         )
-        return Forecaster(settings.forecaster, settings.recurrent, sizes)
+        model = Forecaster(settings.forecaster, settings.recurrent, sizes)
+        if training is not None and settings.forecaster.skip == "linear":
+            self._start(model, training)
+        return model
+
+    def _start(self, model: Forecaster, training: ForecastWindows) -> None:
+        """Let the model begin at ridge regression."""
+        reach, chosen = self.settings.reach, self.settings.forecaster
+        scaled, groups = training.series()
+        found = fit_ridge(scaled, groups, lookback=reach.lookback, horizon=reach.horizon, season=reach.season)
+        if found is not None:
+            spread = found.quantiles(chosen.quantiles, relative=chosen.instance_norm == "revin")
+            model.start_at(found.affine, spread if chosen.output == "quantile" else None)
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
         """Return the output's loss; the batches' series index those of the training part."""
@@ -184,6 +206,22 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
+
+    def calibrate(self, network: nn.Module, prepared: TrainingData) -> None:
+        """Shift the quantiles so that they cover on the validation windows what they say, with intervals 'conformal'."""
+        model, part, levels = _forecaster(network), prepared.valid, self.settings.forecaster.quantiles
+        if model.offsets is None or part is None:
+            return
+        model.calibrate(np.zeros(model.offsets.shape))
+        rows = np.unique(np.linspace(0, part.size - 1, min(part.size, MOST_WINDOWS)).astype(np.int64))
+        scale = self.scaler.table(part.frames.names)
+        answers = answer(model, part, scale, seed=self.settings.batch.seed, rows=rows)
+        if answers.quantiles is None:
+            raise TypeError("a model with offsets has quantiles")
+        truth, observed = part.truth(rows)
+        series, _ = part.locate(rows)
+        scores = (truth[..., None] - answers.quantiles) / scale.scale[series][:, None, :, None]
+        model.calibrate(offsets(scores, observed, levels))
 
     def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
         """Return the windows, shuffled in every epoch for training, else in order."""
@@ -310,6 +348,22 @@ def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> Forecastin
         raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
     reach = replace(reach, season=season, horizon=horizon, lookback=lookback)
     return replace(settings, reach=reach, forecaster=chosen)
+
+
+def _calibrated(settings: ForecastingSettings, valid: Sequence[range]) -> ForecastingSettings:
+    """Resolve the option `intervals` by the number of validation windows.
+
+    Raises:
+        OptionError: conformal intervals without any.
+    """
+    reach, chosen = settings.reach, settings.forecaster
+    count = sum(max(0, r.stop - max(r.start, reach.lookback) - reach.horizon + 1) for r in valid if len(r))
+    if chosen.intervals == "conformal" and not count:
+        raise OptionError("intervals is 'conformal', but there is no validation window to calibrate them on")
+    if chosen.intervals != "auto":
+        return settings
+    fits = chosen.output in ("quantile", "normal", "student_t") and count >= LEAST_WINDOWS
+    return replace(settings, forecaster=replace(chosen, intervals="conformal" if fits else "model"))
 
 
 def _no_counts(frames: TimeSeriesSet) -> str:

@@ -1,0 +1,186 @@
+"""Choose the options that were not given by what the training series are like."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from unroll.data.timeseries.frequency import season_length
+from unroll.data.timeseries.series import TimeSeriesSet
+from unroll.models.forecaster.model import segment_length
+from unroll.options import shown
+from unroll.tasks.forecasting.options import ForecastingSettings
+from unroll.tasks.forecasting.ridge import Ridge, fit_ridge
+from unroll.tasks.forecasting.seasonality import find_season
+
+_COMMON: dict[str, Any] = {
+    "hidden_size": 64, "init": "orthogonal", "optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01,
+    "schedule": "cosine", "average": "ema", "ema_decay": 0.98, "head_dropout": 0.1, "max_grad_norm": 1.0,
+}  # fmt: skip
+_UNFIT: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "ema_decay": ("average", ("ema",)), "learning_rate": ("optimizer", ("adamw", "adam")),
+    "weight_decay": ("optimizer", ("adamw",)), "output": ("loss", ()),
+}  # fmt: skip
+"""Options that are not chosen where another one was given that is not among these."""
+_LOOKBACKS = (1, 2, 3, 4, 6, 8, 12)
+_LONGEST = 512
+_NEAR = 1.01
+_SERIES = 200
+"""Series that the look-back is chosen by, at most."""
+_WINDOWS = 10_000
+_SEGMENT = 4
+"""Steps of a segment below which segrnn would save nothing."""
+_UPDATES = (300, 1500)
+_ROWS = 1024
+_FEW = 20
+"""Windows that are enough for a look-back of one season."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A look-back, why it was chosen, and the regression that says so."""
+
+    lookback: int
+    reason: str
+    ridge: Ridge | None = None
+
+
+def choose_options(
+    settings: ForecastingSettings, frames: TimeSeriesSet, upto: Mapping[str, int]
+) -> tuple[ForecastingSettings, list[str]]:
+    """Choose the options that were not given by the first `upto` rows of each series, their training parts.
+
+    Returns:
+        The settings, and lines that say what was chosen and why; none if nothing was.
+    """
+    if settings.forecasting.preset == "none" or not upto:
+        return settings, []
+    flat, given = settings.flat(), settings.given | settings.changed().keys()
+    series, groups = _training(frames, upto)
+    options, lines = _season(flat, given, frames, series)
+    season = options.get("season") or flat["season"] or season_length(frames.frequency)
+    horizon = flat["horizon"] or season
+    rows = np.array(sorted(upto.values()))
+    if rows[-1] <= horizon:
+        return settings, []
+    found = _Found(flat["lookback"], "")
+    if "lookback" not in given or not flat["lookback"]:
+        found = _lookback(series, groups, rows, season, horizon)
+        options["lookback"] = found.lookback
+        lines.append(f"lookback {found.lookback}: {found.reason}")
+    options |= _model(flat, given, found.lookback, horizon)
+    options |= _training_options(flat | options, given, rows, len(frames.targets), found.lookback, horizon)
+    for name, (other, values) in _UNFIT.items():
+        if other in given and flat[other] not in values:
+            options.pop(name, None)
+    options = {name: value for name, value in options.items() if name not in given or not flat[name]}
+    told = {name: value for name, value in options.items() if name not in ("season", "lookback")}
+    if told:
+        counts = f"{len(upto):,} series of {rows[0]:,}" + (f" to {rows[-1]:,}" if rows[0] < rows[-1] else "") + " rows"
+        lines.append(f"chosen for {counts} to train on (--preset none keeps the defaults):")
+        text = ", ".join(f"{name} {shown(value)}" for name, value in told.items())
+        lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
+    return replace(type(settings).from_flat(flat | options), given=settings.given), lines
+
+
+def _training(frames: TimeSeriesSet, upto: Mapping[str, int]) -> tuple[list[np.ndarray], list[int]]:
+    """Return the scaled targets of up to 200 series, each by itself, and the series of each."""
+    names = [name for name in frames.names if name in upto]
+    kept = {names[i] for i in np.linspace(0, len(names) - 1, min(len(names), _SERIES)).astype(int)}
+    series, groups = [], []
+    for number, frame in enumerate(frames):
+        if frame.name in kept:
+            values = frame.target[: upto[frame.name]]
+            spread = values.std(0)
+            scaled = (values - values.mean(0)) / np.where(spread > 0, spread, 1.0)
+            series += list(scaled.T)
+            groups += [number] * scaled.shape[1]
+    return series, groups
+
+
+def _season(
+    flat: Mapping[str, Any], given: frozenset[str] | set[str], frames: TimeSeriesSet, series: Sequence[np.ndarray]
+) -> tuple[dict[str, Any], list[str]]:
+    """Find a season where the frequency has none."""
+    if flat["season"] or season_length(frames.frequency) > 1:
+        return {}, []
+    season, r = find_season(series)
+    if season == 1:
+        return {}, []
+    line = f"season {season}: the autocorrelation is highest there ({r:.2f}), and the frequency {frames.frequency} names none"
+    return {"season": season}, [line]
+
+
+def _lookback(
+    series: Sequence[np.ndarray], groups: Sequence[int], rows: np.ndarray, season: int, horizon: int
+) -> _Found:
+    """Choose the shortest look-back that ridge regression is nearly best with.
+
+    Nearly all series are as long as the look-back, and at least half of the windows are left of those that there would
+    be with a look-back of one step.
+    """
+    unit = max(season, horizon, 4)
+    if horizon >= _SEGMENT:
+        unit = math.ceil(unit / horizon) * horizon  # so that segments divide both
+    short = int(np.quantile(rows, 0.05))
+    every = _windows(rows, 1, horizon)
+    lengths = [L for L in (k * unit for k in _LOOKBACKS)
+               if L <= min(max(_LONGEST, 2 * unit), short)
+               and (2 * _windows(rows, L, horizon) >= every or L == unit and _windows(rows, L, horizon) >= _FEW)]  # fmt: skip
+    if not lengths:
+        L = min(short, (max(1, int(np.median(rows)) - horizon) + 1) // 2)
+        return _Found(max(1, L), f"half of the rows that a series of {int(np.median(rows))} has beside the horizon")
+    fits = {L: fit_ridge(series, groups, lookback=L, horizon=horizon, season=season, longest=lengths[-1])
+            for L in lengths}  # fmt: skip
+    some = {L: fit for L, fit in fits.items() if fit is not None}
+    if len(some) < 2:
+        L = lengths[0]
+        return _Found(L, "a longer one would leave too few windows, or be longer than some series", some.get(L))
+    least = min(fit.error for fit in some.values())
+    best = next(L for L, fit in some.items() if fit.error <= _NEAR * least)
+    told = ", ".join(f"{L}: {fit.error:.3f}" for L, fit in some.items())
+    return _Found(best, f"the shortest within 1 % of ridge regression's least error ({told})", some[best])
+
+
+def _model(flat: Mapping[str, Any], given: frozenset[str] | set[str], lookback: int, horizon: int) -> dict[str, Any]:
+    """Choose strategy, normalisation, skip connection and output."""
+    options: dict[str, Any] = dict(_COMMON)
+    strategy = flat["strategy"]
+    one_way = not any(flat[name] for name in ("bidirectional", "last_hidden_size", "proj_size"))
+    if "strategy" not in given and one_way and flat["channels"] != "mixed" and flat["hidden_size"] > 1:
+        divides = flat["segment"] and not (lookback % flat["segment"] or horizon % flat["segment"])
+        if divides or (not flat["segment"] and segment_length(0, lookback, horizon) >= _SEGMENT):
+            strategy = options["strategy"] = "segrnn"
+    if strategy in ("direct", "segrnn"):
+        options["skip"] = "linear"
+    if strategy != "recursive":
+        options["instance_norm"] = "revin"
+    options["output"] = "quantile"
+    return options
+
+
+def _training_options(
+    flat: Mapping[str, Any], given: frozenset[str] | set[str], rows: np.ndarray, targets: int, lookback: int, horizon: int
+) -> dict[str, Any]:
+    """Choose stride, batch size and epochs, so that there are some hundreds of updates, whatever the data's size."""
+    windows = _windows(rows, lookback, horizon)
+    stride = flat["stride"] if "stride" in given else max(1, min(horizon, windows // _WINDOWS))
+    windows = _windows(rows, lookback, horizon, stride)
+    each = targets if flat["strategy"] == "segrnn" or flat["channels"] == "independent" else 1
+    batch_size = max(4, min(32 if windows >= 200 else 16, _ROWS // each))
+    options: dict[str, Any] = {"stride": stride, "batch_size": batch_size}
+    if "batch_size" in given:
+        batch_size = flat["batch_size"]
+    steps = max(1, math.ceil(windows / batch_size))
+    updates = min(max(int(30 * math.sqrt(windows)), _UPDATES[0]), _UPDATES[1])
+    return options | {"epochs": max(3, math.ceil(updates / steps))}
+
+
+def _windows(rows: np.ndarray, lookback: int, horizon: int, stride: int = 1) -> int:
+    """Count the windows of series with so many rows."""
+    return int(np.maximum(0, (rows - lookback - horizon) // stride + 1).sum())
