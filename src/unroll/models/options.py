@@ -214,8 +214,8 @@ class ForecasterOptions:
     instance_norm: Literal["none", "last", "revin"] = "last"
     """What is taken off each look-back and put back on the forecast: nothing, the last value, or mean and deviation."""
     skip: Literal["none", "last", "seasonal", "linear"] = "none"
-    """direct and segrnn only: a simple forecast that the network's answer is added to: none, the last value, the value a
-    season before, or a linear map of the look-back, which starts at ridge regression and is trained."""
+    """direct and segrnn only: a simple forecast that the network's answer is added to: none, the last value, the value
+    a season before, or a linear map of the look-back, which starts at ridge regression and is trained."""
     segment: int = 0
     """segrnn only: steps of a segment, a divisor of lookback and of horizon (0: the largest up to 24)."""
     attention: Literal["additive", "dot", "general"] = "additive"
@@ -227,8 +227,9 @@ class ForecasterOptions:
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     """Rising levels, 0.5 among them: those that quantile learns, and those told of a distribution."""
     intervals: Literal["auto", "model", "conformal"] = "auto"
-    """Quantiles as the model has learnt them (model), or shifted so that they cover on the validation windows what they
-    say (conformal), for output point too; auto: conformal for quantile, normal and student_t with 10 windows or more."""
+    """Quantiles as the model has learnt them (model), or moved so that they cover on the validation windows what they
+    say (conformal), for output point too; auto: conformal for quantile, normal and student_t with 10 such windows or
+    more."""
     loss: Literal["mse", "mae", "huber"] = "mse"
     """point only: what training makes small."""
     head_dropout: float = 0.0

@@ -100,9 +100,12 @@ class Quantiles(Output):
 
     Training does not prevent quantiles from crossing. `quantiles` and `sample` sort them, which never increases the
     pinball loss (Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and probability curves without crossing");
-    the loss uses them unsorted. Other levels and samples are interpolated between neighbours. Beyond the outermost level
-    p_1, with p_2 beside it, there is an exponential tail through both: y_1 + (y_2 - y_1) ln(p / p_1) / ln(p_2 / p_1),
-    and the same from above; with one level there is none.
+    the loss uses them unsorted. Other levels and samples are interpolated between neighbours. Beyond the outermost
+    level p_1, with p_2 beside it, there is an exponential tail through both, and the same from above:
+
+        y(p) = y_1 + (y_2 - y_1) ln(p / p_1) / ln(p_2 / p_1)    for p < p_1
+
+    With one level there is none.
 
     Koenker & Bassett 1978, "Regression quantiles"; of recurrent forecasts, Wen et al. 2017, "A multi-horizon quantile
     recurrent forecaster".
@@ -152,7 +155,7 @@ class Quantiles(Output):
 def at_levels(
     values: Float[Tensor, "... Q"], known: Sequence[float], levels: Sequence[float] | Tensor
 ) -> Float[Tensor, "... P"]:
-    """Interpolate values at the levels `known` (Q,) linearly at other `levels` (..., P); outer levels get the outer ones."""
+    """Interpolate values at the levels `known` (Q,) linearly at others (P,); outer levels get the outer values."""
     if not isinstance(levels, Tensor):
         levels = values.new_tensor(list(levels)).expand(*values.shape[:-1], len(levels))
     if len(known) == 1:

@@ -27,6 +27,8 @@ from unroll.models.forecaster.strategies import (
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 
 _SEGMENT = 24
+_STILL = 0.1
+"""Least deviation of a look-back, as a share of the series', that calibrated errors are measured by."""
 Choose = Callable[[Tensor, LocScale], Tensor]
 """Parameters (B, F, K, M) and units to values (B, F, K)."""
 
@@ -163,7 +165,14 @@ class Forecaster(nn.Module):
         if self.offsets is None:
             return found
         shift = self.offsets[torch.arange(found.size(1)).clamp(max=self.horizon - 1)]
-        return (found + at_levels(shift, self.options.quantiles, levels)).sort(-1).values
+        shift = at_levels(shift, self.options.quantiles, levels) * self.interval_unit(window.x).unsqueeze(3)
+        return (found + shift).sort(-1).values
+
+    def interval_unit(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B 1 K"]:
+        """Return the size that calibrated errors are measured by: with revin, the look-back's deviation, else 1."""
+        if self.norm.kind != "revin":
+            return torch.ones_like(x[:, :1])
+        return x.std(1, correction=0, keepdim=True).clamp(min=_STILL)
 
     def _quantiles(
         self, window: ForecastInputs, levels: Sequence[float], horizon: int | None, at: DecoderState | None
@@ -238,7 +247,7 @@ class Forecaster(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, offsets: np.ndarray) -> None:
-        """Set what is added to the quantiles, (F, K, Q) in scaled units."""
+        """Set what is added to the quantiles, (F, K, Q) in units of `interval_unit`."""
         if self.offsets is None:
             raise OptionError("intervals is 'model', so there is nothing to calibrate")
         self.offsets.copy_(torch.from_numpy(offsets))

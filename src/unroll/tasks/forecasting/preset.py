@@ -12,11 +12,14 @@ import numpy as np
 
 from unroll.data.timeseries.frequency import season_length
 from unroll.data.timeseries.series import TimeSeriesSet
+from unroll.data.timeseries.split import Split
 from unroll.models.forecaster.model import segment_length
 from unroll.options import shown
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.ridge import Ridge, fit_ridge
 from unroll.tasks.forecasting.seasonality import find_season
+
+Given = frozenset[str] | set[str]
 
 _COMMON: dict[str, Any] = {
     "hidden_size": 64, "init": "orthogonal", "optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01,
@@ -37,6 +40,7 @@ _SEGMENT = 4
 """Steps of a segment below which segrnn would save nothing."""
 _UPDATES = (300, 1500)
 _ROWS = 1024
+_FEW_VALID = 10
 _FEW = 20
 """Windows that are enough for a look-back of one season."""
 
@@ -51,20 +55,26 @@ class _Found:
 
 
 def choose_options(
-    settings: ForecastingSettings, frames: TimeSeriesSet, upto: Mapping[str, int]
+    settings: ForecastingSettings, frames: TimeSeriesSet, parts: Split
 ) -> tuple[ForecastingSettings, list[str]]:
-    """Choose the options that were not given by the first `upto` rows of each series, their training parts.
+    """Choose the options that were not given by the training parts of the series, split with the options as they are.
 
     Returns:
         The settings, and lines that say what was chosen and why; none if nothing was.
     """
-    if settings.forecasting.preset == "none" or not upto:
+    if settings.forecasting.preset == "none":
         return settings, []
+    upto = parts.upto
     flat, given = settings.flat(), settings.given | settings.changed().keys()
     series, groups = _training(frames, upto)
     options, lines = _season(flat, given, frames, series)
     season = options.get("season") or flat["season"] or season_length(frames.frequency)
     horizon = flat["horizon"] or season
+    if not given & {"valid_size", "train_size"} and (size := _validation(parts, horizon)):
+        options["valid_size"] = f"{size}"
+        upto = {name: n + len(own[1]) - size for (name, n), own in zip(upto.items(), parts.parts, strict=True)}
+        series = [x[: upto[frames.names[group]]] for x, group in zip(series, groups, strict=True)]
+        lines.append(f"valid_size {size}: {_FEW_VALID} validation windows, to choose weights and intervals by")
     rows = np.array(sorted(upto.values()))
     if rows[-1] <= horizon:
         return settings, []
@@ -79,7 +89,7 @@ def choose_options(
         if other in given and flat[other] not in values:
             options.pop(name, None)
     options = {name: value for name, value in options.items() if name not in given or not flat[name]}
-    told = {name: value for name, value in options.items() if name not in ("season", "lookback")}
+    told = {name: value for name, value in options.items() if name not in ("season", "valid_size", "lookback")}
     if told:
         counts = f"{len(upto):,} series of {rows[0]:,}" + (f" to {rows[-1]:,}" if rows[0] < rows[-1] else "") + " rows"
         lines.append(f"chosen for {counts} to train on (--preset none keeps the defaults):")
@@ -104,7 +114,7 @@ def _training(frames: TimeSeriesSet, upto: Mapping[str, int]) -> tuple[list[np.n
 
 
 def _season(
-    flat: Mapping[str, Any], given: frozenset[str] | set[str], frames: TimeSeriesSet, series: Sequence[np.ndarray]
+    flat: Mapping[str, Any], given: Given, frames: TimeSeriesSet, series: Sequence[np.ndarray]
 ) -> tuple[dict[str, Any], list[str]]:
     """Find a season where the frequency has none."""
     if flat["season"] or season_length(frames.frequency) > 1:
@@ -112,8 +122,18 @@ def _season(
     season, r = find_season(series)
     if season == 1:
         return {}, []
-    line = f"season {season}: the autocorrelation is highest there ({r:.2f}), and the frequency {frames.frequency} names none"
+    line = f"season {season}: the autocorrelation of the changes peaks there ({r:.2f}); the frequency names no season"
     return {"season": season}, [line]
+
+
+def _validation(parts: Split, horizon: int) -> int:
+    """Return the rows of a validation part of ten windows; 0: there are as many, or a series would lose a fifth."""
+    held = [len(r) for r in parts.of("validation")]
+    windows = sum(max(0, n - horizon + 1) for n in held)
+    if not any(held) or windows >= _FEW_VALID:
+        return 0
+    size = horizon - 1 + math.ceil(_FEW_VALID / len(held))
+    return size if size > max(held) and size <= min(parts.rows) / 5 else 0
 
 
 def _lookback(
@@ -129,9 +149,11 @@ def _lookback(
         unit = math.ceil(unit / horizon) * horizon  # so that segments divide both
     short = int(np.quantile(rows, 0.05))
     every = _windows(rows, 1, horizon)
-    lengths = [L for L in (k * unit for k in _LOOKBACKS)
-               if L <= min(max(_LONGEST, 2 * unit), short)
-               and (2 * _windows(rows, L, horizon) >= every or L == unit and _windows(rows, L, horizon) >= _FEW)]  # fmt: skip
+    lengths = []
+    for L in (k * unit for k in _LOOKBACKS):
+        windows = _windows(rows, L, horizon)
+        if min(max(_LONGEST, 2 * unit), short) >= L and (2 * windows >= every or (unit == L and windows >= _FEW)):
+            lengths.append(L)
     if not lengths:
         L = min(short, (max(1, int(np.median(rows)) - horizon) + 1) // 2)
         return _Found(max(1, L), f"half of the rows that a series of {int(np.median(rows))} has beside the horizon")
@@ -147,7 +169,7 @@ def _lookback(
     return _Found(best, f"the shortest within 1 % of ridge regression's least error ({told})", some[best])
 
 
-def _model(flat: Mapping[str, Any], given: frozenset[str] | set[str], lookback: int, horizon: int) -> dict[str, Any]:
+def _model(flat: Mapping[str, Any], given: Given, lookback: int, horizon: int) -> dict[str, Any]:
     """Choose strategy, normalisation, skip connection and output."""
     options: dict[str, Any] = dict(_COMMON)
     strategy = flat["strategy"]
@@ -165,7 +187,12 @@ def _model(flat: Mapping[str, Any], given: frozenset[str] | set[str], lookback: 
 
 
 def _training_options(
-    flat: Mapping[str, Any], given: frozenset[str] | set[str], rows: np.ndarray, targets: int, lookback: int, horizon: int
+    flat: Mapping[str, Any],
+    given: Given,
+    rows: np.ndarray,
+    targets: int,
+    lookback: int,
+    horizon: int,
 ) -> dict[str, Any]:
     """Choose stride, batch size and epochs, so that there are some hundreds of updates, whatever the data's size."""
     windows = _windows(rows, lookback, horizon)

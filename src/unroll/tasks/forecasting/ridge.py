@@ -75,7 +75,8 @@ def fit_ridge(
     Args:
         series: scaled targets, each by itself.
         groups: for each of them its series in the data; targets of one series are never on both sides.
-        lookback, horizon: L, F.
+        lookback: L.
+        horizon: F.
         season: of the seasonal naive forecast; 1 or more than L: there is none.
         longest: the longest look-back that the error is to be compared with; held-out windows leave room for it.
     """
@@ -155,6 +156,4 @@ def _solve(X: np.ndarray, Y: np.ndarray, naive: np.ndarray, penalties: Sequence[
     values = np.maximum(values, 0.0)
     unit = max(float(values.mean()), 1e-12)
     right = vectors.T @ (X.T @ (Y - X @ naive.T))
-    return [
-        naive if np.isinf(p) else naive + (vectors @ (right / (values + p * unit)[:, None])).T for p in penalties
-    ]
+    return [naive if np.isinf(p) else naive + (vectors @ (right / (values + p * unit)[:, None])).T for p in penalties]

@@ -27,7 +27,7 @@ from unroll.tasks.forecasting import split
 from unroll.tasks.forecasting.conformal import LEAST_WINDOWS, MOST_WINDOWS, offsets
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
-from unroll.tasks.forecasting.options import ForecastingSettings
+from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
 from unroll.tasks.forecasting.output_table import check_names
 from unroll.tasks.forecasting.preset import choose_options
 from unroll.tasks.forecasting.ridge import fit_ridge
@@ -106,9 +106,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
     ) -> TrainingData:
         """Prepare series already read; of `sources`, only validation and test files are read."""
-        first = _settled(replace(settings, reach=replace(settings.reach, lookback=settings.reach.lookback or 1)), frames)
-        held = split.split_series(frames, first.reach, sources)
-        settings, lines = choose_options(settings, frames, held.upto)
+        parts = split.split_series(frames, _reach(settings, frames), sources)
+        settings, lines = choose_options(settings, frames, parts)
         for line in lines:
             say(line)
         settings.refuse_unused()
@@ -208,7 +207,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
 
     def calibrate(self, network: nn.Module, prepared: TrainingData) -> None:
-        """Shift the quantiles so that they cover on the validation windows what they say, with intervals 'conformal'."""
+        """Move the quantiles so that they cover on the validation windows what they say, with intervals 'conformal'."""
         model, part, levels = _forecaster(network), prepared.valid, self.settings.forecaster.quantiles
         if model.offsets is None or part is None:
             return
@@ -220,8 +219,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             raise TypeError("a model with offsets has quantiles")
         truth, observed = part.truth(rows)
         series, _ = part.locate(rows)
-        scores = (truth[..., None] - answers.quantiles) / scale.scale[series][:, None, :, None]
-        model.calibrate(offsets(scores, observed, levels))
+        unit = model.interval_unit(part.take(rows).x).numpy() * scale.scale[series][:, None]
+        model.calibrate(offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels))
 
     def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
         """Return the windows, shuffled in every epoch for training, else in order."""
@@ -265,6 +264,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             season=self.settings.reach.season,
             levels=self.settings.forecaster.quantiles,
             targets=self.layout.target,
+            with_theta=self.settings.forecasting.baseline == "auto",
         )
         report["in_training"] = self.in_training(part)
         return report
@@ -283,7 +283,19 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     def format_report(self, report: Report, *, full: bool = True) -> list[str]:
         """Format the metrics as a table, and say whether the model beats the naive forecasts."""
-        return figures.format_report(report, full=full)
+        return figures.format_report(report, full=full, advice=self._advice())
+
+    def _advice(self) -> list[str]:
+        """List options that may help where the model loses to a baseline."""
+        reach, chosen = self.settings.reach, self.settings.forecaster
+        options = {
+            "--skip linear": chosen.skip != "linear" and chosen.strategy in ("direct", "segrnn"),
+            "--instance-norm revin": chosen.instance_norm != "revin" and chosen.strategy != "recursive",
+            f"--lookback {2 * reach.lookback}": True,
+            "--calendar auto": not self.layout.calendar,
+            "more --epochs": True,
+        }
+        return [option for option, fits in options.items() if fits][:4]
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out a validation part that is larger than the training part."""
@@ -334,20 +346,25 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
 def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:
     """Resolve the defaults of horizon, lookback, season and segment."""
-    reach, chosen = settings.reach, settings.forecaster
+    reach, chosen = _reach(settings, frames), settings.forecaster
+    if chosen.strategy == "segrnn":
+        chosen = replace(chosen, segment=segment_length(chosen.segment, reach.lookback, reach.horizon))
+    counts = chosen.output == "negative_binomial"
+    if counts and (bad := _no_counts(frames)):
+        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
+    return replace(settings, reach=reach, forecaster=chosen)
+
+
+def _reach(settings: ForecastingSettings, frames: TimeSeriesSet) -> HorizonOptions:
+    """Resolve the defaults of horizon, lookback and season."""
+    reach = settings.reach
     season = reach.season or season_length(frames.frequency)
     horizon = reach.horizon or season
     lookback = reach.lookback or 2 * max(season, horizon)
     longest = max(frames, key=len)
     if horizon >= len(longest):
         raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
-    if chosen.strategy == "segrnn":
-        chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
-    counts = chosen.output == "negative_binomial"
-    if counts and (bad := _no_counts(frames)):
-        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
-    reach = replace(reach, season=season, horizon=horizon, lookback=lookback)
-    return replace(settings, reach=reach, forecaster=chosen)
+    return replace(reach, season=season, horizon=horizon, lookback=lookback)
 
 
 def _calibrated(settings: ForecastingSettings, valid: Sequence[range]) -> ForecastingSettings:
