@@ -35,10 +35,10 @@ _LONGEST = 512
 _NEAR = 1.01
 _SERIES = 200
 """Series that the look-back is chosen by, at most."""
-_WINDOWS = 10_000
+_WINDOWS = 6000
 _SEGMENT = 4
 """Steps of a segment below which segrnn would save nothing."""
-_UPDATES = (300, 1500)
+_UPDATES = (300, 1000)
 _ROWS = 1024
 _FEW_VALID = 10
 _FEW = 20

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 Start = Literal["last", "seasonal"]
-MOST_WINDOWS = 8000
+MOST_WINDOWS = 4000
 """Windows that the regression is fitted on, at most."""
 _PENALTIES = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, np.inf)
 _UNTRIED = 1.0

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from unroll.tasks.forecasting.seasonality import is_seasonal
 
-_ALPHAS = np.linspace(0.05, 0.95, 10)
+_ALPHAS = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0])
 
 
 def history_length(season: int) -> int:
@@ -67,11 +67,13 @@ def _deseasonalised(
     whole = there[:, : T - 2 * half]  # histories begin late, but have no holes
     middle = y[:, half : T - half]
     apart = np.where(ratio[:, None], middle / np.where(ratio[:, None] & whole, trend, 1.0), middle - trend)
-    phase = (np.arange(half, T - half) - T) % m  # 0: the step after the history
-    indices = np.zeros((R, m))
-    for p in range(m):
-        at = whole & (phase == p)
-        indices[:, p] = np.where(at, apart, 0.0).sum(1) / np.maximum(1, at.sum(1))
+    before = (half - T) % m  # how far the first of them is into a season that begins with the step after the history
+    after = -(before + middle.shape[1]) % m
+    kept, counts = (
+        np.pad(values, ((0, 0), (before, after))).reshape(R, -1, m).sum(1)
+        for values in (np.where(whole, apart, 0.0), whole)
+    )
+    indices = kept / np.maximum(1, counts)
     mean = indices.mean(1, keepdims=True)
     indices = np.where(ratio[:, None], indices / np.where(ratio[:, None], mean, 1.0), indices - mean)
     indices[~seasonal] = 0.0
@@ -93,13 +95,16 @@ def _trend(z: np.ndarray, there: np.ndarray) -> tuple[Float[np.ndarray, "R T"], 
 
 def _smoothed(x: np.ndarray, there: np.ndarray) -> Float[np.ndarray, " R"]:
     """Return the last level of simple exponential smoothing, with the alpha of the least squared one-step errors."""
-    level = np.zeros((len(x), len(_ALPHAS)))
-    errors = np.zeros_like(level)
-    begun = np.zeros(len(x), dtype=bool)
-    for t in range(x.shape[1]):
-        now, value = there[:, t], x[:, t, None]
-        error = np.where((now & begun)[:, None], value - level, 0.0)
+    R, T = x.shape
+    columns, alphas = np.ascontiguousarray(x.T), _ALPHAS[:, None]
+    first = np.where(there.any(1), there.argmax(1), T - 1)
+    level, errors = np.tile(x[np.arange(R), first], (len(_ALPHAS), 1)), np.zeros((len(_ALPHAS), R))
+    late = int(first.max())
+    for t in range(int(first.min()) + 1, T):
+        error = columns[t] - level
+        if t <= late:
+            error *= t > first
         errors += error**2
-        level = np.where((now & ~begun)[:, None], value, level + _ALPHAS * error)
-        begun |= now
-    return level[np.arange(len(x)), errors.argmin(1)]
+        error *= alphas
+        level += error
+    return level[errors.argmin(0), np.arange(R)]
