@@ -3,7 +3,8 @@
     python benchmarks/first_try_forecasts.py [--data DIR] [--only NAME] [--seeds N] [--out FILE]
 
 Every forecaster gets the columns, where there are several series that of their names, a fill for gaps and duplicates,
-and the test part, and no other option; ETTh1's horizon, 24, is its season. Figures are of every window of the test part.
+and the test part, and no other option; ETTh1's horizon, 24, is its season. Figures are of every window of the test
+part.
 
 Data (`UNROLL_DATA`, default ../shared/data): the airline passengers with the last 24 months for the test; the ILI
 series and the weather of Jena with the last fifth; ETTh1 in its usual split, of which the validation part is trained on
@@ -59,8 +60,11 @@ def weather(data: Path) -> Set:
 def stocks(data: Path) -> Set:
     """Closing prices of ten stocks, 1,258 days."""
     df = pd.read_csv(data / "stock_daily" / "stocknet_88_daily_prices.csv.gz")
-    df = df[df.Symbol.isin(STOCKS)][["Symbol", "Date", "Close"]]
-    return df, {"test_size": "0.1", "series_id": "Symbol", "gaps": "fill"}
+    return df.loc[df.Symbol.isin(STOCKS), ["Symbol", "Date", "Close"]], {
+        "test_size": "0.1",
+        "series_id": "Symbol",
+        "gaps": "fill",
+    }
 
 
 def monthly(_: Path) -> Set:

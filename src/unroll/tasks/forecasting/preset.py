@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from unroll.data.timeseries.split import Split
 from unroll.models.forecaster.model import segment_length
 from unroll.options import shown
 from unroll.tasks.forecasting.options import ForecastingSettings
-from unroll.tasks.forecasting.ridge import Ridge, fit_ridge
+from unroll.tasks.forecasting.ridge import fit_ridge
 from unroll.tasks.forecasting.seasonality import find_season
 
 Given = frozenset[str] | set[str]
@@ -45,15 +45,6 @@ _FEW = 20
 """Windows that are enough for a look-back of one season."""
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A look-back, why it was chosen, and the regression that says so."""
-
-    lookback: int
-    reason: str
-    ridge: Ridge | None = None
-
-
 def choose_options(
     settings: ForecastingSettings, frames: TimeSeriesSet, parts: Split
 ) -> tuple[ForecastingSettings, list[str]]:
@@ -67,29 +58,31 @@ def choose_options(
     upto = parts.upto
     flat, given = settings.flat(), settings.given | settings.changed().keys()
     series, groups = _training(frames, upto)
-    options, lines = _season(flat, given, frames, series)
+    options, lines = _season(flat, frames, series)
     season = options.get("season") or flat["season"] or season_length(frames.frequency)
     horizon = flat["horizon"] or season
-    if not given & {"valid_size", "train_size"} and (size := _validation(parts, horizon)):
+    if not given & {"valid_size", "train_size"} and (held := _validation(parts, season, horizon)):
+        size, reason = held
         options["valid_size"] = f"{size}"
+        lines.append(f"valid_size {size}: {reason}")
         upto = {name: n + len(own[1]) - size for (name, n), own in zip(upto.items(), parts.parts, strict=True)}
-        series = [x[: upto[frames.names[group]]] for x, group in zip(series, groups, strict=True)]
-        lines.append(f"valid_size {size}: {_FEW_VALID} validation windows, to choose weights and intervals by")
+        series, groups = _training(frames, upto)
     rows = np.array(sorted(upto.values()))
     if rows[-1] <= horizon:
         return settings, []
-    found = _Found(flat["lookback"], "")
-    if "lookback" not in given or not flat["lookback"]:
-        found = _lookback(series, groups, rows, season, horizon)
-        options["lookback"] = found.lookback
-        lines.append(f"lookback {found.lookback}: {found.reason}")
-    options |= _model(flat, given, found.lookback, horizon)
-    options |= _training_options(flat | options, given, rows, len(frames.targets), found.lookback, horizon)
+    lookback = flat["lookback"]
+    if not lookback:
+        lookback, reason = _lookback(series, groups, rows, season, horizon)
+        options["lookback"] = lookback
+        lines.append(f"lookback {lookback}: {reason}")
+    options |= _model(flat, given, lookback, horizon)
+    options |= _training_options(flat | options, given, rows, len(frames.targets), lookback, horizon)
     for name, (other, values) in _UNFIT.items():
         if other in given and flat[other] not in values:
             options.pop(name, None)
-    options = {name: value for name, value in options.items() if name not in given or not flat[name]}
-    told = {name: value for name, value in options.items() if name not in ("season", "valid_size", "lookback")}
+    explained = ("season", "valid_size", "lookback")
+    told = {name: value for name, value in options.items() if name not in given and name not in explained}
+    options = told | {name: options[name] for name in explained if name in options}
     if told:
         counts = f"{len(upto):,} series of {rows[0]:,}" + (f" to {rows[-1]:,}" if rows[0] < rows[-1] else "") + " rows"
         lines.append(f"chosen for {counts} to train on (--preset none keeps the defaults):")
@@ -114,7 +107,7 @@ def _training(frames: TimeSeriesSet, upto: Mapping[str, int]) -> tuple[list[np.n
 
 
 def _season(
-    flat: Mapping[str, Any], given: Given, frames: TimeSeriesSet, series: Sequence[np.ndarray]
+    flat: Mapping[str, Any], frames: TimeSeriesSet, series: Sequence[np.ndarray]
 ) -> tuple[dict[str, Any], list[str]]:
     """Find a season where the frequency has none."""
     if flat["season"] or season_length(frames.frequency) > 1:
@@ -126,20 +119,24 @@ def _season(
     return {"season": season}, [line]
 
 
-def _validation(parts: Split, horizon: int) -> int:
-    """Return the rows of a validation part of ten windows; 0: there are as many, or a series would lose a fifth."""
-    held = [len(r) for r in parts.of("validation")]
-    windows = sum(max(0, n - horizon + 1) for n in held)
-    if not any(held) or windows >= _FEW_VALID:
-        return 0
+def _validation(parts: Split, season: int, horizon: int) -> tuple[int, str] | None:
+    """Choose the rows of the validation part where a default would not do, and say why."""
+    held = np.array([len(r) for r in parts.of("validation")])
+    rows = np.array([len(r) for r in parts.of("training")])
+    if not held.any():
+        return None
+    if _windows(rows, season, horizon) < _FEW <= _windows(rows + held, season, horizon):
+        return 0, f"with a validation part there would be too few training windows that look back on {season} steps"
     size = horizon - 1 + math.ceil(_FEW_VALID / len(held))
-    return size if size > max(held) and size <= min(parts.rows) / 5 else 0
+    if _windows(held, 0, horizon) < _FEW_VALID and held.max() < size <= min(parts.rows) / 5:
+        return size, f"{_FEW_VALID} validation windows, to choose weights and intervals by"
+    return None
 
 
 def _lookback(
     series: Sequence[np.ndarray], groups: Sequence[int], rows: np.ndarray, season: int, horizon: int
-) -> _Found:
-    """Choose the shortest look-back that ridge regression is nearly best with.
+) -> tuple[int, str]:
+    """Choose the shortest look-back that ridge regression is nearly best with; return it, and the reason.
 
     Nearly all series are as long as the look-back, and at least half of the windows are left of those that there would
     be with a look-back of one step.
@@ -156,22 +153,24 @@ def _lookback(
             lengths.append(L)
     if not lengths:
         L = min(short, (max(1, int(np.median(rows)) - horizon) + 1) // 2)
-        return _Found(max(1, L), f"half of the rows that a series of {int(np.median(rows))} has beside the horizon")
+        return max(1, L), f"half of the rows that a series of {int(np.median(rows))} has beside the horizon"
     fits = {L: fit_ridge(series, groups, lookback=L, horizon=horizon, season=season, longest=lengths[-1])
             for L in lengths}  # fmt: skip
     some = {L: fit for L, fit in fits.items() if fit is not None}
     if len(some) < 2:
         L = lengths[0]
-        return _Found(L, "a longer one would leave too few windows, or be longer than some series", some.get(L))
+        return L, "a longer one would leave too few windows, or be longer than some series"
     least = min(fit.error for fit in some.values())
     best = next(L for L, fit in some.items() if fit.error <= _NEAR * least)
     told = ", ".join(f"{L}: {fit.error:.3f}" for L, fit in some.items())
-    return _Found(best, f"the shortest within 1 % of ridge regression's least error ({told})", some[best])
+    return best, f"the shortest within 1 % of ridge regression's least error ({told})"
 
 
 def _model(flat: Mapping[str, Any], given: Given, lookback: int, horizon: int) -> dict[str, Any]:
     """Choose strategy, normalisation, skip connection and output."""
     options: dict[str, Any] = dict(_COMMON)
+    if flat["proj_size"] or flat["last_hidden_size"]:
+        del options["hidden_size"]
     strategy = flat["strategy"]
     one_way = not any(flat[name] for name in ("bidirectional", "last_hidden_size", "proj_size"))
     if "strategy" not in given and one_way and flat["channels"] != "mixed" and flat["hidden_size"] > 1:
