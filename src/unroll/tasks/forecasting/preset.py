@@ -30,6 +30,12 @@ _UNFIT: dict[str, tuple[str, tuple[Any, ...]]] = {
     "weight_decay": ("optimizer", ("adamw",)), "output": ("loss", ()),
 }  # fmt: skip
 """Options that are not chosen where another one was given that is not among these."""
+_REASONS: dict[tuple[str, ...], str] = {
+    ("strategy", "skip", "instance_norm"): "the network corrects a linear forecast of normalised look-backs",
+    ("output",): "medians and intervals",
+    ("stride", "batch_size", "epochs"): "some hundreds of updates, whatever the size of the data",
+}
+_OTHERWISE = "small networks that are trained for so long"
 _LOOKBACKS = (1, 2, 3, 4, 6, 8, 12)
 _LONGEST = 512
 _NEAR = 1.01
@@ -86,9 +92,21 @@ def choose_options(
     if told:
         counts = f"{len(upto):,} series of {rows[0]:,}" + (f" to {rows[-1]:,}" if rows[0] < rows[-1] else "") + " rows"
         lines.append(f"chosen for {counts} to train on (--preset none keeps the defaults):")
-        text = ", ".join(f"{name} {shown(value)}" for name, value in told.items())
-        lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
+        lines += _told(told)
     return replace(type(settings).from_flat(flat | options), given=settings.given), lines
+
+
+def _told(options: Mapping[str, Any]) -> list[str]:
+    """Say what was chosen, and why, in groups."""
+    groups: dict[str, list[str]] = {}
+    for name, value in options.items():
+        reason = next((reason for names, reason in _REASONS.items() if name in names), _OTHERWISE)
+        groups.setdefault(reason, []).append(f"{name} {shown(value)}".replace(" ", "\N{NO-BREAK SPACE}"))
+    lines = []
+    for reason, each in groups.items():
+        text = f"{', '.join(each)}: {reason}"
+        lines += textwrap.wrap(text, 110, initial_indent="  ", subsequent_indent="    ")
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _training(frames: TimeSeriesSet, upto: Mapping[str, int]) -> tuple[list[np.ndarray], list[int]]:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from unroll.data.options import SourceOptions
-from unroll.data.timeseries.frequency import season_length
+from unroll.data.timeseries.frequency import STEPS, season_length
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.scaler import SeriesScaler
@@ -292,8 +292,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             "--skip linear": chosen.skip != "linear" and chosen.strategy in ("direct", "segrnn"),
             "--instance-norm revin": chosen.instance_norm != "revin" and chosen.strategy != "recursive",
             f"--lookback {2 * reach.lookback}": True,
-            "--calendar auto": not self.layout.calendar,
-            "more --epochs": True,
+            "--calendar auto": not self.layout.calendar and self.layout.frequency != STEPS,
+            "more --epochs": self.settings.forecasting.preset == "none",
         }
         return [option for option, fits in options.items() if fits][:4]
 
