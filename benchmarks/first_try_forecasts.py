@@ -3,7 +3,7 @@
     python benchmarks/first_try_forecasts.py [--data DIR] [--only NAME] [--seeds N] [--out FILE]
 
 Every forecaster gets the columns, where there are several series that of their names, a fill for gaps and duplicates,
-and the test part, and no other option; ETTh1's horizon, 24, is its season. Figures are of every window of the test
+and the test part, and no other option (but one thread); ETTh1's horizon, 24, is its season. Figures are of every window of the test
 part.
 
 Data (`UNROLL_DATA`, default ../shared/data): the airline passengers with the last 24 months for the test; the ILI
@@ -126,7 +126,7 @@ def main() -> None:
         mase, coverage, seconds, found = [], [], [], {}
         for seed in range(given.seeds):
             start = time.perf_counter()
-            found = measure(df, options | {"seed": seed})
+            found = measure(df, options | {"seed": seed, "threads": 1})
             mase.append(round(found["mase"], 3))
             coverage.append(round(found["coverage"], 3))
             seconds.append(round(time.perf_counter() - start))

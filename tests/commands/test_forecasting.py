@@ -44,8 +44,7 @@ def test_a_forecast_is_told_beside_the_naive_ones(trained: Path, capsys: pytest.
     assert "seasonal naive (12)" in out
     assert "MASE" in out
     assert "80% interval" in out
-    assert "the model does not beat" in out
-    assert out.splitlines()[-1].startswith("  try --")
+    assert out.splitlines()[-1] == "the model beats repeat last, seasonal naive (12) and Theta"
     assert main(["evaluate", str(trained / "run"), str(trained / "all.csv"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["windows"] == 115

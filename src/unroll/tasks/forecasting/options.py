@@ -65,8 +65,8 @@ class ForecastingSettings(Settings):
     option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecasting", "forecaster")
     common: ClassVar[tuple[str, ...]] = (
         *("time", "series_id", "target", "past_covariates", "future_covariates"),
-        *("horizon", "lookback", "test_size", "strategy", "output", "intervals", "preset"),
-        *("recurrence", "hidden_size", "epochs", "learning_rate", "seed"),
+        *("horizon", "lookback", "test_size", "strategy", "output", "preset"),
+        *("recurrence", "hidden_size", "epochs", "seed"),
     )
     excluded: ClassVar[tuple[str, ...]] = ("validation_fraction", "bucket_batches")
 
