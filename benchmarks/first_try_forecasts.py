@@ -3,8 +3,8 @@
     python benchmarks/first_try_forecasts.py [--data DIR] [--only NAME] [--seeds N] [--out FILE]
 
 Every forecaster gets the columns, where there are several series that of their names, a fill for gaps and duplicates,
-and the test part, and no other option (but one thread); ETTh1's horizon, 24, is its season. Figures are of every window of the test
-part.
+and the test part, and no other option (but one thread); ETTh1's horizon, 24, is its season. Figures are of every window
+of the test part.
 
 Data (`UNROLL_DATA`, default ../shared/data): the airline passengers with the last 24 months for the test; the ILI
 series and the weather of Jena with the last fifth; ETTh1 in its usual split, of which the validation part is trained on

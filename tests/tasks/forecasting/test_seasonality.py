@@ -35,5 +35,6 @@ def test_a_season_is_found() -> None:
     assert 0.6 < r < 1
     assert find_season([rng.normal(size=200)]) == (1, 0.0)
     assert find_season([rng.normal(size=200).cumsum()]) == (1, 0.0)
+    assert all(find_season([np.arange(30) + rng.normal(size=30)]) == (1, 0.0) for _ in range(20))
     assert find_season([np.arange(4.0)]) == (1, 0.0)
     assert find_season([]) == (1, 0.0)

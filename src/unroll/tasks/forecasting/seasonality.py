@@ -42,7 +42,8 @@ def is_seasonal(x: Float[np.ndarray, "R T"], there: Bool[np.ndarray, "R T"], sea
 def find_season(series: Sequence[Float[np.ndarray, " T"]]) -> tuple[int, float]:
     """Find the season by the highest peak of the mean autocorrelation of the differences; (1, 0.0): there is none.
 
-    A season must fit three times into the longest series, and the autocorrelation be at least 0.3.
+    A season must fit three times into the longest series, and the autocorrelation be at least 0.3, and three times what
+    chance gives, 1 / sqrt(n) for n rows in all.
     """
     longest = min(max((len(x) for x in series), default=0) // 3, _LONGEST)
     if longest < 2:
@@ -55,7 +56,8 @@ def find_season(series: Sequence[Float[np.ndarray, " T"]]) -> tuple[int, float]:
             sums[: lags + 1] += autocorrelation(changes, np.ones(changes.shape, dtype=bool), lags)[0]
             counts[: lags + 1] += 1
     r = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    peaks = [k for k in range(2, longest + 1) if r[k] > r[k - 1] and r[k] >= r[k + 1] and r[k] >= _CLEAR]
+    least = max(_CLEAR, 3 / np.sqrt(sum(map(len, series))))
+    peaks = [k for k in range(2, longest + 1) if r[k] > r[k - 1] and r[k] >= r[k + 1] and r[k] >= least]
     if not peaks:
         return 1, 0.0
     highest = max(r[k] for k in peaks)

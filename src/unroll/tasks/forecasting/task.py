@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from torch import nn
 
 from unroll.data.options import SourceOptions
-from unroll.data.timeseries.frequency import STEPS, season_length
+from unroll.data.timeseries.frequency import STEPS
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet, called
 from unroll.data.timeseries.windows import ForecastWindows, SeriesArrays
-from unroll.errors import DataError, OptionError, RunError, nearest
-from unroll.models.forecaster.model import Forecaster, segment_length
+from unroll.errors import DataError, RunError, nearest
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
 from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData, counted, parameters, recurrent_layers
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
-from unroll.tasks.forecasting.conformal import LEAST_WINDOWS, MOST_WINDOWS, offsets
+from unroll.tasks.forecasting.conformal import MOST_WINDOWS, offsets
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
-from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
+from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
 from unroll.tasks.forecasting.preset import choose_options
+from unroll.tasks.forecasting.resolve import resolved_reach, settled, with_intervals
 from unroll.tasks.forecasting.ridge import fit_ridge
 
 if TYPE_CHECKING:
@@ -106,14 +106,14 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         cls, name: str, settings: ForecastingSettings, frames: TimeSeriesSet, sources: DataPaths, say: Log
     ) -> TrainingData:
         """Prepare series already read; of `sources`, only validation and test files are read."""
-        parts = split.split_series(frames, _reach(settings, frames), sources)
+        parts = split.split_series(frames, resolved_reach(settings, frames), sources)
         settings, lines = choose_options(settings, frames, parts)
         for line in lines:
             say(line)
         settings.refuse_unused()
-        settings = _settled(settings, frames)
+        settings = settled(settings, frames)
         frames, rows, upto = split.divided(frames, settings, sources, say)
-        settings = _calibrated(settings, rows["validation"])
+        settings = with_intervals(settings, rows["validation"])
         check_names(frames.layout, settings.forecaster)
         task = cls._measure(name, settings, frames, upto, say)
         arrays = SeriesArrays(frames, task.scaler)
@@ -342,54 +342,6 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
         return cls(name, settings, FittedSeries.from_run(run))
-
-
-def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:
-    """Resolve the defaults of horizon, lookback, season and segment."""
-    reach, chosen = _reach(settings, frames), settings.forecaster
-    if chosen.strategy == "segrnn":
-        chosen = replace(chosen, segment=segment_length(chosen.segment, reach.lookback, reach.horizon))
-    counts = chosen.output == "negative_binomial"
-    if counts and (bad := _no_counts(frames)):
-        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
-    return replace(settings, reach=reach, forecaster=chosen)
-
-
-def _reach(settings: ForecastingSettings, frames: TimeSeriesSet) -> HorizonOptions:
-    """Resolve the defaults of horizon, lookback and season."""
-    reach = settings.reach
-    season = reach.season or season_length(frames.frequency)
-    horizon = reach.horizon or season
-    lookback = reach.lookback or 2 * max(season, horizon)
-    longest = max(frames, key=len)
-    if horizon >= len(longest):
-        raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
-    return replace(reach, season=season, horizon=horizon, lookback=lookback)
-
-
-def _calibrated(settings: ForecastingSettings, valid: Sequence[range]) -> ForecastingSettings:
-    """Resolve the option `intervals` by the number of validation windows.
-
-    Raises:
-        OptionError: conformal intervals without any.
-    """
-    reach, chosen = settings.reach, settings.forecaster
-    count = sum(max(0, r.stop - max(r.start, reach.lookback) - reach.horizon + 1) for r in valid if len(r))
-    if chosen.intervals == "conformal" and not count:
-        raise OptionError("intervals is 'conformal', but there is no validation window to calibrate them on")
-    if chosen.intervals != "auto":
-        return settings
-    fits = chosen.output in ("quantile", "normal", "student_t") and count >= LEAST_WINDOWS
-    return replace(settings, forecaster=replace(chosen, intervals="conformal" if fits else "model"))
-
-
-def _no_counts(frames: TimeSeriesSet) -> str:
-    for frame in frames:
-        wrong = frame.observed & ((frame.target < 0) | (frame.target != np.floor(frame.target)))
-        if wrong.any():
-            t, k = np.argwhere(wrong)[0]
-            return f"{frame.called} has {frame.target[t, k]:g} in column '{frames.targets[k]}' (row {t + 1})"
-    return ""
 
 
 def _forecaster(model: nn.Module) -> Forecaster:
