@@ -44,11 +44,11 @@ def test_a_forecast_is_told_beside_the_naive_ones(trained: Path, capsys: pytest.
     assert "seasonal naive (12)" in out
     assert "MASE" in out
     assert "80% interval" in out
-    assert "the model " in out.splitlines()[-1]
+    assert out.splitlines()[-1] == "the model beats repeat last, seasonal naive (12) and Theta"
     assert main(["evaluate", str(trained / "run"), str(trained / "all.csv"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["windows"] == 115
-    assert report["baselines"].keys() == {"repeat_last", "seasonal_naive"}
+    assert report["baselines"].keys() == {"repeat_last", "seasonal_naive", "theta"}
 
 
 def test_the_months_after_the_history_are_lines(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

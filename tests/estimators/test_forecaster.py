@@ -16,7 +16,14 @@ from unroll.estimators.forecaster import Forecaster
 
 pytestmark = pytest.mark.slow
 
-SMALL: dict[str, Any] = {"hidden_size": 8, "epochs": 3, "learning_rate": 0.02, "threads": 1, "recurrence": "gru"}
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "epochs": 3,
+    "learning_rate": 0.02,
+    "threads": 1,
+    "recurrence": "gru",
+    "preset": "none",
+}
 
 
 def wave(rows: int = 90) -> pd.DataFrame:

@@ -39,7 +39,14 @@ def table(rows: int = 40, series: int = 2) -> pd.DataFrame:
 def predictor(
     strategy: str = "direct", *, known: bool = False, past: bool = False, **options: Any
 ) -> ForecastPredictor:
-    flat: dict[str, Any] = {"series_id": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden_size": 6}
+    flat: dict[str, Any] = {
+        "series_id": "shop",
+        "target": ["sales"],
+        "lookback": L,
+        "horizon": F,
+        "hidden_size": 6,
+        "preset": "none",
+    }
     flat |= {"strategy": strategy, "valid_size": "6", "calendar": ["weekday"], **options}
     flat |= {"future_covariates": ["promo"]} if known else {}
     flat |= {"past_covariates": ["rain"]} if past else {}
@@ -166,7 +173,7 @@ def test_counts_are_forecast_as_counts() -> None:
     df = table().assign(sales=lambda d: np.abs(d.sales).round())
     settings = ForecastingSettings.from_flat(
         {"series_id": "shop", "target": ["sales"], "lookback": L, "horizon": F, "hidden_size": 6, "valid_size": "6",
-         "output": "negative_binomial"}
+         "output": "negative_binomial", "preset": "none"}
     )  # fmt: skip
     frames = from_dataframe(df, settings.frame)
     task = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None).task

@@ -155,7 +155,9 @@ class Estimator(BaseEstimator):
             except Interrupted:
                 raise KeyboardInterrupt from None
         self.task_ = prepared.task
-        self.model_ = (model if final is None else final.model).cpu().eval()
+        first = model.cpu().eval()
+        self.model_ = first if final is None else final.model.cpu().eval()
+        self.task_.calibrate(first, prepared, self.model_)
         self.history_ = outcome.history
         self.warnings_ = outcome.warnings
         self.n_iter_ = len(outcome.history)

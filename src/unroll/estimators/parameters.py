@@ -300,14 +300,18 @@ class ForecasterParameters(TypedDict, total=False):
     season: int
     stride: int
     valid_size: str
+    preset: Literal["auto", "none"]
+    baseline: Literal["auto", "none"]
     strategy: Literal["recursive", "direct", "seq2seq", "segrnn"]
     channels: Literal["auto", "mixed", "independent"]
     instance_norm: Literal["none", "last", "revin"]
+    skip: Literal["none", "last", "seasonal", "linear"]
     segment: int
     attention: Literal["additive", "dot", "general"]
     teacher_forcing: float
     output: Literal["point", "quantile", "normal", "student_t", "negative_binomial"]
     quantiles: tuple[float, ...] | list[float]
+    intervals: Literal["auto", "model", "conformal"]
     loss: Literal["mse", "mae", "huber"]
     head_dropout: float
     paths: int

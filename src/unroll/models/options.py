@@ -213,6 +213,9 @@ class ForecasterOptions:
     independent for segrnn and mixed for the others."""
     instance_norm: Literal["none", "last", "revin"] = "last"
     """What is taken off each look-back and put back on the forecast: nothing, the last value, or mean and deviation."""
+    skip: Literal["none", "last", "seasonal", "linear"] = "none"
+    """direct and segrnn only: a simple forecast that the network's answer is added to: none, the last value, the value
+    a season before, or a linear map of the look-back, which starts at ridge regression and is trained."""
     segment: int = 0
     """segrnn only: steps of a segment, a divisor of lookback and of horizon (0: the largest up to 24)."""
     attention: Literal["additive", "dot", "general"] = "additive"
@@ -223,6 +226,10 @@ class ForecasterOptions:
     """What is said of each value: a number, quantiles, or a distribution (negative_binomial is for counts)."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     """Rising levels, 0.5 among them: those that quantile learns, and those told of a distribution."""
+    intervals: Literal["auto", "model", "conformal"] = "auto"
+    """Quantiles as the model has learnt them (model), or moved so that they cover on the validation windows what they
+    say (conformal), for output point too; auto: conformal for quantile, normal and student_t with 10 such windows or
+    more."""
     loss: Literal["mse", "mae", "huber"] = "mse"
     """point only: what training makes small."""
     head_dropout: float = 0.0
@@ -246,6 +253,8 @@ class ForecasterOptions:
             )
         if self.strategy == "segrnn" and self.channels == "mixed":
             raise OptionError("strategy 'segrnn' reads each channel by itself; channels cannot be 'mixed'")
+        if self.skip != "none" and self.strategy not in ("direct", "segrnn"):
+            raise OptionError(f"skip is '{self.skip}', but it goes with strategy 'direct' or 'segrnn'")
         if self.strategy == "recursive" and self.instance_norm == "revin":
             raise OptionError(
                 "instance_norm 'revin' needs the whole look-back, and strategy 'recursive' reads step by step;"

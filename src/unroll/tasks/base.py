@@ -129,6 +129,9 @@ class BaseTask(ABC, Generic[R, P]):
     def evaluate(self, network: Any, part: P) -> Report:
         """Compute every metric on a part, for the model and a baseline."""
 
+    def calibrate(self, network: Any, prepared: TrainingData, final: Any) -> None:
+        """Adjust the trained model on the validation part, such as its intervals, and `final` as it; by default not."""
+
     def fit_baseline(self, train: P) -> Callable[[P], Report] | None:
         """Fit a strong baseline on the training part; return the metrics it has on a part. None: there is none."""
         return None

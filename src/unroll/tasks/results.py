@@ -30,6 +30,7 @@ def write_results(
         say: called with each line of the report.
     """
     task, outcome = prepared.task, first.outcome
+    task.calibrate(first.model.cpu().eval(), prepared, final.model)
     with Status("evaluating the model"):
         metrics = {"training": _training(prepared, first, final), **_evaluate(prepared, first, final)}
         run.write_json(METRICS, metrics)

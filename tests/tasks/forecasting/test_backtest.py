@@ -65,7 +65,7 @@ def test_each_origin_has_its_figures() -> None:
     wanted = np.abs(found.answers.point - truth).reshape(2, 3, -1).mean((0, 2))
     assert [one["mae"] for one in by] == pytest.approx(wanted)
     assert found.report["mae"] == pytest.approx(wanted.mean())
-    assert by[0]["baselines"].keys() == {"repeat_last", "seasonal_naive"}
+    assert by[0]["baselines"].keys() == {"repeat_last", "seasonal_naive", "theta"}
     assert "coverage" in by[0]
     json.dumps(found.report, allow_nan=False)
 

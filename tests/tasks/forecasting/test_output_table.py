@@ -10,7 +10,7 @@ import unroll
 from unroll import Forecaster
 from unroll.errors import DataError
 
-SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden_size": 4, "epochs": 1, "threads": 1}
+SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden_size": 4, "epochs": 1, "threads": 1, "preset": "none"}
 DAYS = pd.date_range("2024-01-01", periods=60)
 Y = np.arange(60.0)
 

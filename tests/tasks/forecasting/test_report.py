@@ -41,6 +41,7 @@ def made(shift: float = 0.0, season: int = SEASON, *, quantiles: bool = False):
         season=season,
         levels=(0.1, 0.5, 0.9),
         targets=("a", "b"),
+        with_theta=False,
     )
     return part, scale, found
 
@@ -95,6 +96,8 @@ def test_a_model_that_is_no_better_is_told_so() -> None:
         "the model does not beat seasonal naive (3)",
     ]
     assert format_report(found)[-2:] == verdict(found)
+    assert format_report(found, advice=["--skip linear", "more --epochs"])[-1] == "  try --skip linear, more --epochs"
+    assert "  try more --epochs" not in format_report(made()[2], advice=["more --epochs"])
 
 
 def test_without_a_season_there_is_one_naive_forecast() -> None:

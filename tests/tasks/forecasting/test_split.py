@@ -18,7 +18,7 @@ from unroll.tasks.forecasting.split import divided, listed
 
 pytestmark = pytest.mark.slow
 
-SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden_size": 4, "epochs": 1, "threads": 1}
+SMALL: dict[str, Any] = {"horizon": 2, "lookback": 8, "hidden_size": 4, "epochs": 1, "threads": 1, "preset": "none"}
 DAYS = pd.date_range("2024-01-01", periods=60)
 Y = np.arange(60.0)
 

@@ -22,7 +22,7 @@ from unroll.tasks.forecasting.task import ForecastingTask
 from unroll.tasks.train import train_from_files
 
 STRATEGIES = ("recursive", "direct", "seq2seq", "segrnn")
-SMALL = {"lookback": 12, "horizon": 6, "hidden_size": 8, "threads": 1}
+SMALL = {"lookback": 12, "horizon": 6, "hidden_size": 8, "threads": 1, "preset": "none"}
 
 
 def table(rows: int = 80, series: int = 2, seed: int = 0) -> pd.DataFrame:
@@ -200,7 +200,7 @@ def test_a_run_is_complete(trained: Path) -> None:
     assert test["windows"] == 18
     for name in ("mse_scaled", "mae_scaled", "mae", "rmse", "mape", "smape", "mase", "pinball", "coverage"):
         assert np.isfinite(test[name]), name
-    assert test["baselines"].keys() == {"repeat_last", "seasonal_naive"} == test["beats"].keys()
+    assert test["baselines"].keys() == {"repeat_last", "seasonal_naive", "theta"} == test["beats"].keys()
     assert test["per_target"].keys() == {"sales", "visits"}
     assert {len(values) for values in test["by_step"].values()} == {6}
     assert metrics["training"]["windows"] == 2 * (80 - 24 - 18 + 1)
@@ -255,7 +255,7 @@ def test_what_is_said_before_and_after(trained: Path) -> None:
     test = json.loads((trained / "run" / "metrics.json").read_text())["test"]
     task = ForecastingTask.from_run(Run.open(trained / "run"))
     text = task.format_report(test)
-    assert text[0].split() == ["model", "repeat", "last", "seasonal", "naive", "(7)"]
+    assert text[0].split() == ["model", "repeat", "last", "seasonal", "naive", "(7)", "Theta"]
     assert any(line.startswith("MASE ") for line in text)
     assert len(task.format_report(test, full=False)) < len(text)
 
@@ -266,7 +266,10 @@ def test_what_is_said_before_and_after(trained: Path) -> None:
         ({"segment": 3}, "segment is set, but it goes with strategy 'segrnn'"),
         ({"teacher_forcing": 0.1}, "teacher_forcing is set, but it goes with strategy 'seq2seq'"),
         ({"loss": "mae", "output": "normal"}, "loss is set, but it goes with output 'point'"),
-        ({"quantiles": [0.2, 0.5, 0.8]}, "quantiles is set, but it goes with output 'quantile' or a distribution"),
+        (
+            {"quantiles": [0.2, 0.5, 0.8]},
+            "quantiles is set, but it goes with output 'quantile', a distribution, or intervals 'conformal'",
+        ),
         ({"paths": 7, "output": "normal"}, "paths is set, but it goes with quantiles of strategies that feed"),
         ({"strategy": "segrnn", "segment": 5}, r"segment is 5, which does not divide lookback \(12\)"),
         ({"horizon": 90}, "the horizon is 90 steps, but series 's0' has only 80 rows"),

@@ -123,11 +123,30 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
         if left and (short == "error" or not any(counts)):
             raise _too_short(left[0], len(left), history, horizon, reach_back, part)
         self.notes = _dropped(left, history, horizon, part)
+        self.rows, self._scaler = tuple(rows), scaler
         self.firsts = np.array(firsts, dtype=np.int64)
         self.ends = np.cumsum(np.array(counts, dtype=np.int64))
         super().__init__(int(self.ends[-1]), batch_size, shuffle=shuffle, seed=seed, what="windows")
         self.affine = scaler.table(frames.names)
         self._arrays = arrays or SeriesArrays(frames, scaler)
+
+    def join(self, later: ForecastWindows) -> ForecastWindows:
+        """Cut the windows of these rows and those of a later part of the same series together."""
+        pairs = zip(self.rows, later.rows, strict=True)
+        return ForecastWindows(
+            self.frames,
+            self._scaler,
+            history=self.history_rows,
+            horizon=self.horizon,
+            rows=[range(a.start, b.stop) if len(a) and len(b) else a or b for a, b in pairs],
+            reach_back=False,
+            stride=self.stride,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            short="drop",
+            part="training and validation",
+            arrays=self._arrays,
+        )
 
     @property
     def _begins(self) -> np.ndarray:
@@ -178,6 +197,21 @@ class ForecastWindows(EpochSampler[ForecastBatch]):
             series=torch.from_numpy(series.astype(np.int64)),
             origin=torch.from_numpy(origins),
         )
+
+    def series(self) -> tuple[list[np.ndarray], list[int]]:
+        """Return the scaled targets of each series up to the end of its last window, each target (T,) by itself.
+
+        Also returns the position of the series that each of them belongs to.
+        """
+        counts = np.diff(self.ends, prepend=0)
+        stops = self.firsts + (counts - 1) * self.stride + self.horizon
+        values, groups = [], []
+        for s, frame in enumerate(self.frames):
+            if counts[s]:
+                scaled = ShiftScale(self.affine.shift[s], self.affine.scale[s]).apply(frame.target[: stops[s]])
+                values += list(scaled.T)
+                groups += [s] * scaled.shape[1]
+        return values, groups
 
     def truth(self, rows: np.ndarray | Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the futures of windows in the data's units, (n, F, K) float64, and where they were observed, bool."""

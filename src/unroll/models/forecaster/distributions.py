@@ -7,6 +7,7 @@ widths made positive and the look-back's normalisation undone, in the units of t
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ Undo = Callable[[Tensor], Tensor]
 """(..., M) normalised values or widths to the units of the scaled targets."""
 
 _LEAST = 1e-4
+_EDGE = 1e-6
+"""Levels nearer to 0 and 1 are taken for this one."""
 
 
 class Output(abc.ABC):
@@ -97,8 +100,12 @@ class Quantiles(Output):
 
     Training does not prevent quantiles from crossing. `quantiles` and `sample` sort them, which never increases the
     pinball loss (Chernozhukov, Fernandez-Val & Galichon 2010, "Quantile and probability curves without crossing");
-    the loss uses them unsorted. Other levels and samples are interpolated between neighbours; beyond the outermost
-    levels nothing is known, so samples stay within them.
+    the loss uses them unsorted. Other levels and samples are interpolated between neighbours. Beyond the outermost
+    level p_1, with p_2 beside it, there is an exponential tail through both, and the same from above:
+
+        y(p) = y_1 + (y_2 - y_1) ln(p / p_1) / ln(p_2 / p_1)    for p < p_1
+
+    With one level there is none.
 
     Koenker & Bassett 1978, "Regression quantiles"; of recurrent forecasts, Wen et al. 2017, "A multi-horizon quantile
     recurrent forecaster".
@@ -123,7 +130,7 @@ class Quantiles(Output):
         return self.quantiles(parameters, (0.5,), units).squeeze(-1)
 
     def quantiles(self, parameters: Tensor, levels: Sequence[float], units: LocScale) -> Tensor:
-        """Interpolate the sorted quantiles; levels beyond the outermost get the outermost quantile."""
+        """Interpolate the sorted quantiles; levels beyond the outermost lie in exponential tails."""
         wanted = parameters.new_tensor(list(levels)).expand(*parameters.shape[:-1], len(levels))
         return self._at(parameters, wanted)
 
@@ -135,11 +142,29 @@ class Quantiles(Output):
         values = parameters.sort(-1).values
         if self.size == 1:
             return values.expand_as(levels)
-        known = values.new_tensor(self.levels)
-        above = torch.searchsorted(known, levels.contiguous()).clamp(1, self.size - 1)
-        low, high = known[above - 1], known[above]
-        share = ((levels - low) / (high - low)).clamp(0.0, 1.0)
-        return torch.lerp(values.gather(-1, above - 1), values.gather(-1, above), share)
+        found = at_levels(values, self.levels, levels)
+        first, last = self.levels[0], self.levels[-1]
+        # rand may give 0, whose quantile is not finite
+        levels = levels.clamp(_EDGE, 1.0 - _EDGE)
+        below = (values[..., 1:2] - values[..., :1]) / math.log(self.levels[1] / first)
+        above = (values[..., -1:] - values[..., -2:-1]) / math.log((1.0 - self.levels[-2]) / (1.0 - last))
+        found = torch.where(levels < first, values[..., :1] + below * (levels / first).log(), found)
+        return torch.where(levels > last, values[..., -1:] - above * ((1.0 - levels) / (1.0 - last)).log(), found)
+
+
+def at_levels(
+    values: Float[Tensor, "... Q"], known: Sequence[float], levels: Sequence[float] | Tensor
+) -> Float[Tensor, "... P"]:
+    """Interpolate values at the levels `known` (Q,) linearly at others (P,); outer levels get the outer values."""
+    if not isinstance(levels, Tensor):
+        levels = values.new_tensor(list(levels)).expand(*values.shape[:-1], len(levels))
+    if len(known) == 1:
+        return values.expand_as(levels)
+    at = values.new_tensor(list(known))
+    above = torch.searchsorted(at, levels.contiguous()).clamp(1, len(at) - 1)
+    low, high = at[above - 1], at[above]
+    share = ((levels - low) / (high - low)).clamp(0.0, 1.0)
+    return torch.lerp(values.gather(-1, above - 1), values.gather(-1, above), share)
 
 
 class Normal(Output):

@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale, RevIN
-from unroll.models.forecaster.distributions import make_output
+from unroll.models.forecaster.distributions import at_levels, make_output
+from unroll.models.forecaster.skip import SkipForecast
 from unroll.models.forecaster.strategies import (
     AttentionDecoder,
     DecoderState,
@@ -25,6 +27,8 @@ from unroll.models.forecaster.strategies import (
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 
 _SEGMENT = 24
+_STILL = 0.1
+"""Least deviation of a look-back, as a share of the series', that calibrated errors are measured by."""
 Choose = Callable[[Tensor, LocScale], Tensor]
 """Parameters (B, F, K, M) and units to values (B, F, K)."""
 
@@ -83,6 +87,13 @@ class Forecaster(nn.Module):
         else:
             length = segment_length(options.segment, sizes.lookback, sizes.horizon)
             self.strategy = Segments(recurrent, inner, drop, length, sizes.channels)
+        self.offsets: Tensor | None
+        calibrated = torch.zeros(sizes.horizon, sizes.channels, len(options.quantiles))
+        self.register_buffer("offsets", calibrated if options.intervals == "conformal" else None)
+        self.skip = None
+        if options.skip != "none" and isinstance(self.strategy, Direct | Segments):
+            self.skip = SkipForecast(options.skip, sizes.lookback, sizes.horizon, sizes.season)
+            self.strategy.start_at(torch.zeros(self.output.size))
 
     @property
     def feeds(self) -> bool:
@@ -90,6 +101,11 @@ class Forecaster(nn.Module):
         return self.options.strategy == "recursive" or (
             self.options.strategy == "seq2seq" and self.options.teacher_forcing > 0
         )
+
+    @property
+    def has_quantiles(self) -> bool:
+        """Whether the forecast has quantiles: those of a distribution, or of a calibrated point forecast."""
+        return self.output.is_distribution or self.offsets is not None
 
     @property
     def streams(self) -> bool:
@@ -140,9 +156,30 @@ class Forecaster(nn.Module):
     ) -> Float[Tensor, "B F K Q"]:
         """Compute the quantiles of every step, never decreasing; from `options.paths` sample paths if `feeds`.
 
+        Calibrated ones are shifted by `offsets`, those of the last trained step beyond the horizon.
+
         Raises:
-            OptionError: the output is a point forecast; or as `forward`.
+            OptionError: the output is a point forecast and not calibrated; or as `forward`.
         """
+        found = self._quantiles(window, levels, horizon, at)
+        if self.offsets is None:
+            return found
+        shift = self.offsets[torch.arange(found.size(1)).clamp(max=self.horizon - 1)]
+        shift = at_levels(shift, self.options.quantiles, levels) * self.interval_unit(window.x).unsqueeze(3)
+        return (found + shift).sort(-1).values
+
+    def interval_unit(self, x: Float[Tensor, "B L K"]) -> Float[Tensor, "B 1 K"]:
+        """Return the size that calibrated errors are measured by: with revin, the look-back's deviation, else 1."""
+        if self.norm.kind != "revin":
+            return torch.ones_like(x[:, :1])
+        return x.std(1, correction=0, keepdim=True).clamp(min=_STILL)
+
+    def _quantiles(
+        self, window: ForecastInputs, levels: Sequence[float], horizon: int | None, at: DecoderState | None
+    ) -> Float[Tensor, "B F K Q"]:
+        if self.offsets is not None and not self.output.is_distribution:
+            point = self.output.point(self(window, horizon, at), window.units)
+            return point.unsqueeze(-1).expand(*point.shape, len(levels))
         if not self.feeds:
             return self.output.quantiles(self(window, horizon), levels, window.units)
         drawn = self.sample(window, self.options.paths, horizon, at).sort(1).values
@@ -198,6 +235,22 @@ class Forecaster(nn.Module):
         x, place = self.norm(window.x)
         respond = self._respond(place, window.units, self.output.point, [])
         return self.strategy(self._steps(window, x), self.horizon, respond)[1]
+
+    @torch.no_grad()
+    def start_at(self, weight: np.ndarray, biases: np.ndarray | None = None) -> None:
+        """Set the skip connection's linear map (F, L), and the head's biases (M,); the head's weights are zero."""
+        if self.skip is None or not isinstance(self.strategy, Direct | Segments):
+            raise TypeError("there is no skip connection")
+        self.skip.weight.copy_(torch.from_numpy(weight))
+        if biases is not None:
+            self.strategy.start_at(torch.from_numpy(biases).float())
+
+    @torch.no_grad()
+    def calibrate(self, offsets: np.ndarray) -> None:
+        """Set what is added to the quantiles, (F, K, Q) in units of `interval_unit`."""
+        if self.offsets is None:
+            raise OptionError("intervals is 'model', so there is nothing to calibrate")
+        self.offsets.copy_(torch.from_numpy(offsets))
 
     # a stream
 
@@ -271,7 +324,8 @@ class Forecaster(nn.Module):
         if known.size(1) < need:
             known = torch.cat([known, known[:, -1:].expand(-1, need - known.size(1), -1)], 1)
         x, place = self.norm(window.x)
-        return self._put_back(self.strategy(self._steps(window._replace(known=known), x)), place)
+        base = None if self.skip is None else self.skip(x)
+        return self._put_back(self.strategy(self._steps(window._replace(known=known), x)), place, base)
 
     def _respond(
         self, place: LocScale, units: LocScale, choose: Choose, chosen: list[Tensor]
@@ -287,12 +341,15 @@ class Forecaster(nn.Module):
         differences = cast("Recursive", self.strategy).differences
         return LocScale(base if differences else torch.zeros_like(base), torch.ones_like(base))
 
-    def _put_back(self, raw: Tensor, place: LocScale) -> Float[Tensor, "B F K M"]:
+    def _put_back(self, raw: Tensor, place: LocScale, base: Tensor | None = None) -> Float[Tensor, "B F K M"]:
+        """Convert raw outputs to parameters; `base` (B, F, K), normalised, is added to the values."""
         # sixteen bits are enough for the layers, not for log-likelihoods and levels
         raw = raw.float() if raw.dtype in (torch.float16, torch.bfloat16) else raw
-        return self.output.parameters(
-            self._unfold(raw), lambda v: self.norm.inverse(v, place), lambda s: self.norm.inverse_scale(s, place)
-        )
+
+        def value(v: Tensor) -> Tensor:
+            return self.norm.inverse(v if base is None else v + base.unsqueeze(3), place)
+
+        return self.output.parameters(self._unfold(raw), value, lambda s: self.norm.inverse_scale(s, place))
 
     def _steps(self, window: ForecastInputs, x: Tensor) -> Steps:
         beside = (self._beside(t) for t in (window.past, window.known, window.static))

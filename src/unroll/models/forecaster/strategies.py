@@ -38,7 +38,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of the inputs and outputs: L, F, K, P, Q, S and M of this module."""
+    """Sizes of the inputs and outputs: L, F, K, P, Q, S and M of this module; and the season, in steps."""
 
     lookback: int
     horizon: int
@@ -47,6 +47,7 @@ class Sizes:
     known: int
     static: int
     outputs: int
+    season: int = 1
 
     @property
     def covariates(self) -> int:
@@ -192,6 +193,13 @@ class Direct(nn.Module):
             raw = raw + self.ahead(torch.cat([future, c.unsqueeze(1).expand(-1, F, -1)], 2))
         return raw.unflatten(2, (self.sizes.channels, self.sizes.outputs))
 
+    def start_at(self, biases: Float[Tensor, " M"]) -> None:
+        """Let every output begin at its bias, whatever the input."""
+        _constant(self.head, biases)
+        if self.ahead is not None:
+            last = self.ahead[-1]
+            _constant(last, torch.zeros(self.sizes.outputs))
+
 
 class AttentionDecoder(nn.Module):
     """Sequence-to-sequence strategy: an encoder over the look-back, and a decoder with attention over the horizon.
@@ -320,3 +328,16 @@ class Segments(nn.Module):
         y, _ = self.recurrent(q.flatten(0, 1).unsqueeze(1), start)
         raw = self.head(y.squeeze(1)).unflatten(1, (w, self.sizes.outputs))  # (BC m, w, M)
         return raw.unflatten(0, (-1, m)).flatten(1, 2).unsqueeze(2)
+
+    def start_at(self, biases: Float[Tensor, " M"]) -> None:
+        """Let every output begin at its bias, whatever the input."""
+        _constant(self.head[-1], biases)
+
+
+def _constant(layer: nn.Module, biases: Float[Tensor, " M"]) -> None:
+    """Set the weights to zero, and the biases, groups of M, to these."""
+    if not isinstance(layer, nn.Linear):
+        raise TypeError("the last layer of a head is linear")
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(biases.repeat(len(layer.bias) // len(biases)))

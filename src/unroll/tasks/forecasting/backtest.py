@@ -93,6 +93,7 @@ def backtest(
         "season": task.settings.reach.season,
         "levels": task.settings.forecaster.quantiles,
         "targets": task.layout.target,
+        "with_theta": task.settings.forecasting.baseline == "auto",
     }
     result = report.evaluate(answers, windows, rows=rows, **parts)
     series, firsts = windows.locate(rows)

@@ -43,7 +43,7 @@ class Forecasts:
 
     Attributes:
         point: (N, F, K).
-        quantiles: (N, F, K, Q), increasing along Q; None for point output.
+        quantiles: (N, F, K, Q), increasing along Q; None for point output that is not calibrated.
         paths: (N, P, F, K) sample paths, if requested.
     """
 
@@ -89,7 +89,7 @@ def answer_batch(
     with torch.inference_mode():
         point = back(model.output.point(model(window, horizon, at), window.units), 1, 0)
         quantiles = drawn = None
-        if model.output.is_distribution:
+        if model.has_quantiles:
             quantiles = back(model.quantiles(window, model.options.quantiles, horizon, at), 1, 1)
         if paths:
             drawn = back(model.sample(window, paths, horizon, at), 2, 0)

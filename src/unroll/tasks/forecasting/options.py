@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from unroll.data.timeseries.options import TimeSeriesOptions
 from unroll.models.options import ForecasterOptions, RecurrentOptions
@@ -45,19 +45,34 @@ class HorizonOptions:
 
 
 @dataclass(frozen=True)
+class ForecastingOptions:
+    """What is chosen by the data, and what the model is held against."""
+
+    preset: Literal["auto", "none"] = "auto"
+    """auto: options that were not given are chosen by the series' length, number and autocorrelation, and told; none:
+    every option keeps its default."""
+    baseline: Literal["auto", "none"] = "auto"
+    """The Theta method beside the naive forecasts in the figures."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True)
 class ForecastingSettings(Settings):
     """Every option of forecasting."""
 
-    option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecaster")
+    option_order: ClassVar[tuple[str, ...]] = ("frame", "reach", "forecasting", "forecaster")
     common: ClassVar[tuple[str, ...]] = (
         *("time", "series_id", "target", "past_covariates", "future_covariates"),
-        *("horizon", "lookback", "test_size", "strategy", "output"),
-        *("recurrence", "hidden_size", "epochs", "learning_rate", "seed"),
+        *("horizon", "lookback", "test_size", "strategy", "output", "preset"),
+        *("recurrence", "hidden_size", "epochs", "seed"),
     )
     excluded: ClassVar[tuple[str, ...]] = ("validation_fraction", "bucket_batches")
 
     frame: TimeSeriesOptions = TimeSeriesOptions()
     reach: HorizonOptions = HorizonOptions()
+    forecasting: ForecastingOptions = ForecastingOptions()
     forecaster: ForecasterOptions = ForecasterOptions()
     recurrent: RecurrentOptions = RecurrentOptions()
 
@@ -74,8 +89,8 @@ class ForecastingSettings(Settings):
             unused["attention"] = unused["teacher_forcing"] = "strategy 'seq2seq'"
         if chosen.output != "point":
             unused["loss"] = "output 'point'"
-        if chosen.output == "point":
-            unused["quantiles"] = "output 'quantile' or a distribution"
+        if chosen.output == "point" and chosen.intervals != "conformal":
+            unused["quantiles"] = "output 'quantile', a distribution, or intervals 'conformal'"
         feeds = chosen.strategy == "recursive" or (chosen.strategy == "seq2seq" and chosen.teacher_forcing > 0)
         if chosen.output == "point" or not feeds:
             unused["paths"] = "quantiles of strategies that feed on their own answers: recursive, seq2seq"

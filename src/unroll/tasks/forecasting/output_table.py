@@ -38,7 +38,7 @@ def check_names(layout: Schema, options: ForecasterOptions) -> None:
     """
     used = {layout.series: "the names of the series"} if layout.series else {}
     used |= {layout.time: "the times"} if layout.time else {STEP: "the numbers of the steps"}
-    drawn = options.output != "point"
+    drawn = options.output != "point" or options.intervals == "conformal"
     if drawn:
         used[PATH] = "the numbers of sample paths"
     for target in layout.target:

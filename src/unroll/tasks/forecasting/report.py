@@ -12,9 +12,10 @@ from unroll.data.timeseries.windows import ForecastWindows
 from unroll.tasks.base import Report
 from unroll.tasks.forecasting import metrics
 from unroll.tasks.forecasting.inference import Forecasts
+from unroll.tasks.forecasting.theta import history_length, theta
 from unroll.tasks.reporting import MOST_ROWS, aligned, number
 
-REPEAT, SEASONAL = "repeat_last", "seasonal_naive"
+REPEAT, SEASONAL, THETA = "repeat_last", "seasonal_naive", "theta"
 _MODEL = "model"
 _MEANS = ("mae", "mse", "mape", "smape", "mase", "mse_scaled", "mae_scaled")
 _FIGURES = {
@@ -47,6 +48,7 @@ def evaluate(
     levels: Sequence[float],
     targets: Sequence[str],
     rows: np.ndarray | None = None,
+    with_theta: bool = True,
 ) -> Report:
     """Compute all metrics of forecasts and of naive forecasts.
 
@@ -65,6 +67,7 @@ def evaluate(
         levels: of the quantiles.
         targets: names of the K columns.
         rows: numbers of the forecast windows; None: all.
+        with_theta: add the Theta method to the naive forecasts.
     """
     rows = np.arange(windows.size) if rows is None else rows
     errors: dict[str, _Errors] = {}
@@ -75,7 +78,11 @@ def evaluate(
         start += len(piece_rows)
         truth, observed = windows.truth(piece_rows)
         series, _ = windows.locate(piece_rows)
-        for name, forecast in {_MODEL: piece.point, **naive(windows, piece_rows, season)}.items():
+        others = naive(windows, piece_rows, season)
+        if with_theta:
+            history = windows.history(piece_rows, length=history_length(season))
+            others[THETA] = theta(history, windows.horizon, season)
+        for name, forecast in {_MODEL: piece.point, **others}.items():
             errors.setdefault(name, _Errors()).add(forecast, truth, observed, scale.scale[series], error[series])
         if piece.quantiles is not None:
             intervals.add(piece.quantiles, truth, observed)
@@ -185,12 +192,15 @@ def _beats(model: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
 
 
 def called(baseline: str, season: int) -> str:
-    """Return a naive forecast's display name."""
-    return f"seasonal naive ({season})" if baseline == SEASONAL else "repeat last"
+    """Return a baseline's display name."""
+    return {REPEAT: "repeat last", SEASONAL: f"seasonal naive ({season})", THETA: "Theta"}[baseline]
 
 
-def format_report(report: Report, *, full: bool = True, every: bool = False) -> list[str]:
-    """Format the report: one row per metric, for model and naive forecasts, and a verdict; `every` shows all steps."""
+def format_report(report: Report, *, full: bool = True, every: bool = False, advice: Sequence[str] = ()) -> list[str]:
+    """Format the report: one row per metric, for model and baselines, and a verdict; `every` shows all steps.
+
+    `advice` lists options to try where a baseline is better than the model.
+    """
     season, baselines = report["season"], report["baselines"]
     heads = ["model", *(called(name, season) for name in baselines)]
     table = [["", *heads]]
@@ -216,11 +226,14 @@ def format_report(report: Report, *, full: bool = True, every: bool = False) -> 
         )
     if full:
         shown += _steps(report, heads, every=every) + _targets(report, heads, every=every)
-    return shown + verdict(report)
+    shown += verdict(report)
+    if advice and False in report["beats"].values():
+        shown.append(f"  try {', '.join(advice)}")
+    return shown
 
 
 def verdict(report: Report) -> list[str]:
-    """Say whether the model beats the naive forecasts: a sentence for each that it does not beat."""
+    """Say whether the model beats the baselines: a sentence for each that it does not beat."""
     names = {name: called(name, report["season"]) for name in report["baselines"]}
     lost = [name for name, won in report["beats"].items() if won is False]
     shown = []
@@ -230,7 +243,8 @@ def verdict(report: Report) -> list[str]:
                 for k, t in (("mse_scaled", "squared error"), ("mae_scaled", "absolute error"))]  # fmt: skip
         shown.append(f"the model does not beat {names[name]}: {', '.join(both)}")
     if not lost and all(report["beats"].values()):
-        shown.append(f"the model beats {' and '.join(names.values())}")
+        *most, last = names.values()
+        shown.append(f"the model beats {', '.join(most)} and {last}")
     return shown
 
 

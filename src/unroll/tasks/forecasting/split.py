@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import append
 from unroll.data.timeseries.series import TimeSeriesSet
-from unroll.data.timeseries.windows import split
+from unroll.data.timeseries.windows import Split, split
 from unroll.errors import OptionError
 from unroll.tasks.base import DataPaths, Log
 from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
@@ -36,20 +37,14 @@ def divided(
         DataError: no series is long enough, or the data of a part cannot be used.
     """
     reach = settings.reach
-    later = {"validation": valid or sources.valid, "test": sources.test}
-    for option, part in (("valid_size", "validation"), ("test_size", "test")):
-        if later[part] and getattr(reach, option):
-            raise OptionError(f"{option} is set, and {part} data is given too; give one of them")
-    n_test = 0 if later["test"] else reach.test_size or 0
-    kept = 0 if later["validation"] else reach.valid_size or _enough(frames, reach)
-    parts = split(frames, kept, n_test, train=reach.train_size or None, short="drop")
+    parts = split_series(frames, reach, sources, valid)
     if parts.left_out:
         named = listed([f"'{name}' ({_rows(rows)})" for name, rows in parts.left_out])
         say(f"left out, with no row for training beside validation and test: {named}")
         frames = frames.only(parts.names)
     rows: Rows = {part: parts.of(part) for part in PARTS}
     without = {name for name, _ in parts.left_out}
-    for part, data in later.items():
+    for part, data in _later(sources, valid).items():
         if data:
             frames, rows[part] = _followed(frames, data, settings, say, without)
     some = [_has_window(reach, *(rows[part][s] for part in PARTS)) for s in range(len(frames))]
@@ -59,6 +54,29 @@ def divided(
         frames = frames.only([name for name, one in zip(frames.names, some, strict=True) if one])
         rows = {part: tuple(r for r, one in zip(own, some, strict=True) if one) for part, own in rows.items()}
     return frames, rows, parts.upto
+
+
+def split_series(
+    frames: TimeSeriesSet, reach: HorizonOptions, sources: DataPaths, valid: TimeSeriesSet | None = None
+) -> Split:
+    """Split the series by time; files of validation and test, or `valid`, hold later rows.
+
+    Raises:
+        OptionError: rows are held out for a part that has data of its own.
+        DataError: no series is long enough.
+    """
+    later = _later(sources, valid)
+    for option, part in (("valid_size", "validation"), ("test_size", "test")):
+        if later[part] and getattr(reach, option):
+            raise OptionError(f"{option} is set, and {part} data is given too; give one of them")
+    n_test = 0 if later["test"] else reach.test_size or 0
+    kept = 0 if later["validation"] else reach.valid_size or _enough(frames, reach)
+    return split(frames, kept, n_test, train=reach.train_size or None, short="drop")
+
+
+def _later(sources: DataPaths, valid: TimeSeriesSet | None) -> dict[str, Any]:
+    """Return the data that validation and test have of their own."""
+    return {"validation": valid or sources.valid, "test": sources.test}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from torch import nn
 
 from unroll.data.options import SourceOptions
-from unroll.data.timeseries.frequency import season_length
+from unroll.data.timeseries.frequency import STEPS
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.scaler import SeriesScaler
@@ -18,7 +17,7 @@ from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet, called
 from unroll.data.timeseries.windows import ForecastWindows, SeriesArrays
 from unroll.errors import DataError, RunError, nearest
-from unroll.models.forecaster.model import Forecaster, segment_length
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
 from unroll.tasks.base import (
@@ -34,10 +33,14 @@ from unroll.tasks.base import (
 )
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
+from unroll.tasks.forecasting.conformal import MOST_WINDOWS, offsets
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
 from unroll.tasks.forecasting.inference import answer, answer_in_pieces
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
+from unroll.tasks.forecasting.preset import choose_options
+from unroll.tasks.forecasting.resolve import resolved_reach, settled, with_intervals
+from unroll.tasks.forecasting.ridge import fit_ridge
 
 if TYPE_CHECKING:
     from unroll.tasks.forecasting.loss import ForecastObjective
@@ -123,10 +126,15 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
         The rows after `frames` may also be given as `validation`, in place of validation files.
         """
+        parts = split.split_series(frames, resolved_reach(settings, frames), sources, validation)
+        settings, lines = choose_options(settings, frames, parts)
+        for line in lines:
+            say(line)
         settings.refuse_unused()
-        settings = _settled(settings, frames)
-        check_names(frames.layout, settings.forecaster)
+        settings = settled(settings, frames)
         frames, rows, upto = split.divided(frames, settings, sources, say, validation)
+        settings = with_intervals(settings, rows["validation"])
+        check_names(frames.layout, settings.forecaster)
         task = cls._measure(name, settings, frames, upto, say)
         arrays = SeriesArrays(frames, task.scaler)
         train = task._windows(frames, rows["training"], "training", arrays)
@@ -184,6 +192,10 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             windows.notes = (*windows.notes, note)
         return windows
 
+    def join(self, train: ForecastWindows, valid: ForecastWindows) -> ForecastWindows:
+        """Cut the windows of both parts' rows together; the scale of each series stays that of its training part."""
+        return train.join(valid)
+
     def network(self, training: ForecastWindows | None = None) -> Forecaster:
         """Build a new model."""
         settings, layout = self.settings, self.layout
@@ -195,8 +207,21 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             known=len(layout.known_names),
             static=len(layout.static_names),
             outputs=0,
+            season=settings.reach.season,
         )
-        return Forecaster(settings.forecaster, settings.recurrent, sizes)
+        model = Forecaster(settings.forecaster, settings.recurrent, sizes)
+        if training is not None and settings.forecaster.skip == "linear":
+            self._start(model, training)
+        return model
+
+    def _start(self, model: Forecaster, training: ForecastWindows) -> None:
+        """Let the model begin at ridge regression."""
+        reach, chosen = self.settings.reach, self.settings.forecaster
+        scaled, groups = training.series()
+        found = fit_ridge(scaled, groups, lookback=reach.lookback, horizon=reach.horizon, season=reach.season)
+        if found is not None:
+            spread = found.quantiles(chosen.quantiles, relative=chosen.instance_norm == "revin")
+            model.start_at(found.affine, spread if chosen.output == "quantile" else None)
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
         """Return the output's loss; the batches' series index those of the training part."""
@@ -204,6 +229,26 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
         names = tuple(self.scaler.series) if training is None else training.frames.names
         return ForecastObjective(self.settings.forecaster, self.scaler.table(names), self.settings.reach.lookback)
+
+    def calibrate(self, network: nn.Module, prepared: TrainingData, final: nn.Module) -> None:
+        """Move the quantiles so that they cover on the validation windows what they say, with intervals 'conformal'.
+
+        Those of `final`, which may be trained on these windows, are moved as far.
+        """
+        model, part, levels = _forecaster(network), prepared.valid, self.settings.forecaster.quantiles
+        if model.offsets is None or part is None:
+            return
+        model.calibrate(np.zeros(model.offsets.shape))
+        rows = np.unique(np.linspace(0, part.size - 1, min(part.size, MOST_WINDOWS)).astype(np.int64))
+        scale = self.scaler.table(part.frames.names)
+        answers = answer(model, part, scale, seed=self.settings.batch.seed, rows=rows)
+        if answers.quantiles is None:
+            raise TypeError("a model with offsets has quantiles")
+        truth, observed = part.truth(rows)
+        series, _ = part.locate(rows)
+        unit = model.interval_unit(part.take(rows).x).numpy() * scale.scale[series][:, None]
+        for calibrated in {model, _forecaster(final)}:
+            calibrated.calibrate(offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels))
 
     def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
         """Return the windows, shuffled in every epoch for training, else in order."""
@@ -253,6 +298,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
             season=self.settings.reach.season,
             levels=self.settings.forecaster.quantiles,
             targets=self.layout.target,
+            with_theta=self.settings.forecasting.baseline == "auto",
         )
         report["in_training"] = self.in_training(part)
         return report
@@ -281,7 +327,19 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format the metrics as a table, and say whether the model beats the naive forecasts."""
-        return figures.format_report(report, full=full, every=every)
+        return figures.format_report(report, full=full, every=every, advice=self._advice())
+
+    def _advice(self) -> list[str]:
+        """List options that may help where the model loses to a baseline."""
+        reach, chosen = self.settings.reach, self.settings.forecaster
+        options = {
+            "--skip linear": chosen.skip != "linear" and chosen.strategy in ("direct", "segrnn"),
+            "--instance-norm revin": chosen.instance_norm != "revin" and chosen.strategy != "recursive",
+            f"--lookback {2 * reach.lookback}": True,
+            "--calendar auto": not self.layout.calendar and self.layout.frequency != STEPS,
+            "more --epochs": self.settings.forecasting.preset == "none",
+        }
+        return [option for option, fits in options.items() if fits][:4]
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out a validation part that is larger than the training part."""
@@ -328,33 +386,6 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         if not (reach.horizon and reach.lookback and reach.season):
             raise RunError(f"{run.path / 'config.yaml'}: horizon, lookback and season of a run must be above 0")
         return cls(name, settings, FittedSeries.from_run(run))
-
-
-def _settled(settings: ForecastingSettings, frames: TimeSeriesSet) -> ForecastingSettings:
-    """Resolve the defaults of horizon, lookback, season and segment."""
-    reach, chosen = settings.reach, settings.forecaster
-    season = reach.season or season_length(frames.frequency)
-    horizon = reach.horizon or season
-    lookback = reach.lookback or 2 * max(season, horizon)
-    longest = max(frames, key=len)
-    if horizon >= len(longest):
-        raise DataError(f"the horizon is {horizon} steps, but {longest.called} has only {len(longest)} rows")
-    if chosen.strategy == "segrnn":
-        chosen = replace(chosen, segment=segment_length(chosen.segment, lookback, horizon))
-    counts = chosen.output == "negative_binomial"
-    if counts and (bad := _no_counts(frames)):
-        raise DataError(f"{bad}; output 'negative_binomial' is for whole numbers from 0 up")
-    reach = replace(reach, season=season, horizon=horizon, lookback=lookback)
-    return replace(settings, reach=reach, forecaster=chosen)
-
-
-def _no_counts(frames: TimeSeriesSet) -> str:
-    for frame in frames:
-        wrong = frame.observed & ((frame.target < 0) | (frame.target != np.floor(frame.target)))
-        if wrong.any():
-            t, k = np.argwhere(wrong)[0]
-            return f"{frame.called} has {frame.target[t, k]:g} in column '{frames.targets[k]}' (row {t + 1})"
-    return ""
 
 
 def _forecaster(model: nn.Module) -> Forecaster:
