@@ -40,7 +40,7 @@ _WORDS: dict[str, Any] = {
     "word_dropout": 0.2, "head_dropout": 0.5, "weight_decay": 0.1, "learning_rate": 0.003,
 }  # fmt: skip
 _MANY_WORDS: dict[str, Any] = {
-    "vocab_size": 30_000, "max_length": 500, "keep": "both", "ngram_vocab_size": 100_000, "conv_pool": 2,
+    "vocab_size": 30_000, "max_length": 500, "keep": "both", "ngrams": 3, "ngram_vocab_size": 300_000, "conv_pool": 2,
     "embedding_dropout": 0.6, "word_dropout": 0.3, "weight_decay": 0.3, "learning_rate": 0.001, "ema_decay": 0.998,
     "max_grad_norm": 1.0,
 }  # fmt: skip
@@ -72,7 +72,7 @@ def choose_options(
 
     Texts of up to 400 characters (median) are read by character, with n-grams of up to 5 characters, more widely where
     there are 50 labels or more, without pooling in the convolution where they are words or names; longer ones by
-    word, with pairs of words. Texts and numeric sequences go through a convolution and a bidirectional recurrent layer,
+    word, with pairs of words (and, of many texts, triples). Texts and numeric sequences go through a convolution and a bidirectional recurrent layer,
     which is pooled over time; for texts the mean of the embeddings goes to the head, too. Few sequences are trained on
     twice, the second time with those held out for validation.
 
