@@ -72,9 +72,9 @@ def choose_options(
 
     Texts of up to 400 characters (median) are read by character, with n-grams of up to 5 characters, more widely where
     there are 50 labels or more, without pooling in the convolution where they are words or names; longer ones by
-    word, with pairs of words (and, of many texts, triples). Texts and numeric sequences go through a convolution and a bidirectional recurrent layer,
-    which is pooled over time; for texts the mean of the embeddings goes to the head, too. Few sequences are trained on
-    twice, the second time with those held out for validation.
+    word, with pairs of words (and, of many texts, triples). Texts and numeric sequences go through a convolution and a
+    bidirectional recurrent layer, which is pooled over time; for texts the mean of the embeddings goes to the head,
+    too. Few sequences are trained on twice, the second time with those held out for validation.
 
     N-grams beside the network: Joulin et al. 2017, "Bag of tricks for efficient text classification".
 
