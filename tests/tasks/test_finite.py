@@ -12,7 +12,7 @@ import torch
 import unroll
 from unroll.errors import RunError
 from unroll.runs import Run
-from unroll.tasks.base import require_finite
+from unroll.tasks.batch_loop import require_finite
 
 SMALL: dict[str, Any] = {"hidden_size": 4, "epochs": 1, "threads": 1}
 TEXTS, NUMBERS = ["good a", "bad b"] * 10, [1.0, 2.0] * 10

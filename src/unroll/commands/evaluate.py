@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.read(arguments)
     with Status("loading PyTorch and the model"):
         from unroll.serving.predictor import load
-        from unroll.tasks.base import counted
+        from unroll.tasks.describe import counted
 
         predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)

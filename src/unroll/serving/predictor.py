@@ -18,7 +18,8 @@ from unroll.data.options import SourceOptions
 from unroll.data.tables import column_of, is_frame, is_table, refuse_other_table
 from unroll.errors import DataError, OptionError, RunError, nearest
 from unroll.runs import WEIGHTS, Run
-from unroll.tasks.base import BaseTask, RecordTask, Report
+from unroll.tasks.base import BaseTask, Report
+from unroll.tasks.record_task import RecordTask
 from unroll.tasks.registry import TASKS
 from unroll.weights import without_memory
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from unroll.errors import nearest
+from unroll.tasks.describe import counted, parameters, recurrent_layers
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
-    from unroll.data.batches import Batch, BatchSource
-    from unroll.data.files.rows import Row
+    from unroll.data.batches import BatchSource
     from unroll.data.options import SourceOptions
-    from unroll.models.options import RecurrentOptions
     from unroll.runs import Run
     from unroll.tasks.predictions import Predictions
     from unroll.tasks.settings import Settings
@@ -27,7 +24,6 @@ Report = dict[str, Any]
 """Metrics by name, all JSON values. The first entry is the size of the data: `{"rows": 360, ...}`."""
 
 R = TypeVar("R")
-B = TypeVar("B", bound="Batch")
 P = TypeVar("P", bound="Part")
 
 
@@ -269,131 +265,3 @@ class BaseTask(ABC, Generic[R, P]):
             if part is not None:
                 parts.append(f"{next(iter(self.counts(part).values())):,} to {what}")
         return ", ".join(parts)
-
-
-class RecordTask(BaseTask[R, P]):
-    """Base class of tasks that predict records one by one."""
-
-    @property
-    @abstractmethod
-    def column(self) -> str:
-        """Name of the input column of a record."""
-
-    @property
-    def input_columns(self) -> tuple[str, ...]:
-        """Names of the columns that a record's input is made of; by default `column` alone."""
-        return (self.column,)
-
-    def inputs(self, records: Sequence[Mapping[str, Any]], source: SourceOptions) -> tuple[list[Any], dict[int, str]]:
-        """Take the input of each record; also return the reasons, by position, for those that have none.
-
-        Args:
-            records: the rows.
-            source: how numbers in texts are written.
-        """
-        missing = {i: record for i, record in enumerate(records) if self.column not in record}
-        reasons = {i: f"there is no '{self.column}'{nearest(self.column, record)}" for i, record in missing.items()}
-        return [record.get(self.column) for record in records], reasons
-
-    def grouped_records(
-        self, data: Any, source: SourceOptions, keep: Sequence[str], say: Log
-    ) -> tuple[str, Iterator[Row]] | None:
-        """Read records of several rows, and the column of their names; None, the default, where each row is a record.
-
-        Args:
-            data: names of files, or a table.
-            source: how to read.
-            keep: columns that a record keeps beside its name and its input.
-            say: called with notes on what was detected.
-        """
-        return None
-
-    @property
-    @abstractmethod
-    def answer_keys(self) -> Sequence[str]:
-        """Keys of every predicted record."""
-
-    @abstractmethod
-    def validate(self, values: Sequence[Any]) -> Mapping[int, str]:
-        """Find values of the input column that cannot be used; return reasons by position."""
-
-    @abstractmethod
-    def predict(self, network: Any, values: Sequence[Any]) -> list[dict[str, Any]]:
-        """Predict one record for each value of the input column."""
-
-    @property
-    def example(self) -> str:
-        """A value of the input column, as Python writes it."""
-        return '"..."'
-
-    def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
-        """Return commands and lines of Python that predict new data."""
-        return (
-            [f"unroll predict {run} {data} > answers.jsonl"],
-            [f'list(predictor.predict([{{"{self.column}": {self.example}}}]))'],
-        )
-
-
-def run_batches(network: nn.Module, batches: Iterable[B]) -> Iterator[B]:
-    """Yield batches on the network's device, with the network in evaluation mode and without gradients."""
-    import torch
-
-    device = next(network.parameters()).device
-    network.eval()
-    with torch.inference_mode():
-        for batch in batches:
-            yield batch.to(device)
-
-
-def require_finite(*answers: Any) -> None:
-    """Check that answers (numbers, tensors or arrays) have no NaN or infinity.
-
-    Raises:
-        RunError: one does.
-    """
-    import numpy as np
-    import torch
-
-    from unroll.errors import RunError
-
-    for answer in answers:
-        if not bool(answer.isfinite().all() if isinstance(answer, torch.Tensor) else np.isfinite(answer).all()):
-            raise RunError(
-                "the model answers with a value that is not finite; its weights may be damaged, or the data is far from"
-                " what it was trained on"
-            )
-
-
-def counted(report: Mapping[str, Any]) -> str:
-    """Format the size in a report: `360 rows`."""
-    name, number = next(iter(report.items()))
-    return f"{number:,} {name.removesuffix('s') if number == 1 else name}"
-
-
-def describe_lengths(lengths: np.ndarray, unit: str, row: str, padding: float) -> str:
-    """Describe sequence lengths: `3 to 80 tokens a row (median 12), 4.1% of the batches padding`."""
-    import statistics
-
-    middle = int(statistics.median(lengths.tolist()))
-    return (
-        f"{int(lengths.min())} to {int(lengths.max())} {unit} a {row} (median {middle}),"
-        f" {padding:.1%} of the batches padding"
-    )
-
-
-def some(names: Sequence[str], most: int = 8) -> str:
-    """List the first names, and how many more there are: `neg, pos`."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
-
-
-def parameters(network: nn.Module) -> int:
-    """Count the parameters of a network."""
-    return sum(p.numel() for p in network.parameters())
-
-
-def recurrent_layers(options: RecurrentOptions) -> str:
-    """Describe the recurrent layers: `2 bidirectional LSTM layers of 128`."""
-    both = "bidirectional " if options.bidirectional else ""
-    last = f", the last of {options.last_hidden_size}" if options.last_hidden_size else ""
-    layers = f"{both}{options.recurrence.upper()} layer{'s' * (options.num_layers > 1)}"
-    return f"{options.num_layers} {layers} of {options.hidden_size}{last}"

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from unroll.runs import CHECKPOINTS, CONFIG, METRICS, PREDICTIONS, README, WEIGHTS, WORST, Run
-from unroll.tasks.base import Report, TrainingData, counted
+from unroll.tasks.base import Report, TrainingData
+from unroll.tasks.describe import counted
 from unroll.tasks.registry import entry
 
 _FILES = {

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from unroll.runs import METRICS, Run
-from unroll.tasks.base import Log, Report, TrainingData, counted
+from unroll.tasks.base import Log, Report, TrainingData
+from unroll.tasks.describe import counted
 from unroll.tasks.readme import write_readme
 from unroll.tasks.refit import Trained
 from unroll.tasks.registry import entry

@@ -22,16 +22,9 @@ from unroll.errors import RunError
 from unroll.models.classifier import SequenceClassifier, build
 from unroll.models.embedding import TokenEmbedding
 from unroll.runs import Run, json_text
-from unroll.tasks.base import (
-    Log,
-    RecordTask,
-    Report,
-    TrainingData,
-    describe_lengths,
-    require_finite,
-    run_batches,
-    some,
-)
+from unroll.tasks.base import Log, Report, TrainingData
+from unroll.tasks.batch_loop import require_finite, run_batches
+from unroll.tasks.classification import notes
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
@@ -39,11 +32,12 @@ from unroll.tasks.classification.predictions import predictions
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.classification.sources import row_sequences, series_records
+from unroll.tasks.describe import describe_lengths, some
 from unroll.tasks.predictions import Predictions
+from unroll.tasks.record_task import RecordTask
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, numbers
 from unroll.tasks.transfer import load_pretrained_weights, pretrained_tokenizer
-from unroll.training.optim import total_steps
 
 if TYPE_CHECKING:
     from unroll.data.files.rows import Row
@@ -51,8 +45,6 @@ if TYPE_CHECKING:
     from unroll.tasks.classification.loss import MultiLabel, Regression, SingleLabel
 
 LABELS = "labels.json"
-_MANY_UNKNOWN = 0.15
-_FEW_STEPS = 80
 _FORMAT = "unroll.targets/1"
 
 
@@ -210,18 +202,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out unknown tokens, few updates, and labels that look like numbers."""
-        rows, K = len(prepared.train), len(self.labels)
-        if isinstance(self.encoder, TextTokenizer) and prepared.valid is not None:
-            unknown = prepared.valid.share_of(1)
-            if unknown > _MANY_UNKNOWN:
-                yield f"{unknown:.0%} of the validation tokens are unknown; try --level char"
-        steps = len(self.batches(prepared.train, training=True))
-        total = total_steps(self.settings.training, steps)
-        if total < _FEW_STEPS:
-            smaller = max(1, rows // 50)
-            yield f"{steps} steps an epoch, {total} in all, are few; try more --epochs, or --batch-size {smaller}"
-        if self.labels.kind == "single" and max(20, rows // 2) < K:
-            yield f"{K:,} labels in {rows:,} rows; if they are numbers to predict, take `unroll fit regression`"
+        return notes.remarks(self, prepared)
 
     def outputs(
         self, network: SequenceClassifier, examples: RaggedDataset, batch_size: int = 64
@@ -340,21 +321,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format one line per metric, and a table of the classes."""
-        return figures.format_report(report, per_class=full, every=every, advice=self._advice())
-
-    def _advice(self) -> list[str]:
-        """List options that may help where the model loses to the baseline."""
-        model, recurrent = self.settings.model, self.settings.recurrent
-        text = isinstance(self.encoder, TextTokenizer)
-        options = {
-            "--ngrams 2": text and model.ngrams == 1,
-            "--pool-inputs": text and not model.pool_inputs,
-            "--conv-filters 64": not text and not model.conv_filters,
-            "--pooling max": model.pooling == "last",
-            "--bidirectional": not recurrent.bidirectional,
-            "more --epochs": True,
-        }
-        return [option for option, fits in options.items() if fits][:4]
+        return figures.format_report(report, per_class=full, every=every, advice=notes.advice(self))
 
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
         """Plot the confusion matrix of the test part, or of the validation part."""

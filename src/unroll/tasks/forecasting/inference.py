@@ -15,7 +15,7 @@ from unroll.data.timeseries.windows import ForecastBatch, ForecastWindows
 from unroll.layers.revin import LocScale
 from unroll.models.forecaster.model import Forecaster, ForecastInputs
 from unroll.models.forecaster.strategies import DecoderState
-from unroll.tasks.base import require_finite
+from unroll.tasks.batch_loop import require_finite
 
 _ROWS = 2048
 

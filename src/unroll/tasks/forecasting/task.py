@@ -20,17 +20,8 @@ from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import Sizes
 from unroll.runs import Run
-from unroll.tasks.base import (
-    BaseTask,
-    DataPaths,
-    Log,
-    Report,
-    TrainingData,
-    counted,
-    parameters,
-    recurrent_layers,
-    some,
-)
+from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData
+from unroll.tasks.describe import counted, parameters, recurrent_layers, some
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
 from unroll.tasks.forecasting.conformal import MOST_WINDOWS, offsets

@@ -17,7 +17,8 @@ from unroll.data.text.corpus import Corpus
 from unroll.data.text.masked import MaskedWindows
 from unroll.errors import OptionError
 from unroll.models.language_model import LanguageModel
-from unroll.tasks.base import Report, require_finite
+from unroll.tasks.base import Report
+from unroll.tasks.batch_loop import require_finite
 
 if TYPE_CHECKING:
     from unroll.tasks.language_modeling.loss import NextToken

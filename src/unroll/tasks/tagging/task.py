@@ -21,8 +21,11 @@ from unroll.errors import DataError, RunError
 from unroll.layers.crf import AllowedTransitions
 from unroll.models.tagger import Tagger, build
 from unroll.runs import Run
-from unroll.tasks.base import Log, RecordTask, Report, TrainingData, describe_lengths, require_finite, run_batches, some
+from unroll.tasks.base import Log, Report, TrainingData
+from unroll.tasks.batch_loop import require_finite, run_batches
+from unroll.tasks.describe import describe_lengths, some
 from unroll.tasks.predictions import Predictions
+from unroll.tasks.record_task import RecordTask
 from unroll.tasks.reporting import save_confusion
 from unroll.tasks.state import ENCODER, whole_numbers
 from unroll.tasks.tagging import report as figures
