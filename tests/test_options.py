@@ -104,7 +104,7 @@ def test_options_of_another_kind_of_data_are_refused(
 
 def test_a_name_means_one_thing_in_all_tasks() -> None:
     # the same thing in other words: which column, which white space, what the head is given
-    in_other_words = {"text", "html", "head_dropout", "series_id", "time"}
+    in_other_words = {"text", "html", "head_dropout", "series_id", "time", "preset", "baseline"}
     meanings: dict[str, set[tuple[str, str]]] = {}
     for task in TASKS:
         settings = entry(task).load_settings()

@@ -213,7 +213,7 @@ def test_validation_data_takes_the_place_of_the_split() -> None:
         ({"y_val": ["pos"]}, "y_val is given without X_val; give both, or none to hold out a share of X"),
         (
             {"X_val": ["good"], "y_val": ["poss"]},
-            "y_val has label that the training data did not have: 'poss' (1 row, first row 1); did you mean 'pos'?",
+            "y_val has a label that the training data did not have: 'poss' (1 row, first row 1); did you mean 'pos'?",
         ),
         (
             {"X_val": ["good", None], "y_val": ["pos", "neg"]},

@@ -9,6 +9,7 @@ import unroll
 from unroll.errors import OptionError, RunError
 from unroll.tasks.base import DataPaths
 from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.language_modeling.options import LanguageSettings
 from unroll.tasks.train import finish, resume, train_from_files
 from unroll.training import checkpoints, loop
@@ -128,3 +129,16 @@ def test_a_second_training_that_was_stopped_goes_on(tmp_path, monkeypatch):
     assert metrics["test"] == whole["test"]
     one, other = (unroll.load(tmp_path / name).model.state_dict() for name in ("whole", "stopped"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_forecaster_is_trained_on_the_last_windows_too(tmp_path):
+    lines = ["date,y", *(f"{2000 + i // 12}-{i % 12 + 1:02d}-01,{i % 12 + i / 10}" for i in range(96))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    given = {"time": "date", "target": ["y"], "lookback": 12, "horizon": 3, "valid_size": 12, "test_size": 12}
+    options = {"preset": "none", "baseline": "none", "hidden_size": 4, "epochs": 2, "threads": 1, "refit": True}
+    settings = ForecastingSettings.from_flat(given | options)
+    metrics = train_from_files(
+        "forecasting", DataPaths([str(tmp_path / "a.csv")]), settings, tmp_path / "run", say=lambda _: None
+    )
+    assert metrics["training"]["windows"] == 72 - 12 - 3 + 1
+    assert metrics["training"]["refit"]["windows"] == 84 - 12 - 3 + 1

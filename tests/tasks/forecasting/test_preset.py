@@ -142,7 +142,7 @@ def test_a_trained_model_starts_at_ridge_regression_and_its_intervals_cover() ->
     made = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), said.append)
     assert made.task.settings.flat()["intervals"] == "conformal"
     model = new_model(made).eval()
-    made.task.calibrate(model, made)
+    made.task.calibrate(model, made, model)
     report = made.task.evaluate(model, made.test)
     assert report["beats"] == {"repeat_last": True, "seasonal_naive": True, "theta": True}
     assert 0.7 <= report["coverage"] <= 0.9
@@ -157,7 +157,7 @@ def test_point_forecasts_get_intervals_if_asked_for() -> None:
         frames = from_dataframe(df, settings.frame, where="the table")
         made = ForecastingTask.prepare_frames("forecasting", settings, frames, DataPaths([]), lambda _: None)
         model = new_model(made).eval()
-        made.task.calibrate(model, made)
+        made.task.calibrate(model, made, model)
         report = made.task.evaluate(model, made.valid)
         assert ("coverage" in report) is some
         if some:

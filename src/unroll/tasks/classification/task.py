@@ -202,7 +202,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out unknown tokens, few updates, and labels that look like numbers."""
-        return notes.remarks(self, prepared)
+        steps = len(self.batches(prepared.train, training=True))
+        parts = (prepared.train, prepared.valid)
+        return notes.remarks(self.settings, self.labels, *parts, steps=steps, text=self.takes_text)
 
     def outputs(
         self, network: SequenceClassifier, examples: RaggedDataset, batch_size: int = 64
@@ -321,7 +323,9 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
 
     def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format one line per metric, and a table of the classes."""
-        return figures.format_report(report, per_class=full, every=every, advice=notes.advice(self))
+        return figures.format_report(
+            report, per_class=full, every=every, advice=notes.advice(self.settings, text=self.takes_text)
+        )
 
     def save_plots(self, run: Run, network: Any, prepared: TrainingData, metrics: Report) -> None:
         """Plot the confusion matrix of the test part, or of the validation part."""
