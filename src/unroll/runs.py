@@ -289,12 +289,13 @@ class Run:
         Raises:
             RunError: they cannot be removed.
         """
-        try:
-            shutil.rmtree(self.path / CHECKPOINTS)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise RunError(f"cannot remove {self.path / 'checkpoints'}: {error.strerror}") from error
+        for folder in (self.path / CHECKPOINTS, self.path / "refit" / CHECKPOINTS):
+            try:
+                shutil.rmtree(folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise RunError(f"cannot remove {folder}: {error.strerror}") from error
 
     @property
     def ended(self) -> bool:

@@ -21,14 +21,14 @@ SMALL = {"hidden_size": 4, "embedding_dim": 4, "threads": 1, "refit": True}
 OPTIONS = {**SMALL, "batch_size": 4, "baseline": "none", "min_freq": 1, "learning_rate": 0.01}
 
 
-def fit(tmp_path, name="run", **options):
+def fit(tmp_path, name="run", *, slim=False, **options):
     rows = [f"good film {i},a\nbad film {i},b" for i in range(20)]
     (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
     (tmp_path / "test.csv").write_text("text,label\ngood film,a\nbad film,b\n")
     settings = ClassificationSettings.from_flat(OPTIONS | options)
     said: list[str] = []
     data = DataPaths([str(tmp_path / "a.csv")], test=[str(tmp_path / "test.csv")])
-    metrics = train_from_files("classification", data, settings, tmp_path / name, say=said.append)
+    metrics = train_from_files("classification", data, settings, tmp_path / name, slim=slim, say=said.append)
     return metrics, said
 
 
@@ -43,6 +43,9 @@ def test_the_second_training_has_every_row_and_as_many_epochs(tmp_path):
     assert len(history) == 4
     assert "valid_loss" not in history[0]
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == metrics
+    readme = (tmp_path / "run" / "README.md").read_text()
+    assert "then again on 40 rows, those of validation too, which is the model that was kept" in readme
+    assert "| `refit/` | history of the second training" in readme or "| `refit` | history of the second" in readme
     weights = unroll.load(tmp_path / "run").model.state_dict()
     second = checkpoints.load(tmp_path / "run" / "refit" / "checkpoints" / "best")["model"]
     assert all(torch.equal(weights[name], second[name]) for name in weights)
@@ -142,3 +145,9 @@ def test_a_forecaster_is_trained_on_the_last_windows_too(tmp_path):
     )
     assert metrics["training"]["windows"] == 72 - 12 - 3 + 1
     assert metrics["training"]["refit"]["windows"] == 84 - 12 - 3 + 1
+
+
+def test_slim_leaves_no_checkpoints_of_either(tmp_path):
+    fit(tmp_path, epochs=2, slim=True)
+    assert not list((tmp_path / "run").rglob("checkpoints"))
+    assert (tmp_path / "run" / "refit" / "history.csv").exists()

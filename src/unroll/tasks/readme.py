@@ -33,6 +33,7 @@ _FILES = {
     "confusion.png": "true and predicted classes of the {shown} part",
     "forecast.png": "the last forecasts of the {shown} part, beside the truth",
     "horizon.png": "the error by steps ahead",
+    "refit": "history of the second training, on training and validation data",
     "tensorboard": "the training's curves for TensorBoard",
     CHECKPOINTS: "states of the training; no longer needed",
     "manifest.json": "sizes and checksums of the files that are read back",
@@ -64,7 +65,10 @@ def _lines(run: Run, prepared: TrainingData, metrics: Report, *, slim: bool) -> 
     yield f"- {task.describe_parts(prepared)}"
     trained = metrics["training"]
     epochs = f"{trained['epochs']} epoch{'s' * (trained['epochs'] != 1)}"
-    yield f"- {epochs}, {trained['seconds']:.0f} s; the weights are those of epoch {trained['best_epoch']}"
+    kept = f"the weights are those of epoch {trained['best_epoch']}"
+    if again := trained.get("refit"):
+        kept = f"then again on {counted(again)}, those of validation too, which is the model that was kept"
+    yield f"- {epochs}, {trained['seconds']:.0f} s; {kept}"
     yield from ("", "## Options", "", "Those that are not at their defaults; `config.yaml` has all.", "")
     for option, value in task.settings.changed().items():
         yield f"- `{option}`: {_shown(value)}"
