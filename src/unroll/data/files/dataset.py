@@ -92,6 +92,31 @@ def read(
             raise DataError(f"{paths[0]} cannot be read as a table: {error!s:.200}") from None
 
 
+def read_rows(
+    data: Sequence[str], source: SourceOptions, say: Callable[[str], None], left_out: Callable[[int], str]
+) -> tuple[datasets.Dataset, str]:
+    """Read files or hub data, and say how they are written and what was left out; also return their name in messages.
+
+    Args:
+        data: names of files, or one hub name.
+        source: how the files are written; with `skip_bad_rows` invalid lines are left out.
+        say: called with each note.
+        left_out: describes so many rows that were left out, and why.
+
+    Raises:
+        DataError: as `read`.
+    """
+    skipped: list[str] | None = [] if source.skip_bad_rows else None
+    notes: list[str] = []
+    dataset = read(data[0] if len(data) == 1 else data, source=source, skipped=skipped, notes=notes)
+    where = " ".join(data)
+    for note in notes:
+        say(note)
+    if skipped:
+        say(f"{where}: {left_out(len(skipped))}, the first: {skipped[0]}")
+    return dataset, where
+
+
 def _notes(path: Path, source: SourceOptions) -> tuple[str, ...]:
     if path.is_dir():
         names = [name for name, _ in line_files(path)]

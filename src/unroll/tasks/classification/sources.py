@@ -10,7 +10,7 @@ import numpy as np
 
 from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe
 from unroll.data.files.column_names import find_columns
-from unroll.data.files.dataset import Unreadable, read
+from unroll.data.files.dataset import Unreadable, read_rows
 from unroll.data.files.memory_mapped import lean_table
 from unroll.data.files.rows import Row, require_columns
 from unroll.data.options import Decimal, SourceOptions
@@ -200,15 +200,7 @@ def _opened(data: Any, source: SourceOptions, say: Log) -> tuple[Any, str, str]:
     """Read files, or take a table; also return the data's name, and what can be done about its bad rows."""
     if is_table(data):
         return data, "the table", LEAVE_OUT_HERE
-    skipped: list[str] | None = [] if source.skip_bad_rows else None
-    notes: list[str] = []
-    dataset = read(data[0] if len(data) == 1 else data, source=source, skipped=skipped, notes=notes)
-    where = " ".join(data)
-    for note in notes:
-        say(note)
-    if skipped:
-        say(f"{where}: {len(skipped)} lines left out because they are no rows, the first: {skipped[0]}")
-    return dataset, where, LEAVE_OUT
+    return *read_rows(data, source, say, lambda n: f"{n} lines left out because they are no rows"), LEAVE_OUT
 
 
 def _sequences(

@@ -11,7 +11,7 @@ import numpy as np
 
 from unroll.data.bad_rows import LEAVE_OUT, LEAVE_OUT_HERE, BadRow, describe, good_rows
 from unroll.data.files.class_names import dataset_names, named, parquet_names
-from unroll.data.files.dataset import read, require_columns
+from unroll.data.files.dataset import read_rows, require_columns
 from unroll.data.labels import Labels, label_name
 from unroll.data.options import SourceOptions
 from unroll.data.ragged import iter_column
@@ -96,14 +96,8 @@ def load_sentences(
         if names := dataset_names(data, options.tags):
             tags = [named(value, names) for value in tags]
         return checked(partial(_taken, rows), tags, len(rows), options, "the table", remedy=LEAVE_OUT_HERE, **common)
-    skipped: list[str] | None = [] if source.skip_bad_rows else None
-    notes: list[str] = []
-    dataset = read(data[0] if len(data) == 1 else data, source=source, skipped=skipped, notes=notes)
-    where = " ".join(data)
-    for note in notes:
-        say(note)
-    if skipped:
-        say(f"{where}: {_counted(len(skipped), 'sentence')} left out because of broken lines, the first: {skipped[0]}")
+    left_out = "left out because of broken lines"
+    dataset, where = read_rows(data, source, say, lambda n: f"{_counted(n, 'sentence')} {left_out}")
     require_columns(dataset, [options.tokens, options.tags], where)
     if known is None:
         check_columns(dataset, options, where)
