@@ -11,6 +11,7 @@ from unroll.errors import DataError, RunError
 from unroll.runs import Run
 from unroll.tasks.base import DataPaths
 from unroll.tasks.classification.options import ClassificationSettings
+from unroll.tasks.classification.task import ClassificationTask
 from unroll.tasks.predictions import largest
 from unroll.tasks.tagging.options import TaggingSettings
 from unroll.tasks.train import finish, resume, train_from_files
@@ -140,3 +141,21 @@ def test_the_sentences_with_most_errors_come_first(here: Path) -> None:
 def test_the_largest_errors() -> None:
     assert largest(np.array([0.0, 2.0, np.nan, 3.0, 2.0])).tolist() == [3, 1, 4]
     assert len(largest(np.ones(80))) == 50
+
+
+def test_the_network_reads_the_test_part_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    outputs = ClassificationTask.outputs
+
+    def counting(self, network, part):
+        asked.append(len(part))
+        return outputs(self, network, part)
+
+    monkeypatch.setattr(ClassificationTask, "outputs", counting)
+    rows = [f"good film {i},a\nbad film {i},b" for i in range(20)]
+    (here / "a.csv").write_text("\n".join(["text,label", *rows]))
+    (here / "t.csv").write_text("text,label\ngood film,a\nbad film,b\nfilm,a\n")
+    settings = ClassificationSettings.from_flat({"hidden_size": 4, "epochs": 1, "threads": 1, "baseline": "none"})
+    train_from_files("classification", DataPaths(["a.csv"], test=["t.csv"]), settings, here / "r", say=lambda _: None)
+    assert asked == [4, 3]
+    assert (here / "r" / "predictions.csv").exists()

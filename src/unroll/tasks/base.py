@@ -132,9 +132,12 @@ class BaseTask(ABC, Generic[R, P]):
         """Fit a strong baseline on the training part; return the metrics it has on a part. None: there is none."""
         return None
 
-    def predictions(self, network: Any, part: P, records: Any) -> Predictions | None:
-        """List predictions for a part and its records beside the truth, and the worst errors; by default None."""
-        return None
+    def evaluate_and_list(self, network: Any, part: P, records: Any) -> tuple[Report, Predictions | None]:
+        """Do as `evaluate`, and list predictions beside the truth and the worst errors; by default None.
+
+        `records` are those that the part was encoded from.
+        """
+        return self.evaluate(network, part), None
 
     def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
         """Return commands and lines of Python that use the run; `data` is the name of a file."""
@@ -175,14 +178,8 @@ class BaseTask(ABC, Generic[R, P]):
         return records, None
 
     def join(self, train: P, valid: P) -> P:
-        """Join the training and the validation part, for a training on both.
-
-        Raises:
-            OptionError: the task cannot.
-        """
-        from unroll.errors import OptionError
-
-        raise OptionError(f"refit is set, but {self.name} cannot train on training and validation data together")
+        """Join the training and the validation part, for a training on both; a task without it refuses `refit`."""
+        raise NotImplementedError
 
     def summary(self) -> str:
         """Describe in one line what a trained model answers, such as its labels or its horizon."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from unroll.tasks.base import TrainingData
+from unroll.errors import OptionError
+from unroll.tasks.base import BaseTask, TrainingData
 from unroll.training.check import check
 from unroll.training.loop import Outcome
 from unroll.training.options import TrainingOptions, seconds_of
@@ -53,7 +54,8 @@ def check_refit(prepared: TrainingData) -> None:
     """
     if wanted(prepared):
         check(prepared.task.objective(), _options(prepared, epochs=1), has_valid=False)
-        prepared.task.join(prepared.train, prepared.valid)
+        if type(prepared.task).join is BaseTask.join:
+            raise OptionError(f"refit is set, but {prepared.task.name} cannot join training and validation data")
 
 
 def refit(

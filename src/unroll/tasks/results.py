@@ -8,6 +8,7 @@ from typing import Any
 from unroll.runs import METRICS, Run
 from unroll.tasks.base import Log, Report, TrainingData
 from unroll.tasks.describe import counted
+from unroll.tasks.predictions import Predictions
 from unroll.tasks.readme import write_readme
 from unroll.tasks.refit import Trained
 from unroll.tasks.registry import entry
@@ -33,7 +34,8 @@ def write_results(
     task, outcome = prepared.task, first.outcome
     task.calibrate(first.model.cpu().eval(), prepared, final.model)
     with Status("evaluating the model"):
-        metrics = {"training": _training(prepared, first, final), **_evaluate(prepared, first, final)}
+        figures, listed = _evaluate(prepared, first, final)
+        metrics = {"training": _training(prepared, first, final), **figures}
         run.write_json(METRICS, metrics)
         plot_curves(outcome.history, run.path / "curves.png", monitor=outcome.monitor, best_epoch=outcome.best_epoch)
         table = read_table(run.path / "gradients.csv")
@@ -49,10 +51,8 @@ def write_results(
     if final is not first:
         epochs = len(final.outcome.history)
         say(f"\ntrained again on {counted(task.counts(final.data))}, those of validation too, for {epochs} epochs")
-    with Status("writing the predictions"):
-        part, trained = (prepared.test, final) if shown == "test" else (prepared.valid, first)
-        listed = None if part is None else task.predictions(trained.model, part, prepared.shown)
-        if listed is not None:
+    if listed is not None:
+        with Status("writing the predictions"):
             listed.write(run)
     run.write_weights(final.model.cpu())
     write_readme(run, prepared, metrics, slim=slim)
@@ -82,17 +82,25 @@ def _training(prepared: TrainingData, first: Trained, final: Trained) -> Report:
     }
 
 
-def _evaluate(prepared: TrainingData, first: Trained, final: Trained) -> dict[str, Report]:
-    """Compute the metrics of the validation and the test part, with those of a baseline fitted on the same data."""
-    task, metrics = prepared.task, {}
+def _evaluate(prepared: TrainingData, first: Trained, final: Trained) -> tuple[dict[str, Report], Predictions | None]:
+    """Compute the metrics of the validation and the test part, with those of a baseline fitted on the same data.
+
+    Also list the predictions of the last of these parts.
+    """
+    task, metrics, listed = prepared.task, {}, None
+    shown = prepared.valid if prepared.test is None else prepared.test
     baselines: dict[int, Callable[[Any], Report] | None] = {}
     for name, part, trained in (("validation", prepared.valid, first), ("test", prepared.test, final)):
         if part is None:
             continue
-        metrics[name] = task.evaluate(trained.model.cpu().eval(), part)
+        model = trained.model.cpu().eval()
+        if part is shown:
+            metrics[name], listed = task.evaluate_and_list(model, part, prepared.shown)
+        else:
+            metrics[name] = task.evaluate(model, part)
         if id(trained.data) not in baselines:
             baselines[id(trained.data)] = task.fit_baseline(trained.data)
         baseline = baselines[id(trained.data)]
         if baseline is not None:
             metrics[name]["baselines"] = baseline(part)
-    return metrics
+    return metrics, listed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 from unroll.data.options import BatchOptions, SourceOptions
@@ -106,6 +106,14 @@ class Settings:
         """Return all options as one flat mapping."""
         every = flatten([getattr(self, name) for name in self._order()])
         return {name: value for name, value in every.items() if name not in self.excluded}
+
+    def set_by_user(self) -> frozenset[str]:
+        """Name the options that were given, or that differ from their defaults."""
+        return self.given | self.changed().keys()
+
+    def with_chosen(self, options: Mapping[str, Any]) -> Self:
+        """Return the settings with options that the program chose; they do not count as given."""
+        return replace(type(self).from_flat(self.flat() | dict(options)), given=self.given)
 
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from their defaults."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -84,7 +83,7 @@ def choose_options(
     least = LEAST_TEXTS if text else LEAST_SEQUENCES
     if settings.classification.preset == "none" or settings.transfer.init_from or rows < least:
         return settings, []
-    flat, given = settings.flat(), settings.given | settings.changed().keys()
+    flat, given = settings.flat(), settings.set_by_user()
     sample = list(islice(inputs, _SAMPLE))
     length = median(len(row) for row in sample)
     chosen = {name: flat[name] for name in given}
@@ -110,7 +109,7 @@ def choose_options(
     kind = f"texts of {length:,.0f} characters" if text else f"sequences of {length:,.0f} steps"
     reason = f"chosen for {rows:,} {kind} (--preset none keeps the defaults):"
     lines = [reason, *textwrap.wrap(told, 100, initial_indent="  ", subsequent_indent="  ")]
-    return replace(type(settings).from_flat(flat | options), given=settings.given), lines
+    return settings.with_chosen(options), lines
 
 
 def _for_texts(given: dict[str, Any], sample: list[str], characters: float, rows: int, labels: int) -> dict[str, Any]:

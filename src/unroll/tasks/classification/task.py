@@ -293,9 +293,12 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             outputs, targets, (*self.labels.names, *part.unseen_labels), self.mean.tolist()
         )
 
-    def predictions(self, network: SequenceClassifier, part: RaggedDataset, records: Records) -> Predictions:
-        """List predicted labels or values beside the true ones; see `BaseTask.predictions`."""
-        return predictions(self.outputs(network, part).numpy(), records, self.labels)
+    def evaluate_and_list(
+        self, network: SequenceClassifier, part: RaggedDataset, records: Records
+    ) -> tuple[Report, Predictions]:
+        """Compute every metric, and list predicted labels or values beside the true ones."""
+        outputs = self.outputs(network, part)
+        return self._figures(outputs, part), predictions(outputs.numpy(), records, self.labels)
 
     @property
     def example(self) -> str:

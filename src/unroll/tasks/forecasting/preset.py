@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +61,7 @@ def choose_options(
     if settings.forecasting.preset == "none":
         return settings, []
     upto = parts.upto
-    flat, given = settings.flat(), settings.given | settings.changed().keys()
+    flat, given = settings.flat(), settings.set_by_user()
     series, groups = _training(frames, upto)
     options, lines = _season(flat, frames, series)
     season = options.get("season") or flat["season"] or season_length(frames.frequency)
@@ -93,7 +92,7 @@ def choose_options(
         counts = f"{len(upto):,} series of {rows[0]:,}" + (f" to {rows[-1]:,}" if rows[0] < rows[-1] else "") + " rows"
         lines.append(f"chosen for {counts} to train on (--preset none keeps the defaults):")
         lines += _told(told)
-    return replace(type(settings).from_flat(flat | options), given=settings.given), lines
+    return settings.with_chosen(options), lines
 
 
 def _told(options: Mapping[str, Any]) -> list[str]:

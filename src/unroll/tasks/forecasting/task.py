@@ -238,8 +238,9 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         truth, observed = part.truth(rows)
         series, _ = part.locate(rows)
         unit = model.interval_unit(part.take(rows).x).numpy() * scale.scale[series][:, None]
+        moves = offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels)
         for calibrated in {model, _forecaster(final)}:
-            calibrated.calibrate(offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels))
+            calibrated.calibrate(moves)
 
     def batches(self, part: ForecastWindows, *, training: bool) -> ForecastWindows:
         """Return the windows, shuffled in every epoch for training, else in order."""
@@ -294,11 +295,12 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         report["in_training"] = self.in_training(part)
         return report
 
-    def predictions(self, network: nn.Module, part: ForecastWindows, records: Any) -> Predictions:
-        """List forecasts beside the truth; see `BaseTask.predictions`."""
+    def evaluate_and_list(self, network: nn.Module, part: ForecastWindows, records: Any) -> tuple[Report, Predictions]:
+        """Compute every metric, and list the forecasts of windows that lie side by side beside the truth."""
         from unroll.tasks.forecasting.predictions import predictions
 
-        return predictions(_forecaster(network), part, self.measured, self.settings.batch.seed)
+        listed = predictions(_forecaster(network), part, self.measured, self.settings.batch.seed)
+        return self.evaluate(network, part), listed
 
     def example_use(self, run: str, data: str) -> tuple[list[str], list[str]]:
         """Return commands and lines of Python that forecast the steps after the end of the data."""

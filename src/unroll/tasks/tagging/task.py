@@ -246,12 +246,18 @@ class TaggingTask(RecordTask[Sentences, TaggedSentences]):
 
     def evaluate(self, network: Tagger, part: TaggedSentences) -> Report:
         """Compute every metric, for the model and the majority-tag baseline."""
-        names = (*self.labels.names, *part.unseen_tags)
-        return figures.evaluate(part, self.outputs(network, part)[0], names, self.baseline, spans=self.spans)
+        return self._figures(self.outputs(network, part)[0], part)
 
-    def predictions(self, network: Tagger, part: TaggedSentences, records: Sentences) -> Predictions:
-        """List predicted tags beside the true ones; see `BaseTask.predictions`."""
-        return predictions(self.outputs(network, part)[0], records, self.labels.names)
+    def _figures(self, answered: list[np.ndarray], part: TaggedSentences) -> Report:
+        names = (*self.labels.names, *part.unseen_tags)
+        return figures.evaluate(part, answered, names, self.baseline, spans=self.spans)
+
+    def evaluate_and_list(
+        self, network: Tagger, part: TaggedSentences, records: Sentences
+    ) -> tuple[Report, Predictions]:
+        """Compute every metric, and list predicted tags beside the true ones."""
+        answered, _ = self.outputs(network, part)
+        return self._figures(answered, part), predictions(answered, records, self.labels.names)
 
     @property
     def example(self) -> str:
