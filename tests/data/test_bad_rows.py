@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from unroll.data.bad_rows import good_rows
-from unroll.data.labels import bad_labels, bad_numbers
+from unroll.data.bad_targets import bad_labels, bad_numbers
 from unroll.data.options import TextOptions
 from unroll.data.sequences import bad_series
 from unroll.data.text.normalize import bad_texts

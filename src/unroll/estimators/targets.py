@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
 from unroll.data.bad_rows import BadRow, describe
-from unroll.data.labels import bad_labels, bad_numbers
+from unroll.data.bad_targets import bad_labels, bad_numbers
 from unroll.data.tables import is_frame, rows_in
 from unroll.data.values import is_missing
 from unroll.errors import DataError

@@ -19,7 +19,8 @@ from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.series import TimeSeries, TimeSeriesSet, future_stamps
 from unroll.data.timeseries.windows import ForecastWindows, latest_windows
 from unroll.errors import DataError, OptionError
-from unroll.models.forecaster.model import Forecaster, ForecastInputs
+from unroll.models.forecaster.inputs import ForecastInputs
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import DecoderState, joined
 from unroll.serving.predictor import Predictor
 from unroll.tasks.forecasting.inference import Forecasts, Units, answer_batch, seeded

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale
-from unroll.models.forecaster.model import Forecaster, ForecastInputs, segment_length
+from unroll.models.forecaster.inputs import ForecastInputs, segment_length
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import Sizes, joined
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 

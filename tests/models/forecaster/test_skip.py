@@ -8,7 +8,8 @@ import torch
 
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale
-from unroll.models.forecaster.model import Forecaster, ForecastInputs
+from unroll.models.forecaster.inputs import ForecastInputs
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.skip import SkipForecast, naive_weight
 from unroll.models.forecaster.strategies import Sizes
 from unroll.models.options import ForecasterOptions, RecurrentOptions

@@ -101,7 +101,7 @@ def read_rows(
         data: names of files, or one hub name.
         source: how the files are written; with `skip_bad_rows` invalid lines are left out.
         say: called with each note.
-        left_out: describes so many rows that were left out, and why.
+        left_out: describes so many rows that were left out, and why, up to the first one's reason.
 
     Raises:
         DataError: as `read`.
@@ -113,7 +113,7 @@ def read_rows(
     for note in notes:
         say(note)
     if skipped:
-        say(f"{where}: {left_out(len(skipped))}, the first: {skipped[0]}")
+        say(f"{where}: {left_out(len(skipped))} {skipped[0]}")
     return dataset, where
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unroll.errors import OptionError
 from unroll.layers.revin import LocScale, RevIN
 from unroll.models.forecaster.distributions import at_levels, make_output
+from unroll.models.forecaster.inputs import ForecastInputs, Taught, carry_forward, change_rows, segment_length
 from unroll.models.forecaster.skip import SkipForecast
 from unroll.models.forecaster.strategies import (
     AttentionDecoder,
@@ -26,29 +27,10 @@ from unroll.models.forecaster.strategies import (
 )
 from unroll.models.options import ForecasterOptions, RecurrentOptions
 
-_SEGMENT = 24
 _STILL = 0.1
 """Least deviation of a look-back, as a share of the series', that calibrated errors are measured by."""
 Choose = Callable[[Tensor, LocScale], Tensor]
 """Parameters (B, F, K, M) and units to values (B, F, K)."""
-
-
-class ForecastInputs(NamedTuple):
-    """Inputs of a forecast. All values are scaled; `units` undo the scaling of targets: y = scale * x + location."""
-
-    x: Float[Tensor, "B L K"]
-    past: Float[Tensor, "B L P"]
-    known: Float[Tensor, "B L+F Q"]
-    static: Float[Tensor, "B S"]
-    units: LocScale
-
-
-class Taught(NamedTuple):
-    """Inputs of the training loss: parameters, their targets, and which targets were observed."""
-
-    parameters: Float[Tensor, "B U K M"]
-    target: Float[Tensor, "B U K"]
-    observed: Bool[Tensor, "B U K"]
 
 
 class Forecaster(nn.Module):
@@ -140,7 +122,7 @@ class Forecaster(nn.Module):
         if not self.output.is_distribution:
             self.output.sample(window.x, window.units)
         if self.feeds:
-            many = _rows(window, lambda t: t.repeat_interleave(paths, 0))
+            many = change_rows(window, lambda t: t.repeat_interleave(paths, 0))
             begin = None if at is None else at.repeated(paths, self.channels if self.independent else 1)
             return self._answer(many, steps, self.output.sample, begin)[1].unflatten(0, (-1, paths))
         parameters = self(window, steps)
@@ -204,7 +186,7 @@ class Forecaster(nn.Module):
         none. A true value that was not observed is replaced by the last observed one.
         """
         strategy = self.strategy
-        given = _carried(window.x[:, -1:], target, observed)
+        given = carry_forward(window.x[:, -1:], target, observed)
         if isinstance(strategy, Recursive):
             x = torch.cat([window.x, given], 1)
             known = window.known[:, : x.size(1)]
@@ -365,33 +347,3 @@ class Forecaster(nn.Module):
 
     def _beside(self, covariates: Tensor) -> Tensor:
         return covariates.repeat_interleave(self.channels, 0) if self.independent else covariates
-
-
-def segment_length(asked: int, lookback: int, horizon: int) -> int:
-    """Return the segment length: as asked for, or the largest common divisor of look-back and horizon up to 24.
-
-    Raises:
-        OptionError: the length asked for does not divide both.
-    """
-    for name, steps in (("lookback", lookback), ("horizon", horizon)):
-        if asked and steps % asked:
-            raise OptionError(
-                f"segment is {asked}, which does not divide {name} ({steps}); strategy 'segrnn' needs that"
-            )
-    return asked or max(d for d in range(1, _SEGMENT + 1) if lookback % d == 0 and horizon % d == 0)
-
-
-def _carried(
-    last: Float[Tensor, "B 1 K"], target: Float[Tensor, "B F K"], observed: Bool[Tensor, "B F K"]
-) -> Float[Tensor, "B F K"]:
-    """Forward-fill unobserved targets with the last observed value; other fillings may leak future values."""
-    values = torch.cat([last, target], 1)
-    steps = torch.arange(values.size(1), device=values.device).view(1, -1, 1)
-    seen = torch.cat([torch.ones_like(last, dtype=torch.bool), observed], 1)
-    return values.gather(1, torch.where(seen, steps, 0).cummax(1).values)[:, 1:]
-
-
-def _rows(window: ForecastInputs, change: Callable[[Tensor], Tensor]) -> ForecastInputs:
-    """Apply a change of rows to every tensor of the window."""
-    units = LocScale(change(window.units.location), change(window.units.scale))
-    return ForecastInputs(change(window.x), change(window.past), change(window.known), change(window.static), units)

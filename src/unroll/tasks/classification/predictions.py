@@ -12,6 +12,20 @@ from unroll.tasks.classification.records import Records
 from unroll.tasks.predictions import Predictions, largest
 
 
+def list_answers(outputs: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
+    """List `label` or `labels` and `probabilities`, or `value`, for outputs (N, K) as `predictions` takes them."""
+    if labels.kind == "regression":
+        return [{"value": value} for value in labels.decode(outputs)]
+    if labels.kind == "single":
+        key, decoded = "label", labels.decode(outputs.argmax(1))
+    else:
+        key, decoded = "labels", labels.decode(outputs >= 0.5)
+    return [
+        {key: label, "probabilities": {n: round(p, 6) for n, p in zip(labels.names, row, strict=True)}}
+        for label, row in zip(decoded, outputs.astype(float).tolist(), strict=True)
+    ]
+
+
 def predictions(outputs: np.ndarray, records: Records, labels: Labels) -> Predictions:
     """List the predictions for usable rows of labelled data.
 

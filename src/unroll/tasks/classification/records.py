@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unroll.data.bad_rows import BadRow, describe, good_rows
+from unroll.data.bad_targets import bad_labels, bad_numbers
 from unroll.data.label_spelling import spelling_notes
-from unroll.data.labels import Kind, Labels, bad_labels, bad_numbers
+from unroll.data.labels import Kind, Labels
 from unroll.data.numbers import as_float, read_targets
 from unroll.data.ragged import RaggedDataset, encode_to_examples, iter_column
 from unroll.data.sample_weights import bad_weights, weighted_rows
@@ -75,6 +76,17 @@ class Records:
         part.weights = self.weights
         part.unseen_labels = self.unseen_labels
         return part
+
+    def target_statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Compute mean and scale (K,) of the targets: the shares of the classes (scale 1), or standard deviations."""
+        targets, K = self.targets, len(self.labels)
+        mean, scale = targets.mean(0, dtype=np.float64), np.ones(K)
+        if self.labels.kind == "single":
+            mean = np.bincount(targets, minlength=K) / len(targets)
+        elif self.labels.kind == "regression":
+            spread = targets.std(0, dtype=np.float64)
+            scale = np.where(spread > 0, spread, 1.0)
+        return mean, scale
 
     @property
     def unseen_labels(self) -> tuple[str, ...]:

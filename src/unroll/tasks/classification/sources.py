@@ -200,7 +200,8 @@ def _opened(data: Any, source: SourceOptions, say: Log) -> tuple[Any, str, str]:
     """Read files, or take a table; also return the data's name, and what can be done about its bad rows."""
     if is_table(data):
         return data, "the table", LEAVE_OUT_HERE
-    return *read_rows(data, source, say, lambda n: f"{n} lines left out because they are no rows"), LEAVE_OUT
+    left_out = "lines left out because they are no rows, the first:"
+    return *read_rows(data, source, say, lambda n: f"{n} {left_out}"), LEAVE_OUT
 
 
 def _sequences(

@@ -28,7 +28,7 @@ from unroll.tasks.classification import notes
 from unroll.tasks.classification import report as figures
 from unroll.tasks.classification.class_weights import class_weights
 from unroll.tasks.classification.options import ClassificationSettings
-from unroll.tasks.classification.predictions import predictions
+from unroll.tasks.classification.predictions import list_answers, predictions
 from unroll.tasks.classification.preset import choose_options
 from unroll.tasks.classification.records import Records, bad_inputs, load_records
 from unroll.tasks.classification.sources import row_sequences, series_records
@@ -111,8 +111,8 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
         if valid is not None:
             valid.require_known_labels()  # it chooses the weights by a loss that such labels do not have
         text, regression = bool(train.options.text), name == "regression"
-        labels = 0 if regression else len(train.labels)
-        settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, labels=labels)
+        count = 0 if regression else len(train.labels)
+        settings, lines = choose_options(settings, train.inputs(), len(train.rows), text=text, labels=count)
         for line in lines:
             say(line)
         columns = replace(settings.classification, text=train.options.text, sequence=train.options.sequence)
@@ -124,16 +124,8 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
             encoder = TextTokenizer.learn(train.inputs(), settings.text, settings.length)
         else:
             encoder = SequenceScaler.learn(train.inputs(), settings.sequence, settings.length)
-        labels, targets = train.labels, train.targets
-        class_weights(settings.classification.class_weights, labels.names, None)  # refuses unknown classes
-        mean = targets.mean(0, dtype=np.float64)
-        scale = np.ones(len(labels))
-        if labels.kind == "single":
-            mean = np.bincount(targets, minlength=len(labels)) / len(targets)
-        elif labels.kind == "regression":
-            spread = targets.std(0, dtype=np.float64)
-            scale = np.where(spread > 0, spread, 1.0)
-        return cls(name, settings, encoder, labels, mean, scale)
+        class_weights(settings.classification.class_weights, train.labels.names, None)  # refuses unknown classes
+        return cls(name, settings, encoder, train.labels, *train.target_statistics())
 
     def encode(self, records: Records) -> RaggedDataset:
         """Encode texts or sequences, and keep their targets."""
@@ -266,17 +258,7 @@ class ClassificationTask(RecordTask[Records, RaggedDataset]):
     def predict(self, network: SequenceClassifier, values: Sequence[Any]) -> list[dict[str, Any]]:
         """Predict `label` or `labels` and `probabilities`, or `value`, for each input value."""
         array = self.outputs(network, RaggedDataset.from_arrays(self.encoder.encode(values))).numpy()
-        if self.labels.kind == "regression":
-            return [{"value": value} for value in self.labels.decode(array)]
-        if self.labels.kind == "single":
-            key, decoded = "label", self.labels.decode(array.argmax(1))
-        else:
-            key, decoded = "labels", self.labels.decode(array >= 0.5)
-        names = self.labels.names
-        return [
-            {key: label, "probabilities": {n: round(p, 6) for n, p in zip(names, row, strict=True)}}
-            for label, row in zip(decoded, array.astype(float).tolist(), strict=True)
-        ]
+        return list_answers(array, self.labels)
 
     def evaluate(self, network: SequenceClassifier, part: RaggedDataset) -> Report:
         """Compute every metric, for the model and the baseline."""

@@ -7,10 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from unroll.data.timeseries.scaler import ShiftScale
+from unroll.data.timeseries.windows import ForecastWindows
+from unroll.models.forecaster.model import Forecaster
+from unroll.tasks.forecasting.inference import answer
+
 LEAST_WINDOWS = 10
 """Validation windows from which intervals are calibrated where nothing else is said."""
 MOST_WINDOWS = 1000
 _SCORES = 50
+
+
+def fitted_offsets(
+    model: Forecaster, part: ForecastWindows, scale: ShiftScale, levels: Sequence[float], seed: int
+) -> Float[np.ndarray, "F K Q"]:
+    """Compute the offsets of a model whose own are zero, on up to 1,000 validation windows.
+
+    Args:
+        model: with quantiles.
+        part: the validation windows.
+        scale: of the targets of each series, (S, K).
+        levels: of the quantiles.
+        seed: of sampled paths.
+    """
+    rows = np.unique(np.linspace(0, part.size - 1, min(part.size, MOST_WINDOWS)).astype(np.int64))
+    answers = answer(model, part, scale, seed=seed, rows=rows)
+    if answers.quantiles is None:
+        raise TypeError("a model with offsets has quantiles")
+    truth, observed = part.truth(rows)
+    series, _ = part.locate(rows)
+    unit = model.interval_unit(part.take(rows).x).numpy() * scale.scale[series][:, None]
+    return offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels)
 
 
 def offsets(

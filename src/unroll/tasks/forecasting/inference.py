@@ -13,7 +13,8 @@ from torch import Tensor
 from unroll.data.timeseries.scaler import ShiftScale
 from unroll.data.timeseries.windows import ForecastBatch, ForecastWindows
 from unroll.layers.revin import LocScale
-from unroll.models.forecaster.model import Forecaster, ForecastInputs
+from unroll.models.forecaster.inputs import ForecastInputs
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import DecoderState
 from unroll.tasks.batch_loop import require_finite
 

@@ -11,7 +11,8 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from unroll.data.timeseries.scaler import ShiftScale
 from unroll.data.timeseries.windows import ForecastBatch
 from unroll.models.forecaster.distributions import make_output
-from unroll.models.forecaster.model import Forecaster, Taught
+from unroll.models.forecaster.inputs import Taught
+from unroll.models.forecaster.model import Forecaster
 from unroll.models.options import ForecasterOptions
 from unroll.tasks.classification.loss import Monitor
 from unroll.tasks.forecasting.inference import Units

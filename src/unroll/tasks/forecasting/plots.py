@@ -12,10 +12,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from unroll.data.timeseries.scaler import ShiftScale
 from unroll.data.timeseries.series import TimeSeriesSet
+from unroll.data.timeseries.windows import ForecastWindows
+from unroll.models.forecaster.model import Forecaster
 from unroll.tasks.base import Report
-from unroll.tasks.forecasting.inference import Forecasts
-from unroll.tasks.forecasting.report import called
+from unroll.tasks.forecasting.inference import Forecasts, answer
+from unroll.tasks.forecasting.report import called, naive
 from unroll.training.plots import COLOURS, GREY, drawable, new_figure, save_figure, text_fonts
 
 _PANELS = 4
@@ -120,6 +123,24 @@ def plot_forecasts(
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     save_figure(figure, path)
+
+
+def plot_last_windows(
+    model: Forecaster,
+    part: ForecastWindows,
+    scale: ShiftScale,
+    path: Path,
+    *,
+    season: int,
+    levels: Sequence[float],
+    seed: int,
+) -> None:
+    """Plot the forecast of the last window of each series, beside the naive forecast; see `plot_forecasts`."""
+    rows = part.ends[np.diff(part.ends, prepend=0) > 0] - 1
+    answers = answer(model, part, scale, seed=seed, rows=rows)
+    name, other = list(naive(part, rows, season).items())[-1]
+    panels = drawn(answers, *part.locate(rows), other)
+    plot_forecasts(panels, part.frames, path, levels=levels, beside=called(name, season))
 
 
 def plot_horizon(report: Report, path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from unroll.data.timeseries.frequency import season_length
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.data.timeseries.split import Split
-from unroll.models.forecaster.model import segment_length
+from unroll.models.forecaster.inputs import segment_length
 from unroll.options import shown
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.ridge import fit_ridge

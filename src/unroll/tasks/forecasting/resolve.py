@@ -10,7 +10,7 @@ import numpy as np
 from unroll.data.timeseries.frequency import season_length
 from unroll.data.timeseries.series import TimeSeriesSet
 from unroll.errors import DataError, OptionError
-from unroll.models.forecaster.model import segment_length
+from unroll.models.forecaster.inputs import segment_length
 from unroll.tasks.forecasting.conformal import LEAST_WINDOWS
 from unroll.tasks.forecasting.options import ForecastingSettings, HorizonOptions
 

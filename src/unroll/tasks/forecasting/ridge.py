@@ -9,6 +9,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from unroll.data.timeseries.windows import ForecastWindows
+from unroll.models.forecaster.model import Forecaster
+from unroll.models.forecaster.strategies import Sizes
+
 Start = Literal["last", "seasonal"]
 MOST_WINDOWS = 4000
 """Windows that the regression is fitted on, at most."""
@@ -103,6 +107,15 @@ def fit_ridge(
     error, start, penalty, residuals = best
     (weight,) = _solve(X, Y, _naive(L, F, season if start == "seasonal" else 1), (penalty,))
     return Ridge(weight, start, penalty, error, residuals, new_X.std(1))
+
+
+def start_at_ridge(model: Forecaster, training: ForecastWindows, sizes: Sizes) -> None:
+    """Set a new model with a linear skip connection to ridge regression; nothing where there are too few windows."""
+    chosen = model.options
+    fitted = fit_ridge(*training.series(), lookback=sizes.lookback, horizon=sizes.horizon, season=sizes.season)
+    if fitted is not None:
+        spread = fitted.quantiles(chosen.quantiles, relative=chosen.instance_norm == "revin")
+        model.start_at(fitted.affine, spread if chosen.output == "quantile" else None)
 
 
 def _divided(

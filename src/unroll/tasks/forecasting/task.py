@@ -9,13 +9,13 @@ import numpy as np
 from torch import nn
 
 from unroll.data.options import SourceOptions
-from unroll.data.timeseries.frequency import STEPS
+from unroll.data.timeseries.arrays import SeriesArrays
 from unroll.data.timeseries.inputs import read_history
 from unroll.data.timeseries.reader import read_frames
 from unroll.data.timeseries.scaler import SeriesScaler
 from unroll.data.timeseries.schema import Schema
 from unroll.data.timeseries.series import TimeSeriesSet, called
-from unroll.data.timeseries.windows import ForecastWindows, SeriesArrays
+from unroll.data.timeseries.windows import ForecastWindows
 from unroll.errors import DataError, RunError, nearest
 from unroll.models.forecaster.model import Forecaster
 from unroll.models.forecaster.strategies import Sizes
@@ -24,14 +24,15 @@ from unroll.tasks.base import BaseTask, DataPaths, Log, Report, TrainingData
 from unroll.tasks.describe import counted, parameters, recurrent_layers, some
 from unroll.tasks.forecasting import report as figures
 from unroll.tasks.forecasting import split
-from unroll.tasks.forecasting.conformal import MOST_WINDOWS, offsets
+from unroll.tasks.forecasting.advice import advice
+from unroll.tasks.forecasting.conformal import fitted_offsets
 from unroll.tasks.forecasting.fitted import FILE, FittedSeries
-from unroll.tasks.forecasting.inference import answer, answer_in_pieces
+from unroll.tasks.forecasting.inference import answer_in_pieces
 from unroll.tasks.forecasting.options import ForecastingSettings
 from unroll.tasks.forecasting.output_table import check_names
 from unroll.tasks.forecasting.preset import choose_options
 from unroll.tasks.forecasting.resolve import resolved_reach, settled, with_intervals
-from unroll.tasks.forecasting.ridge import fit_ridge
+from unroll.tasks.forecasting.ridge import start_at_ridge
 
 if TYPE_CHECKING:
     from unroll.tasks.forecasting.loss import ForecastObjective
@@ -202,17 +203,8 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         )
         model = Forecaster(settings.forecaster, settings.recurrent, sizes)
         if training is not None and settings.forecaster.skip == "linear":
-            self._start(model, training)
+            start_at_ridge(model, training, sizes)
         return model
-
-    def _start(self, model: Forecaster, training: ForecastWindows) -> None:
-        """Let the model begin at ridge regression."""
-        reach, chosen = self.settings.reach, self.settings.forecaster
-        scaled, groups = training.series()
-        found = fit_ridge(scaled, groups, lookback=reach.lookback, horizon=reach.horizon, season=reach.season)
-        if found is not None:
-            spread = found.quantiles(chosen.quantiles, relative=chosen.instance_norm == "revin")
-            model.start_at(found.affine, spread if chosen.output == "quantile" else None)
 
     def objective(self, training: ForecastWindows | None = None) -> ForecastObjective:
         """Return the output's loss; the batches' series index those of the training part."""
@@ -230,15 +222,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
         if model.offsets is None or part is None:
             return
         model.calibrate(np.zeros(model.offsets.shape))
-        rows = np.unique(np.linspace(0, part.size - 1, min(part.size, MOST_WINDOWS)).astype(np.int64))
-        scale = self.scaler.table(part.frames.names)
-        answers = answer(model, part, scale, seed=self.settings.batch.seed, rows=rows)
-        if answers.quantiles is None:
-            raise TypeError("a model with offsets has quantiles")
-        truth, observed = part.truth(rows)
-        series, _ = part.locate(rows)
-        unit = model.interval_unit(part.take(rows).x).numpy() * scale.scale[series][:, None]
-        moves = offsets((truth[..., None] - answers.quantiles) / unit[..., None], observed, levels)
+        moves = fitted_offsets(model, part, self.scaler.table(part.frames.names), levels, self.settings.batch.seed)
         for calibrated in {model, _forecaster(final)}:
             calibrated.calibrate(moves)
 
@@ -320,19 +304,7 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     def format_report(self, report: Report, *, full: bool = True, every: bool = False) -> list[str]:
         """Format the metrics as a table, and say whether the model beats the naive forecasts."""
-        return figures.format_report(report, full=full, every=every, advice=self._advice())
-
-    def _advice(self) -> list[str]:
-        """List options that may help where the model loses to a baseline."""
-        reach, chosen = self.settings.reach, self.settings.forecaster
-        options = {
-            "--skip linear": chosen.skip != "linear" and chosen.strategy in ("direct", "segrnn"),
-            "--instance-norm revin": chosen.instance_norm != "revin" and chosen.strategy != "recursive",
-            f"--lookback {2 * reach.lookback}": True,
-            "--calendar auto": not self.layout.calendar and self.layout.frequency != STEPS,
-            "more --epochs": self.settings.forecasting.preset == "none",
-        }
-        return [option for option, fits in options.items() if fits][:4]
+        return figures.format_report(report, full=full, every=every, advice=advice(self.settings, self.layout))
 
     def remarks(self, prepared: TrainingData) -> Iterator[str]:
         """Point out a validation part that is larger than the training part."""
@@ -342,25 +314,15 @@ class ForecastingTask(BaseTask[TimeSeriesSet, ForecastWindows]):
 
     def save_plots(self, run: Run, network: nn.Module, prepared: TrainingData, metrics: Report) -> None:
         """Plot forecast.png, the last windows of the test or validation part, and horizon.png, the error by step."""
-        from unroll.tasks.forecasting.plots import drawn, plot_forecasts, plot_horizon
+        from unroll.tasks.forecasting.plots import plot_horizon, plot_last_windows
 
         shown, part = ("test", prepared.test) if prepared.test is not None else ("validation", prepared.valid)
         if part is None:
             return
-        rows = part.ends[np.diff(part.ends, prepend=0) > 0] - 1
-        answers = answer(
-            _forecaster(network),
-            part,
-            self.scaler.table(part.frames.names),
-            seed=self.settings.batch.seed,
-            rows=rows,
-        )
-        season, levels = self.settings.reach.season, self.settings.forecaster.quantiles
-        name, other = list(figures.naive(part, rows, season).items())[-1]
-        series, origins = part.locate(rows)
-        panels = drawn(answers, series, origins, other)
-        where, called = run.path / "forecast.png", figures.called(name, season)
-        plot_forecasts(panels, part.frames, where, levels=levels, beside=called)
+        scale, season = self.scaler.table(part.frames.names), self.settings.reach.season
+        levels, seed = self.settings.forecaster.quantiles, self.settings.batch.seed
+        where = run.path / "forecast.png"
+        plot_last_windows(_forecaster(network), part, scale, where, season=season, levels=levels, seed=seed)
         plot_horizon(metrics[shown], run.path / "horizon.png")
 
     def state(self) -> dict[str, str]:

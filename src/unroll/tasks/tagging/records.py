@@ -96,7 +96,7 @@ def load_sentences(
         if names := dataset_names(data, options.tags):
             tags = [named(value, names) for value in tags]
         return checked(partial(_taken, rows), tags, len(rows), options, "the table", remedy=LEAVE_OUT_HERE, **common)
-    left_out = "left out because of broken lines"
+    left_out = "left out because of broken lines, the first:"
     dataset, where = read_rows(data, source, say, lambda n: f"{_counted(n, 'sentence')} {left_out}")
     require_columns(dataset, [options.tokens, options.tags], where)
     if known is None:
