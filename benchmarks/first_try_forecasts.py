@@ -103,7 +103,7 @@ def measure(df: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         train(prepared, model, Path(folder), quiet=True)
     model.cpu().eval()
-    prepared.task.calibrate(model, prepared)
+    prepared.task.calibrate(model, prepared, model)
     assert prepared.test is not None  # noqa: S101 (test_size is given)
     return prepared.task.evaluate(model, prepared.test)
 
