@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import math
+from typing import Literal, Protocol, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +13,26 @@ from unroll.errors import OptionError, nearest
 from unroll.layers.pooling import step_mask
 
 Score = Literal["additive", "dot", "general"]
+
+
+class AttentionLayer(Protocol):
+    """Protocol of an attention: `Attention` and `MultiHeadAttention`.
+
+    Attributes:
+        features: width of the context.
+    """
+
+    features: int
+
+    def keys(self, memory: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Project the memory (B, S, E), once for all queries."""
+        ...
+
+    def __call__(
+        self, query: Tensor, memory: Tensor, lengths: Tensor | None = None, keys: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the context and the weights of queries (B, Q) or (B, U, Q)."""
+        ...
 
 
 class Attention(nn.Module):
@@ -53,6 +74,7 @@ class Attention(nn.Module):
         if hidden and score != "additive":
             raise OptionError(f"hidden goes with score 'additive', not '{score}'")
         self.score: Score = score
+        self.features = memory
         self.queries: nn.Module = nn.Identity()
         self.memories: nn.Module = nn.Identity()
         self.values: nn.Module = nn.Identity()
@@ -83,14 +105,70 @@ class Attention(nn.Module):
             scores = self.values(torch.tanh(q.unsqueeze(2) + k.unsqueeze(1))).squeeze(3)  # (B, U, S)
         else:
             scores = q @ k.transpose(1, 2)
-        if lengths is None:
-            weights = scores.softmax(2)
-        else:
-            outside = ~step_mask(lengths.to(memory.device), memory.size(1)).unsqueeze(1)
-            scores = scores.masked_fill(outside, torch.finfo(scores.dtype).min)
-            weights = scores.softmax(2).masked_fill(outside, 0.0)
+        weights = _weights(scores, lengths)
         context = weights @ memory
         return (context.squeeze(1), weights.squeeze(1)) if alone else (context, weights)
+
+
+class MultiHeadAttention(nn.Module):
+    """Attend with several heads: each has its own projections of queries, keys and values.
+
+        e_hs = (W_h q) . (U_h m_s) / sqrt(A / heads)        a_h = softmax_s(e_h)  over s < length
+        c = O [sum_s a_1s V_1 m_s, ..., sum_s a_Hs V_H m_s]
+
+    Shapes, lengths and `keys` as in `Attention`; the keys hold the projected values too, (B, S, 2 A). The weights
+    returned are the mean over the heads. Paper: Vaswani et al. 2017, "Attention is all you need".
+
+    Args:
+        query: query size Q.
+        memory: memory size E.
+        heads: number of heads.
+        hidden: width A of all heads' projections together, a multiple of `heads` (0: Q).
+
+    Raises:
+        OptionError: the width cannot be split into the heads.
+    """
+
+    def __init__(self, query: int, memory: int, heads: int = 4, hidden: int = 0) -> None:
+        super().__init__()
+        width = hidden or query
+        if heads < 1 or width % heads:
+            raise OptionError(f"attention of {heads} heads needs a width that they divide, and it is {width}")
+        self.heads = heads
+        self.features = memory
+        self.queries = nn.Linear(query, width)
+        self.memories = nn.Linear(memory, 2 * width, bias=False)
+        self.output = nn.Linear(width, memory)
+
+    def keys(self, memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None = None) -> Float[Tensor, "B S A"]:
+        """Project the memory to keys and values, side by side."""
+        return self.memories(_own(memory, lengths))
+
+    def forward(
+        self,
+        query: Float[Tensor, "B *U Q"],
+        memory: Float[Tensor, "B S E"],
+        lengths: Int[Tensor, " B"] | None = None,
+        keys: Float[Tensor, "B S A"] | None = None,
+    ) -> tuple[Float[Tensor, "B *U E"], Float[Tensor, "B *U S"]]:
+        """Compute the context and the attention weights, their mean over the heads."""
+        alone = query.dim() == 2
+        q = self.queries(query.unsqueeze(1) if alone else query)
+        projected = self.keys(memory, lengths) if keys is None else keys
+        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, *projected.chunk(2, 2)))
+        weights = _weights(q @ k.transpose(2, 3) / math.sqrt(q.size(3)), lengths)  # (B, heads, U, S)
+        context = self.output((weights @ v).transpose(1, 2).flatten(2))
+        weights = weights.mean(1)
+        return (context.squeeze(1), weights.squeeze(1)) if alone else (context, weights)
+
+
+def _weights(scores: Float[Tensor, "B *U S"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B *U S"]:
+    """Softmax over the steps of each row; zero beyond its length."""
+    if lengths is None:
+        return scores.softmax(-1)
+    outside = ~step_mask(lengths.to(scores.device), scores.size(-1))
+    outside = outside.view(len(lengths), *[1] * (scores.dim() - 2), -1)
+    return scores.masked_fill(outside, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(outside, 0.0)
 
 
 def _own(memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B S E"]:

@@ -196,6 +196,45 @@ class TaggerOptions:
                 raise OptionError(f"{field.name} is set, but it goes with characters {named}")
 
 
+@dataclass(frozen=True)
+class DecoderOptions:
+    """The decoder of an encoder-decoder, and its attention."""
+
+    attention: Literal["additive", "dot", "general", "multihead"] = "additive"
+    """How a step of the decoder is held against the encoder's steps: Bahdanau's additive score, Luong's dot or general
+    (bilinear) one, or several heads of scaled dots."""
+    attention_heads: int = 4
+    """multihead only: number of heads, which must divide the width of the decoder."""
+    input_feeding: bool = False
+    """Feed the decoder's last combined output to its next step (Luong et al. 2015); steps are then computed one by
+    one, in training too."""
+    bridge: Literal["last", "mean", "zeros"] = "last"
+    """What the decoder's state starts from: a linear map of the encoder's last states, the mean of its outputs, or
+    zeros."""
+    tie_weights: bool = True
+    """Use the target embedding's matrix as the softmax's too."""
+    head_dropout: float = 0.0
+    """Dropout on the combined output before the softmax."""
+    copy: bool = False
+    """Let the decoder copy a source token by its attention (pointer-generator); both sides must share a vocabulary."""
+    teacher_forcing: float = 1.0
+    """Share of the steps that are given the true token before them in training; the others are given the model's
+    likeliest (scheduled sampling, in two parallel passes)."""
+    coverage_loss: float = 0.0
+    """Weight in the loss of the mean over source steps of (1 - the attention that it got in all)^2, so that no step is
+    left out or read twice."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_shares(self)
+        check_range(self, "attention_heads", least=1, below=_MANY)
+        check_range(self, "coverage_loss", least=0)
+        if not 0 <= self.teacher_forcing <= 1:
+            raise OptionError(f"teacher_forcing is {self.teacher_forcing:g}; it must be a share from 0 to 1")
+        if self.attention != "multihead" and self.attention_heads != 4:
+            raise OptionError("attention_heads is set, but it goes with attention 'multihead'")
+
+
 Strategy = Literal["recursive", "direct", "seq2seq", "segrnn"]
 Kind = Literal["point", "quantile", "normal", "student_t", "negative_binomial"]
 _MANY = 2**20
