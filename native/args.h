@@ -57,6 +57,7 @@ struct Args {
   index y_time = 0, y_row = 0;
   void *h = nullptr, *c = nullptr;  // (B, R), (B, H)
   void* saved = nullptr;            // (sum of lengths, saved_width)
+  void* packed = nullptr;           // the weights, packed before by `pack`; null: they are packed anew
 
   const void* dy = nullptr;
   index dy_time = 0, dy_row = 0;
@@ -89,6 +90,48 @@ struct StepArgs {
   const void* const* weights = nullptr;         // (layers, 5): w_ih, w_hh, b_ih, b_hh, w_hr
   void* y = nullptr;                            // (B, R)
   void *h_after = nullptr, *c_after = nullptr;  // as h and c
+};
+
+// A linear map of rows; tensors are contiguous.
+struct LinearArgs {
+  bool is_double = false;
+  bool tanh = false;
+  int threads = 1;
+  index rows = 0, K = 0, columns = 0;
+  const void* weight = nullptr;  // (columns, K), to be packed
+  void* packed = nullptr;        // panels_size(K, columns)
+  const void* x = nullptr;       // (rows, K)
+  const void* bias = nullptr;    // (columns,)
+  void* out = nullptr;           // (rows, columns)
+};
+
+// Attention of rows, each over one row of a memory that several can share.
+struct AttendArgs {
+  bool is_double = false;
+  int threads = 1;
+  double scale = 1;
+  index rows = 0, S = 0, A = 0, E = 0, heads = 1;
+  const void* query = nullptr;  // (rows, heads * A)
+  const void* keys = nullptr;   // (B, S, heads * A), with its strides
+  index keys_row = 0, keys_step = 0;
+  const void* values = nullptr;  // (B, S, heads * E), with its strides
+  index values_row = 0, values_step = 0;
+  const void* v = nullptr;                // (A,): additive scores v . tanh(q + k); null: q . k
+  const std::int64_t* owner = nullptr;    // (rows,) the row of the memory
+  const std::int64_t* lengths = nullptr;  // (B,)
+  void* context = nullptr;                // (rows, heads * E)
+  void* weights = nullptr;                // (rows, S), the mean over the heads
+  void* scratch = nullptr;                // (rows, S)
+};
+
+// The largest numbers of each row.
+struct TopArgs {
+  bool is_double = false;
+  int threads = 1;
+  index rows = 0, columns = 0, k = 1;
+  const void* x = nullptr;         // (rows, columns)
+  void* values = nullptr;          // (rows, k)
+  std::int64_t* places = nullptr;  // (rows, k)
 };
 
 // Rows in the order of their lengths, longest first, and their steps packed: all rows' first step, then the

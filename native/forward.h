@@ -259,12 +259,36 @@ struct ForwardChunk {
   }
 };
 
+// Bytes of weights packed ahead of a call, and the packing.
+template <class T, class C>
+std::size_t packed_bytes(const Args& p) {
+  ForwardWeights<T, C> weights{};
+  Layout count(nullptr);
+  weights.lay(count, p);
+  return std::size_t(count.used());
+}
+
+template <class T, class C>
+void pack_weights(const Args& p) {
+  ForwardWeights<T, C> weights{};
+  Layout out(p.packed);
+  weights.lay(out, p);
+  weights.pack(p, p.threads);
+}
+
 template <class T, class C>
 void forward(const Args& p, const PackedRows& plan) {
   const Cut cut = cut_forward<T>(p, plan);
   ForwardWeights<T, C> weights{};
-  const Workspace own([&](Layout& out) { weights.lay(out, p); });
-  weights.pack(p, cut.threads);
+  const Workspace own([&](Layout& out) {
+    if (p.packed == nullptr) weights.lay(out, p);
+  });
+  if (p.packed == nullptr) {
+    weights.pack(p, cut.threads);
+  } else {
+    Layout out(p.packed);
+    weights.lay(out, p);
+  }
   prefer_huge_pages(p.y, std::size_t(p.T * p.B * p.R) * sizeof(T));
   if (p.saved != nullptr) prefer_huge_pages(p.saved, std::size_t(plan.total() * p.saved_width()) * sizeof(T));
   const RowCursor<T> walk{p, plan, weights.zeros};

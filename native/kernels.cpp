@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "backward.h"
+#include "decode.h"
 #include "forward.h"
 #include "step.h"
 
@@ -33,11 +34,34 @@ void step_any(const StepArgs& p) {
   with_cell(p.cell, p.is_double, [&](auto cell, auto number) { step<decltype(number), decltype(cell)>(p); });
 }
 
+std::size_t packed_bytes_any(const Args& p) {
+  std::size_t bytes = 0;
+  with_cell(p.cell, p.is_double,
+            [&](auto cell, auto number) { bytes = packed_bytes<decltype(number), decltype(cell)>(p); });
+  return bytes;
+}
+
+void pack_any(const Args& p) {
+  with_cell(p.cell, p.is_double, [&](auto cell, auto number) { pack_weights<decltype(number), decltype(cell)>(p); });
+}
+
+std::size_t linear_bytes_any(const LinearArgs& p) {
+  return p.is_double ? std::size_t(panels_size<double>(p.K, p.columns)) * sizeof(double)
+                     : std::size_t(panels_size<float>(p.K, p.columns)) * sizeof(float);
+}
+
+void pack_linear_any(const LinearArgs& p) { p.is_double ? pack_linear<double>(p) : pack_linear<float>(p); }
+void linear_any(const LinearArgs& p) { p.is_double ? linear<double>(p) : linear<float>(p); }
+void attend_any(const AttendArgs& p) { p.is_double ? attend<double>(p) : attend<float>(p); }
+void top_any(const TopArgs& p) { p.is_double ? top<double>(p) : top<float>(p); }
+
 #define UNROLL_TEXT(x) #x
 #define UNROLL_NAME(x) UNROLL_TEXT(x)
 
 }  // namespace
 
-extern const Kernels kKernels = {UNROLL_NAME(UNROLL_ISA), forward_any, backward_any, step_any};
+extern const Kernels kKernels = {
+    UNROLL_NAME(UNROLL_ISA), forward_any,     backward_any, step_any,   packed_bytes_any, pack_any,
+    linear_bytes_any,        pack_linear_any, linear_any,   attend_any, top_any};
 
 }  // namespace unroll::UNROLL_ISA

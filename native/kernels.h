@@ -10,6 +10,13 @@ struct Kernels {
   void (*forward)(const Args&, const PackedRows&);
   void (*backward)(const Args&, const PackedRows&);
   void (*step)(const StepArgs&);
+  std::size_t (*packed_bytes)(const Args&);  // of `packed`
+  void (*pack)(const Args&);                 // weights and biases to `packed`
+  std::size_t (*linear_bytes)(const LinearArgs&);
+  void (*pack_linear)(const LinearArgs&);
+  void (*linear)(const LinearArgs&);
+  void (*attend)(const AttendArgs&);
+  void (*top)(const TopArgs&);
 };
 
 namespace portable {

@@ -70,6 +70,7 @@ constexpr Field<void*> kOutputs[] = {
     {"h", &Args::h},
     {"c", &Args::c},
     {"saved", &Args::saved},
+    {"packed", &Args::packed},
     {"dx", &Args::dx},
     {"dw_ih", &Args::dw_ih},
     {"dh0", &Args::dh0},
@@ -124,6 +125,16 @@ void run(void (*Kernels::*kernel)(const Args&, const PackedRows&), const nb::kwa
   const nb::gil_scoped_release released;
   const RowPacking rows(p);
   (chosen().*kernel)(p, rows.plan());
+}
+
+void* pointer(std::uintptr_t address) { return reinterpret_cast<void*>(address); }
+
+const std::int64_t* integers(std::uintptr_t address) { return reinterpret_cast<const std::int64_t*>(address); }
+
+unroll::LinearArgs linear_args(bool is_double, int threads, unroll::index K, unroll::index columns) {
+  unroll::LinearArgs p;
+  p.is_double = is_double, p.threads = threads, p.K = K, p.columns = columns;
+  return p;
 }
 
 // PyTorch's types, by which tensors are known here, and its way to lend views of them. They are never given back: they
@@ -263,6 +274,54 @@ NB_MODULE(_kernels, m) {
       nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
   m.def("step", &step, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg().none(), nb::arg());
+  m.def("packed_bytes", [](const nb::kwargs& fields) { return chosen().packed_bytes(read(fields)); });
+  m.def("pack", [](const nb::kwargs& fields) {
+    const Args p = read(fields);
+    const nb::gil_scoped_release released;
+    chosen().pack(p);
+  });
+  m.def("linear_bytes", [](bool is_double, unroll::index K, unroll::index columns) {
+    return chosen().linear_bytes(linear_args(is_double, 1, K, columns));
+  });
+  m.def("pack_linear", [](bool is_double, int threads, unroll::index K, unroll::index columns, std::uintptr_t weight,
+                          std::uintptr_t packed) {
+    unroll::LinearArgs p = linear_args(is_double, threads, K, columns);
+    p.weight = pointer(weight), p.packed = pointer(packed);
+    const nb::gil_scoped_release released;
+    chosen().pack_linear(p);
+  });
+  m.def("linear", [](bool is_double, int threads, unroll::index rows, unroll::index K, unroll::index columns,
+                     std::uintptr_t x, std::uintptr_t packed, std::uintptr_t bias, std::uintptr_t out, bool tanh) {
+    unroll::LinearArgs p = linear_args(is_double, threads, K, columns);
+    p.rows = rows, p.tanh = tanh;
+    p.x = pointer(x), p.packed = pointer(packed), p.bias = pointer(bias), p.out = pointer(out);
+    const nb::gil_scoped_release released;
+    chosen().linear(p);
+  });
+  m.def("attend",
+        [](bool is_double, int threads, double scale, nb::tuple sizes, nb::tuple strides, std::uintptr_t query,
+           std::uintptr_t keys, std::uintptr_t values, std::uintptr_t v, std::uintptr_t owner, std::uintptr_t lengths,
+           std::uintptr_t context, std::uintptr_t weights, std::uintptr_t scratch) {
+          unroll::AttendArgs p;
+          p.is_double = is_double, p.threads = threads, p.scale = scale;
+          unroll::index* const size[] = {&p.rows, &p.S, &p.A, &p.E, &p.heads};
+          for (int i = 0; i < 5; ++i) *size[i] = nb::cast<unroll::index>(sizes[i]);
+          unroll::index* const stride[] = {&p.keys_row, &p.keys_step, &p.values_row, &p.values_step};
+          for (int i = 0; i < 4; ++i) *stride[i] = nb::cast<unroll::index>(strides[i]);
+          p.query = pointer(query), p.keys = pointer(keys), p.values = pointer(values), p.v = pointer(v);
+          p.owner = integers(owner), p.lengths = integers(lengths);
+          p.context = pointer(context), p.weights = pointer(weights), p.scratch = pointer(scratch);
+          const nb::gil_scoped_release released;
+          chosen().attend(p);
+        });
+  m.def("top", [](bool is_double, int threads, unroll::index rows, unroll::index columns, unroll::index k,
+                  std::uintptr_t x, std::uintptr_t values, std::uintptr_t places) {
+    unroll::TopArgs p;
+    p.is_double = is_double, p.threads = threads, p.rows = rows, p.columns = columns, p.k = k;
+    p.x = pointer(x), p.values = pointer(values), p.places = reinterpret_cast<std::int64_t*>(places);
+    const nb::gil_scoped_release released;
+    chosen().top(p);
+  });
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
   m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });
 }

@@ -42,6 +42,62 @@ def step(
 def saved_width(cell: str, H: int, projected: bool = False, recompute: bool = False) -> int:
     """Elements of `saved` for each step of each row."""
 
+def packed_bytes(*, cell: str, double: bool, D: int, H: int, R: int, w_hr: int, **more: Any) -> int:
+    """Bytes of `packed` for a layer's weights; its address must be a multiple of 64."""
+
+def pack(
+    *, cell: str, double: bool, D: int, H: int, R: int, w_ih: int, w_hh: int, w_hr: int, packed: int, **more: Any
+) -> None:
+    """Lay the weights out in `packed`, for `forward` with the same."""
+
+def linear_bytes(double: bool, K: int, columns: int, /) -> int:
+    """Bytes of a packed matrix (columns, K); its address must be a multiple of 64."""
+
+def pack_linear(double: bool, threads: int, K: int, columns: int, weight: int, packed: int, /) -> None:
+    """Lay a matrix (columns, K) out in `packed`, for `linear`."""
+
+def linear(
+    double: bool,
+    threads: int,
+    rows: int,
+    K: int,
+    columns: int,
+    x: int,
+    packed: int,
+    bias: int,
+    out: int,
+    tanh: bool,
+    /,
+) -> None:
+    """Write out (rows, columns): x (rows, K) times the matrix, plus the bias, and tanh of it if asked."""
+
+def attend(
+    double: bool,
+    threads: int,
+    scale: float,
+    sizes: tuple[int, int, int, int, int],
+    strides: tuple[int, int, int, int],
+    query: int,
+    keys: int,
+    values: int,
+    v: int,
+    owner: int,
+    lengths: int,
+    context: int,
+    weights: int,
+    scratch: int,
+    /,
+) -> None:
+    """Write context (rows, heads * E) and weights (rows, S).
+
+    `sizes` are rows, S, A, E and heads; `strides` those of keys and of values, by row and by step; `scratch` (rows, S).
+    """
+
+def top(
+    double: bool, threads: int, rows: int, columns: int, k: int, x: int, values: int, places: int, /
+) -> None:
+    """Write the k largest of each row of x (rows, columns), largest first, and their places, int64."""
+
 def forward(
     *,
     cell: str,
@@ -76,6 +132,7 @@ def forward(
     h: int,
     c: int,
     saved: int,
+    packed: int = 0,
 ) -> None:
     """Write y, h, c and, if it is not 0, `saved`: (T * B, saved_width), of which sum(lengths) rows are touched."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unroll.errors import OptionError, nearest
 from unroll.layers.pooling import step_mask
+from unroll.ops import rows
 
 Score = Literal["additive", "dot", "general"]
 
@@ -87,7 +88,8 @@ class Attention(nn.Module):
 
     def keys(self, memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None = None) -> Float[Tensor, "B S A"]:
         """Project the memory to the keys of the score."""
-        return self.memories(_own(memory, lengths))
+        memory = _own(memory, lengths)
+        return rows.linear(memory, self.memories.weight) if isinstance(self.memories, nn.Linear) else memory
 
     def forward(
         self,
@@ -142,7 +144,7 @@ class MultiHeadAttention(nn.Module):
 
     def keys(self, memory: Float[Tensor, "B S E"], lengths: Int[Tensor, " B"] | None = None) -> Float[Tensor, "B S A"]:
         """Project the memory to keys and values, side by side."""
-        return self.memories(_own(memory, lengths))
+        return rows.linear(_own(memory, lengths), self.memories.weight)
 
     def forward(
         self,

@@ -14,6 +14,7 @@ from unroll.layers.attention import AttentionLayer
 from unroll.layers.pooling import MeanPooling
 from unroll.layers.recurrent import RecurrentLayer
 from unroll.layers.sequential import RecurrentSequential
+from unroll.ops import rows
 
 BridgeKind = Literal["last", "mean", "zeros"]
 
@@ -72,15 +73,22 @@ class Bridge(nn.Module):
             parts = [memory.new_zeros(self.layers, B, n) for n in self.states]
         elif self.kind == "mean":
             every = torch.full((B,), memory.size(1), device=memory.device) if lengths is None else lengths
-            mean = self.pool(memory, every.to(memory.device))
-            parts = [self._layers(torch.tanh(linear(mean))) for linear in self.maps]
+            pool = self.pool if torch.is_grad_enabled() else rows.mean
+            mean = pool(memory, every.to(memory.device))
+            parts = [self._layers(torch.tanh(_apply(linear, mean))) for linear in self.maps]
         else:
             ends = final if isinstance(final, tuple) else (final,)
-            parts = [self._layers(m(end.transpose(0, 1).flatten(1))) for m, end in zip(self.maps, ends, strict=True)]
+            flat = [end.transpose(0, 1).flatten(1) for end in ends]
+            parts = [self._layers(_apply(linear, end)) for linear, end in zip(self.maps, flat, strict=True)]
         return tuple(parts) if len(parts) > 1 else parts[0]
 
     def _layers(self, flat: Float[Tensor, "B N"]) -> Float[Tensor, "L B H"]:
         return flat.unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous()
+
+
+def _apply(linear: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(linear, nn.Linear)  # noqa: S101 (a ModuleList has no type)
+    return rows.linear(x, linear.weight, linear.bias)
 
 
 class DecoderState(NamedTuple):

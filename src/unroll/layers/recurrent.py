@@ -281,7 +281,7 @@ class RecurrentLayer(LiveWeights):
                     self.recurrence,
                     x,
                     tuple(s[k] for s in state),
-                    self._weights(k),
+                    self.weights_of(k),
                     lengths,
                     sequences.resets,
                     self._learnt(k),
@@ -307,7 +307,8 @@ class RecurrentLayer(LiveWeights):
             x = y
         return x, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
 
-    def _weights(self, k: int) -> Weights:
+    def weights_of(self, k: int) -> Weights:
+        """Return the parameters of layer and direction k by name, such as weight_ih, as a call uses them."""
         weights = {name: getattr(self, full) for name, full in self._names[k].items()}
         for name in self.recurrence.recurrent:
             weights[name] = dropped_weight(weights[name], self.weight_dropout, self.training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ from unroll.layers.attention import Attention, AttentionLayer, MultiHeadAttentio
 from unroll.layers.decoder import AttentionDecoder, Bridge, DecoderState
 from unroll.layers.pooling import step_mask
 from unroll.layers.softmax import FullSoftmax
+from unroll.models.decoder_steps import DecoderSteps, SearchState, with_copies
 from unroll.models.embedding import TokenEmbedding
 from unroll.models.encoder import Encoded, TextEncoder
 from unroll.models.options import DecoderOptions, RecurrentOptions, TokenOptions
@@ -32,20 +33,6 @@ class Decoded(NamedTuple):
     attention: Float[Tensor, "B U S"]
     source: Int[Tensor, "B S"] | None
     """The source's tokens, if they can be copied."""
-
-
-class SearchState(NamedTuple):
-    """State of N texts that are being decoded."""
-
-    decoder: DecoderState
-    encoded: Encoded
-    """Of the B rows of the source, which several texts can share."""
-    keys: Tensor
-    source: Int[Tensor, "B S"] | None
-    row: Int[Tensor, " N"]
-    """The source row of each text."""
-    attention: Float[Tensor, "N S"]
-    """Weights of the last step; zero before the first."""
 
 
 class Seq2Seq(nn.Module):
@@ -158,7 +145,9 @@ class Seq2Seq(nn.Module):
             return nll, nll
         log_p = self.head.log_prob(flat, self._matrix())
         if decoded.source is not None:
-            log_p = self._with_copies(log_p, flat, decoded.attention.flatten(0, 1), self._sources(decoded))
+            assert self.gate is not None  # noqa: S101 (it copies)
+            pointers = self.gate(flat), decoded.attention.flatten(0, 1), self._sources(decoded)
+            log_p = with_copies(log_p, *pointers)
         nll = -log_p.gather(1, y.unsqueeze(1)).view(target.shape)
         if smoothing == 0:
             return nll, nll
@@ -178,31 +167,22 @@ class Seq2Seq(nn.Module):
         """Read B sources; return the state of B texts before their first token."""
         encoded, start = self._encode(x, lengths)
         memory = encoded.memory
-        B, S, _ = memory.shape
         keys = self.decoder.attention.keys(memory, encoded.lengths)
+        row = torch.arange(len(memory), device=memory.device)
+        steps = DecoderSteps(self.inputs, self.decoder, self._matrix_of_head(), self.head.bias, self.gate)
         source = x if self.gate is not None else None
-        rows = torch.arange(B, device=memory.device)
-        return SearchState(start, encoded, keys, source, rows, memory.new_zeros(B, S))
+        return SearchState(steps, start, encoded, keys, source, row, memory.new_zeros(memory.shape[:2]))
 
     def step(self, ids: Int[Tensor, " N"], state: SearchState) -> tuple[Float[Tensor, "N V"], SearchState]:
-        """Read one more token of each text, 0 at the first step; return log p of every next token, and the state."""
-        memory, lengths, _ = state.encoded
-        row = state.row
-        x = self.inputs(ids.to(memory.device).unsqueeze(1))
-        inside = None if lengths is None else lengths[row]
-        o, weights, decoder = self.decoder(x, memory[row], state.decoder, inside, None, state.keys[row])
-        o, weights = o.squeeze(1), weights.squeeze(1)
-        log_p = self.head.log_prob(o, self._matrix())
-        if state.source is not None:
-            log_p = self._with_copies(log_p, o, weights, state.source[row])
-        return log_p, state._replace(decoder=decoder, attention=weights)
+        """Read one more token of each text, 0 at the first step; return log p of every next token, and the state.
+
+        A row's numbers do not depend on the other rows: see `ops.rows`. Call it without gradients, in evaluation mode.
+        """
+        return state.steps(ids, state)
 
     def select(self, state: SearchState, rows: Int[Tensor, " M"]) -> SearchState:
         """Select the texts with indices `rows` of a state, in that order; an index may repeat."""
-        rows = rows.to(state.row.device)
-        recurrent, fed = state.decoder
-        decoder = DecoderState(_selected(recurrent, rows), None if fed is None else fed[rows])
-        return state._replace(decoder=decoder, row=state.row[rows], attention=state.attention[rows])
+        return state.select(rows)
 
     def attention(self, state: SearchState) -> Float[Tensor, "N S"]:
         """Return the attention weights of the last step, zero beyond the source's length."""
@@ -210,9 +190,7 @@ class Seq2Seq(nn.Module):
 
     def source_lengths(self, state: SearchState) -> Int[Tensor, " N"]:
         """Return the length of each text's source."""
-        memory, lengths, _ = state.encoded
-        every = torch.full((len(memory),), memory.size(1)) if lengths is None else lengths
-        return every.to(state.row.device)[state.row]
+        return state.lengths()[state.row]
 
     def _encode(self, x: Tensor, lengths: Tensor) -> tuple[Encoded, DecoderState]:
         encoded: Encoded = self.encoder(x, lengths, self.inputs)
@@ -223,31 +201,15 @@ class Seq2Seq(nn.Module):
         return self.inputs.embedding.weight if self.tied else None
 
     def _logits(self, o: Float[Tensor, "B U O"]) -> Float[Tensor, "B U V"]:
-        matrix = self.head.weight if self.head.weight is not None else self.inputs.embedding.weight
-        return functional.linear(o, matrix, self.head.bias)
+        return functional.linear(o, self._matrix_of_head(), self.head.bias)
+
+    def _matrix_of_head(self) -> Tensor:
+        return self.inputs.embedding.weight if self.head.weight is None else self.head.weight
 
     def _sources(self, decoded: Decoded) -> Int[Tensor, "BU S"]:
         source = decoded.source
         assert source is not None  # noqa: S101 (the caller looked)
         return source.unsqueeze(1).expand(-1, decoded.features.size(1), -1).flatten(0, 1)
-
-    def _with_copies(
-        self, log_p: Float[Tensor, "N V"], o: Float[Tensor, "N O"], weights: Float[Tensor, "N S"], source: Tensor
-    ) -> Float[Tensor, "N V"]:
-        """Mix the softmax with the attention on each token of the source."""
-        assert self.gate is not None  # noqa: S101 (only called with one)
-        gate = self.gate(o)
-        copied = torch.zeros_like(log_p).scatter_add(1, source, weights)
-        tiny = torch.finfo(copied.dtype).tiny
-        pointed = functional.logsigmoid(-gate) + copied.clamp(min=tiny).log()
-        return torch.logaddexp(functional.logsigmoid(gate) + log_p, pointed)
-
-
-def _selected(state: Any, rows: Tensor) -> Any:
-    """Select rows of recurrent states, each (layers, N, H)."""
-    if state is None or isinstance(state, Tensor):
-        return None if state is None else state.index_select(1, rows)
-    return tuple(_selected(part, rows) for part in state)
 
 
 def state_widths(options: RecurrentOptions) -> tuple[int, ...]:
