@@ -60,8 +60,8 @@ def _step(part: RecurrentLayer | list[packed.PackedStep], x: Tensor, state: Any)
         after = layer(x, tuple(s[k] for s in before))
         ends.append(after)
         x = after[0]
-    stacked = tuple(torch.stack(each) if len(each) > 1 else each[0].unsqueeze(0) for each in zip(*ends, strict=True))
-    return x, stacked if isinstance(state, tuple) else stacked[0]
+    stacked = [torch.stack(each) for each in zip(*ends, strict=True)]
+    return x, tuple(stacked) if isinstance(state, tuple) else stacked[0]
 
 
 class RowAttention:

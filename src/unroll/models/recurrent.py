@@ -14,6 +14,15 @@ from unroll.layers.rnn import RNN
 from unroll.layers.sequential import RecurrentSequential
 from unroll.models.options import RecurrentOptions
 
+LOCKED = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
+"""Options of dropout whose mask is the same at every step of a sequence."""
+
+
+def state_widths(options: RecurrentOptions) -> tuple[int, ...]:
+    """Return the widths of a layer's states in one direction: h, and an LSTM's c."""
+    h = options.proj_size or options.hidden_size
+    return (h, options.hidden_size) if options.recurrence == "lstm" else (h,)
+
 
 def recurrent_width(options: RecurrentOptions) -> int:
     """Return the output features of the last layer, both directions together."""

@@ -19,10 +19,7 @@ from unroll.models.decoder_steps import DecoderSteps, SearchState, with_copies
 from unroll.models.embedding import TokenEmbedding
 from unroll.models.encoder import Encoded, TextEncoder
 from unroll.models.options import DecoderOptions, RecurrentOptions, TokenOptions
-from unroll.models.recurrent import recurrent_stack, recurrent_width
-
-LOCKED = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
-"""Options of dropout whose mask is the same at every step of a sequence."""
+from unroll.models.recurrent import LOCKED, recurrent_stack, recurrent_width, state_widths
 
 
 class Decoded(NamedTuple):
@@ -210,12 +207,6 @@ class Seq2Seq(nn.Module):
         source = decoded.source
         assert source is not None  # noqa: S101 (the caller looked)
         return source.unsqueeze(1).expand(-1, decoded.features.size(1), -1).flatten(0, 1)
-
-
-def state_widths(options: RecurrentOptions) -> tuple[int, ...]:
-    """Return the widths of a layer's states in one direction: h, and an LSTM's c."""
-    h = options.proj_size or options.hidden_size
-    return (h, options.hidden_size) if options.recurrence == "lstm" else (h,)
 
 
 def build_decoder(

@@ -17,9 +17,9 @@ from unroll.models.forecaster.distributions import at_levels, make_output
 from unroll.models.forecaster.inputs import ForecastInputs, Taught, carry_forward, change_rows, segment_length
 from unroll.models.forecaster.skip import SkipForecast
 from unroll.models.forecaster.strategies import (
-    AttentionDecoder,
     DecoderState,
     Direct,
+    EncoderDecoder,
     Recursive,
     Segments,
     Sizes,
@@ -65,7 +65,7 @@ class Forecaster(nn.Module):
         elif options.strategy == "direct":
             self.strategy = Direct(recurrent, inner, drop)
         elif options.strategy == "seq2seq":
-            self.strategy = AttentionDecoder(recurrent, inner, drop, options.attention, options.teacher_forcing)
+            self.strategy = EncoderDecoder(recurrent, inner, drop, options.attention, options.teacher_forcing)
         else:
             length = segment_length(options.segment, sizes.lookback, sizes.horizon)
             self.strategy = Segments(recurrent, inner, drop, length, sizes.channels)
@@ -195,7 +195,7 @@ class Forecaster(nn.Module):
             there = torch.ones_like(window.x, dtype=torch.bool) if seen is None else seen
             truth = torch.cat([window.x[:, 1:], target], 1)
             return Taught(self._put_back(raw, place), truth, torch.cat([there[:, 1:], observed], 1))
-        if isinstance(strategy, AttentionDecoder):
+        if isinstance(strategy, EncoderDecoder):
             x, place = self.norm(window.x)
             respond = self._respond(place, window.units, self.output.point, [])
             truth = self._fold(self.norm.again(given, place))
@@ -212,7 +212,7 @@ class Forecaster(nn.Module):
         Raises:
             OptionError: the strategy has no attention.
         """
-        if not isinstance(self.strategy, AttentionDecoder):
+        if not isinstance(self.strategy, EncoderDecoder):
             raise OptionError(f"strategy '{self.options.strategy}' has no attention to look at")
         x, place = self.norm(window.x)
         respond = self._respond(place, window.units, self.output.point, [])
@@ -278,7 +278,7 @@ class Forecaster(nn.Module):
         if at is not None or isinstance(self.strategy, Recursive):
             ahead = window._replace(known=window.known[:, window.x.size(1) :])
             return self._ahead(self.start(window) if at is None else at, ahead, horizon, choose)
-        if isinstance(self.strategy, AttentionDecoder):
+        if isinstance(self.strategy, EncoderDecoder):
             chosen: list[Tensor] = []
             x, place = self.norm(window.x)
             respond = self._respond(place, window.units, choose, chosen)

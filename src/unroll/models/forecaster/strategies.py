@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from unroll.errors import OptionError
 from unroll.layers.attention import Attention, Score
+from unroll.layers.decoder import AttentionDecoder, Bridge
 from unroll.layers.pooling import LastPooling
 from unroll.models.options import RecurrentOptions
-from unroll.models.recurrent import recurrent_stack
+from unroll.models.recurrent import LOCKED, recurrent_stack, state_widths
 
 Respond = Callable[[Tensor, Tensor], Tensor]
 """(raw (B, 1, K, M), the value before (B, 1, K)) to the value (B, 1, K) that the next step is given."""
-
-_LOCKED = ("input_dropout", "hidden_dropout", "output_dropout", "recurrent_dropout", "weight_dropout")
 
 
 class Steps(NamedTuple):
@@ -201,7 +200,7 @@ class Direct(nn.Module):
             _constant(last, torch.zeros(self.sizes.outputs))
 
 
-class AttentionDecoder(nn.Module):
+class EncoderDecoder(nn.Module):
     """Sequence-to-sequence strategy: an encoder over the look-back, and a decoder with attention over the horizon.
 
         m_t = encoder([x_t, past_t, known_t, static])
@@ -221,16 +220,13 @@ class AttentionDecoder(nn.Module):
         self.sizes = sizes
         self.forcing = forcing
         self.recurrent = recurrent_stack(options, sizes.channels + sizes.covariates)
-        single = replace(options, bidirectional=False, learn_initial_state=False, **dict.fromkeys(_LOCKED, 0.0))
-        self.decoder = recurrent_stack(single, sizes.channels + sizes.known + sizes.static)
-        directions, layers = (2 if options.bidirectional else 1), options.num_layers
-        h = options.proj_size or options.hidden_size
-        states = (h, options.hidden_size) if options.recurrence == "lstm" else (h,)
-        self.bridges = nn.ModuleList(nn.Linear(layers * directions * n, layers * n) for n in states)
-        self.layers = layers
-        self.attend = Attention(self.decoder.features, self.recurrent.features, score)
-        width = self.decoder.features + self.recurrent.features
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, sizes.channels * sizes.outputs))
+        single = replace(options, bidirectional=False, learn_initial_state=False, **dict.fromkeys(LOCKED, 0.0))
+        stack = recurrent_stack(single, sizes.channels + sizes.known + sizes.static)
+        states, layers = state_widths(options), options.num_layers
+        ends = layers * (2 if options.bidirectional else 1)
+        self.bridge = Bridge("last", states, layers, [ends * n for n in states])
+        self.decoder = AttentionDecoder(stack, Attention(stack.features, self.recurrent.features, score))
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.decoder.features, sizes.channels * sizes.outputs))
 
     def forward(
         self, steps: Steps, horizon: int, respond: Respond, target: Float[Tensor, "B F K"] | None = None
@@ -238,40 +234,29 @@ class AttentionDecoder(nn.Module):
         """Compute the raw outputs and their attention weights; `target`, the true values, is used only in training."""
         L = steps.x.size(1)
         target = target if self.training else None
-        memory, state = self.recurrent(_history(steps))
-        state = self._bridge(state)
+        memory, final = self.recurrent(_history(steps))
+        state = self.decoder.start(self.bridge(memory, None, final), len(memory))
         known, last = steps.known[:, L : L + horizon], steps.x[:, -1:]
         static = _every_step(steps.static, horizon)
+        keys = self.decoder.attention.keys(memory)
         if target is not None and self.forcing == 1:
             values = torch.cat([last, target[:, :-1]], 1)
-            s, _ = self.decoder(torch.cat([values, known, static], 2), state)
-            return self._raw(s, memory, None)
-        keys, raws, looked = self.attend.keys(memory), [], []
+            outputs, weights, _ = self.decoder(torch.cat([values, known, static], 2), memory, state, keys=keys)
+            return self._raw(outputs), weights
+        raws, looked = [], []
         for f in range(horizon):
             inputs = torch.cat([last, known[:, f : f + 1], static[:, :1]], 2)
-            s, state = self.decoder.step(inputs.squeeze(1), state)
-            raw, weights = self._raw(s.unsqueeze(1), memory, keys)
-            raws.append(raw)
+            outputs, weights, state = self.decoder(inputs, memory, state, keys=keys)
+            raws.append(self._raw(outputs))
             looked.append(weights)
-            last = respond(raw, last)
+            last = respond(raws[-1], last)
             if target is not None and self.forcing:
                 given = torch.rand(len(last), 1, 1, device=last.device) < self.forcing
                 last = torch.where(given, target[:, f : f + 1], last)
         return torch.cat(raws, 1), torch.cat(looked, 1)
 
-    def _bridge(self, state: Any) -> Any:
-        """Map the encoder's final states, (layers * directions, B, H) each, to the decoder's initial state."""
-        parts = state if isinstance(state, tuple) else (state,)
-        made = []
-        for part, bridge in zip(parts, self.bridges, strict=True):
-            flat = part.transpose(0, 1).flatten(1)
-            made.append(bridge(flat).unflatten(1, (self.layers, -1)).transpose(0, 1).contiguous())
-        return tuple(made) if isinstance(state, tuple) else made[0]
-
-    def _raw(self, s: Tensor, memory: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        context, weights = self.attend(s, memory, keys=keys)
-        raw = self.head(torch.cat([s, context], 2))
-        return raw.unflatten(2, (self.sizes.channels, self.sizes.outputs)), weights
+    def _raw(self, outputs: Float[Tensor, "B U O"]) -> Float[Tensor, "B U K M"]:
+        return self.head(outputs).unflatten(2, (self.sizes.channels, self.sizes.outputs))
 
 
 class Segments(nn.Module):
