@@ -53,9 +53,8 @@ class Bridge(nn.Module):
         self.kind: BridgeKind = kind
         self.states = tuple(states)
         self.layers = layers
-        widths = [*encoded] if kind == "last" else [encoded[0]] * len(states)
-        sizes = zip(widths, states, strict=True)
-        self.maps = nn.ModuleList([] if kind == "zeros" else [nn.Linear(w, layers * n) for w, n in sizes])
+        widths = {"last": [*encoded], "mean": [*encoded] * len(states), "zeros": []}[kind]
+        self.maps = nn.ModuleList(nn.Linear(w, layers * n) for w, n in zip(widths, states, strict=False))
         self.pool = MeanPooling()
 
     def forward(

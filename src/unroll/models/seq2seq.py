@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,6 +28,8 @@ class Decoded(NamedTuple):
     features: Float[Tensor, "B U O"]
     """The softmax's input."""
     attention: Float[Tensor, "B U S"]
+    inside: Bool[Tensor, "B U"]
+    """Where there is a target."""
     source: Int[Tensor, "B S"] | None
     """The source's tokens, if they can be copied."""
 
@@ -122,10 +124,11 @@ class Seq2Seq(nn.Module):
             own = torch.rand(given.shape, device=given.device) >= self.teacher_forcing
             given = torch.where(own, functional.pad(likeliest[:, :-1], (1, 0)), given)
         o, weights = decode(given)
-        return Decoded(self.dropout(o), weights, x if self.gate is not None else None)
+        inside = step_mask(target_lengths, target.size(1))
+        return Decoded(self.dropout(o), weights, inside, x if self.gate is not None else None)
 
     def nll(self, decoded: Decoded, target: Int[Tensor, "B U"]) -> Float[Tensor, "B U"]:
-        """Compute -log p(target) at each step, in nats; beyond a target's length it means nothing."""
+        """Compute -log p(target) at each step, in nats; zero beyond a target's length."""
         return self.losses(decoded, target)[0]
 
     def losses(
@@ -136,27 +139,27 @@ class Seq2Seq(nn.Module):
         The second is (1 - smoothing) nll + smoothing mean over k of -log p(k): Szegedy et al. 2016, "Rethinking the
         inception architecture for computer vision".
         """
-        flat, y = decoded.features.flatten(0, 1), target.flatten().contiguous()
-        if decoded.source is None and smoothing == 0:
-            nll = self.head.nll(flat, y, self._matrix()).view(target.shape)
-            return nll, nll
-        log_p = self.head.log_prob(flat, self._matrix())
-        if decoded.source is not None:
-            assert self.gate is not None  # noqa: S101 (it copies)
-            pointers = self.gate(flat), decoded.attention.flatten(0, 1), self._sources(decoded)
-            log_p = with_copies(log_p, *pointers)
-        nll = -log_p.gather(1, y.unsqueeze(1)).view(target.shape)
-        if smoothing == 0:
-            return nll, nll
-        return nll, (1 - smoothing) * nll - smoothing * log_p.mean(1).view(target.shape)
+        at = decoded.inside.flatten().nonzero().squeeze(1)  # the softmax is computed where there is a target only
+        features, y = decoded.features.flatten(0, 1)[at], target.flatten()[at]
+        if self.gate is None and smoothing == 0:
+            nll = loss = self.head.nll(features, y, self._matrix())
+        else:
+            log_p = self.head.log_prob(features, self._matrix())
+            if self.gate is not None and decoded.source is not None:
+                sources = decoded.source[at.div(target.size(1), rounding_mode="floor")]
+                log_p = with_copies(log_p, self.gate(features), decoded.attention.flatten(0, 1)[at], sources)
+            nll = -log_p.gather(1, y.unsqueeze(1)).squeeze(1)
+            loss = (1 - smoothing) * nll - smoothing * log_p.mean(1) if smoothing else nll
+        filled = [torch.zeros(target.shape, dtype=v.dtype, device=v.device) for v in (nll, loss)]
+        nll, loss = (
+            f.flatten().index_copy(0, at, v).view(target.shape) for f, v in zip(filled, (nll, loss), strict=True)
+        )
+        return nll, loss
 
-    def coverage(
-        self, decoded: Decoded, lengths: Int[Tensor, " B"], target_lengths: Int[Tensor, " B"]
-    ) -> Float[Tensor, " B"]:
+    def coverage(self, decoded: Decoded, lengths: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Compute the mean over a row's source steps s of (1 - sum_u a_us)^2, with u inside the target."""
         weights = decoded.attention
-        inside = step_mask(target_lengths.to(weights.device), weights.size(1)).unsqueeze(2)
-        got = weights.masked_fill(~inside, 0.0).sum(1)
+        got = weights.masked_fill(~decoded.inside.unsqueeze(2), 0.0).sum(1)
         mask = step_mask(lengths.to(weights.device), weights.size(2))
         return ((1 - got).square() * mask).sum(1) / mask.sum(1).clamp(min=1)
 
@@ -202,11 +205,6 @@ class Seq2Seq(nn.Module):
 
     def _matrix_of_head(self) -> Tensor:
         return self.inputs.embedding.weight if self.head.weight is None else self.head.weight
-
-    def _sources(self, decoded: Decoded) -> Int[Tensor, "BU S"]:
-        source = decoded.source
-        assert source is not None  # noqa: S101 (the caller looked)
-        return source.unsqueeze(1).expand(-1, decoded.features.size(1), -1).flatten(0, 1)
 
 
 def build_decoder(
