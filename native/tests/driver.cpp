@@ -261,6 +261,113 @@ Faults check(const Stack& stack, Random& random) {
   return faults;
 }
 
+// A linear map, attention and the largest numbers of rows, of random sizes; a row alone gives the same.
+template <class T>
+void check_decoding(const Kernels& kernels, Random& random, Faults& faults) {
+  const std::string where = std::string(kernels.name) + (kWide<T> ? " double " : " float ");
+  const auto drawn = [&](index count) {
+    std::vector<T> values(static_cast<std::size_t>(count));
+    for (T& v : values) v = T(random.number(2));
+    return values;
+  };
+  const index rows = random.from(1, 30), K = random.from(1, 140), columns = random.from(1, 150), k = random.from(1, 9);
+  std::vector<T> x = drawn(rows * K), weight = drawn(columns * K), bias = drawn(columns), want;
+  LinearArgs p;
+  p.is_double = kWide<T>, p.threads = int(random.from(1, 3)), p.tanh = random.one_in(2);
+  p.rows = rows, p.K = K, p.columns = columns;
+  std::vector<char> memory(kernels.linear_bytes(p) + 64);
+  p.packed = memory.data() + (64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64) % 64;
+  p.weight = weight.data(), p.bias = bias.data(), p.x = x.data();
+  kernels.pack_linear(p);
+  std::vector<T> out(rows * columns, kNan<T>), one(columns, kNan<T>);
+  p.out = out.data();
+  kernels.linear(p);
+  for (index r = 0; r < rows; ++r) {
+    for (index c = 0; c < columns; ++c) {
+      double sum = bias[c];
+      for (index i = 0; i < K; ++i) sum += double(x[r * K + i]) * double(weight[c * K + i]);
+      want.push_back(T(p.tanh ? std::tanh(sum) : sum));
+    }
+  }
+  check_close(where + "linear", out, want, kTolerance<T>, faults);
+  const index row = random.from(0, rows - 1);
+  p.rows = 1, p.x = x.data() + row * K, p.out = one.data();
+  kernels.linear(p);
+  check_same(where + "linear, a row alone", one, row_of(out, row, columns), faults);
+
+  const index most = k < columns ? k : columns;
+  std::vector<T> values(rows * most, kNan<T>), sorted;
+  std::vector<std::int64_t> places(rows * most, -7);
+  TopArgs t;
+  t.is_double = kWide<T>, t.threads = p.threads, t.rows = rows, t.columns = columns, t.k = most;
+  t.x = out.data(), t.values = values.data(), t.places = places.data();
+  kernels.top(t);
+  for (index r = 0; r < rows; ++r) {
+    std::vector<T> all = row_of(out, r, columns);
+    std::sort(all.begin(), all.end(), [](T a, T b) { return a > b; });
+    sorted.insert(sorted.end(), all.begin(), all.begin() + most);
+  }
+  check_same(where + "top", values, sorted, faults);
+  for (index i = 0; i < rows * most; ++i) {
+    if (out[i / most * columns + places[i]] != values[i]) faults.push_back(where + "top has a wrong place");
+  }
+
+  const index B = random.from(1, 3), S = random.from(1, 9), heads = random.from(1, 3), E = random.from(1, 40);
+  const index A = random.from(1, 40);
+  const bool additive = heads == 1 && random.one_in(2);
+  std::vector<T> query = drawn(rows * heads * A), keys = drawn(B * S * heads * A), v = drawn(A);
+  std::vector<T> held = drawn(B * S * heads * E), context(rows * heads * E, kNan<T>), weights(rows * S, kNan<T>);
+  std::vector<T> scratch(rows * S), mean(rows * S, T(0)), contexts;
+  std::vector<std::int64_t> owner, lengths;
+  for (index b = 0; b < B; ++b) lengths.push_back(random.from(0, S));
+  for (index r = 0; r < rows; ++r) owner.push_back(random.from(0, B - 1));
+  for (index b = 0; b < B; ++b) {
+    for (index i = lengths[b] * heads * A; i < S * heads * A; ++i) keys[b * S * heads * A + i] = kNan<T>;
+    for (index i = lengths[b] * heads * E; i < S * heads * E; ++i) held[b * S * heads * E + i] = kNan<T>;
+  }
+  AttendArgs a;
+  a.is_double = kWide<T>, a.threads = p.threads, a.scale = 0.5;
+  a.rows = rows, a.S = S, a.A = A, a.E = E, a.heads = heads;
+  a.query = query.data(), a.keys = keys.data(), a.keys_row = S * heads * A, a.keys_step = heads * A;
+  a.values = held.data(), a.values_row = S * heads * E, a.values_step = heads * E;
+  a.v = additive ? v.data() : nullptr, a.owner = owner.data(), a.lengths = lengths.data();
+  a.context = context.data(), a.weights = weights.data(), a.scratch = scratch.data();
+  kernels.attend(a);
+  for (index r = 0; r < rows; ++r) {
+    const index b = owner[r], length = lengths[b];
+    for (index h = 0; h < heads; ++h) {
+      std::vector<double> share(length);
+      double total = 0;
+      for (index s = 0; s < length; ++s) {
+        double score = 0;
+        for (index i = 0; i < A; ++i) {
+          const double q = query[(r * heads + h) * A + i], key = keys[((b * S + s) * heads + h) * A + i];
+          score += additive ? double(v[i]) * std::tanh(q + key) : q * key;
+        }
+        total += share[s] = std::exp(score * a.scale);
+      }
+      for (index s = 0; s < length; ++s) mean[r * S + s] += T(share[s] / total / double(heads));
+      for (index e = 0; e < E; ++e) {
+        double sum = 0;
+        for (index s = 0; s < length; ++s) sum += share[s] / total * double(held[((b * S + s) * heads + h) * E + e]);
+        contexts.push_back(T(sum));
+      }
+    }
+  }
+  check_close(where + "context", context, contexts, 4 * kTolerance<T>, faults);
+  check_close(where + "attention weights", weights, mean, 4 * kTolerance<T>, faults);
+}
+
+Faults check_decoding(index seed) {
+  Faults faults;
+  for (const Kernels* const kernels : runnable()) {
+    Random narrow(static_cast<std::uint64_t>(seed)), wide(static_cast<std::uint64_t>(seed));
+    check_decoding<float>(*kernels, narrow, faults);
+    check_decoding<double>(*kernels, wide, faults);
+  }
+  return faults;
+}
+
 // Calls from several threads at once give what they give one after the other.
 Faults check_at_once(const std::vector<Case>& cases) {
   constexpr std::size_t kCallers = 4;
@@ -438,6 +545,7 @@ int test(index cases, index seed) {
     Random own(static_cast<std::uint64_t>(i));
     const Case c(drawn_shape(own), own);
     tally.count(numbered("seed ", i, c.describe()), check(c, own));
+    tally.count(numbered("decoding, seed ", i, ""), check_decoding(i));
   }
   return tally.finish();
 }
