@@ -134,6 +134,20 @@ struct TopArgs {
   std::int64_t* places = nullptr;  // (rows, k)
 };
 
+// The cross-entropy of rows of scores.
+struct CrossEntropyArgs {
+  bool is_double = false;
+  int threads = 1;
+  index rows = 0, classes = 0;
+  double smoothing = 0;
+  const void* scores = nullptr;                        // (rows, classes)
+  const std::int64_t* target = nullptr;                // (rows,)
+  void *nll = nullptr, *smoothed = nullptr;            // (rows,)
+  void* log_total = nullptr;                           // (rows,): log of the sum of e^score
+  const void *d_nll = nullptr, *d_smoothed = nullptr;  // (rows,)
+  void* gradient = nullptr;                            // (rows, classes), which may be the scores
+};
+
 // Rows in the order of their lengths, longest first, and their steps packed: all rows' first step, then the
 // second of those that have one, and so on. It depends on the lengths alone.
 struct PackedRows {

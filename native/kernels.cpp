@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "backward.h"
+#include "cross_entropy.h"
 #include "decode.h"
 #include "forward.h"
 #include "step.h"
@@ -55,13 +56,20 @@ void linear_any(const LinearArgs& p) { p.is_double ? linear<double>(p) : linear<
 void attend_any(const AttendArgs& p) { p.is_double ? attend<double>(p) : attend<float>(p); }
 void top_any(const TopArgs& p) { p.is_double ? top<double>(p) : top<float>(p); }
 
+void cross_entropy_any(const CrossEntropyArgs& p) { p.is_double ? cross_entropy<double>(p) : cross_entropy<float>(p); }
+
+void cross_entropy_backward_any(const CrossEntropyArgs& p) {
+  p.is_double ? cross_entropy_backward<double>(p) : cross_entropy_backward<float>(p);
+}
+
 #define UNROLL_TEXT(x) #x
 #define UNROLL_NAME(x) UNROLL_TEXT(x)
 
 }  // namespace
 
 extern const Kernels kKernels = {
-    UNROLL_NAME(UNROLL_ISA), forward_any,     backward_any, step_any,   packed_bytes_any, pack_any,
-    linear_bytes_any,        pack_linear_any, linear_any,   attend_any, top_any};
+    UNROLL_NAME(UNROLL_ISA),   forward_any,     backward_any, step_any,   packed_bytes_any, pack_any,
+    linear_bytes_any,          pack_linear_any, linear_any,   attend_any, top_any,          cross_entropy_any,
+    cross_entropy_backward_any};
 
 }  // namespace unroll::UNROLL_ISA

@@ -17,6 +17,8 @@ struct Kernels {
   void (*linear)(const LinearArgs&);
   void (*attend)(const AttendArgs&);
   void (*top)(const TopArgs&);
+  void (*cross_entropy)(const CrossEntropyArgs&);
+  void (*cross_entropy_backward)(const CrossEntropyArgs&);
 };
 
 namespace portable {

@@ -322,6 +322,27 @@ NB_MODULE(_kernels, m) {
     const nb::gil_scoped_release released;
     chosen().top(p);
   });
+  m.def("cross_entropy", [](bool is_double, int threads, unroll::index rows, unroll::index classes, double smoothing,
+                            std::uintptr_t scores, std::uintptr_t target, std::uintptr_t nll, std::uintptr_t smoothed,
+                            std::uintptr_t log_total) {
+    unroll::CrossEntropyArgs p;
+    p.is_double = is_double, p.threads = threads, p.rows = rows, p.classes = classes, p.smoothing = smoothing;
+    p.scores = pointer(scores), p.target = integers(target), p.log_total = pointer(log_total);
+    p.nll = pointer(nll), p.smoothed = pointer(smoothed);
+    const nb::gil_scoped_release released;
+    chosen().cross_entropy(p);
+  });
+  m.def("cross_entropy_backward",
+        [](bool is_double, int threads, unroll::index rows, unroll::index classes, double smoothing,
+           std::uintptr_t scores, std::uintptr_t target, std::uintptr_t log_total, std::uintptr_t d_nll,
+           std::uintptr_t d_smoothed, std::uintptr_t gradient) {
+          unroll::CrossEntropyArgs p;
+          p.is_double = is_double, p.threads = threads, p.rows = rows, p.classes = classes, p.smoothing = smoothing;
+          p.scores = pointer(scores), p.target = integers(target), p.log_total = pointer(log_total);
+          p.d_nll = pointer(d_nll), p.d_smoothed = pointer(d_smoothed), p.gradient = pointer(gradient);
+          const nb::gil_scoped_release released;
+          chosen().cross_entropy_backward(p);
+        });
   m.def("forward", [](const nb::kwargs& fields) { run(&Kernels::forward, fields); });
   m.def("backward", [](const nb::kwargs& fields) { run(&Kernels::backward, fields); });
 }

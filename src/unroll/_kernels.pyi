@@ -98,6 +98,37 @@ def top(
 ) -> None:
     """Write the k largest of each row of x (rows, columns), largest first, and their places, int64."""
 
+def cross_entropy(
+    double: bool,
+    threads: int,
+    rows: int,
+    classes: int,
+    smoothing: float,
+    scores: int,
+    target: int,
+    nll: int,
+    smoothed: int,
+    log_total: int,
+    /,
+) -> None:
+    """Write nll, smoothed and log_total, (rows,) each, of scores (rows, classes) and int64 targets within them."""
+
+def cross_entropy_backward(
+    double: bool,
+    threads: int,
+    rows: int,
+    classes: int,
+    smoothing: float,
+    scores: int,
+    target: int,
+    log_total: int,
+    d_nll: int,
+    d_smoothed: int,
+    gradient: int,
+    /,
+) -> None:
+    """Write the gradient of the scores, which may take their place; either of the two given may be 0."""
+
 def forward(
     *,
     cell: str,

@@ -12,6 +12,7 @@ from torch.nn.functional import linear, log_softmax
 from torch.utils.checkpoint import checkpoint
 
 from unroll.errors import OptionError
+from unroll.ops.cross_entropy import linear_cross_entropy
 
 _BLOCK = 2**26
 """Maximal number of scores kept for the gradient (256 MiB in float32); more are recomputed in blocks."""
@@ -81,7 +82,17 @@ class FullSoftmax(_Classes):
         Raises:
             OptionError: a weight of the wrong shape, or none with `tied`.
         """
-        return _nll(h, target, self._matrix(weight), self.bias)
+        return _nll(h, target, self._matrix(weight), self.bias)[0]
+
+    def losses(
+        self, h: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Compute -log p(target | h) as `nll`, and the same with label smoothing.
+
+        The second is (1 - smoothing) nll + smoothing mean over k of -log p(k | h): Szegedy et al. 2016, "Rethinking the
+        inception architecture for computer vision".
+        """
+        return _nll(h, target, self._matrix(weight), self.bias, smoothing)
 
     def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
         """Compute log p(k | h) for every class, (N, V)."""
@@ -136,11 +147,11 @@ class AdaptiveSoftmax(_Classes):
         head, tails = self._parts(weight)
         first = self.cutoffs[0]
         cluster = torch.bucketize(target, torch.tensor(self.cutoffs, device=target.device), right=True)
-        total = _nll(h, torch.where(cluster == 0, target, first - 1 + cluster), *head)
+        total = _nll(h, torch.where(cluster == 0, target, first - 1 + cluster), *head)[0]
         for k, (begin, tail) in enumerate(zip(self.cutoffs, tails, strict=True), 1):
             rows = (cluster == k).nonzero().squeeze(1)
             if len(rows):
-                total = total.index_add(0, rows, _nll(h[rows], target[rows] - begin, *tail).to(total.dtype))
+                total = total.index_add(0, rows, _nll(h[rows], target[rows] - begin, *tail)[0].to(total.dtype))
         return total
 
     def log_prob(self, h: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -167,16 +178,15 @@ class AdaptiveSoftmax(_Classes):
         return f"{super().extra_repr()}, cutoffs={self.cutoffs}"
 
 
-def _nll(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _nll(
+    h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
     rows = max(1, _BLOCK // len(weight))
     if len(h) <= rows:
-        return _block(h, target, weight, bias)
-    run = partial(checkpoint, _block, use_reentrant=False, preserve_rng_state=False)
+        return linear_cross_entropy(h, target, weight, bias, smoothing)
+    run = partial(checkpoint, linear_cross_entropy, use_reentrant=False, preserve_rng_state=False)
     if not torch.is_grad_enabled():
-        run = _block
-    return torch.cat([run(h[i : i + rows], target[i : i + rows], weight, bias) for i in range(0, len(h), rows)])
-
-
-def _block(h: Tensor, target: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    # Not cross_entropy, which silently ignores a target of -100.
-    return -log_softmax(linear(h, weight, bias), -1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        run = linear_cross_entropy
+    parts = [run(h[i : i + rows], target[i : i + rows], weight, bias, smoothing) for i in range(0, len(h), rows)]
+    nll, smoothed = (torch.cat(each) for each in zip(*parts, strict=True))
+    return nll, smoothed

@@ -136,18 +136,16 @@ class Seq2Seq(nn.Module):
     ) -> tuple[Float[Tensor, "B U"], Float[Tensor, "B U"]]:
         """Compute -log p(target) at each step as `nll`, and the same with label smoothing.
 
-        The second is (1 - smoothing) nll + smoothing mean over k of -log p(k): Szegedy et al. 2016, "Rethinking the
-        inception architecture for computer vision".
+        The second is (1 - smoothing) nll + smoothing mean over k of -log p(k): see `FullSoftmax.losses`.
         """
         at = decoded.inside.flatten().nonzero().squeeze(1)  # the softmax is computed where there is a target only
         features, y = decoded.features.flatten(0, 1)[at], target.flatten()[at]
-        if self.gate is None and smoothing == 0:
-            nll = loss = self.head.nll(features, y, self._matrix())
+        if self.gate is None or decoded.source is None:
+            nll, loss = self.head.losses(features, y, self._matrix(), smoothing)
         else:
+            sources = decoded.source[at.div(target.size(1), rounding_mode="floor")]
             log_p = self.head.log_prob(features, self._matrix())
-            if self.gate is not None and decoded.source is not None:
-                sources = decoded.source[at.div(target.size(1), rounding_mode="floor")]
-                log_p = with_copies(log_p, self.gate(features), decoded.attention.flatten(0, 1)[at], sources)
+            log_p = with_copies(log_p, self.gate(features), decoded.attention.flatten(0, 1)[at], sources)
             nll = -log_p.gather(1, y.unsqueeze(1)).squeeze(1)
             loss = (1 - smoothing) * nll - smoothing * log_p.mean(1) if smoothing else nll
         filled = [torch.zeros(target.shape, dtype=v.dtype, device=v.device) for v in (nll, loss)]
