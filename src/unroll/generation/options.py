@@ -53,3 +53,36 @@ class GenerationOptions:
         for name in names:
             if getattr(self, name) is not None:
                 raise OptionError(f"{name} is set, but {why}")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How the text is found that a decoder writes for a source."""
+
+    beam: int = 5
+    """Candidates at a time; 1 takes the likeliest token at each step."""
+    length_penalty: float = 1.0
+    """Divide a text's log-probability by ((5 + tokens) / 6) to this power, so that longer ones can compete (0: do not).
+    """
+    coverage_penalty: float = 0.0
+    """Lower the score of texts that leave parts of the source without attention, by this factor (0: do not)."""
+    min_new_tokens: int = 0
+    """Tokens before a text may end, at least."""
+    max_new_tokens: int = 200
+    """Tokens of a text, at most."""
+    n_best: int = 1
+    """Texts to find, each with another surface, at most as many as the beam."""
+    no_repeat_ngram: int = 0
+    """Length of runs of tokens that must not come twice in a text (0: any may)."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range(self, "beam", "max_new_tokens", "n_best", least=1, below=_MANY)
+        check_range(self, "min_new_tokens", "no_repeat_ngram", least=0, below=_MANY)
+        check_range(self, "length_penalty", "coverage_penalty", least=0, below=_MANY)
+        if self.n_best > self.beam:
+            raise OptionError(f"n_best is {self.n_best}, but a beam of {self.beam} finds no more than {self.beam}")
+        if self.min_new_tokens > self.max_new_tokens:
+            raise OptionError(
+                f"min_new_tokens is {self.min_new_tokens}, which is above max_new_tokens ({self.max_new_tokens})"
+            )
