@@ -205,7 +205,7 @@ def search(model: Seq2Seq, sources: list[np.ndarray], rounds: int, size: int, wi
     plain, most = Plain(model).eval(), 60
     model.eval()
     batches = [padded(sources[i : i + size]) for i in range(0, len(sources), size)]
-    options = SearchOptions(beam=width, length_penalty=1.0, max_length=most)
+    options = SearchOptions(beam=width, length_penalty=1.0, max_new_tokens=most)
     found: dict[str, list[list[int]]] = {"u": [], "t": []}
 
     @torch.inference_mode()
