@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -28,7 +28,10 @@ class BatchStepper(Protocol):
     """
 
     def step(self, ids: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Read one more token of each text, ids (N,); return log p (N, V) of the next token, and the new state."""
+        """Read one more token of each text, ids (N,); return log p (N, V) of the next token, and the new state.
+
+        The search may write into log p.
+        """
         ...
 
     def select(self, state: Any, rows: Tensor) -> Any:
@@ -139,7 +142,7 @@ def beam_search(
         raise OptionError("every token is forbidden, so there is nothing to search for")
     search = _Search(stepper, options, end, constraints or Constraints(), forbid, ends, attention)
     search.look(state)
-    active = rows
+    active, log_p = rows, log_p.clone()
     for n in range(1, max((row.most for row in rows), default=0) + 1):
         search.advance(active, log_p, n)
         active = [row for row in active if row.live]
@@ -199,39 +202,47 @@ class _Search:
     def advance(self, rows: list[_Row], log_p: Tensor, n: int) -> None:
         """Extend the texts of every row by token number n; a row without texts that go on has ended."""
         width = self._options.beam
-        log_p = self._allowed(rows, log_p, n)
-        values, tokens = row_ops.top(log_p, min(width + 1, log_p.shape[1]))
-        if not bool(values[:, 0].isfinite().all()) and bool(log_p.isnan().any()):
+        self._forbid_tokens(rows, log_p, n)
+        top, tokens = row_ops.top(log_p, min(width + 1, log_p.shape[1]))
+        values = top.double().cpu().numpy()
+        if not np.isfinite(values[:, 0]).all() and bool(log_p.isnan().any()):
             raise RunError(NOT_NUMBERS)
-        values = values.double().cpu()
-        table = torch.full((len(rows), width, values.shape[1]), -math.inf, dtype=torch.float64)
-        first = 0
-        for i, row in enumerate(rows):
-            count = len(row.live)
-            totals = torch.tensor([one.total for one in row.live], dtype=torch.float64)
-            table[i, :count] = values[first : first + count] + totals.unsqueeze(1)
-            first += count
-        ranked = table.flatten(1).sort(dim=1, descending=True, stable=True)
-        most = None if self._constraints.requires else 2 * width  # banks may need any of them
-        best, order = (t[:, :most].tolist() for t in ranked)
-        each, ids = values.tolist(), tokens.tolist()
-        for i, row in enumerate(rows):
-            candidates = []
-            for total, at in zip(best[i], order[i], strict=True):
-                if total == -math.inf:
-                    break
-                slot, k = divmod(at, values.shape[1])
-                one = row.live[slot]
-                candidates.append(_Candidate(total, one, ids[one.place][k], each[one.place][k]))
-            if self._constraints.requires:
-                candidates = self._with_wanted(row, candidates, log_p)
-            self._extend(row, candidates, n)
+        each, ids, C = values.tolist(), tokens.tolist(), values.shape[1]
+        sums = values + np.array([one.total for row in rows for one in row.live])[:, None]
+        counts = np.array([len(row.live) for row in rows])
+        table = np.full((len(rows), width, C), -math.inf)
+        slots = np.arange(len(sums)) - np.repeat(counts.cumsum() - counts, counts)
+        table[np.repeat(np.arange(len(rows)), counts), slots] = sums
+        table = table.reshape(len(rows), -1)
+        most = table.shape[1] if self._constraints.requires else 2 * width  # banks may need any of them
+        order = np.argsort(-table, axis=1, kind="stable")[:, :most]
+        best = np.take_along_axis(table, order, 1).tolist()
+        for row, totals, places in zip(rows, best, order.tolist(), strict=True):
+            live = row.live
 
-    def _allowed(self, rows: list[_Row], log_p: Tensor, n: int) -> Tensor:
+            def candidates(
+                totals: list[float] = totals, places: list[int] = places, live: list[_Live] = live
+            ) -> Iterator[_Candidate]:
+                for total, at in zip(totals, places, strict=True):
+                    if total == -math.inf:
+                        return
+                    slot, k = divmod(at, C)
+                    one = live[slot]
+                    yield _Candidate(total, one, ids[one.place][k], each[one.place][k])
+
+            found: Iterable[_Candidate] = candidates()
+            if self._constraints.requires:
+                found = self._with_wanted(row, list(found), log_p)
+            self._extend(row, found, n)
+
+    def _forbid_tokens(self, rows: list[_Row], log_p: Tensor, n: int) -> None:
         """Set the log-probability of what must not come next to -infinity."""
-        log_p = log_p.clone()
-        log_p[:, self._forbid] = -math.inf
+        if self._forbid:
+            log_p[:, self._forbid] = -math.inf
+        bans, requires = self._constraints.bans, self._constraints.requires and self._end is not None
         for row in rows:
+            if n > len(row.prefix) and n > row.least and not bans and not requires:
+                continue
             places = [one.place for one in row.live]
             if n <= len(row.prefix):
                 token = row.prefix[n - 1]
@@ -241,12 +252,11 @@ class _Search:
                 continue
             if self._end is not None and n <= row.least:
                 log_p[places, self._end] = -math.inf
-            for one in row.live if self._constraints.bans else ():
-                log_p[one.place, sorted(self._constraints.forbidden(one.ids))] = -math.inf
-            for one in row.live if self._constraints.requires and self._end is not None else ():
-                if not self._constraints.complete(one.progress):
+            for one in row.live:
+                if bans:
+                    log_p[one.place, sorted(self._constraints.forbidden(one.ids))] = -math.inf
+                if requires and not self._constraints.complete(one.progress):
                     log_p[one.place, self._end] = -math.inf
-        return log_p
 
     def _with_wanted(self, row: _Row, candidates: list[_Candidate], log_p: Tensor) -> list[_Candidate]:
         """Add what required phrases need next, and choose so that texts with more of them survive."""
@@ -267,31 +277,27 @@ class _Search:
         chosen = by_banks(going, counts, self._constraints.tokens, self._options.beam)
         return sorted([*ending, *chosen], key=lambda c: -c.total)
 
-    def _extend(self, row: _Row, candidates: list[_Candidate], n: int) -> None:
+    def _extend(self, row: _Row, candidates: Iterable[_Candidate], n: int) -> None:
         """Take the best continuations of a row: those that end, and those that go on."""
         live: list[_Live] = []
-        width = self._options.beam
+        width, requires = self._options.beam, self._constraints.requires
         for rank, (total, one, token, log_p) in enumerate(candidates):
-            counts = rank < width or self._constraints.requires
+            counts = rank < width or requires
             if len(live) == width and not counts:
                 break
-            if token == self._end:
-                if counts:
-                    row.finished.add(self._found(one, one.ids, total, log_p, finished=True))
-                continue
-            ids = (*one.ids, token)
-            if self._ends is not None and self._ends(ids):
+            ids = one.ids if token == self._end else (*one.ids, token)
+            if token == self._end or (self._ends is not None and self._ends(ids)):
                 if counts:
                     row.finished.add(self._found(one, ids, total, log_p, finished=True))
-                continue
-            if len(live) < width and n >= row.most:
+            elif len(live) < width and n >= row.most:
                 row.unfinished.add(self._found(one, ids, total, log_p, finished=False))
             elif len(live) < width:
-                progress = self._constraints.after(one.progress, token)
+                progress = self._constraints.after(one.progress, token) if requires else one.progress
                 live.append(_Live(one.place, ids, total, (*one.each, log_p), (*one.path, one.place), progress))
-        best = length_penalty(row.most, self._options.length_penalty)
-        possible = max((one.total for one in live), default=-math.inf) / best
-        row.live = live if row.finished.beaten_by(possible) else []
+        # What can no more be among the best, none of its continuations can; and they would only be in the way of texts
+        # that are less likely still.
+        penalty = length_penalty(row.most, self._options.length_penalty)
+        row.live = [one for one in live if row.finished.beaten_by(one.total / penalty)]
 
     def _found(self, one: _Live, ids: Ids, total: float, log_p: float, *, finished: bool) -> Hypothesis:
         """Make the result of a text and the token that it ends with."""

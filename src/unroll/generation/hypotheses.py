@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ class Finished:
         self._most = most
         self._text = text
         self._best: dict[str | Ids, Hypothesis] = {}
+        self._least = -math.inf
 
     def add(self, found: Hypothesis) -> None:
         """Add one; of equal texts the better score stays, of equal scores the earlier."""
@@ -55,10 +57,12 @@ class Finished:
             self._best[key] = found
         if len(self._best) > self._most:
             del self._best[min(reversed(self._best), key=lambda k: self._best[k].score)]
+        if len(self._best) == self._most:
+            self._least = min(found.score for found in self._best.values())
 
     def beaten_by(self, score: float) -> bool:
         """Tell whether a text of this score could still be among the kept ones."""
-        return len(self._best) < self._most or score > min(found.score for found in self._best.values())
+        return score > self._least
 
     def ranked(self) -> list[Hypothesis]:
         """List them, best first."""
