@@ -1,4 +1,4 @@
-"""`unroll score`: log-probability of each line under a language model, as JSON lines in the order of the data."""
+"""`unroll score`: log-probability of lines or of given translations, as JSON lines in the order of the data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         "unroll score",
         "unroll score RUN DATA [DATA ...]",
-        "How likely a language model finds each line or record: one JSON object each, in order, with the tokens and "
-        "their log-probabilities (natural logarithms).",
+        "How likely a language model finds each line or record, or a translator the target of each pair: one JSON"
+        " object each, in order, with the tokens and their log-probabilities (natural logarithms).",
     )
-    parser.add_run("The run folder of a language model.")
+    parser.add_run("The run folder of a language model or a translator.")
     parser.add_argument(
         "data",
         nargs="+",
@@ -35,15 +35,19 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.read(arguments)
 
-    from unroll.serving.language_model import LanguagePredictor
     from unroll.serving.predictor import load
 
     predictor = load(given.run, trust_changed=given.trust_changed)
     predictor.written = written(given)
-    if not isinstance(predictor, LanguagePredictor):
-        raise OptionError(f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run")
-    answers = predictor.score_files(
-        given.data, carry=given.carry, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside
-    )
+    score_files = getattr(predictor, "score_files", None)
+    if score_files is None:
+        raise OptionError(
+            f"{given.run} holds a {predictor.task.name} run; text is scored by a language-model run, pairs by a"
+            " translation run"
+        )
+    more = {"carry": True} if given.carry else {}
+    if more and predictor.task.name != "language-model":
+        raise OptionError(f"--carry goes with language-model, and {given.run} holds a {predictor.task.name} run")
+    answers = score_files(given.data, skip_bad_rows=given.skip_bad_rows, encoding=given.encoding, say=aside, **more)
     print_answers(answers, live=given.data == ["-"])
     return 0

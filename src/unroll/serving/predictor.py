@@ -182,6 +182,9 @@ class RecordPredictor(Predictor):
         answers = list(self._answers(rows, skip_bad_rows, live=live, remedy="skip_bad_rows"))
         return self._framed(answers, frame.index)
 
+    def _predict(self, values: Sequence[Any]) -> list[dict[str, Any]]:
+        return self.task.predict(self.model, values)
+
     def _framed(self, answers: list[dict[str, Any]], index: Any) -> pd.DataFrame:
         import pandas as pd
 
@@ -220,7 +223,7 @@ class RecordPredictor(Predictor):
         good = [i for i in range(end) if i not in bad]
         answered: dict[int, dict[str, Any]] = {i: {"error": reason} for i, reason in bad.items()}
         if good:
-            answers = self.task.predict(self.model, [values[i] for i in good])
+            answers = self._predict([values[i] for i in good])
             answered |= dict(zip(good, answers, strict=True))
         yield from (answered[i] for i in range(end))
         if end < len(values):

@@ -24,7 +24,7 @@ class Flag:
 
     Attributes:
         name: of the function argument.
-        kind: `int` or `float`; None: names of files, one or more.
+        kind: type of its value; None: names of files, one or more.
         text: help text.
     """
 
@@ -111,6 +111,24 @@ TASKS = {
         "unroll.serving.predictor:RecordPredictor",
         ("encoder.json", "tags.json"),
         ("confusion.png",),
+    ),
+    "translation": TaskSpec(
+        "Train a translator, or whatever else turns one text into another.",
+        "CSV, TSV, JSON lines, Parquet or .xlsx files (also .gz, .xz, .zst) with a column of sources and one of"
+        " targets; a hub name; or plain text files aligned line by line, such as train.en train.de.",
+        "unroll.tasks.translation.options:TranslationSettings",
+        "unroll.tasks.translation.task:TranslationTask",
+        "unroll.serving.translator:TranslationPredictor",
+        ("encoder.json", "target.json"),
+        ("alignment.png",),
+        predict_flags=(
+            Flag("beam", int, "Candidates at a time; 1 takes the likeliest token at each step."),
+            Flag("length_penalty", float, "Higher ones favour longer texts; see the option of fit."),
+            Flag("n_best", int, "Texts for each row, best first."),
+            Flag("prefix", str, "Text that every translation begins with."),
+            Flag("alignment", bool, "Give tokens, their log-probabilities and attention weights too: true or false."),
+            Flag("ensemble", None, "Run folders that answer together with this one, with the same vocabularies."),
+        ),
     ),
     "forecasting": TaskSpec(
         "Train a forecaster: the next steps of one or many series.",

@@ -66,6 +66,10 @@ class TextDecoder:
             text, self._blank_first = text.removeprefix(" "), False
         return text
 
+    def push_word(self, word: str) -> str:
+        """Add a word that is in no vocabulary, at the word level; return the text that is now final."""
+        return self._word(word)
+
     def finish(self) -> str:
         """Flush after the last id: return bytes that never became a character."""
         return self._bytes.decode(b"", final=True)

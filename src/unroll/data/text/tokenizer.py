@@ -174,6 +174,12 @@ class TextTokenizer:
         at = (place for i, place in zip(encoding.ids, encoding.offsets, strict=True) if i == self.UNK)
         return list(dict.fromkeys(text[begin:end] for begin, end in at))
 
+    def pieces(self, text: str) -> list[str]:
+        """List the piece of a text that each of its tokens stands for, as written; unknown ones too."""
+        text = clean(text, self.options)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return [text[begin:end] for begin, end in encoding.offsets]
+
     @property
     def newline(self) -> int | None:
         """Id of the line end; None where the vocabulary has none."""
