@@ -52,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     given = line.read(arguments[1:])
     options = {name: getattr(given, name) for name in line.named}
     first = chosen.load_settings().from_flat(options)
-    check_files(given.data, first.columns(), first.source, plain=first.reads_plain_text)
-    check_files((*given.valid, *given.test), (), first.source, plain=first.reads_plain_text)
+    for names, columns in ((given.data, first.columns()), ((*given.valid, *given.test), ())):
+        check_files(names, columns, first.source, plain=first.reads_plain_text, aligned=first.aligned())
 
     with Status("loading PyTorch"):
         from unroll.tasks.base import DataPaths

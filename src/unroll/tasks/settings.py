@@ -102,6 +102,10 @@ class Settings:
         """Name the columns that the data must have, as far as the options tell."""
         return ()
 
+    def aligned(self) -> tuple[str, ...]:
+        """Name the ends of the names of plain text files that are aligned line by line, if the task reads such."""
+        return ()
+
     def flat(self) -> dict[str, Any]:
         """Return all options as one flat mapping."""
         every = flatten([getattr(self, name) for name in self._order()])

@@ -203,7 +203,8 @@ def _require_data(run: Run, sources: DataPaths, settings: Settings) -> None:
         RunError: it is not.
     """
     try:
-        check_files([*sources.data, *sources.valid, *sources.test], (), settings.source)
+        names = [*sources.data, *sources.valid, *sources.test]
+        check_files(names, (), settings.source, aligned=settings.aligned())
     except DataError as error:
         if any(os.path.exists(name) for name in sources.data):
             raise

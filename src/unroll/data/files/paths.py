@@ -39,6 +39,12 @@ def format_of(path: Path) -> str:
     return suffixes[-1] if suffixes and suffixes[-1] in FORMATS else ""
 
 
+def last_suffix(path: Path) -> str:
+    """Return the last part of a file's name after a dot, without compression: `train.en.gz` gives `en`."""
+    suffixes = path.suffixes[:-1] if path.suffix.lower() in PACKED else path.suffixes
+    return suffixes[-1].removeprefix(".") if suffixes else ""
+
+
 _LONGEST_NAME = 255
 """Bytes."""
 

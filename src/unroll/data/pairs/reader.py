@@ -11,7 +11,7 @@ import numpy as np
 
 from unroll.data.bad_rows import BadRow
 from unroll.data.files.dataset import read, read_rows
-from unroll.data.files.paths import PACKED, find, format_of, is_hub_name
+from unroll.data.files.paths import find, format_of, is_hub_name, last_suffix
 from unroll.data.files.rows import require_columns
 from unroll.data.options import SourceOptions
 from unroll.data.tables import column_of, is_table
@@ -51,29 +51,23 @@ def read_pairs(data: Any, source: str, target: str, options: SourceOptions, say:
         return Pairs(column_of(data, source), column_of(data, target), "the data")
     if not (len(data) == 1 and is_hub_name(data[0])):
         paths = find(list(data))
-        if any(_suffix(path) in (source, target) and not format_of(path) for path in paths):
+        if any(last_suffix(path) in (source, target) and not format_of(path) for path in paths):
             return _aligned(paths, source, target, options)
     dataset, where = read_rows(data, options, say, lambda count: f"left out {count} invalid lines, such as")
     require_columns([source, target], dataset.column_names, where)
     return Pairs(dataset[source][:], dataset[target][:], where)
 
 
-def _suffix(path: Path) -> str:
-    """The last suffix without its dot and without compression: `train.en.gz` gives `en`."""
-    suffixes = path.suffixes[:-1] if path.suffix.lower() in PACKED else path.suffixes
-    return suffixes[-1].removeprefix(".") if suffixes else ""
-
-
 def _aligned(paths: Sequence[Path], source: str, target: str, options: SourceOptions) -> Pairs:
     """Read line-aligned files: those of the sources and those of the targets, each side in the order given."""
     sides: dict[str, list[Path]] = {source: [], target: []}
     for path in paths:
-        if _suffix(path) not in sides:
+        if last_suffix(path) not in sides:
             raise DataError(
                 f"{path} is beside line-aligned files, but its name ends neither in .{source} nor in .{target}, the"
                 " values of source and target"
             )
-        sides[_suffix(path)].append(path)
+        sides[last_suffix(path)].append(path)
     for name, other in ((source, target), (target, source)):
         if not sides[name]:
             raise DataError(

@@ -115,6 +115,10 @@ class TranslationSettings(Settings):
         """Name the columns of the training data."""
         return (self.translation.source, self.translation.target)
 
+    def aligned(self) -> tuple[str, ...]:
+        """Name the ends of the names of line-aligned files: those of the columns."""
+        return self.columns()
+
 
 def choose_options(settings: TranslationSettings, pairs: int) -> tuple[TranslationSettings, list[str]]:
     """Choose options that were not given by the number of pairs; also say which, and why.
