@@ -4,10 +4,10 @@
     python benchmarks/translation.py search  # translating: beam 5 in batches of 64, and one sentence at a time
 
 The other side is what a good tutorial writes: `nn.GRU` over packed rows, `nn.GRU` over all target steps, additive
-attention, `F.cross_entropy` with label smoothing, Adam, clipping; and a beam search over batches, all of whose steps are
-matrix products of PyTorch, which ends when every sentence of the batch has. Both sides have the same weights, so they
-must have the same losses and find the same translations; this is checked. Times are taken in turns in one process: given
-are the ratios of theirs to ours, median and quartiles.
+attention, `F.cross_entropy` with label smoothing, Adam, clipping; and a beam search over batches, all of whose steps
+are matrix products of PyTorch, which ends when every sentence of the batch has. Both sides have the same weights, so
+they must have the same losses and find the same translations; this is checked. Times are taken in turns in one process:
+given are the ratios of theirs to ours, median and quartiles.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 '''
-ESTIMATORS = ("Classifier", "Regressor", "Tagger", "Forecaster", "LanguageModel")
+ESTIMATORS = ("Classifier", "Regressor", "Tagger", "Translator", "Forecaster", "LanguageModel")
 
 
 def annotation(hint: Any) -> str:

@@ -1,7 +1,7 @@
 """Recurrent sequence modelling for Python.
 
     layers        RNN, LSTM, GRU: torch.nn's interface, with lengths, resets, steps and a trace
-    estimators    Classifier, Regressor, Tagger, Forecaster, LanguageModel: scikit-learn's interface
+    estimators    Classifier, Regressor, Tagger, Translator, Forecaster, LanguageModel: scikit-learn's interface
     runs          load: the predictor of a run folder
 
 Names are imported on first use.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unroll.estimators.forecaster import Forecaster
     from unroll.estimators.language_model import LanguageModel
     from unroll.estimators.tagger import Tagger
+    from unroll.estimators.translator import Translator
     from unroll.layers.gru import GRU
     from unroll.layers.lstm import LSTM
     from unroll.layers.rnn import RNN
@@ -37,6 +38,7 @@ _HOMES = {
     "Regressor": "unroll.estimators.classifier",
     "RunError": "unroll.errors",
     "Tagger": "unroll.estimators.tagger",
+    "Translator": "unroll.estimators.translator",
     "UserError": "unroll.errors",
     "load": "unroll.serving.predictor",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "Regressor",
     "RunError",
     "Tagger",
+    "Translator",
     "UserError",
     "__version__",
     "load",

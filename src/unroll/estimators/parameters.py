@@ -279,6 +279,105 @@ class TaggerParameters(TypedDict, total=False):
     verbose: bool
 
 
+class TranslatorParameters(TypedDict, total=False):
+    """Of `Translator`."""
+
+    joint_vocabulary: Literal["auto", "yes", "no"]
+    max_length_ratio: float
+    label_smoothing: float
+    replace_unknown: bool
+    preset: Literal["auto", "none"]
+    baseline: Literal["auto", "none"]
+    level: Literal["word", "bpe", "char", "byte"]
+    vocab_size: int
+    min_freq: int
+    normalize: Literal["none", "NFC", "NFKC"]
+    lowercase: bool
+    html: bool
+    punctuation: Literal["split", "drop", "keep"]
+    line_ends: bool
+    embedding_dim: int
+    embedding_dropout: float
+    embedding_row_dropout: float
+    word_dropout: float
+    recurrence: Literal["rnn", "lstm", "gru"]
+    hidden_size: int
+    num_layers: int
+    last_hidden_size: int
+    bidirectional: bool
+    proj_size: int
+    nonlinearity: Literal["tanh", "relu"]
+    reset_after: bool
+    dropout: float
+    hidden_dropout: float
+    input_dropout: float
+    output_dropout: float
+    recurrent_dropout: float
+    weight_dropout: float
+    residual: bool
+    layer_norm: bool
+    init: Literal["torch", "orthogonal"]
+    forget_bias: float | None
+    chrono_init: int
+    learn_initial_state: bool
+    recompute: bool
+    backend: str
+    attention: Literal["additive", "dot", "general", "multihead"]
+    attention_heads: int
+    input_feeding: bool
+    bridge: Literal["last", "mean", "zeros"]
+    tie_weights: bool
+    head_dropout: float
+    copy: bool
+    teacher_forcing: float
+    coverage_loss: float
+    beam: int
+    length_penalty: float
+    coverage_penalty: float
+    min_new_tokens: int
+    max_new_tokens: int
+    n_best: int
+    no_repeat_ngram: int
+    init_from: str
+    trust_changed: bool
+    batch_size: int
+    bucket_batches: int
+    validation_fraction: float
+    refit: bool
+    seed: int
+    epochs: int
+    max_steps: int
+    max_time: str
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"]
+    learning_rate: float
+    momentum: float | None
+    weight_decay: float
+    layer_decay: float
+    unfreeze_every: int
+    schedule: Literal["constant", "step", "cosine", "warmup", "plateau", "onecycle"]
+    warmup_share: float | None
+    schedule_gamma: float | None
+    schedule_every: int | None
+    max_grad_norm: float
+    max_grad_value: float
+    patience: int
+    min_delta: float
+    monitor: str
+    average: Literal["none", "ema", "asgd"]
+    ema_decay: float | None
+    average_patience: int | None
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: int
+    nodes: int
+    checkpoint_every: int
+    checkpoint_minutes: float
+    tensorboard: bool
+    threads: int
+    random_state: int | None
+    verbose: bool
+
+
 class ForecasterParameters(TypedDict, total=False):
     """Of `Forecaster`."""
 
