@@ -18,7 +18,7 @@ COMMANDS = {
     "predict": "predict new data with a run, as JSON lines",
     "backtest": "evaluate a forecaster at several past dates (rolling origin)",
     "generate": "generate text from a language model",
-    "score": "log-probabilities of each line by a language model, as JSON lines",
+    "score": "log-probabilities of lines or of given translations, as JSON lines",
     "backends": "list the implementations of the recurrent layers and which work here",
     "demo": "classify scikit-learn's digits and forecast airline passengers, in under two minutes",
 }

@@ -173,12 +173,14 @@ def test_a_wide_beam_is_the_exhaustive_search(penalty: float, ending: int | None
     for ids in itertools.product(range(2, 6), repeat=3):
         stop = ids.index(ending) + 1 if ending in ids else 3
         every.add(ids[:stop])
-    scored = sorted(((log_probability(small, ids) / len(ids) ** penalty, ids) for ids in every), reverse=True)
+    factor = {ids: ((5 + len(ids)) / 6) ** penalty for ids in every}
+    scored = [(ids[-1] == ending, log_probability(small, ids) / factor[ids], ids) for ids in every]
     assert len(found) == len(every)
-    for one, (score, ids) in zip(found, scored, strict=True):
+    for one, (finished, score, ids) in zip(found, sorted(scored, reverse=True), strict=True):
         assert one.ids == ids
+        assert one.finished == finished
         assert one.score == pytest.approx(score, abs=1e-12)
-        assert one.log_probability == pytest.approx(score * len(ids) ** penalty, abs=1e-12)
+        assert one.log_probability == pytest.approx(score * factor[ids], abs=1e-12)
 
 
 def test_a_beam_of_one_is_greedy_and_a_wider_one_no_worse() -> None:

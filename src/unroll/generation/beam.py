@@ -76,6 +76,7 @@ class _Candidate(NamedTuple):
     log_p: float
 
 
+@torch.inference_mode()
 def beam_search(
     stepper: BatchStepper,
     log_p: Tensor,

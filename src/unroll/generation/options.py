@@ -27,7 +27,7 @@ class GenerationOptions:
     beam: int = 0
     """Search for the likeliest text with so many candidates at a time rather than draw one (0: draw)."""
     length_penalty: float | None = None
-    """Beam search: divide a text's log-probability by its number of tokens to this power (default 0: do not)."""
+    """Beam search: divide a text's log-probability by ((5 + tokens) / 6) to this power (default 0: do not)."""
     count: int = 1
     """Texts to write: drawn ones, or the best of a beam search."""
 

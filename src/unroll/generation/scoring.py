@@ -15,7 +15,7 @@ from unroll.data.text.documents import TextSource
 from unroll.data.text.tokenizer import TextTokenizer
 from unroll.data.values import is_missing
 from unroll.errors import DataError, RunError, nearest
-from unroll.generation.search import NOT_NUMBERS
+from unroll.generation.beam import NOT_NUMBERS
 from unroll.models.language_model import LanguageModel
 
 _STEPS_AT_ONCE = 512

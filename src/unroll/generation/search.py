@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from unroll.errors import OptionError, RunError
-
-NOT_NUMBERS = "the model's probabilities are not numbers: its weights are damaged, or its training diverged"
+from unroll.generation.beam import NOT_NUMBERS, beam_search
+from unroll.generation.hypotheses import Hypothesis
+from unroll.generation.options import SearchOptions
 
 
 class Stepper(Protocol):
@@ -36,16 +37,6 @@ class Stepper(Protocol):
     def select(self, state: Any, rows: Tensor) -> Any:
         """Select the rows with indices `rows` (N,) of a state, in that order; an index may repeat."""
         ...
-
-
-class Found(NamedTuple):
-    """One result of a beam search."""
-
-    ids: tuple[int, ...]
-    log_probability: float
-    """Of all its tokens, in nats."""
-    score: float
-    """The log-probability, divided by the length penalty."""
 
 
 def distribution(
@@ -147,18 +138,15 @@ def beam(
     length_penalty: float = 0.0,
     ends: Callable[[Sequence[int]], bool] | None = None,
     forbid: Collection[int] = (0, 1),
-) -> list[Found]:
-    """Beam search: find up to `width` likely continuations of the prompt, best first.
-
-    At each step every candidate is extended by every token, and the best `width` are kept; finished ones are set
-    aside. The score is log p(tokens) / n^length_penalty for n tokens.
+) -> list[Hypothesis]:
+    """Find up to `width` likely continuations of a prompt by beam search, best first: see `generation.beam`.
 
     Args:
         stepper: the model.
         prompt_ids: the prompt's tokens, at least one.
         length: maximal number of tokens of a continuation.
         width: beam width, the number of candidates kept.
-        length_penalty: 0 favours short continuations; above 0, longer finished ones can compete.
+        length_penalty: 0 favours short continuations; above 0, longer ones can compete.
         ends: whether a continuation ends with its last token; None: none ends before `length`.
         forbid: ids that are never used.
 
@@ -170,39 +158,10 @@ def beam(
         if not least <= value < math.inf:
             raise OptionError(f"{name} is {value}; it must be at least {least}")
     _check_prompt(stepper, prompt_ids, forbid)
-
-    def found(ids: tuple[int, ...], total: float) -> Found:
-        return Found(ids, total, total / len(ids) ** length_penalty)
-
     log_p, state = stepper.read(torch.tensor([list(prompt_ids)]), stepper.start(1))
-    live: list[tuple[int, ...]] = [()]
-    totals = torch.zeros(1, dtype=torch.float64)
-    done: list[Found] = []
-    for n in range(1, length + 1):
-        every = totals.unsqueeze(1) + torch.stack([_allowed(row, forbid) for row in log_p])
-        best, places = every.flatten().topk(min(2 * width, every.numel()))  # of which `width` may end
-        rows: list[int] = []
-        kept: list[tuple[int, ...]] = []
-        sums: list[float] = []
-        for total, place in zip(best.tolist(), places.tolist(), strict=True):
-            if total == -math.inf or len(kept) == width:
-                break
-            row, token = divmod(place, every.shape[1])
-            ids = (*live[row], token)
-            if n == length or (ends is not None and ends(ids)):
-                done.append(found(ids, total))
-                continue
-            rows.append(row)
-            kept.append(ids)
-            sums.append(total)
-        done = sorted(done, key=lambda f: -f.score)[:width]
-        # a candidate can only lose probability, and the penalty can do no more for it than at the full length
-        if not kept or (len(done) == width and done[-1].score >= sums[0] / length**length_penalty):
-            break
-        live, totals = kept, torch.tensor(sums, dtype=torch.float64)
-        state = stepper.select(state, torch.tensor(rows))
-        log_p, state = stepper.step(torch.tensor([ids[-1] for ids in live]), state)
-    return done
+    options = SearchOptions(beam=width, n_best=width, length_penalty=length_penalty, max_new_tokens=length)
+    (found,) = beam_search(stepper, log_p, state, options, end=None, ends=ends, forbid=forbid)
+    return found
 
 
 def _allowed(log_p: Tensor, forbid: Collection[int]) -> Tensor:

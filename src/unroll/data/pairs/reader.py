@@ -54,7 +54,7 @@ def read_pairs(data: Any, source: str, target: str, options: SourceOptions, say:
         if any(last_suffix(path) in (source, target) and not format_of(path) for path in paths):
             return _aligned(paths, source, target, options)
     dataset, where = read_rows(data, options, say, lambda count: f"left out {count} invalid lines, such as")
-    require_columns([source, target], dataset.column_names, where)
+    require_columns(dataset, [source, target], where)
     return Pairs(dataset[source][:], dataset[target][:], where)
 
 
