@@ -406,7 +406,7 @@ class ForecasterParameters(TypedDict, total=False):
     instance_norm: Literal["none", "last", "revin"]
     skip: Literal["none", "last", "seasonal", "linear"]
     segment: int
-    attention: Literal["additive", "dot", "general"]
+    attention: Literal["additive", "dot", "general", "multihead"]
     teacher_forcing: float
     output: Literal["point", "quantile", "normal", "student_t", "negative_binomial"]
     quantiles: tuple[float, ...] | list[float]

@@ -14,6 +14,7 @@ from unroll.layers.pooling import step_mask
 from unroll.ops import rows
 
 Score = Literal["additive", "dot", "general"]
+AttentionKind = Literal["additive", "dot", "general", "multihead"]
 
 
 class AttentionLayer(Protocol):
@@ -162,6 +163,17 @@ class MultiHeadAttention(nn.Module):
         context = self.output((weights @ v).transpose(1, 2).flatten(2))
         weights = weights.mean(1)
         return (context.squeeze(1), weights.squeeze(1)) if alone else (context, weights)
+
+
+def make_attention(kind: AttentionKind, query: int, memory: int, heads: int = 4) -> Attention | MultiHeadAttention:
+    """Make an attention of queries and a memory of these widths; `heads` is for `multihead`.
+
+    Raises:
+        OptionError: the widths do not go with the kind.
+    """
+    if kind == "multihead":
+        return MultiHeadAttention(query, memory, heads)
+    return Attention(query, memory, kind)
 
 
 def _weights(scores: Float[Tensor, "B *U S"], lengths: Int[Tensor, " B"] | None) -> Float[Tensor, "B *U S"]:

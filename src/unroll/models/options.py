@@ -212,7 +212,7 @@ class DecoderOptions:
     """What the decoder's state starts from: a linear map of the encoder's last states, the mean of its outputs, or
     zeros."""
     tie_weights: bool = True
-    """Use the target embedding's matrix as the softmax's too."""
+    """The softmax has the embedding's vectors rather than vectors of its own."""
     head_dropout: float = 0.0
     """Dropout on the combined output before the softmax."""
     copy: bool = False
@@ -257,7 +257,7 @@ class ForecasterOptions:
     a season before, or a linear map of the look-back, which starts at ridge regression and is trained."""
     segment: int = 0
     """segrnn only: steps of a segment, a divisor of lookback and of horizon (0: the largest up to 24)."""
-    attention: Literal["additive", "dot", "general"] = "additive"
+    attention: Literal["additive", "dot", "general", "multihead"] = "additive"
     """seq2seq only: how a step of the forecast is held against the steps of the look-back."""
     teacher_forcing: float = 0.5
     """seq2seq only: share of the steps that are given the true value before them in training, not the model's own."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unroll.errors import OptionError
-from unroll.layers.attention import Attention, AttentionLayer, MultiHeadAttention
+from unroll.layers.attention import make_attention
 from unroll.layers.decoder import AttentionDecoder, Bridge, DecoderState
 from unroll.layers.pooling import step_mask
 from unroll.layers.softmax import FullSoftmax
@@ -226,12 +226,7 @@ def build_decoder(
             " embedding_dropout or head_dropout"
         )
     layers = recurrent_stack(options, embedding_dim + (hidden if decoder.input_feeding else 0))
-    attention: AttentionLayer
-    if decoder.attention == "multihead":
-        attention = MultiHeadAttention(layers.features, memory, decoder.attention_heads)
-    else:
-        width = layers.features if decoder.attention == "additive" else 0
-        attention = Attention(layers.features, memory, decoder.attention, width)
+    attention = make_attention(decoder.attention, layers.features, memory, decoder.attention_heads)
     return AttentionDecoder(layers, attention, hidden, input_feeding=decoder.input_feeding), options
 
 

@@ -44,7 +44,7 @@ def write(folder: Path, name: str, rows: list[tuple[str, str]]) -> list[str]:
 
 OPTIONS = (
     *("--source", "en", "--target", "de", "--level", "word", "--hidden-size", "32", "--embedding-dim", "32"),
-    *("--epochs", "8", "--learning-rate", "0.01", "--batch-size", "16", "--min-freq", "1", "--threads", "1"),
+    *("--epochs", "20", "--learning-rate", "0.01", "--batch-size", "16", "--min-freq", "1", "--threads", "1"),
 )
 
 
@@ -67,8 +67,8 @@ def test_it_learns_and_says_how_well(run: Path) -> None:
     assert test["baselines"]["copy of the source"]["exact_match"] == 0.0
     assert test["perplexity"] < 1.2
     assert (run / "predictions.csv").read_text().splitlines()[0] == "row,en,de,translation,score,chrf"
-    picture = Image.open(run / "alignment.png")
-    assert picture.width > 800
+    with Image.open(run / "alignment.png") as picture:
+        assert picture.width > 800
 
 
 def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def test_phrases_and_ensembles(run: Path, capsys: pytest.CaptureFixture[str], mo
 def test_several_references_and_what_cannot_be_evaluated(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"en": "a cat runs", "de": ["falsch", "läuft ein tier"]}, {"en": "the dog runs", "de": "läuft das hund"}]
+    rows = [{"en": "a cat runs", "de": ["falsch", "läuft ein tier"]}, {"en": "the dog runs", "de": ["läuft das hund"]}]
     (tmp_path / "several.jsonl").write_text("\n".join(map(json.dumps, rows)))
     report = unroll.load(run).evaluate(str(tmp_path / "several.jsonl"))
     assert report["exact_match"] == 1.0
@@ -146,24 +146,23 @@ def test_several_references_and_what_cannot_be_evaluated(
 
 
 def test_unknown_words_come_from_the_source() -> None:
-    X = [f"say {a} {b}" for a in "abcdefgh" for b in "abcdefgh"] * 3
+    X = [f"say {a} {b}" for a in "abcd" for b in "abcd"] * 8
+    X += [f"say {i}x{i} {b}" for i in range(40) for b in "abcd"[i % 4]]  # each seen once in X: unknown
     y = [text.removeprefix("say ") for text in X]
-    rare = {"say zz a": "zz a", "say b yy": "b yy"}  # seen once: unknown
     model = Translator(
         level="word",
-        min_freq=2,
+        min_freq=3,
         hidden_size=32,
         embedding_dim=32,
-        epochs=12,
+        epochs=25,
         learning_rate=0.01,
         batch_size=16,
         replace_unknown=True,
         validation_fraction=0.0,
         threads=1,
     )
-    model.fit([*X, *rare], [*y, *rare.values()])
-    (answer,) = model.translate(["say xx c"], alignment=True)
-    assert "xx" in answer["translation"].split()
+    model.fit(X, y)
+    assert model.predict(["say 99x99 c", "say a d"]) == ["99x99 c", "a d"]
     with pytest.raises(OptionError, match="at level 'bpe' no token is unknown"):
         Translator(replace_unknown=True).fit(["a"] * 40, ["b"] * 40)
 

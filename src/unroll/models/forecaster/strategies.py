@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unroll.errors import OptionError
-from unroll.layers.attention import Attention, Score
+from unroll.layers.attention import AttentionKind, make_attention
 from unroll.layers.decoder import AttentionDecoder, Bridge
 from unroll.layers.pooling import LastPooling
 from unroll.models.options import RecurrentOptions
@@ -213,7 +213,9 @@ class EncoderDecoder(nn.Module):
     and no locked dropout: it runs step by step.
     """
 
-    def __init__(self, options: RecurrentOptions, sizes: Sizes, dropout: float, score: Score, forcing: float) -> None:
+    def __init__(
+        self, options: RecurrentOptions, sizes: Sizes, dropout: float, score: AttentionKind, forcing: float
+    ) -> None:
         super().__init__()
         if options.last_hidden_size:
             raise OptionError("last_hidden_size cannot be set with strategy 'seq2seq': its two recurrences are alike")
@@ -225,7 +227,7 @@ class EncoderDecoder(nn.Module):
         states, layers = state_widths(options), options.num_layers
         ends = layers * (2 if options.bidirectional else 1)
         self.bridge = Bridge("last", states, layers, [ends * n for n in states])
-        self.decoder = AttentionDecoder(stack, Attention(stack.features, self.recurrent.features, score))
+        self.decoder = AttentionDecoder(stack, make_attention(score, stack.features, self.recurrent.features))
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.decoder.features, sizes.channels * sizes.outputs))
 
     def forward(

@@ -24,11 +24,12 @@ class TranslationOptions:
     """Column of their translations, or the end of the files' names; to validate and test, a list in it holds several
     references."""
     joint_vocabulary: Literal["auto", "yes", "no"] = "auto"
-    """One vocabulary and one embedding for both sides; auto: if they are written with the same characters."""
+    """One vocabulary and one embedding for both sides; auto: if they share half of their characters, at level word half
+    of their words."""
     max_length_ratio: float = 0.0
     """Leave out or refuse pairs one side of which has so many times the characters of the other (0: keep all)."""
     label_smoothing: float = 0.1
-    """Share of the target probability spread over all tokens."""
+    """Share of the target probability spread over all classes."""
     replace_unknown: bool = False
     """Levels word and char: write an unknown token as the source's piece that it looked at most; else none is written.
     """
@@ -54,10 +55,10 @@ class PairTextOptions(TextOptions):
     """How both texts become token ids."""
 
     level: Level = "bpe"
-    """What a token is: a byte-pair piece, a word (each Chinese or Japanese character by itself), a character, a byte.
+    """What a token is: a word (each Chinese or Japanese character by itself), a byte-pair piece, a character, a byte.
     """
     vocab_size: int = 8000
-    """Most entries of a vocabulary, padding and unknown included; 0 takes every token there is (word, char)."""
+    """Most entries of the vocabulary, padding and unknown included; 0 takes every token there is (word, char)."""
     normalize: Normalize = "NFC"
     """Unicode normalisation."""
     lowercase: bool = False
@@ -78,9 +79,9 @@ class PairRecurrentOptions(RecurrentOptions):
     recurrence: Literal["rnn", "lstm", "gru"] = "gru"
     """The recurrence: Elman (rnn), LSTM or GRU."""
     hidden_size: int = 256
-    """Hidden units of each recurrent layer and direction; the decoder has one direction."""
+    """Hidden units of each recurrent layer and direction."""
     bidirectional: bool = True
-    """Read each source in both directions."""
+    """Read each sequence in both directions."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class PairBatchOptions(BatchOptions):
     """How pairs become batches."""
 
     batch_size: int = 64
-    """Pairs in a batch, over all processes."""
+    """Rows in a batch, over all processes."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unroll.data.bad_rows import LEAVE_OUT, describe, good_rows
+from unroll.data.options import Level
 from unroll.data.pairs.reader import bad_pairs, read_pairs
 from unroll.tasks.base import Log
 from unroll.tasks.translation.options import TranslationSettings
@@ -69,26 +70,28 @@ def load_pairs(
     return PairRecords(tuple(pairs.sources[i] for i in rows.tolist()), tuple(targets))
 
 
-def shared_characters(records: PairRecords) -> float:
-    """Compute how alike the characters of both sides are: the sum over them of the smaller of both shares."""
-    counts = []
+def shared(records: PairRecords, words: bool) -> float:
+    """Compute how alike both sides are: the sum over characters, or words, of the smaller of both shares."""
+    shares = []
     for texts in (records.sources, records.targets()):
-        count = _characters(texts)
+        count = _counts(texts, words)
         total = max(1, sum(count.values()))
-        counts.append({character: n / total for character, n in count.items()})
-    return sum(min(share, counts[1].get(character, 0.0)) for character, share in counts[0].items())
+        shares.append({piece: n / total for piece, n in count.items()})
+    return sum(min(share, shares[1].get(piece, 0.0)) for piece, share in shares[0].items())
 
 
-def is_joint(records: PairRecords) -> tuple[bool, str]:
+def is_joint(records: PairRecords, level: Level) -> tuple[bool, str]:
     """Tell whether both sides should have one vocabulary, and why."""
-    share = shared_characters(records)
+    words = level == "word"
+    share = shared(records, words)
+    why = f"they share {share:.0%} of their {'words' if words else 'characters'}"
     if share >= _ALIKE:
-        return True, f"one vocabulary for both sides: they share {share:.0%} of their characters"
-    return False, f"a vocabulary for each side: they share {share:.0%} of their characters"
+        return True, f"one vocabulary for both sides: {why}"
+    return False, f"a vocabulary for each side: {why}"
 
 
-def _characters(texts: Iterable[str]) -> Counter[str]:
+def _counts(texts: Iterable[str], words: bool) -> Counter[str]:
     count: Counter[str] = Counter()
     for text in islice(texts, _LINES_LOOKED_AT):
-        count.update(text.replace(" ", ""))
+        count.update(text.split() if words else text.replace(" ", ""))
     return count

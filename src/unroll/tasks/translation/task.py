@@ -82,7 +82,7 @@ class TranslationTask(RecordTask[PairRecords, PairDataset]):
         settings, lines = choose_options(settings, len(train))
         joint, why = settings.translation.joint_vocabulary == "yes", ""
         if settings.translation.joint_vocabulary == "auto":
-            joint, why = is_joint(train)
+            joint, why = is_joint(train, settings.text.level)
         for line in [*lines, *([why] if why else [])]:
             say(line)
         if settings.translation.replace_unknown and settings.text.level not in ("word", "char"):
