@@ -122,7 +122,9 @@ def test_there_are_no_circles() -> None:
 
 def test_no_file_is_longer_than_500_lines() -> None:
     for file in PACKAGE.rglob("*.py"):
-        assert len(file.read_text(encoding="utf-8").splitlines()) <= 500, file
+        lines = file.read_text(encoding="utf-8").splitlines()
+        written_by_a_program = len(lines) > 2 and "do not edit" in lines[0]
+        assert len(lines) <= 500 or written_by_a_program, file
 
 
 def test_nothing_is_pickled() -> None:
