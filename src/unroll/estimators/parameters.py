@@ -338,8 +338,6 @@ class TranslatorParameters(TypedDict, total=False):
     max_new_tokens: int
     n_best: int
     no_repeat_ngram: int
-    init_from: str
-    trust_changed: bool
     batch_size: int
     bucket_batches: int
     validation_fraction: float

@@ -16,7 +16,6 @@ from unroll.estimators.inputs import both_or_none
 from unroll.estimators.parameters import TranslatorParameters
 from unroll.serving.translator import TranslationPredictor
 from unroll.tasks.base import Report, ignore
-from unroll.tasks.transfer import resolve_settings
 from unroll.tasks.translation.options import TranslationSettings
 from unroll.tasks.translation.records import PairRecords
 from unroll.tasks.translation.task import TranslationTask
@@ -67,7 +66,7 @@ class Translator(Estimator):
         """
         if y is None:
             raise DataError("Translator requires y to be passed, but the target y is None")
-        settings = resolve_settings(TranslationSettings, self._options())
+        settings = TranslationSettings.from_flat(self._options())
         say = print if self.verbose else ignore
         pairs = _pairs(X, y, ("X", "y"), references=False)
         held_out = None

@@ -38,10 +38,7 @@ class TranslationPredictor(RecordPredictor):
         self._alignment = False
 
     def _predict(self, values: Sequence[Any]) -> list[dict[str, Any]]:
-        constraints = Constraints(no_repeat_ngram=self.options.no_repeat_ngram)
-        return self.task.translate(
-            self.model, values, self.options, constraints=constraints, prefix=self._prefix, alignment=self._alignment
-        )
+        return self.task.translate(self.model, values, self.options, prefix=self._prefix, alignment=self._alignment)
 
     def predict_files(
         self,

@@ -10,7 +10,7 @@ from unroll.errors import OptionError
 from unroll.generation.options import SearchOptions
 from unroll.models.options import DecoderOptions, RecurrentOptions, TokenOptions
 from unroll.options import check_range, check_types
-from unroll.tasks.settings import Settings, TransferOptions
+from unroll.tasks.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,6 @@ class TranslationSettings(Settings):
     recurrent: RecurrentOptions = PairRecurrentOptions()
     decoder: DecoderOptions = DecoderOptions()
     search: SearchOptions = SearchOptions()
-    transfer: TransferOptions = TransferOptions()
 
     def columns(self) -> tuple[str, ...]:
         """Name the columns of the training data."""

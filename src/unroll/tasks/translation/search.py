@@ -44,12 +44,13 @@ def search(
         options: of the search.
         end: id of the end token.
         text: the surface text of tokens.
-        constraints: phrases that must or must not be there.
+        constraints: phrases that must or must not be there (None: `no_repeat_ngram` of the options alone).
         prefix: tokens that every text begins with.
         forbid: ids that are never used.
         attention: keep the attention weights.
     """
     found: list[list[Hypothesis]] = [[] for _ in range(len(source))]
+    constraints = constraints or Constraints(no_repeat_ngram=options.no_repeat_ngram)
     order = np.argsort(source.lengths, kind="stable")
     with torch.inference_mode():
         for rows in np.split(order, range(_ROWS_AT_ONCE, len(order), _ROWS_AT_ONCE)):
