@@ -105,7 +105,8 @@ def beam_search(
     they follow the finished ones. So a beam as wide as there are texts finds the best of all, a beam of 1 takes the
     likeliest token each time, and a larger `n_best` begins with what a smaller one finds.
 
-    **A row's result does not depend on the other rows**, bit for bit, if the stepper's numbers do not.
+    **A row's result does not depend on the other rows**, bit for bit, if the stepper's numbers do not; those of
+    `Seq2Seq` do not on the CPU.
 
     Args:
         stepper: the decoder.
