@@ -93,9 +93,7 @@ def attend(
     `sizes` are rows, S, A, E and heads; `strides` those of keys and of values, by row and by step; `scratch` (rows, S).
     """
 
-def top(
-    double: bool, threads: int, rows: int, columns: int, k: int, x: int, values: int, places: int, /
-) -> None:
+def top(double: bool, threads: int, rows: int, columns: int, k: int, x: int, values: int, places: int, /) -> None:
     """Write the k largest of each row of x (rows, columns), largest first, and their places, int64."""
 
 def cross_entropy(
